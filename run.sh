@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Sets Telltale up once, then hands its words to `python -m competition`.
+#   ./run.sh fold=0..4              the main job          ./run.sh help     everything else
+#   ./run.sh test [pytest words]    the tests
+#   PYTHON=/path/to/python ./run.sh ...    use that environment, untouched, instead of .venv
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}" TELLTALE_HOME="${TELLTALE_HOME:-$here}" NO_ALBUMENTATIONS_UPDATE=1
+
+die() { echo "Error: $*" >&2; exit 2; }
+
+new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+find_python() {
+    local candidate
+    for candidate in python3 python3.13 python3.12 python3.11 python; do
+        if command -v "$candidate" >/dev/null && new_enough "$candidate"; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    die "Python 3.11 or newer is needed and none was found on the PATH: install one, or name one with PYTHON=/path/to/python"
+}
+
+# What is installed is stamped with the files it was installed from: an interrupted or outdated set-up is done again.
+setup() {
+    local extra=$1 stamp="$here/.venv/.installed${1:+-$1}" wanted
+    wanted=$(cat "$here/pyproject.toml" "$here/constraints.txt" | cksum)
+    [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
+    local base
+    base=$(find_python)
+    echo "Setting up .venv (once; a few minutes and about 6 GB for torch) ..." >&2
+    rm -f "$here"/.venv/.installed*
+    if ! { [ -x "$here/.venv/bin/python" ] && new_enough "$here/.venv/bin/python" &&
+           "$here/.venv/bin/python" -m pip --version >/dev/null 2>&1; }; then
+        rm -rf "$here/.venv"
+        "$base" -m venv "$here/.venv" || die "no virtual environment could be made with $base: install its venv module (python3-venv)"
+    fi
+    "$here/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --constraint "$here/constraints.txt" --editable "$here${extra:+[$extra]}" ||
+        die "the set-up did not finish (see above): run the same line again once the cause is mended"
+    echo "$wanted" >"$stamp"
+}
+
+command=${1:-}
+if [ -n "${PYTHON:-}" ]; then
+    python=$PYTHON
+    command -v "$python" >/dev/null || die "PYTHON=$PYTHON is no program: give the path of a Python 3.11 or newer"
+    new_enough "$python" || die "PYTHON=$PYTHON is older than 3.11: give a newer one"
+else
+    if [ "$command" = test ]; then setup test; else setup ""; fi
+    python="$here/.venv/bin/python"
+fi
+
+if [ "$command" = test ]; then
+    shift
+    cd "$here"
+    exec "$python" -m pytest "$@"
+fi
+exec "$python" -m competition "$@"
