@@ -1,0 +1,112 @@
+"""How good decisions and probabilities are: F1 of class 1 and the numbers that stand beside it.
+
+Also the checks of inputs which all of ``scoring`` shares: what they refuse, they refuse with the offending value.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+
+
+def f1(label: ArrayLike, decision: ArrayLike) -> float:
+    """Return F1 of class 1, 2TP / (2TP + FP + FN); 0 where nothing is true positive, as with ``zero_division=0``.
+
+    ``label`` and ``decision`` are (n,) arrays of 0 and 1; anything else, or no row at all, raises ``ValueError``.
+    """
+    label, decision = check_binary("label", label), check_binary("decision", decision)
+    check_same_length(label=label, decision=decision)
+    true_positive = np.count_nonzero(label & decision)
+    return 2 * true_positive / max(np.count_nonzero(label) + np.count_nonzero(decision), 1)
+
+
+def summary(label: ArrayLike, prob: ArrayLike, decision: ArrayLike) -> dict[str, float]:
+    """Return accuracy, precision, recall, f1, auc, pr_auc, log_loss and predicted_positive_rate of (n,) arrays.
+
+    ``auc`` and ``pr_auc`` (average precision) rank ``prob``; where ``label`` holds one class only they are NaN, which
+    JSON cannot hold. ``log_loss`` is in nats, probabilities of exactly 0 and 1 moved inward by one float64 epsilon, as
+    scikit-learn does. Precision and recall are 0 where nothing is called positive or is positive. Raises ``ValueError``
+    for labels or decisions other than 0 and 1, probabilities outside [0, 1], unequal lengths and no rows.
+    """
+    label, decision = check_binary("label", label), check_binary("decision", decision)
+    prob = check_prob("prob", check_score("prob", prob))
+    check_same_length(label=label, prob=prob, decision=decision)
+    two_classes = label.any() and not label.all()
+    return {
+        "accuracy": float(accuracy_score(label, decision)),
+        "precision": float(precision_score(label, decision, zero_division=0)),
+        "recall": float(recall_score(label, decision, zero_division=0)),
+        "f1": f1(label, decision),
+        "auc": float(roc_auc_score(label, prob)) if two_classes else float("nan"),
+        "pr_auc": float(average_precision_score(label, prob)) if two_classes else float("nan"),
+        "log_loss": float(log_loss(label, prob, labels=[False, True])),
+        "predicted_positive_rate": float(decision.mean()),
+    }
+
+
+def sigmoid(logit: ArrayLike) -> NDArray[np.float64]:
+    """Return the probability of each logit, in float64 and without overflow."""
+    return special.expit(np.asarray(logit, dtype=np.float64))
+
+
+def logit(prob: ArrayLike) -> NDArray[np.float64]:
+    """Return the logit of each probability, in float64; 0 and 1 give -inf and inf, anything outside [0, 1] raises."""
+    return special.logit(check_prob("prob", prob))
+
+
+def check_binary(name: str, values: ArrayLike) -> NDArray[np.bool_]:
+    """Return (n,) integers or booleans as booleans; raise ``ValueError`` unless there are some and all are 0 or 1."""
+    values = np.asarray(values)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"{name} must have one dimension and at least one row; its shape is {values.shape}")
+    if values.dtype.kind not in "iub":
+        raise ValueError(f"{name} must be integers or booleans; its dtype is {values.dtype}")
+    if values.min() < 0 or values.max() > 1:
+        row = int(np.argmax((values < 0) | (values > 1)))
+        raise ValueError(f"{name} must hold only 0 and 1; row {row} holds {values[row]}")
+    return values.astype(np.bool_)
+
+
+def check_score(name: str, values: ArrayLike) -> NDArray[np.floating]:
+    """Return (n,) real scores in their own precision (integers as float64), or raise ``ValueError`` at a NaN."""
+    values = np.asarray(values)
+    if values.ndim != 1 or values.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must be real numbers in one dimension; it is {values.dtype} of shape {values.shape}")
+    if values.dtype.kind != "f" or values.dtype.itemsize > 8:
+        values = values.astype(np.float64)
+    missing = np.isnan(values)
+    if missing.any():
+        raise ValueError(f"{name} must be numbers; row {int(np.argmax(missing))} holds nan")
+    return values
+
+
+def check_prob(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return probabilities of any shape as float64, or raise ``ValueError`` at the first one outside [0, 1]."""
+    values = np.asarray(values, dtype=np.float64)
+    outside = ~((values >= 0) & (values <= 1))
+    if outside.any():
+        raise ValueError(f"{name} must lie in [0, 1]; it holds {values[outside][0]}")
+    return values
+
+
+def check_group(group: ArrayLike | None, rows: int) -> NDArray[np.intp]:
+    """Return (n,) group names as codes 0..G-1 in the names' order; ``None`` makes each row its own group."""
+    if group is None:
+        return np.arange(rows)
+    group = np.asarray(group)
+    if group.shape != (rows,):
+        raise ValueError(f"group must name the group of each of {rows} rows; its shape is {group.shape}")
+    return np.unique(group, return_inverse=True)[1]
+
+
+def check_same_length(**arrays: NDArray) -> None:
+    """Raise ``ValueError`` naming the lengths unless all arrays have the same one."""
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise ValueError("lengths differ: " + ", ".join(f"{name} {len(array)}" for name, array in arrays.items()))
