@@ -1,0 +1,119 @@
+"""Feed a model from a pixel store: uint8 batches whose pixels depend on (seed, epoch, row) alone.
+
+Neither the number of worker processes nor a restart changes a pixel; nothing is decoded or normalised here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from competition.data.augment import TrainTransform, eval_crops
+from competition.files import fingerprint
+
+
+def stream(*parts: object) -> int:
+    """Return a 63-bit seed that belongs to these parts (numbers and words) alone."""
+    return int(fingerprint(list(parts)), 16) >> 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``rows``: (n,) int64 rows of the store; ``pixels``: (n, c, h, w), for evaluation (n, crops, c, h, w)."""
+
+    rows: Tensor
+    pixels: Tensor
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch in page-locked memory (called by the DataLoader)."""
+        return Batch(self.rows.pin_memory(), self.pixels.pin_memory())
+
+
+class EpochSampler(Sampler):
+    """Batches of (epoch, row), shuffled by (seed, epoch); the last short batch is left out unless it is the only one."""
+
+    def __init__(self, rows: np.ndarray, batch_size: int, seed: int):
+        self.rows = np.asarray(rows)
+        self.batch_size = min(batch_size, len(self.rows))
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.rows) // self.batch_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng(stream("order", self.seed, self.epoch)).permutation(self.rows)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield [(self.epoch, int(row)) for row in order[start : start + self.batch_size]]
+
+
+class TrainSet(Dataset):
+    """Augmented pictures by (epoch, row), a whole batch at a time."""
+
+    def __init__(self, store, transform: TrainTransform, seed: int):
+        self.store, self.transform, self.seed = store, transform, seed
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
+        pixels = np.stack([self.transform(self.store[row], (self.seed, epoch, row)) for epoch, row in keys])
+        return _batch([row for _, row in keys], pixels)
+
+
+class EvalSet(Dataset):
+    """Deterministic crops by row, a whole batch at a time."""
+
+    def __init__(self, store, size: int, fit: str, crops: Sequence[str]):
+        self.store, self.size, self.fit, self.crops = store, size, fit, tuple(crops)
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        return _batch(rows, np.stack([eval_crops(self.store[r], self.size, self.fit, self.crops) for r in rows]))
+
+
+def _batch(rows: Sequence[int], pixels: np.ndarray) -> Batch:
+    return Batch(torch.as_tensor(rows), torch.from_numpy(pixels).movedim(-1, -3))
+
+
+def _one_thread(_worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _loader(dataset: Dataset, batches, workers: int, pin: bool) -> DataLoader:
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=lambda batch: batch,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
+        worker_init_fn=_one_thread,
+        multiprocessing_context="fork" if workers else None,  # the memory map is shared, nothing is copied
+        generator=torch.Generator(),  # left out, starting workers would draw from the training's own random stream
+    )
+
+
+class TrainFeed:
+    """One DataLoader for all the epochs of a job, so that its workers start once."""
+
+    def __init__(self, store, rows, transform: TrainTransform, batch_size: int, seed: int, workers: int, pin: bool):
+        self._sampler = EpochSampler(rows, batch_size, seed)
+        self._loader = _loader(TrainSet(store, transform, seed), self._sampler, workers, pin)
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return len(self._sampler)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of epoch ``number``."""
+        self._sampler.epoch = number
+        return iter(self._loader)
+
+
+def eval_feed(store, rows, size: int, fit: str, crops, batch_size: int, workers: int, pin: bool) -> DataLoader:
+    """Return batches of every row once, in order; pixels (n, crops, c, h, w)."""
+    rows = [int(row) for row in rows]
+    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    return _loader(EvalSet(store, size, fit, crops), batches, workers, pin)

@@ -1,0 +1,43 @@
+"""Weights as safetensors, resume points as plain tensors: written atomically, loaded strictly, never unpickled."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from competition.errors import UserError
+from competition.files import atomic_write
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """Write the model's state to ``path``; pass the module itself, neither compiled nor wrapped."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with atomic_write(path, "wb") as file:
+        file.write(save(state))
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Load ``path`` into the model; every tensor must be there and fit."""
+    try:
+        model.load_state_dict(load_file(path), strict=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"Weights {path} cannot be loaded ({reason}): delete that folder to train it again.") from error
+
+
+def save_resume(path: Path, state: dict[str, Any]) -> None:
+    """Write a resume point: tensors, numbers, words, lists and dictionaries only."""
+    with atomic_write(path, "wb") as file:
+        torch.save(state, file)
+
+
+def load_resume(path: Path) -> dict[str, Any] | None:
+    """Return the resume point in ``path``, or None where there is none or it is not readable (it is then unused)."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, EOFError, RuntimeError, pickle.UnpicklingError):
+        return None

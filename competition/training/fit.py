@@ -1,0 +1,187 @@
+"""The only training loop: one model, one feed of batches, resumable at every epoch's end to the same bits.
+
+Randomness inside an epoch (dropout, stochastic depth, mixing) is reseeded from (seed, epoch), so a resume point holds
+weights and optimizer state and no generator's.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from competition.config import Recipe
+from competition.data.loader import TrainFeed, stream
+from competition.errors import UserError
+from competition.files import write_text
+from competition.training.checkpoint import load_resume, save_resume
+from competition.training.mix import mix
+from competition.training.optim import learning_rate, make_ema, make_optimizer, set_rate
+from competition.training.placement import Placement
+
+CHECK_EVERY = 25  # steps between looks at the loss: each look makes the GPU wait
+
+
+@dataclass
+class Task:
+    """What to fit. ``validate(model)`` returns the epoch's figures on the whole held-out fold (empty: no such fold);
+    ``progress(images, note)`` hears of work done."""
+
+    title: str
+    recipe: Recipe
+    placement: Placement
+    feed: TrainFeed
+    label: Tensor  # (rows of the store,) float, indexed by a batch's rows
+    seed: int
+    folder: Path  # history.jsonl and the resume point live here
+    checkpoint_seconds: float
+    validate: Callable[[nn.Module], dict[str, float]]
+    progress: Callable[[int, str], None]
+
+
+@dataclass
+class State:
+    """Everything that an epoch changes."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    ema: Any
+    scaler: torch.amp.GradScaler
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)  # loss, epoch and weights, for early stopping
+
+    @property
+    def kept(self) -> nn.Module:
+        """The module whose weights are validated and kept."""
+        return self.ema.module if self.ema else self.model
+
+    def dump(self, key: str) -> dict[str, Any]:
+        """Return the resume point."""
+        return {
+            "key": key,
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema else {},
+            "scaler": self.scaler.state_dict(),
+            "history": self.history,
+            "best": self.best,
+        }
+
+    def restore(self, point: dict[str, Any]) -> None:
+        """Continue from a resume point."""
+        self.model.load_state_dict(point["model"], strict=True)
+        self.optimizer.load_state_dict(point["optimizer"])
+        if self.ema:
+            self.ema.module.load_state_dict(point["ema"], strict=True)
+        self.scaler.load_state_dict(point["scaler"])
+        self.epoch, self.history, self.best = point["epoch"], point["history"], point["best"]
+
+
+def fit(task: Task, model: nn.Module, key: str) -> tuple[nn.Module, list[dict[str, float]]]:
+    """Train ``model`` and return the module to keep, with a line of history per epoch.
+
+    ``key`` is the job's fingerprint: a resume point made under another one is not used. Raises UserError when the loss
+    is no longer a number; lets torch.OutOfMemoryError pass.
+    """
+    recipe, placement = task.recipe, task.placement
+    model = placement.place(model)
+    fp16 = placement.precision == "fp16"
+    state = State(model, make_optimizer(model, recipe), make_ema(model, recipe.ema),
+                  torch.amp.GradScaler(placement.device, enabled=fp16))  # fmt: skip
+    point = load_resume(task.folder / "resume.pt")
+    if point and point["key"] == key:
+        state.restore(point)
+        task.progress(state.epoch * len(task.feed) * _rows(task), "resumed")
+    forward = torch.compile(model) if recipe.compile else model
+    saved = time.monotonic()
+    while state.epoch < recipe.epochs and not _stale(state, recipe):
+        line = _train_epoch(task, state, forward)
+        state.epoch += 1
+        line |= task.validate(state.kept)
+        state.history.append(line)
+        write_text(task.folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in state.history))
+        _remember_best(state, recipe)
+        if time.monotonic() - saved >= task.checkpoint_seconds and state.epoch < recipe.epochs:
+            save_resume(task.folder / "resume.pt", state.dump(key))
+            saved = time.monotonic()
+    if state.best:
+        state.kept.load_state_dict(state.best["weights"])
+    return state.kept, state.history
+
+
+def _rows(task: Task) -> int:
+    return task.recipe.batch_size * task.recipe.accumulate
+
+
+def _train_epoch(task: Task, state: State, forward: nn.Module) -> dict[str, float]:
+    recipe, epoch, steps = task.recipe, state.epoch, len(task.feed)
+    torch.manual_seed(stream("epoch", task.seed, epoch))
+    state.model.train()
+    total = torch.zeros((), device=task.placement.device)
+    start, images, rate = time.perf_counter(), 0, 0.0
+    for index, batch in enumerate(task.feed.epoch(epoch)):
+        step = epoch * steps + index
+        rate = learning_rate(recipe, step, steps * recipe.epochs)
+        set_rate(state.optimizer, rate)
+        total += _step(task, state, forward, batch, step)
+        images += len(batch.rows)
+        if index % CHECK_EVERY == 0 or index == steps - 1:
+            _check_loss(task, float(total), epoch)
+        task.progress(len(batch.rows), f"{task.title} epoch {epoch + 1}/{recipe.epochs}")
+    seconds = time.perf_counter() - start
+    return {"epoch": epoch + 1, "lr": rate, "train_loss": float(total) / steps, "seconds": seconds,
+            "images_per_second": images / seconds}  # fmt: skip
+
+
+def _step(task: Task, state: State, forward: nn.Module, batch, step: int) -> Tensor:
+    """One optimizer step over a batch, in as many forward passes as fit; returns the mean loss, on the device."""
+    recipe, placement = task.recipe, task.placement
+    target = task.label[batch.rows].to(placement.device, non_blocking=True)
+    pixels, target = mix(placement.move(batch.pixels), target, recipe.mixup, recipe.cutmix, stream(task.seed, step))
+    target = target * (1 - recipe.label_smoothing) + recipe.label_smoothing / 2
+    total = torch.zeros((), device=placement.device)
+    for part in range(0, len(pixels), placement.micro_batch):
+        piece = slice(part, part + placement.micro_batch)
+        with placement.autocast():
+            logit = forward(pixels[piece])
+        loss = F.binary_cross_entropy_with_logits(logit, target[piece], reduction="sum") / len(pixels)
+        state.scaler.scale(loss).backward()
+        total += loss.detach()
+    if recipe.clip_grad:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_grad)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    if state.ema:
+        state.ema.update(state.model, step=step + 1)
+    return total
+
+
+def _check_loss(task: Task, total: float, epoch: int) -> None:
+    if total != total or abs(total) == float("inf"):
+        raise UserError(
+            f"The loss of {task.title} is {total} in epoch {epoch + 1}: lower lr (now {task.recipe.lr:g}), "
+            "or use precision=fp32."
+        )
+
+
+def _remember_best(state: State, recipe: Recipe) -> None:
+    """With early stopping, keep the weights of the epoch with the least validation loss."""
+    loss = state.history[-1].get("val_loss")
+    if not recipe.patience or loss is None:
+        return
+    if not state.best or loss < state.best["loss"]:
+        weights = {name: tensor.detach().clone() for name, tensor in state.kept.state_dict().items()}
+        state.best = {"loss": loss, "epoch": state.epoch, "weights": weights}
+
+
+def _stale(state: State, recipe: Recipe) -> bool:
+    return bool(state.best) and state.epoch - state.best["epoch"] >= recipe.patience

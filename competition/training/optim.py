@@ -1,0 +1,46 @@
+"""The optimizer's groups, the learning rate of every step, and the weights' moving average."""
+
+import math
+
+import torch
+from timm.optim import param_groups_layer_decay, param_groups_weight_decay
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from competition.config import Recipe
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """Return AdamW over the model's trained parameters: no decay on biases and norms, less learning rate further down.
+
+    The backbone's own list of parameters to spare (position tables and the like) is honoured. Each group's ``lr_scale``
+    multiplies the schedule's learning rate.
+    """
+    spared = getattr(model.backbone, "no_weight_decay", set)()
+    shared = {"weight_decay": recipe.weight_decay, "no_weight_decay_list": spared}
+    if recipe.layer_decay < 1:
+        groups = param_groups_layer_decay(model.backbone, layer_decay=recipe.layer_decay, **shared)
+    else:
+        groups = param_groups_weight_decay(model.backbone, **shared)
+    for group in groups:
+        group.setdefault("lr_scale", 1.0)
+    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Return the rate of ``step`` (from 0) of ``steps``: linear warm-up, then a cosine down to nearly nothing."""
+    warm = max(1, round(recipe.warmup * steps))
+    if step < warm:
+        return recipe.lr * (step + 1) / warm
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm + 1) / (steps - warm + 1)))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its share of the rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["lr_scale"]
+
+
+def make_ema(model: nn.Module, decay: float) -> ModelEmaV3 | None:
+    """Return the moving average of the weights, warmed up so that short runs are not held back; None when off."""
+    return ModelEmaV3(model, decay=decay, use_warmup=True) if decay else None

@@ -1,0 +1,120 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from competition.config import Recipe
+from competition.data.augment import train_transform
+from competition.data.cache import ArrayStore
+from competition.data.loader import TrainFeed
+from competition.errors import UserError
+from competition.inference.predict import predict_logits
+from competition.models.zoo import build_model
+from competition.training.fit import Task, fit
+from competition.training.placement import Placement
+
+RECIPE = Recipe(backbone="resnet18", backbone_args={"channels": [4, 8, 8, 8]}, image_size=16, epochs=4, batch_size=8,
+                lr=3e-3, ema=0.9, dropout=0.2, mixup=0.2, label_smoothing=0.1)  # fmt: skip
+CPU = Placement("cpu", "fp32", "contiguous", 8)
+ROWS = 42
+LABEL = torch.arange(ROWS).remainder(2).float()
+
+
+class Killed(Exception):
+    """Stands for a process that ends at once."""
+
+
+@pytest.fixture(scope="module")
+def store():
+    """Two classes that differ in how fast they change from pixel to pixel."""
+    rng = np.random.default_rng(0)
+    pixels = rng.normal(size=(ROWS, 16, 16, 3)).astype(np.float32)
+    pixels[::2] = (pixels[::2] + np.roll(pixels[::2], 1, axis=2)) / 2
+    return ArrayStore(pixels, "digest")
+
+
+def train(store, folder, recipe=RECIPE, placement=CPU, stop_at=None, key="key", workers=0, validate=None):
+    torch.manual_seed(1)
+    model = build_model(recipe, floating=True)
+    transform = train_transform("flips", recipe.image_size, "resize", floating=True)
+    feed = TrainFeed(store, range(ROWS), transform, recipe.batch_size * recipe.accumulate, 5, workers, pin=False)
+    seen = []
+
+    def progress(images, note):
+        seen.append((images, note))
+        if len(seen) == stop_at:
+            raise Killed
+
+    task = Task("net fold 0", recipe, placement, feed, LABEL, 5, folder, 0, validate or (lambda model: {}), progress)
+    kept, history = fit(task, model, key)
+    return kept, history, seen
+
+
+def weights(model):
+    return torch.cat([tensor.double().flatten() for tensor in model.state_dict().values()])
+
+
+@pytest.mark.parametrize("stop_at", [3, 6, 14, 19])
+def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bits(store, tmp_path, stop_at):
+    straight, history, _ = train(store, tmp_path / "straight")
+    with pytest.raises(Killed):
+        train(store, tmp_path / "cut", stop_at=stop_at)
+    resumed, history_of_both, seen = train(store, tmp_path / "cut", workers=2)
+    assert torch.equal(weights(straight), weights(resumed))
+    assert [line["train_loss"] for line in history] == [line["train_loss"] for line in history_of_both]
+    assert len((tmp_path / "cut" / "history.jsonl").read_text().splitlines()) == RECIPE.epochs
+    assert any(note == "resumed" for _, note in seen) == (stop_at > 5)
+
+
+def test_a_resume_point_of_other_settings_is_not_used(store, tmp_path):
+    with pytest.raises(Killed):
+        train(store, tmp_path, stop_at=14, key="other")
+    _, _, seen = train(store, tmp_path)
+    assert not any(note == "resumed" for _, note in seen)
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(store, tmp_path):
+    recipe = dataclasses.replace(RECIPE, backbone="convnext_atto", dropout=0.0, mixup=0.0, epochs=1, ema=0.0, lr=1e-3,
+                                 backbone_args={"depths": [1, 1, 1, 1], "dims": [4, 8, 8, 8], "patch_size": 1})  # fmt: skip
+    whole = train(store, tmp_path / "whole", dataclasses.replace(recipe, batch_size=16))[0]
+    halves = train(store, tmp_path / "halves", dataclasses.replace(recipe, accumulate=2))[0]
+    assert torch.allclose(weights(whole), weights(halves), atol=2e-4)
+
+
+def test_the_loop_learns_and_keeps_the_moving_average(store, tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=25, mixup=0.0, dropout=0.0)
+    kept, history, seen = train(store, tmp_path, recipe)
+    logits = predict_logits(kept, store, range(ROWS), recipe, CPU, "flip", 0).mean(axis=0)
+    assert ((logits > 0) == LABEL.numpy().astype(bool)).mean() > 0.9
+    assert history[-1]["train_loss"] < history[0]["train_loss"] and not kept.training
+    assert sum(images for images, _ in seen) == 25 * 40
+
+
+def test_a_loss_that_is_no_number_stops_with_a_sentence(store, tmp_path):
+    pixels = np.stack([store[row] for row in range(ROWS)])
+    pixels[3, 0, 0, 0] = np.inf
+    with pytest.raises(UserError, match=r"The loss of net fold 0 is nan in epoch 1: lower lr \(now 0\.003\)"):
+        train(ArrayStore(pixels, "digest"), tmp_path)
+
+
+def test_early_stopping_keeps_the_best_epochs_weights(store, tmp_path):
+    losses = iter([0.5, 0.3, 0.4, 0.6, 0.1])
+    seen = []
+
+    def validate(model):
+        seen.append(weights(model))
+        return {"val_loss": next(losses)}
+
+    kept, history, _ = train(store, tmp_path, dataclasses.replace(RECIPE, patience=2), validate=validate)
+    assert [line["val_loss"] for line in history] == [0.5, 0.3, 0.4, 0.6]
+    assert torch.equal(weights(kept), seen[1])
+    assert json.loads((tmp_path / "history.jsonl").read_text().splitlines()[-1])["epoch"] == 4
+
+
+def test_bf16_on_a_cpu_stays_close_to_fp32(store, tmp_path):
+    recipe = dataclasses.replace(RECIPE, dropout=0.0, mixup=0.0)
+    exact = train(store, tmp_path / "fp32", recipe)[1][-1]["train_loss"]
+    rough = train(store, tmp_path / "bf16", recipe, Placement("cpu", "bf16", "contiguous", 8))[1][-1]["train_loss"]
+    assert rough != exact and rough == pytest.approx(exact, abs=0.1)
