@@ -1,0 +1,346 @@
+"""A run's pictures: training curves, ROC, precision-recall, confusion matrix, threshold; one light look for all.
+
+Each function writes one PNG, atomically, 5 inches wide and meant to be read on a phone or on paper. The same inputs and
+versions give the same bytes: pyplot is not used, no setting of matplotlib is changed, and the file names no software.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence, Sized
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn import metrics as sklearn_metrics
+
+from competition.files import atomic_write
+from competition.scoring.metrics import check_binary, check_prob, check_same_length, f1
+
+if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+History = Sequence[Mapping[str, float | None]]
+Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # x, y and the area or average that sums them up
+
+WIDTH, DPI = 5.0, 240  # inches and pixels per inch: three pixels here are one on a phone
+INK, MUTED, RULE, SHADE = "#1b1f24", "#666d76", "#e4e7eb", "#d6e7f3"
+BLUE, RED, GREEN = "#0072b2", "#d55e00", "#009e73"
+PALETTE = (BLUE, RED, GREEN, "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's, safe for the colour-blind
+DASHED, DOTTED = (0, (4, 1.5)), (0, (1.2, 1.2))
+NAMED = 12  # as many curves as a legend can name: two rounds of the palette, the second one dashed
+FLAT = 0.005  # F1 this close to the best is as good for any test set of a usual size
+
+
+def training_curves(histories: Mapping[str, Sequence[History]], path: Path) -> None:
+    """Draw loss and validation F1 and AUC by epoch: a row of two panels per member, all rows on the same scales.
+
+    ``histories`` maps a member to one history per fold: lines with ``epoch``, ``train_loss`` and, where the epoch was
+    validated, ``val_loss``, ``val_f1`` and ``val_auc``; missing, ``None`` and NaN are alike. A thin line is a fold. The
+    bold line is their mean, as far as the shortest fold goes, for the mean of those left would jump; the figures are
+    the mean's last. Folds without a line are skipped; where nothing is left, the picture says so.
+    """
+    kept = {member: [fold for fold in folds if fold] for member, folds in histories.items()}
+    kept = {member: folds for member, folds in kept.items() if folds}
+    if not kept:
+        return _nothing("No training curves to show", "no fold has finished an epoch", path)
+    row, footer = 1.75, 0.3
+    figure = _page(*_training_title(kept), 0.75 + row * len(kept) + footer)
+    top: list[Axes] = []
+    for index, (member, folds) in enumerate(kept.items()):
+        bottom = footer + row * (len(kept) - 1 - index) + 0.25
+        longest, plural = max(len(fold) for fold in folds), "s" if len(folds) > 1 else ""
+        size = f"{longest} epoch{'s' if longest > 1 else ''}, {len(folds)} fold{plural}"
+        _text(figure, 0.5, bottom + 1.29, member, fontsize=_fit(10, 36, member), fontweight="bold", color=INK)
+        _text(figure, 4.85, bottom + 1.29, size, fontsize=8, ha="right")
+        places = zip((0.5, 2.92), top or (None, None), strict=True)
+        panels = [_panel(figure, left, bottom, 1.93, 1.0, scales_of) for left, scales_of in places]
+        _by_epoch(panels[0], folds, ("train_loss", "train loss", MUTED), ("val_loss", "validation", BLUE))
+        _by_epoch(panels[1], folds, ("val_f1", "validation F1", BLUE), ("val_auc", "AUC", RED))
+        top = top or panels
+    epochs = [line["epoch"] for folds in kept.values() for fold in folds for line in fold]
+    margin = 0.04 * (max(epochs) - min(epochs)) or 0.5
+    for panel in top:
+        panel.set_xlim(min(epochs) - margin, max(epochs) + margin)
+        panel.locator_params(axis="x", nbins=5, integer=True, min_n_ticks=1)
+        panel.locator_params(axis="y", nbins=4)
+    for panel in panels:
+        panel.set_xlabel("epoch", color=MUTED, fontsize=9)
+    _save(figure, path)
+
+
+def _training_title(histories: Mapping[str, Sequence[History]]) -> tuple[str, str]:
+    several = any(len(folds) > 1 for folds in histories.values())
+    basis = "thin: each fold; bold: their mean, to the last epoch they share" if several else "at the last epoch"
+    for key, name, best in (("val_f1", "validation F1", max), ("train_loss", "training loss", min)):
+        means = {member: _mean(_tracks(folds, key))[1] for member, folds in histories.items()}
+        last = {member: mean[-1] for member, mean in means.items() if mean}
+        if last:
+            member = best(last, key=last.__getitem__)
+            lead = f"Best of {len(last)}: {member}," if len(last) > 1 else f"{member}:"
+            return f"{lead} {name} {_figure(last[member])}", basis
+    return "Training curves", "the folds share no epoch whose figures are known"
+
+
+def _by_epoch(panel: "Axes", folds: Sequence[History], *curves: tuple[str, str, str]) -> None:
+    """Draw (key, name, colour) curves; the names stand above the panel with the last value of the mean."""
+    for (key, name, colour), (x, side) in zip(curves, ((0, "left"), (1, "right")), strict=True):
+        tracks = _tracks(folds, key)
+        if not tracks:
+            continue
+        for track in tracks if len(tracks) > 1 else ():
+            panel.plot(list(track), list(track.values()), color=colour, linewidth=0.6, alpha=0.55, **_dot(track, 3))
+        epochs, mean = _mean(tracks)
+        panel.plot(epochs, mean, color=colour, linewidth=2, **_dot(mean, 5))
+        value = f"{name} {_figure(mean[-1])}" if mean else name
+        panel.text(x, 1.06, value, transform=panel.transAxes, ha=side, fontsize=8, color=colour)
+    panel.margins(y=0.1)
+    if not panel.lines:
+        where = {"transform": panel.transAxes, "ha": "center", "va": "center"}
+        panel.text(0.5, 0.5, "not recorded", **where, color=MUTED, fontsize=9)
+
+
+def _dot(points: Sized, size: float) -> dict[str, object]:
+    """Return the look that makes a line of one point visible."""
+    return {"marker": "o", "markersize": size, "markeredgewidth": 0} if len(points) == 1 else {}
+
+
+def _tracks(folds: Sequence[History], key: str) -> list[dict[float, float]]:
+    """Return epoch → value per fold that has any."""
+    tracks = [{line["epoch"]: line[key] for line in fold if line.get(key) is not None} for fold in folds]
+    tracks = [{epoch: value for epoch, value in track.items() if np.isfinite(value)} for track in tracks]
+    return [track for track in tracks if track]
+
+
+def _mean(tracks: Sequence[dict[float, float]]) -> tuple[list[float], list[float]]:
+    epochs = sorted(set(tracks[0]).intersection(*tracks)) if tracks else []
+    return epochs, [float(np.mean([track[epoch] for track in tracks])) for epoch in epochs]
+
+
+def roc_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) -> None:
+    """Draw the ROC curve of each member and, bold, of the last one, which is the ensemble.
+
+    ``label`` (n,) holds 0 and 1; ``members`` maps a name to the probabilities (n,) of the same rows. Where ``label``
+    has one class only, the picture says so. Raises ``ValueError`` for other labels or probabilities and for no member.
+    """
+    label, members = _check_members(label, members)
+    if label.all() or not label.any():
+        return _nothing("No ROC curve to show", f"all {label.size:,} images are of class {int(label[0])}", path)
+    curves: dict[str, Curve] = {}
+    for name, prob in members.items():
+        false_positive, true_positive, _ = sklearn_metrics.roc_curve(label, prob)
+        curves[name] = false_positive, true_positive, float(sklearn_metrics.auc(false_positive, true_positive))
+    figure, axes = _ranking(curves, "ROC AUC", label.size, "lower right")
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=DOTTED, zorder=1)
+    axes.text(0.16, 0.13, "chance", color=MUTED, fontsize=8, rotation=45, va="center", ha="center")
+    axes.set_xlabel("false positive rate", color=MUTED, fontsize=9)
+    axes.set_ylabel("true positive rate", color=MUTED, fontsize=9)
+    _save(figure, path)
+
+
+def pr_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path, f1_isolines: bool = True) -> None:
+    """Draw the precision-recall curve of each member and, bold, of the last one, which is the ensemble.
+
+    Inputs and errors are those of ``roc_curve``; the figures are average precision. ``f1_isolines`` adds the lines
+    along which F1 is .6, .8 and .9: precision = F1 recall / (2 recall - F1).
+    """
+    label, members = _check_members(label, members)
+    if label.all() or not label.any():
+        only = f"all {label.size:,} images are of class {int(label[0])}"
+        return _nothing("No precision-recall curve to show", only, path)
+    curves: dict[str, Curve] = {}
+    for name, prob in members.items():
+        precision, recall, _ = sklearn_metrics.precision_recall_curve(label, prob)
+        curves[name] = recall, precision, float(sklearn_metrics.average_precision_score(label, prob))
+    figure, axes = _ranking(curves, "average precision", label.size, "lower left")
+    for value in (0.6, 0.8, 0.9) if f1_isolines else ():
+        recall = np.linspace(value / (2 - value), 1, 200)
+        axes.plot(recall, value * recall / (2 * recall - value), color=MUTED, linewidth=0.5, zorder=1)
+        axes.text(1.02, value / (2 - value), f"F1 {value}", color=MUTED, fontsize=8, va="center")
+    rate = label.mean()
+    axes.axhline(rate, color=MUTED, linewidth=0.8, linestyle=DOTTED, zorder=1)
+    axes.text(0.99, rate - 0.015, "chance", color=MUTED, fontsize=8, ha="right", va="top")
+    axes.set_xlabel("recall", color=MUTED, fontsize=9)
+    axes.set_ylabel("precision", color=MUTED, fontsize=9)
+    _save(figure, path)
+
+
+def _check_members(label: ArrayLike, members: Mapping[str, ArrayLike]) -> tuple[NDArray[np.bool_], dict[str, NDArray]]:
+    if not members:
+        raise ValueError("members is empty: there is no curve to draw")
+    label = check_binary("label", label)
+    members = {name: check_prob(name, prob) for name, prob in members.items()}
+    check_same_length(label=label, **members)
+    return label, members
+
+
+def _ranking(curves: Mapping[str, Curve], measure: str, rows: int, corner: str) -> tuple["Figure", "Axes"]:
+    """Return a square picture of the curves, the last one bold, and a legend of the best in that corner."""
+    *names, final = curves
+    best = max(names, key=lambda name: curves[name][2], default=None)
+    subject = "Ensemble" if final == "ensemble" else final
+    single = f"best single member: {best}, {_figure(curves[best][2])}; " if best else ""
+    figure = _page(f"{subject} {measure} {_figure(curves[final][2])}", f"{single}{rows:,} images", 5.3)
+    axes = _panel(figure, 0.55, 0.55, 3.95, 3.95)
+    handles = {}
+    for index, (name, (x, y, _)) in enumerate(curves.items()):
+        dash = DASHED if index // len(PALETTE) % 2 else "-"
+        look = {"color": PALETTE[index % len(PALETTE)], "linewidth": 1, "linestyle": dash, "zorder": 2}
+        if name == final:
+            look = {"color": INK, "linewidth": 2.2, "zorder": 3}
+        (handles[name],) = axes.plot(*_thin(x, y), **look)
+    axes.set(xlim=(-0.012, 1.012), ylim=(-0.012, 1.012))
+    shown = [final, *sorted(names, key=lambda name: -curves[name][2])[: NAMED - 1]]
+    # The figures come first, so that they stand in a column.
+    texts = [f"{_figure(curves[name][2])}  {name}" for name in shown]
+    if names:
+        legend = axes.legend([handles[name] for name in shown], texts, loc=corner, fontsize=_fit(8.5, 34, *texts))
+        legend.get_frame().set(facecolor="white", edgecolor="none", alpha=0.9)
+        for text in legend.get_texts():
+            text.set(color=INK, parse_math=False)
+    return figure, axes
+
+
+def confusion_matrix(label: ArrayLike, decision: ArrayLike, classes: tuple[str, str], path: Path) -> None:
+    """Draw how many rows of each true class were called what, and the percentage of that class.
+
+    ``label`` and ``decision`` (n,) hold 0 and 1; ``classes`` names 0 and 1. A true class without rows has counts of 0
+    and no percentage. Raises ``ValueError`` for anything but 0 and 1, unequal lengths and no rows.
+    """
+    label, decision = check_binary("label", label), check_binary("decision", decision)
+    check_same_length(label=label, decision=decision)
+    count = sklearn_metrics.confusion_matrix(label, decision, labels=[False, True])
+    total, wrong = count.sum(axis=1), int(count[0, 1] + count[1, 0])
+    title = f"F1 {_figure(f1(label, decision))}, {wrong / label.size:.1%} called wrong"
+    figure = _page(title, f"{wrong:,} of {label.size:,} images", 4.7)
+    axes = _panel(figure, 1.05, 0.8, 3.8, 3.15)
+    for row, column in np.ndindex(2, 2):
+        share = count[row, column] / total[row] if total[row] else 0.0
+        x, y = column + np.array([0.01, 0.99, 0.99, 0.01]), row + np.array([0.01, 0.01, 0.99, 0.99])
+        axes.fill(x, y, color=BLUE if row == column else RED, alpha=0.1 + 0.9 * share, linewidth=0)
+        look = {"color": "white" if share > 0.75 else INK, "ha": "center", "va": "center"}
+        axes.text(column + 0.5, row + 0.45, f"{count[row, column]:,}", fontsize=20, **look)
+        axes.text(column + 0.5, row + 0.68, f"{share:.1%}" if total[row] else "no rows", fontsize=11, **look)
+    names = [textwrap.fill(name, 18) for name in classes]
+    look = {"fontsize": 10, "color": INK, "parse_math": False, "multialignment": "center"}
+    axes.set_xticks((0.5, 1.5), names, **look)
+    totals = [f"{name}\n{rows:,}" for name, rows in zip(names, total, strict=True)]
+    axes.set_yticks((0.5, 1.5), totals, **look, rotation=90, va="center")
+    axes.set(xlim=(0, 2), ylim=(2, 0))
+    axes.grid(False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("predicted class", color=MUTED, fontsize=9)
+    axes.set_ylabel("true class; each row adds to 100%", color=MUTED, fontsize=9)
+    _save(figure, path)
+
+
+def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, path: Path) -> None:
+    """Draw F1, precision, recall and the share of rows called 1 by the threshold, and mark the chosen threshold.
+
+    ``label`` (n,) holds 0 and 1, ``prob`` (n,) lies in [0, 1]; a row is called 1 at the threshold and above it. Shaded
+    is wherever F1 is within .005 of the best of *these* rows, which is no cross-fitted score. Without any 1 there is no
+    F1, and the picture says so. Raises ``ValueError`` for other labels or probabilities and unequal lengths.
+    """
+    label, prob = check_binary("label", label), check_prob("prob", prob)
+    check_same_length(label=label, prob=prob)
+    if not label.any():
+        return _nothing("No threshold curve to show", f"none of {label.size:,} images is of class 1", path)
+    cut, (value, precision, recall, called) = _by_threshold(label, prob)
+    good = np.flatnonzero(np.diff(value >= value.max() - FLAT, prepend=False, append=False))
+    low, high = cut[np.maximum(good[::2] - 1, 0)], cut[good[1::2] - 1]
+    span = f"shaded, {low[0]:.3f} to {high[-1]:.3f}"
+    at = min(int(np.searchsorted(cut, threshold)), cut.size - 1)
+    title = f"F1 {_figure(value[at])} at threshold {threshold:.3f}"
+    figure = _page(title, f"{span}: F1 within {FLAT} of these images' best, {_figure(value.max())}", 4.8)
+    axes = _panel(figure, 0.55, 1.0, 4.25, 2.85)
+    for start, end in zip(low, high, strict=True):
+        axes.axvspan(start, end, color=SHADE, linewidth=0, zorder=0)
+    axes.axvline(threshold, color=INK, linewidth=0.9, zorder=1.5)
+    side = "left" if threshold < 0.1 else "right" if threshold > 0.9 else "center"
+    axes.text(threshold, 1.03, f"threshold {threshold:.3f}", fontsize=8.5, color=INK, ha=side)
+    curves = {"F1": (value, BLUE, 2.4, "-"), "precision": (precision, RED, 1.3, "-")}
+    curves |= {"recall": (recall, GREEN, 1.3, DASHED), "predicted positive": (called, MUTED, 1.3, DOTTED)}
+    for name, (curve, colour, width, dash) in curves.items():
+        here = "undefined" if np.isnan(curve[at]) else _figure(curve[at])
+        look = {"color": colour, "linewidth": width, "linestyle": dash, "zorder": 3 if name == "F1" else 2}
+        axes.plot(*_thin(cut, curve), **look, drawstyle="steps-pre", label=f"{name} {here}")
+        axes.plot(threshold, curve[at], "o", color=colour, markersize=4.5, zorder=4)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, frameon=False, fontsize=9, labelcolor=INK)
+    axes.set(xlim=(min(0, threshold), max(1, threshold)), ylim=(-0.012, 1.012))
+    axes.set_xlabel("threshold", color=MUTED, fontsize=9)
+    _save(figure, path)
+
+
+def _by_threshold(label: NDArray[np.bool_], prob: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[NDArray]]:
+    """Return 0, every score and 1 as thresholds, ascending, and F1, precision, recall and share called 1 at each.
+
+    Between two scores a threshold acts as the upper one does: all four are staircases that step behind a score. Above
+    the last score nothing is called 1, and precision is NaN.
+    """
+    precision, recall, cut = sklearn_metrics.precision_recall_curve(label, prob)
+    precision[-1] = np.nan  # by scikit-learn's convention 1
+    value = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
+    value[-1] = 0
+    called = 1 - np.searchsorted(np.sort(prob), np.append(cut, np.inf)) / prob.size
+    return np.concatenate([[0], cut, [1]]), [np.append(curve[0], curve) for curve in (value, precision, recall, called)]
+
+
+def _thin(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
+    """Drop the points that would fall on the pixel of the one before: 80,000 rows become some 2,000 points."""
+    pixel = np.round(np.stack([x, y]) * 1200)
+    keep = np.append(True, (np.diff(pixel) != 0).any(axis=0))
+    keep[-1] = True
+    return x[keep], y[keep]
+
+
+def _figure(value: float) -> str:
+    """Return three decimals, four where three would round to a 1 that it is not."""
+    return f"{value:.4f}" if 0.9995 <= value < 1 else f"{value:.3f}"
+
+
+def _fit(size: float, room: int, *texts: str) -> float:
+    """Return ``size`` in points, less if the longest text has more characters than there is room for."""
+    return size * min(1.0, room / max(map(len, texts)))
+
+
+def _page(title: str, subtitle: str, height: float) -> "Figure":
+    """Return a white page of ``height`` inches: the finding in bold, and below it, smaller, what it rests on."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white", layout="none")
+    FigureCanvasAgg(figure)
+    _text(figure, 0.15, height - 0.33, title, fontsize=_fit(13, 42, title), fontweight="bold", color=INK)
+    _text(figure, 0.15, height - 0.55, subtitle, fontsize=_fit(9, 70, subtitle))
+    return figure
+
+
+def _nothing(title: str, reason: str, path: Path) -> None:
+    _save(_page(title, reason, 0.8), path)
+
+
+def _text(figure: "Figure", x: float, y: float, text: str, **look: object) -> None:
+    """Write ``text``, whatever signs are in it, with its base line at (x, y) inches from the lower left corner."""
+    look = {"color": MUTED, **look}
+    figure.text(x / WIDTH, y / figure.get_figheight(), text, parse_math=False, **look)
+
+
+def _panel(
+    figure: "Figure", left: float, bottom: float, width: float, height: float, scales_of: "Axes | None" = None
+) -> "Axes":
+    """Return axes in the one look of all pictures, on the scales of others if given; the place is in inches."""
+    tall = figure.get_figheight()
+    place = (left / WIDTH, bottom / tall, width / WIDTH, height / tall)
+    axes = figure.add_axes(place, sharex=scales_of, sharey=scales_of)
+    axes.grid(True, color=RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set(color=MUTED, linewidth=0.6)
+    axes.tick_params(labelsize=8.5, labelcolor=MUTED, color=MUTED, length=2.5, width=0.6)
+    return axes
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    with atomic_write(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})

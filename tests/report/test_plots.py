@@ -1,0 +1,214 @@
+"""Every picture is a readable PNG, the same bytes each time, and says so where there is nothing to show."""
+
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from competition.report import plots
+
+
+def world(rows=400, names=("convnext", "swin", "ensemble"), seed=0):
+    """Labels, and for each name probabilities that know something of them."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(rows) % 2
+    return label, {name: 1 / (1 + np.exp(-(label * 3 - 1.5 + rng.normal(size=rows)))) for name in names}
+
+
+def history(epochs=4, validated=True, seed=0):
+    rng = np.random.default_rng(seed)
+    lines = []
+    for epoch in range(1, epochs + 1):
+        line = {"epoch": epoch, "lr": 1e-3, "train_loss": 1 / epoch, "seconds": 2.0, "images_per_second": 800.0}
+        if validated:
+            line |= {"val_loss": 1.1 / epoch, "val_f1": 0.9 - 0.3 * rng.random(), "val_auc": 0.95}
+        lines.append(line)
+    return lines
+
+
+def draw_all(folder):
+    label, members = world()
+    prob = members["ensemble"]
+    plots.training_curves({"convnext": [history(), history(seed=1)], "swin": [history()]}, folder / "training.png")
+    plots.roc_curve(label, members, folder / "roc.png")
+    plots.pr_curve(label, members, folder / "pr.png")
+    plots.confusion_matrix(label, (prob > 0.5).astype(int), ("human", "AI"), folder / "confusion.png")
+    plots.threshold_curve(label, prob, 0.5, folder / "threshold.png")
+    return sorted(folder.iterdir())
+
+
+def pixels(path):
+    """Open a PNG fully and return its pixels, (height, width, 3) uint8."""
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB"))
+
+
+def ink(path):
+    """Return the share of pixels that are not the white of the page."""
+    return float((pixels(path) != 255).any(axis=2).mean())
+
+
+def test_every_picture_is_a_png_of_1200_pixels_width_and_nothing_else_is_left(tmp_path):
+    written = draw_all(tmp_path)
+    assert [path.name for path in written] == ["confusion.png", "pr.png", "roc.png", "threshold.png", "training.png"]
+    for path in written:
+        height, width, _ = pixels(path).shape
+        assert width == 1200 and 900 < height < 1400
+        assert ink(path) > 0.02
+
+
+def test_the_same_inputs_give_the_same_bytes_whatever_is_set_for_pyplot(tmp_path):
+    first = [path.read_bytes() for path in draw_all(tmp_path)]
+    with matplotlib.rc_context({"figure.dpi": 31, "savefig.dpi": 17}):
+        assert [path.read_bytes() for path in draw_all(tmp_path)] == first
+
+
+def test_drawing_changes_no_setting_of_matplotlib(tmp_path):
+    before = dict(matplotlib.rcParams)
+    draw_all(tmp_path)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_importing_costs_no_matplotlib_and_drawing_no_pyplot(tmp_path):
+    code = (
+        "import pathlib, sys; from competition.report import plots; assert 'matplotlib' not in sys.modules;"
+        "plots.roc_curve([0, 1], {'ensemble': [0.1, 0.9]}, pathlib.Path(sys.argv[1]));"
+        "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "roc.png"], check=True)
+
+
+def test_training_curves_grow_by_a_row_per_member(tmp_path):
+    heights = []
+    for count in (1, 2, 8):
+        plots.training_curves({f"member-{i}": [history()] * 2 for i in range(count)}, tmp_path / "t.png")
+        heights.append(pixels(tmp_path / "t.png").shape[0])
+    assert heights[2] - heights[1] == pytest.approx(6 * (heights[1] - heights[0]), abs=6)
+
+
+@pytest.mark.parametrize(
+    "folds",
+    [
+        [history(1)],
+        [history(1, validated=False)],
+        [history(1), history(1, validated=False), []],
+        [history(5), history(2)],
+        [[{"epoch": 1, "train_loss": 0.5, "val_f1": None, "val_auc": float("nan")}]],
+        [[{"epoch": 1, "train_loss": 0.5}], [{"epoch": 2, "train_loss": 0.4}]],
+        [[{"epoch": 3}]],
+    ],
+    ids=["one epoch", "not validated", "some folds", "unequal", "no figure", "no shared epoch", "nothing known"],
+)
+def test_training_curves_draw_what_there_is(tmp_path, folds):
+    plots.training_curves({"swin": folds}, tmp_path / "t.png")
+    assert pixels(tmp_path / "t.png").shape[0] > 600
+
+
+def test_a_missing_score_is_not_drawn_as_0(tmp_path):
+    known = [{"epoch": epoch, "train_loss": 0.5, "val_f1": 0.9} for epoch in (1, 2, 3)]
+    gap = [known[0], {"epoch": 2, "train_loss": 0.5, "val_f1": None}, known[2]]
+    zero = [known[0], {"epoch": 2, "train_loss": 0.5, "val_f1": 0.0}, known[2]]
+    drawn = []
+    for fold in (known, gap, zero):
+        plots.training_curves({"swin": [fold]}, tmp_path / "t.png")
+        drawn.append(pixels(tmp_path / "t.png"))
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize("histories", [{}, {"swin": []}, {"swin": [[]]}])
+def test_without_history_the_picture_says_so(tmp_path, histories):
+    plots.training_curves(histories, tmp_path / "t.png")
+    assert pixels(tmp_path / "t.png").shape[0] < 300 and ink(tmp_path / "t.png") > 0.01
+
+
+@pytest.mark.parametrize("draw", [plots.roc_curve, plots.pr_curve])
+@pytest.mark.parametrize("only", [0, 1])
+def test_curves_of_one_class_are_replaced_by_a_sentence(tmp_path, draw, only):
+    draw(np.full(9, only), {"ensemble": np.linspace(0, 1, 9)}, tmp_path / "c.png")
+    assert pixels(tmp_path / "c.png").shape[0] < 300 and ink(tmp_path / "c.png") > 0.01
+
+
+@pytest.mark.parametrize("draw", [plots.roc_curve, plots.pr_curve])
+@pytest.mark.parametrize("names", [("swin",), ("ensemble",), (*map(str, range(20)), "ensemble")])
+def test_curves_take_one_member_or_more_than_a_legend_can_name(tmp_path, draw, names):
+    draw(*world(names=names), tmp_path / "c.png")
+    assert pixels(tmp_path / "c.png").shape == (1272, 1200, 3)
+
+
+def test_f1_isolines_can_be_left_out(tmp_path):
+    plots.pr_curve(*world(), tmp_path / "with.png")
+    plots.pr_curve(*world(), tmp_path / "without.png", f1_isolines=False)
+    assert ink(tmp_path / "without.png") < ink(tmp_path / "with.png")
+
+
+def test_names_are_drawn_as_they_are_and_never_read_as_formulas(tmp_path):
+    label, members = world(names=("$\\bad{", "_hidden", "a" * 70, "ensemble"))
+    plots.roc_curve(label, members, tmp_path / "roc.png")
+    plots.training_curves({"$\\bad{": [history()], "b" * 70: [history()]}, tmp_path / "training.png")
+    plots.confusion_matrix(label, label, ("$\\bad{", "made by a machine " * 3), tmp_path / "confusion.png")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(("label", "decision"), [([0, 0], [0, 1]), ([1], [0]), ([1, 0], [1, 1])])
+def test_a_confusion_matrix_may_have_empty_classes(tmp_path, label, decision):
+    plots.confusion_matrix(label, decision, ("human", "AI"), tmp_path / "c.png")
+    assert ink(tmp_path / "c.png") > 0.02
+
+
+def test_errors_are_orange_in_proportion_and_hits_are_blue(tmp_path):
+    label = np.array([0] * 10 + [1] * 10)
+    plots.confusion_matrix(label, label, ("human", "AI"), tmp_path / "right.png")
+    plots.confusion_matrix(label, 1 - label, ("human", "AI"), tmp_path / "wrong.png")
+    right, wrong = (pixels(tmp_path / f"{name}.png").reshape(-1, 3).mean(axis=0) for name in ("right", "wrong"))
+    assert right[2] > right[0] and wrong[0] > wrong[2]
+
+
+def test_without_a_positive_there_is_no_threshold_curve(tmp_path):
+    plots.threshold_curve([0, 0, 0], [0.1, 0.2, 0.3], 0.5, tmp_path / "t.png")
+    assert pixels(tmp_path / "t.png").shape[0] < 300
+
+
+def shaded(path):
+    """Return the share of pixels in the colour of the region of good thresholds."""
+    colour = tuple(int(plots.SHADE[i : i + 2], 16) for i in (1, 3, 5))
+    return float((pixels(path) == colour).all(axis=2).mean())
+
+
+def test_a_flat_optimum_is_shaded_wider_than_a_sharp_one(tmp_path):
+    label = np.arange(1000) % 2
+    plots.threshold_curve(label, np.where(label, 0.9, 0.1), 0.5, tmp_path / "flat.png")
+    plots.threshold_curve(label, np.where(label, 0.51, 0.49), 0.5, tmp_path / "sharp.png")
+    assert shaded(tmp_path / "flat.png") > 10 * shaded(tmp_path / "sharp.png") > 0
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.sampled_from([0.0, 0.2, 0.5, 1.0])), min_size=1, max_size=6),
+    st.floats(-0.5, 1.5),
+)
+def test_any_rows_and_any_threshold_give_a_picture(tmp_path_factory, rows, threshold):
+    path = tmp_path_factory.mktemp("any") / "t.png"
+    label, prob = (np.array(column) for column in zip(*rows, strict=True))
+    plots.threshold_curve(label, prob, threshold, path)
+    assert pixels(path).shape[1] == 1200
+
+
+@pytest.mark.parametrize(
+    ("label", "prob", "complaint"),
+    [([0, 2], [0.1, 0.2], "holds 2"), ([0, 1], [0.1, 1.2], "holds 1.2"), ([0, 1], [0.1], "lengths differ")],
+)
+def test_bad_rows_are_refused_and_nothing_is_written(tmp_path, label, prob, complaint):
+    for draw in (plots.roc_curve, plots.pr_curve):
+        with pytest.raises(ValueError, match=complaint):
+            draw(label, {"ensemble": prob}, tmp_path / "c.png")
+    with pytest.raises(ValueError, match=complaint):
+        plots.threshold_curve(label, prob, 0.5, tmp_path / "c.png")
+    with pytest.raises(ValueError, match="members is empty"):
+        plots.roc_curve([0, 1], {}, tmp_path / "c.png")
+    assert not list(tmp_path.iterdir())
