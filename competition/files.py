@@ -1,4 +1,4 @@
-"""Writing so that a kill leaves the old file or the new one, never half of either; and fingerprints of what was read."""
+"""Writing so that a kill leaves the old file or the new one, never half of one; and fingerprints of what was read."""
 
 import contextlib
 import fcntl

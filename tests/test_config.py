@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.config import RECIPE_KEYS, as_yaml, load_config, parse_folds, preset_names
+from competition.config import as_yaml, load_config, parse_folds, preset_names
 from competition.errors import UserError
+from competition.settings import RECIPE_KEYS
 
 
 def test_later_layers_win_and_general_words_undo_members_own_of_layers_below(tmp_path):
@@ -97,3 +98,13 @@ def test_each_demo_seed_has_data_and_results_of_its_own():
     plain, other = load_config(["preset=demo"]), load_config(["preset=demo", "demo.seed=3"])
     assert (plain.name, plain.data) == ("demo", "data/demo")
     assert other.name != plain.name and other.data != plain.data
+
+
+def test_all_of_a_presets_members_can_be_taken_out_for_one_of_your_own():
+    config = load_config(["preset=demo", "members=null", "backbone=resnet18"])
+    assert [(name, recipe.backbone) for name, recipe in config.members.items()] == [("model", "resnet18")]
+
+
+def test_several_mistakes_at_once_are_still_one_sentence():
+    with pytest.raises(UserError, match=r"^There is no setting 'demo\.sed' .* did you mean 'seed'\?$"):
+        load_config(["preset=demo", "demo.sed=3", "epochs=many"])

@@ -34,7 +34,7 @@ class Batch:
 
 
 class EpochSampler(Sampler):
-    """Batches of (epoch, row), shuffled by (seed, epoch); the last short batch is left out unless it is the only one."""
+    """Batches of (epoch, row), shuffled by (seed, epoch); a short last batch is left out, unless there is no other."""
 
     def __init__(self, rows: np.ndarray, batch_size: int, seed: int):
         self.rows = np.asarray(rows)

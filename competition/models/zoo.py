@@ -4,6 +4,7 @@ Weights come from the hub, from a local file, or from a folder of files named as
 do not fit, one sentence says so.
 """
 
+import functools
 import re
 import warnings
 from pathlib import Path
@@ -43,13 +44,12 @@ class Detector(nn.Module):
 def build_model(recipe: Recipe, channels: int = 3, floating: bool = False, load: bool = True) -> Detector:
     """Return the recipe's Detector for images of ``channels`` channels.
 
-    ``load=False`` leaves the weights random whatever ``recipe.pretrained`` says (a checkpoint follows). Raises UserError
-    for an unknown backbone, arguments it does not take, and weights that are missing or do not fit.
+    ``load=False`` leaves the weights random whatever ``recipe.pretrained`` says (a checkpoint follows). Raises
+    UserError for an unknown backbone, arguments it does not take, and weights that are missing or do not fit.
     """
     cfg = backbone_cfg(recipe.backbone)
     options: dict[str, Any] = {"img_size": recipe.image_size} if cfg.fixed_input_size else {}
-    options |= {"drop_path_rate": recipe.drop_path} if recipe.drop_path else {}
-    options |= {"drop_rate": recipe.dropout} if recipe.dropout else {}
+    options |= {key: rate for key, rate in _rates(recipe).items() if rate or takes(recipe.backbone, key)}
     options |= {key: tuple(v) if isinstance(v, list) else v for key, v in recipe.backbone_args.items()}
     options |= _weights(recipe) if load else {"pretrained": False}
     backbone = _create(recipe, channels, options)
@@ -57,6 +57,21 @@ def build_model(recipe: Recipe, channels: int = 3, floating: bool = False, load:
         backbone.set_grad_checkpointing()
     mean, std = normalisation(recipe, channels, floating)
     return Detector(make_view(recipe.view, mean, std, floating), backbone, floating)
+
+
+def _rates(recipe: Recipe) -> dict[str, float]:
+    return {"drop_path_rate": recipe.drop_path, "drop_rate": recipe.dropout}
+
+
+@functools.cache
+def takes(name: str, argument: str) -> bool:
+    """Whether the backbone takes ``argument``: timm's defaults are not all zero (Swin's stochastic depth is .1)."""
+    with torch.device("meta"):
+        try:
+            timm.create_model(name, num_classes=1, **{argument: 0.0})
+        except TypeError:
+            return False
+    return True
 
 
 def backbone_cfg(name: str) -> Any:
@@ -108,10 +123,10 @@ def _create(recipe: Recipe, channels: int, options: dict[str, Any]) -> nn.Module
 def _weights(recipe: Recipe) -> dict[str, Any]:
     """Return timm's arguments for where the weights come from."""
     source = recipe.pretrained
-    if source.lower() in ("true", "false"):
-        if source.lower() == "true" and not timm.get_pretrained_cfg(recipe.backbone).has_weights:
+    if source in ("true", "false"):
+        if source == "true" and not timm.get_pretrained_cfg(recipe.backbone).has_weights:
             raise UserError(f"timm has no pretrained weights for '{recipe.backbone}': set pretrained=false or a file.")
-        return {"pretrained": source.lower() == "true"}
+        return {"pretrained": source == "true"}
     path = Path(source).expanduser()
     if path.is_dir():
         path = _find_weights(path, recipe.backbone)
@@ -138,7 +153,7 @@ def _find_weights(folder: Path, name: str) -> Path:
     if len(files) == 1 and bare(folder.name) in (bare(name), bare(name.partition(".")[0])):
         return files[0]
     found = ", ".join(str(p.relative_to(folder)) for p in files[:3]) or "none"
-    raise UserError(f"Folder {folder} holds no weights named for '{name}' (found: {found}): rename the file or name it.")
+    raise UserError(f"Folder {folder} holds no weights named for '{name}' (found: {found}): give the file itself.")
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:

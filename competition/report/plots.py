@@ -5,7 +5,7 @@ versions give the same bytes: pyplot is not used, no setting of matplotlib is ch
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sklearn_metrics
 
-from competition.files import atomic_write
+from competition.report import look
 from competition.scoring.metrics import check_binary, check_prob, check_same_length, f1
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
@@ -23,11 +23,6 @@ if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who dr
 History = Sequence[Mapping[str, float | None]]
 Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # x, y and the area or average that sums them up
 
-WIDTH, DPI = 5.0, 240  # inches and pixels per inch: three pixels here are one on a phone
-INK, MUTED, RULE, SHADE = "#1b1f24", "#666d76", "#e4e7eb", "#d6e7f3"
-BLUE, RED, GREEN = "#0072b2", "#d55e00", "#009e73"
-PALETTE = (BLUE, RED, GREEN, "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's, safe for the colour-blind
-DASHED, DOTTED = (0, (4, 1.5)), (0, (1.2, 1.2))
 NAMED = 12  # as many curves as a legend can name: two rounds of the palette, the second one dashed
 FLAT = 0.005  # F1 this close to the best is as good for any test set of a usual size
 
@@ -43,20 +38,21 @@ def training_curves(histories: Mapping[str, Sequence[History]], path: Path) -> N
     kept = {member: [fold for fold in folds if fold] for member, folds in histories.items()}
     kept = {member: folds for member, folds in kept.items() if folds}
     if not kept:
-        return _nothing("No training curves to show", "no fold has finished an epoch", path)
+        return look.save_empty_page("No training curves to show", "no fold has finished an epoch", path)
     row, footer = 1.75, 0.3
-    figure = _page(*_training_title(kept), 0.75 + row * len(kept) + footer)
+    figure = look.new_page(*_training_title(kept), 0.75 + row * len(kept) + footer)
     top: list[Axes] = []
     for index, (member, folds) in enumerate(kept.items()):
         bottom = footer + row * (len(kept) - 1 - index) + 0.25
         longest, plural = max(len(fold) for fold in folds), "s" if len(folds) > 1 else ""
         size = f"{longest} epoch{'s' if longest > 1 else ''}, {len(folds)} fold{plural}"
-        _text(figure, 0.5, bottom + 1.29, member, fontsize=_fit(10, 36, member), fontweight="bold", color=INK)
-        _text(figure, 4.85, bottom + 1.29, size, fontsize=8, ha="right")
+        style = {"fontsize": look.fit_size(10, 36, member), "fontweight": "bold", "color": look.INK}
+        look.add_text(figure, 0.5, bottom + 1.29, member, **style)
+        look.add_text(figure, 4.85, bottom + 1.29, size, fontsize=8, ha="right")
         places = zip((0.5, 2.92), top or (None, None), strict=True)
-        panels = [_panel(figure, left, bottom, 1.93, 1.0, scales_of) for left, scales_of in places]
-        _by_epoch(panels[0], folds, ("train_loss", "train loss", MUTED), ("val_loss", "validation", BLUE))
-        _by_epoch(panels[1], folds, ("val_f1", "validation F1", BLUE), ("val_auc", "AUC", RED))
+        panels = [look.add_panel(figure, left, bottom, 1.93, 1.0, scales_of) for left, scales_of in places]
+        _by_epoch(panels[0], folds, ("train_loss", "train loss", look.MUTED), ("val_loss", "validation", look.BLUE))
+        _by_epoch(panels[1], folds, ("val_f1", "validation F1", look.BLUE), ("val_auc", "AUC", look.RED))
         top = top or panels
     epochs = [line["epoch"] for folds in kept.values() for fold in folds for line in fold]
     margin = 0.04 * (max(epochs) - min(epochs)) or 0.5
@@ -65,8 +61,8 @@ def training_curves(histories: Mapping[str, Sequence[History]], path: Path) -> N
         panel.locator_params(axis="x", nbins=5, integer=True, min_n_ticks=1)
         panel.locator_params(axis="y", nbins=4)
     for panel in panels:
-        panel.set_xlabel("epoch", color=MUTED, fontsize=9)
-    _save(figure, path)
+        look.name_axes(panel, "epoch")
+    look.save_page(figure, path)
 
 
 def _training_title(histories: Mapping[str, Sequence[History]]) -> tuple[str, str]:
@@ -78,7 +74,7 @@ def _training_title(histories: Mapping[str, Sequence[History]]) -> tuple[str, st
         if last:
             member = best(last, key=last.__getitem__)
             lead = f"Best of {len(last)}: {member}," if len(last) > 1 else f"{member}:"
-            return f"{lead} {name} {_figure(last[member])}", basis
+            return f"{lead} {name} {look.decimals(last[member])}", basis
     return "Training curves", "the folds share no epoch whose figures are known"
 
 
@@ -89,20 +85,16 @@ def _by_epoch(panel: "Axes", folds: Sequence[History], *curves: tuple[str, str, 
         if not tracks:
             continue
         for track in tracks if len(tracks) > 1 else ():
-            panel.plot(list(track), list(track.values()), color=colour, linewidth=0.6, alpha=0.55, **_dot(track, 3))
+            style = {"color": colour, "linewidth": 0.6, "alpha": 0.55, **look.point_marker(track, 3)}
+            panel.plot(list(track), list(track.values()), **style)
         epochs, mean = _mean(tracks)
-        panel.plot(epochs, mean, color=colour, linewidth=2, **_dot(mean, 5))
-        value = f"{name} {_figure(mean[-1])}" if mean else name
+        panel.plot(epochs, mean, color=colour, linewidth=2, **look.point_marker(mean, 5))
+        value = f"{name} {look.decimals(mean[-1])}" if mean else name
         panel.text(x, 1.06, value, transform=panel.transAxes, ha=side, fontsize=8, color=colour)
     panel.margins(y=0.1)
     if not panel.lines:
         where = {"transform": panel.transAxes, "ha": "center", "va": "center"}
-        panel.text(0.5, 0.5, "not recorded", **where, color=MUTED, fontsize=9)
-
-
-def _dot(points: Sized, size: float) -> dict[str, object]:
-    """Return the look that makes a line of one point visible."""
-    return {"marker": "o", "markersize": size, "markeredgewidth": 0} if len(points) == 1 else {}
+        panel.text(0.5, 0.5, "not recorded", **where, color=look.MUTED, fontsize=9)
 
 
 def _tracks(folds: Sequence[History], key: str) -> list[dict[float, float]]:
@@ -125,17 +117,17 @@ def roc_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) ->
     """
     label, members = _check_members(label, members)
     if label.all() or not label.any():
-        return _nothing("No ROC curve to show", f"all {label.size:,} images are of class {int(label[0])}", path)
+        only = f"all {label.size:,} images are of class {int(label[0])}"
+        return look.save_empty_page("No ROC curve to show", only, path)
     curves: dict[str, Curve] = {}
     for name, prob in members.items():
         false_positive, true_positive, _ = sklearn_metrics.roc_curve(label, prob)
         curves[name] = false_positive, true_positive, float(sklearn_metrics.auc(false_positive, true_positive))
     figure, axes = _ranking(curves, "ROC AUC", label.size, "lower right")
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=DOTTED, zorder=1)
-    axes.text(0.16, 0.13, "chance", color=MUTED, fontsize=8, rotation=45, va="center", ha="center")
-    axes.set_xlabel("false positive rate", color=MUTED, fontsize=9)
-    axes.set_ylabel("true positive rate", color=MUTED, fontsize=9)
-    _save(figure, path)
+    axes.plot([0, 1], [0, 1], color=look.MUTED, linewidth=0.8, linestyle=look.DOTTED, zorder=1)
+    axes.text(0.16, 0.13, "chance", color=look.MUTED, fontsize=8, rotation=45, va="center", ha="center")
+    look.name_axes(axes, "false positive rate", "true positive rate")
+    look.save_page(figure, path)
 
 
 def pr_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path, f1_isolines: bool = True) -> None:
@@ -147,7 +139,7 @@ def pr_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path, f1_
     label, members = _check_members(label, members)
     if label.all() or not label.any():
         only = f"all {label.size:,} images are of class {int(label[0])}"
-        return _nothing("No precision-recall curve to show", only, path)
+        return look.save_empty_page("No precision-recall curve to show", only, path)
     curves: dict[str, Curve] = {}
     for name, prob in members.items():
         precision, recall, _ = sklearn_metrics.precision_recall_curve(label, prob)
@@ -155,14 +147,13 @@ def pr_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path, f1_
     figure, axes = _ranking(curves, "average precision", label.size, "lower left")
     for value in (0.6, 0.8, 0.9) if f1_isolines else ():
         recall = np.linspace(value / (2 - value), 1, 200)
-        axes.plot(recall, value * recall / (2 * recall - value), color=MUTED, linewidth=0.5, zorder=1)
-        axes.text(1.02, value / (2 - value), f"F1 {value}", color=MUTED, fontsize=8, va="center")
+        axes.plot(recall, value * recall / (2 * recall - value), color=look.MUTED, linewidth=0.5, zorder=1)
+        axes.text(1.02, value / (2 - value), f"F1 {value}", color=look.MUTED, fontsize=8, va="center")
     rate = label.mean()
-    axes.axhline(rate, color=MUTED, linewidth=0.8, linestyle=DOTTED, zorder=1)
-    axes.text(0.99, rate - 0.015, "chance", color=MUTED, fontsize=8, ha="right", va="top")
-    axes.set_xlabel("recall", color=MUTED, fontsize=9)
-    axes.set_ylabel("precision", color=MUTED, fontsize=9)
-    _save(figure, path)
+    axes.axhline(rate, color=look.MUTED, linewidth=0.8, linestyle=look.DOTTED, zorder=1)
+    axes.text(0.99, rate - 0.015, "chance", color=look.MUTED, fontsize=8, ha="right", va="top")
+    look.name_axes(axes, "recall", "precision")
+    look.save_page(figure, path)
 
 
 def _check_members(label: ArrayLike, members: Mapping[str, ArrayLike]) -> tuple[NDArray[np.bool_], dict[str, NDArray]]:
@@ -179,25 +170,22 @@ def _ranking(curves: Mapping[str, Curve], measure: str, rows: int, corner: str) 
     *names, final = curves
     best = max(names, key=lambda name: curves[name][2], default=None)
     subject = "Ensemble" if final == "ensemble" else final
-    single = f"best single member: {best}, {_figure(curves[best][2])}; " if best else ""
-    figure = _page(f"{subject} {measure} {_figure(curves[final][2])}", f"{single}{rows:,} images", 5.3)
-    axes = _panel(figure, 0.55, 0.55, 3.95, 3.95)
+    single = f"best single member: {best}, {look.decimals(curves[best][2])}; " if best else ""
+    figure = look.new_page(f"{subject} {measure} {look.decimals(curves[final][2])}", f"{single}{rows:,} images", 5.3)
+    axes = look.add_panel(figure, 0.55, 0.55, 3.95, 3.95)
     handles = {}
     for index, (name, (x, y, _)) in enumerate(curves.items()):
-        dash = DASHED if index // len(PALETTE) % 2 else "-"
-        look = {"color": PALETTE[index % len(PALETTE)], "linewidth": 1, "linestyle": dash, "zorder": 2}
+        dash = look.DASHED if index // len(look.PALETTE) % 2 else "-"
+        style = {"color": look.PALETTE[index % len(look.PALETTE)], "linewidth": 1, "linestyle": dash, "zorder": 2}
         if name == final:
-            look = {"color": INK, "linewidth": 2.2, "zorder": 3}
-        (handles[name],) = axes.plot(*_thin(x, y), **look)
+            style = {"color": look.INK, "linewidth": 2.2, "zorder": 3}
+        (handles[name],) = axes.plot(*look.thin_out(x, y), **style)
     axes.set(xlim=(-0.012, 1.012), ylim=(-0.012, 1.012))
     shown = [final, *sorted(names, key=lambda name: -curves[name][2])[: NAMED - 1]]
     # The figures come first, so that they stand in a column.
-    texts = [f"{_figure(curves[name][2])}  {name}" for name in shown]
+    texts = [f"{look.decimals(curves[name][2])}  {name}" for name in shown]
     if names:
-        legend = axes.legend([handles[name] for name in shown], texts, loc=corner, fontsize=_fit(8.5, 34, *texts))
-        legend.get_frame().set(facecolor="white", edgecolor="none", alpha=0.9)
-        for text in legend.get_texts():
-            text.set(color=INK, parse_math=False)
+        look.name_curves(axes, [handles[name] for name in shown], texts, corner)
     return figure, axes
 
 
@@ -211,28 +199,27 @@ def confusion_matrix(label: ArrayLike, decision: ArrayLike, classes: tuple[str, 
     check_same_length(label=label, decision=decision)
     count = sklearn_metrics.confusion_matrix(label, decision, labels=[False, True])
     total, wrong = count.sum(axis=1), int(count[0, 1] + count[1, 0])
-    title = f"F1 {_figure(f1(label, decision))}, {wrong / label.size:.1%} called wrong"
-    figure = _page(title, f"{wrong:,} of {label.size:,} images", 4.7)
-    axes = _panel(figure, 1.05, 0.8, 3.8, 3.15)
+    title = f"F1 {look.decimals(f1(label, decision))}, {wrong / label.size:.1%} called wrong"
+    figure = look.new_page(title, f"{wrong:,} of {label.size:,} images", 4.7)
+    axes = look.add_panel(figure, 1.05, 0.8, 3.8, 3.15)
     for row, column in np.ndindex(2, 2):
         share = count[row, column] / total[row] if total[row] else 0.0
         x, y = column + np.array([0.01, 0.99, 0.99, 0.01]), row + np.array([0.01, 0.01, 0.99, 0.99])
-        axes.fill(x, y, color=BLUE if row == column else RED, alpha=0.1 + 0.9 * share, linewidth=0)
-        look = {"color": "white" if share > 0.75 else INK, "ha": "center", "va": "center"}
-        axes.text(column + 0.5, row + 0.45, f"{count[row, column]:,}", fontsize=20, **look)
-        axes.text(column + 0.5, row + 0.68, f"{share:.1%}" if total[row] else "no rows", fontsize=11, **look)
+        axes.fill(x, y, color=look.BLUE if row == column else look.RED, alpha=0.1 + 0.9 * share, linewidth=0)
+        style = {"color": "white" if share > 0.75 else look.INK, "ha": "center", "va": "center"}
+        axes.text(column + 0.5, row + 0.45, f"{count[row, column]:,}", fontsize=20, **style)
+        axes.text(column + 0.5, row + 0.68, f"{share:.1%}" if total[row] else "no rows", fontsize=11, **style)
     names = [textwrap.fill(name, 18) for name in classes]
-    look = {"fontsize": 10, "color": INK, "parse_math": False, "multialignment": "center"}
-    axes.set_xticks((0.5, 1.5), names, **look)
+    style = {"fontsize": 10, "color": look.INK, "parse_math": False, "multialignment": "center"}
+    axes.set_xticks((0.5, 1.5), names, **style)
     totals = [f"{name}\n{rows:,}" for name, rows in zip(names, total, strict=True)]
-    axes.set_yticks((0.5, 1.5), totals, **look, rotation=90, va="center")
+    axes.set_yticks((0.5, 1.5), totals, **style, rotation=90, va="center")
     axes.set(xlim=(0, 2), ylim=(2, 0))
     axes.grid(False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("predicted class", color=MUTED, fontsize=9)
-    axes.set_ylabel("true class; each row adds to 100%", color=MUTED, fontsize=9)
-    _save(figure, path)
+    look.name_axes(axes, "predicted class", "true class; each row adds to 100%")
+    look.save_page(figure, path)
 
 
 def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, path: Path) -> None:
@@ -245,31 +232,33 @@ def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, path: P
     label, prob = check_binary("label", label), check_prob("prob", prob)
     check_same_length(label=label, prob=prob)
     if not label.any():
-        return _nothing("No threshold curve to show", f"none of {label.size:,} images is of class 1", path)
+        return look.save_empty_page("No threshold curve to show", f"none of {label.size:,} images is of class 1", path)
     cut, (value, precision, recall, called) = _by_threshold(label, prob)
     good = np.flatnonzero(np.diff(value >= value.max() - FLAT, prepend=False, append=False))
     low, high = cut[np.maximum(good[::2] - 1, 0)], cut[good[1::2] - 1]
     span = f"shaded, {low[0]:.3f} to {high[-1]:.3f}"
     at = min(int(np.searchsorted(cut, threshold)), cut.size - 1)
-    title = f"F1 {_figure(value[at])} at threshold {threshold:.3f}"
-    figure = _page(title, f"{span}: F1 within {FLAT} of these images' best, {_figure(value.max())}", 4.8)
-    axes = _panel(figure, 0.55, 1.0, 4.25, 2.85)
+    title = f"F1 {look.decimals(value[at])} at threshold {threshold:.3f}"
+    figure = look.new_page(title, f"{span}: F1 within {FLAT} of these images' best, {look.decimals(value.max())}", 4.8)
+    axes = look.add_panel(figure, 0.55, 1.0, 4.25, 2.85)
     for start, end in zip(low, high, strict=True):
-        axes.axvspan(start, end, color=SHADE, linewidth=0, zorder=0)
-    axes.axvline(threshold, color=INK, linewidth=0.9, zorder=1.5)
+        axes.axvspan(start, end, color=look.SHADE, linewidth=0, zorder=0)
+    axes.axvline(threshold, color=look.INK, linewidth=0.9, zorder=1.5)
     side = "left" if threshold < 0.1 else "right" if threshold > 0.9 else "center"
-    axes.text(threshold, 1.03, f"threshold {threshold:.3f}", fontsize=8.5, color=INK, ha=side)
-    curves = {"F1": (value, BLUE, 2.4, "-"), "precision": (precision, RED, 1.3, "-")}
-    curves |= {"recall": (recall, GREEN, 1.3, DASHED), "predicted positive": (called, MUTED, 1.3, DOTTED)}
+    axes.text(threshold, 1.03, f"threshold {threshold:.3f}", fontsize=8.5, color=look.INK, ha=side)
+    curves = {"F1": (value, look.BLUE, 2.4, "-"), "precision": (precision, look.RED, 1.3, "-")}
+    curves |= {"recall": (recall, look.GREEN, 1.3, look.DASHED)}
+    curves |= {"predicted positive": (called, look.MUTED, 1.3, look.DOTTED)}
     for name, (curve, colour, width, dash) in curves.items():
-        here = "undefined" if np.isnan(curve[at]) else _figure(curve[at])
-        look = {"color": colour, "linewidth": width, "linestyle": dash, "zorder": 3 if name == "F1" else 2}
-        axes.plot(*_thin(cut, curve), **look, drawstyle="steps-pre", label=f"{name} {here}")
+        here = "undefined" if np.isnan(curve[at]) else look.decimals(curve[at])
+        style = {"color": colour, "linewidth": width, "linestyle": dash, "zorder": 3 if name == "F1" else 2}
+        axes.plot(*look.thin_out(cut, curve), **style, drawstyle="steps-pre", label=f"{name} {here}")
         axes.plot(threshold, curve[at], "o", color=colour, markersize=4.5, zorder=4)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, frameon=False, fontsize=9, labelcolor=INK)
+    style = {"ncols": 2, "frameon": False, "fontsize": 9, "labelcolor": look.INK}
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), **style)
     axes.set(xlim=(min(0, threshold), max(1, threshold)), ylim=(-0.012, 1.012))
-    axes.set_xlabel("threshold", color=MUTED, fontsize=9)
-    _save(figure, path)
+    look.name_axes(axes, "threshold")
+    look.save_page(figure, path)
 
 
 def _by_threshold(label: NDArray[np.bool_], prob: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[NDArray]]:
@@ -284,63 +273,3 @@ def _by_threshold(label: NDArray[np.bool_], prob: NDArray[np.float64]) -> tuple[
     value[-1] = 0
     called = 1 - np.searchsorted(np.sort(prob), np.append(cut, np.inf)) / prob.size
     return np.concatenate([[0], cut, [1]]), [np.append(curve[0], curve) for curve in (value, precision, recall, called)]
-
-
-def _thin(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
-    """Drop the points that would fall on the pixel of the one before: 80,000 rows become some 2,000 points."""
-    pixel = np.round(np.stack([x, y]) * 1200)
-    keep = np.append(True, (np.diff(pixel) != 0).any(axis=0))
-    keep[-1] = True
-    return x[keep], y[keep]
-
-
-def _figure(value: float) -> str:
-    """Return three decimals, four where three would round to a 1 that it is not."""
-    return f"{value:.4f}" if 0.9995 <= value < 1 else f"{value:.3f}"
-
-
-def _fit(size: float, room: int, *texts: str) -> float:
-    """Return ``size`` in points, less if the longest text has more characters than there is room for."""
-    return size * min(1.0, room / max(map(len, texts)))
-
-
-def _page(title: str, subtitle: str, height: float) -> "Figure":
-    """Return a white page of ``height`` inches: the finding in bold, and below it, smaller, what it rests on."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white", layout="none")
-    FigureCanvasAgg(figure)
-    _text(figure, 0.15, height - 0.33, title, fontsize=_fit(13, 42, title), fontweight="bold", color=INK)
-    _text(figure, 0.15, height - 0.55, subtitle, fontsize=_fit(9, 70, subtitle))
-    return figure
-
-
-def _nothing(title: str, reason: str, path: Path) -> None:
-    _save(_page(title, reason, 0.8), path)
-
-
-def _text(figure: "Figure", x: float, y: float, text: str, **look: object) -> None:
-    """Write ``text``, whatever signs are in it, with its base line at (x, y) inches from the lower left corner."""
-    look = {"color": MUTED, **look}
-    figure.text(x / WIDTH, y / figure.get_figheight(), text, parse_math=False, **look)
-
-
-def _panel(
-    figure: "Figure", left: float, bottom: float, width: float, height: float, scales_of: "Axes | None" = None
-) -> "Axes":
-    """Return axes in the one look of all pictures, on the scales of others if given; the place is in inches."""
-    tall = figure.get_figheight()
-    place = (left / WIDTH, bottom / tall, width / WIDTH, height / tall)
-    axes = figure.add_axes(place, sharex=scales_of, sharey=scales_of)
-    axes.grid(True, color=RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set(color=MUTED, linewidth=0.6)
-    axes.tick_params(labelsize=8.5, labelcolor=MUTED, color=MUTED, length=2.5, width=0.6)
-    return axes
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    with atomic_write(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})

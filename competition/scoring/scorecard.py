@@ -14,8 +14,8 @@ from competition.scoring.threshold import choose_threshold, cross_fit
 class Score:
     """``figures``: see metrics.summary, at the cross-fitted decisions (at .5 with a single fold).
 
-    ``threshold`` is the one for the test set, chosen on all rows; ``test_rate`` the share of test rows it calls positive
-    (None without a test set). ``leaderboard`` is None without a test set.
+    ``threshold`` is the one for the test set, chosen on all rows; ``test_rate`` the share of test rows that it calls
+    positive. ``test_rate`` and ``leaderboard`` are None without a test set.
     """
 
     decision: NDArray[np.int64]

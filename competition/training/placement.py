@@ -1,4 +1,4 @@
-"""On what device, in what precision and memory layout a member runs: resolved once, stored, and reused by every fold."""
+"""On what device, in what precision and memory layout a member runs: settled once, stored, reused by every fold."""
 
 import contextlib
 import dataclasses
@@ -107,7 +107,7 @@ def _candidates(recipe: Recipe, device: str) -> tuple[list[str], list[str]]:
 
 
 def step_seconds(placement: Placement, model: nn.Module, pixels: Tensor) -> float:
-    """Measure one training step (forward, backward, no optimizer) on a batch: the median of a few, after one warm-up."""
+    """Measure one training step (forward, backward, no optimizer) on a batch: the median of a few after a warm-up."""
     model = placement.place(model).train()
     pixels = placement.move(pixels)
     times = []

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from competition.report import plots
+from competition.report import look, plots
 
 
 def world(rows=400, names=("convnext", "swin", "ensemble"), seed=0):
@@ -176,7 +176,7 @@ def test_without_a_positive_there_is_no_threshold_curve(tmp_path):
 
 def shaded(path):
     """Return the share of pixels in the colour of the region of good thresholds."""
-    colour = tuple(int(plots.SHADE[i : i + 2], 16) for i in (1, 3, 5))
+    colour = tuple(int(look.SHADE[i : i + 2], 16) for i in (1, 3, 5))
     return float((pixels(path) == colour).all(axis=2).mean())
 
 

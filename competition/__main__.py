@@ -1,0 +1,126 @@
+"""The command line: `./run.sh [command] [key=value …]`; no command means the main job."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from competition.config import as_yaml, load_config
+from competition.errors import UserError, did_you_mean
+from competition.files import home
+
+BENCHMARKS = Path("tests") / "benchmarks"
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one command and return its exit status; a user's mistake is one sentence and status 2."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    if any(word in ("-h", "--help", "help") for word in words):
+        print(USAGE)
+        return 0
+    command, words = (words[0], words[1:]) if words and "=" not in words[0] else ("run", words)
+    try:
+        if command not in COMMANDS:
+            raise UserError(f"There is no command '{command}'{did_you_mean(command, COMMANDS)}")
+        return COMMANDS[command](words) or 0
+    except UserError as error:
+        sentence = str(error)
+        print(f"Error: {sentence}" + ("" if sentence[-1] in ".?" else "."), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted: the same line goes on from the last finished epoch.", file=sys.stderr)
+        return 130
+
+
+def _defaults(words: Sequence[str]) -> dict[str, str]:
+    """Choose preset and data where the user names neither: what lies in data/, or else the demo."""
+    named = {word.partition("=")[0] for word in words}
+    if named & {"preset", "config"}:
+        return {}
+    if "data" in named:
+        return {"preset": "small"}
+    if found := _competition_data(home() / "data"):
+        print(f"Data found in {found}: running preset=small on it (presets: ./run.sh help).")
+        return {"preset": "small", "data": str(found)}
+    print("No data in data/: running the embedded demo (preset=demo). Your own: ./run.sh data=FOLDER fold=0..4")
+    return {"preset": "demo"}
+
+
+def _competition_data(folder: Path) -> Path | None:
+    """Return the folder of a data set in data/ or one level below it, the demo's own aside."""
+    candidates = [folder, *sorted(path for path in folder.glob("*/") if not (path / "demo.json").exists())]
+    for candidate in candidates:
+        if (candidate / "train.csv").is_file() or (candidate / "train").is_dir():
+            return candidate
+    return None
+
+
+def run_command(words: Sequence[str]) -> None:
+    """Train what is missing and write the submission."""
+    config = load_config(words, _defaults(words))
+    from competition.pipeline import run  # torch takes seconds to import: other commands do without
+
+    run(config, words)
+
+
+def ensemble_command(words: Sequence[str]) -> None:
+    """Blend, tune and write the submission from trained results alone."""
+    config = load_config(words, _defaults(words))
+    from competition.pipeline import run
+
+    run(config, words, train=False)
+
+
+def config_command(words: Sequence[str]) -> None:
+    """Print the resolved settings; as a file they give the same run with config=FILE."""
+    print(as_yaml(load_config(words, _defaults(words))), end="")
+
+
+def audit_command(words: Sequence[str]) -> None:
+    """Look at the data's tables."""
+    config = load_config(words, _defaults(words))
+    from competition.audit.tables import table_findings
+    from competition.data.assemble import read_tables
+
+    print(f"{config.data}:")
+    for finding in table_findings(read_tables(config)):
+        print(f"  - {finding}")
+
+
+def bench_command(words: Sequence[str]) -> None:
+    """Run the benchmarks, or the ones named."""
+    known = sorted(path.stem.removeprefix("bench_") for path in (home() / BENCHMARKS).glob("bench_*.py"))
+    for name in words:
+        if name not in known:
+            raise UserError(f"There is no benchmark '{name}'{did_you_mean(name, known)}")
+    sys.path.insert(0, str(home()))
+    for name in words or known:
+        print(f"== {name}")
+        importlib.import_module(f"tests.benchmarks.bench_{name}").main()
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "run": run_command,
+    "ensemble": ensemble_command,
+    "config": config_command,
+    "audit": audit_command,
+    "bench": bench_command,
+}
+
+USAGE = """\
+./run.sh [command] [key=value ...]     no command: train what is missing and write submissions/submission.csv
+
+  ./run.sh fold=0..4                       the main job: the embedded demo, or the competition in data/
+  ./run.sh preset=wai2025 fold=0..4        a preset's competition (presets: demo, small, wai2025)
+  ./run.sh data=FOLDER name=mine fold=0..4 members.swin.lr=1e-4
+  ./run.sh fold=0                          one fold: its score, and the line that completes the submission
+  ./run.sh ensemble ...                    blend and tune again from what is trained
+  ./run.sh config ...                      print the resolved settings
+  ./run.sh audit ...                       look at the data's tables
+  ./run.sh bench [name ...]                measure speed on this machine
+  ./run.sh test                            run the tests"""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,169 @@
+"""Everything a run reads, in one piece: tables, pixels and folds, checked before anything is trained."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from competition.config import Config, Recipe
+from competition.data.augment import needs_padding
+from competition.data.cache import ArrayStore, StoreSpec, open_stores
+from competition.data.demo import draw_demo
+from competition.data.folds import open_folds
+from competition.data.layouts import Dataset, check_files, limit_rows, read_dataset
+from competition.errors import UserError
+from competition.files import fingerprint, home
+
+FOLDS_FILE = "folds.csv"
+
+
+@dataclass(frozen=True)
+class RunData:
+    """``train``: id, path, label, group, fold and row (in the stores); ``test``: id, path and row, in submission order.
+
+    ``stores``: for each way of storing, the train and the test store. ``unreadable_test``: ids that no model can see.
+    ``full_size``: rows of the whole train and test tables, before a dry run's limit.
+    """
+
+    dataset: Dataset
+    train: pd.DataFrame
+    test: pd.DataFrame
+    unreadable_test: list[str]
+    stores: dict[StoreSpec, tuple]
+    full_size: tuple[int, int]
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def table_key(self) -> str:
+        """The fingerprint of the training ids, labels and groups, whatever their order."""
+        return fingerprint(self.train[["id", "label", "group"]].sort_values("id").to_numpy().tolist())
+
+    @property
+    def floating(self) -> bool:
+        """Whether pixels are standardised floats (pixel CSV) rather than uint8."""
+        return self.dataset.pixels is not None
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of every image."""
+        return self.dataset.pixels[0].shape[-1] if self.floating else 3
+
+    def of(self, recipe: Recipe) -> tuple:
+        """Return the train and the test store that a recipe reads."""
+        return self.stores[store_spec(recipe, self.floating)]
+
+
+def run_folder(config: Config) -> Path:
+    """Return folds/<name>."""
+    return home() / "folds" / config.name
+
+
+def store_spec(recipe: Recipe, floating: bool = False) -> StoreSpec:
+    """Return how the cache keeps images for a recipe: N x N pixels, or native size up to a cap."""
+    if floating:
+        return StoreSpec(0, 0)
+    if recipe.store_size or recipe.fit == "resize":
+        return StoreSpec(recipe.store_size or recipe.image_size, 0)
+    return StoreSpec(0, recipe.store_cap)
+
+
+def read_tables(config: Config) -> Dataset:
+    """Read the tables that ``config.data`` holds, drawing the demo first where it is asked for."""
+    if not config.data:
+        raise UserError("There is no data: give data=FOLDER, or preset=demo for the embedded data set.")
+    root = Path(config.data).expanduser()
+    if not root.is_absolute() and not root.exists():
+        root = home() / root
+    if config.demo.draw:
+        draw_demo(root, config.demo.seed, (config.demo.train_scenes, config.demo.test_scenes))
+    return read_dataset(root, config.layout, config.label_column, config.id_column, config.positive, config.group,
+                        config.image_shape)  # fmt: skip
+
+
+def assemble(config: Config, dataset: Dataset) -> RunData:
+    """Check, decode and fold the data of :func:`read_tables`. Raises UserError for whatever the user must mend."""
+    full_size = (len(dataset.train), len(dataset.test))
+    if config.limit:
+        dataset = limit_rows(dataset, config.limit, config.seed)
+    check_files(dataset)
+    stores = _open_stores(config, dataset)
+    train_store, test_store = next(iter(stores.values()))
+    notes = []
+    train = dataset.train.assign(row=np.arange(len(dataset.train)))
+    train = _without_unreadable(train, train_store.bad, config.bad_images, notes)
+    test = dataset.test.assign(row=np.arange(len(dataset.test)))
+    unreadable = [str(test["id"][row]) for row in sorted(test_store.bad)]
+    if unreadable:
+        named = ", ".join(unreadable[:3])
+        notes.append(f"{len(unreadable)} test images cannot be read and get label {config.fallback}: {named}")
+    folds = _open_folds(config, train)
+    train = train.assign(fold=folds["fold"].to_numpy())
+    notes += _padding(config, stores) + _duplicates(train, test, train_store, test_store)
+    return RunData(dataset, train, test, unreadable, stores, full_size, notes)
+
+
+def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple]:
+    if dataset.pixels is not None:
+        pair = tuple(ArrayStore(pixels, fingerprint(pixels)) for pixels in dataset.pixels)
+        return {StoreSpec(0, 0): pair}
+    specs = list(dict.fromkeys(store_spec(recipe) for recipe in config.members.values()))
+    folder = Path(config.cache).expanduser() if config.cache else home() / "folds" / ".cache"
+    train = open_stores(list(dataset.train["path"]), specs, folder, config.cache_gb, "decoding training images")
+    test = open_stores(list(dataset.test["path"]), specs, folder, config.cache_gb, "decoding test images")
+    return {spec: (train[spec], test[spec]) for spec in specs}
+
+
+def _open_folds(config: Config, train: pd.DataFrame) -> pd.DataFrame:
+    path = run_folder(config) / FOLDS_FILE
+    try:
+        return open_folds(path, train, config.folds, config.seed)
+    except UserError:
+        if not config.overwrite or not path.exists():
+            raise
+    path.unlink()
+    return open_folds(path, train, config.folds, config.seed)
+
+
+def _without_unreadable(train: pd.DataFrame, bad: dict[int, str], policy: str, notes: list[str]) -> pd.DataFrame:
+    if not bad:
+        return train
+    first = min(bad)
+    sentence = f"{len(bad)} training images cannot be read, the first is {train['path'][first]} ({bad[first]})"
+    if policy == "error":
+        raise UserError(f"{sentence}: mend them, or leave them out with bad_images=drop.")
+    notes.append(f"{sentence}; left out (bad_images=drop)")
+    return train.drop(index=sorted(bad)).reset_index(drop=True)
+
+
+def _padding(config: Config, stores: dict[StoreSpec, tuple]) -> list[str]:
+    """Say once, for each crop size, that some images are smaller and get a mirrored border."""
+    notes = {}
+    for recipe in config.members.values():
+        pair = stores.get(store_spec(recipe), next(iter(stores.values())))
+        if recipe.fit == "crop" and recipe.image_size not in notes:
+            small = sum(needs_padding(store.shape(row), recipe.image_size)
+                        for store in pair for row in range(len(store)) if row not in store.bad)  # fmt: skip
+            notes[recipe.image_size] = small
+    return [f"{n} images are smaller than the {size}-pixel crop and get a mirrored border"
+            for size, n in notes.items() if n]  # fmt: skip
+
+
+def _duplicates(train: pd.DataFrame, test: pd.DataFrame, train_store, test_store) -> list[str]:
+    """Say which files are the same byte for byte across folds, or in train and test."""
+    if not len(train_store.digests):
+        return []
+    digest = pd.Series([bytes(d) for d in train_store.digests])[train["row"]].to_numpy()
+    copies = train.assign(digest=digest)
+    across = copies.groupby("digest")["fold"].transform("nunique") > 1
+    notes = []
+    if across.any():
+        notes.append(f"{int(across.sum())} training images have an exact copy in another fold, which flatters the "
+                     f"score: {', '.join(copies['id'][across][:3])}")  # fmt: skip
+    test_digest = {bytes(d) for row, d in enumerate(test_store.digests) if row not in test_store.bad}
+    shared = copies["digest"].isin(test_digest)
+    if shared.any():
+        notes.append(f"{int(shared.sum())} training images are also in the test set: "
+                     f"{', '.join(copies['id'][shared][:3])}")  # fmt: skip
+    return notes

@@ -1,0 +1,224 @@
+"""What a network sees of an image: random variants in training, named fixed views in testing.
+
+The one file that imports albumentations. Promises: a training variant depends on nothing but the image and its seed
+(run, epoch, row), so neither the number of workers nor a restart changes a pixel; test-time views are exact.
+"""
+
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from competition.data.decode import fit_store
+from competition.errors import UserError, did_you_mean
+
+AUGMENTATIONS = ("none", "flips", "forensic", "classic")
+FITS = ("resize", "crop")
+CORNER = 0.875  # side of a corner crop, as a part of the image's, where the image is resized and not cropped
+
+# Where a window lies: the parts of the free height above it and of the free width to its left.
+CROPS = {
+    "centre": (0.5, 0.5),
+    "top_left": (0, 0),
+    "top_right": (0, 1),
+    "bottom_left": (1, 0),
+    "bottom_right": (1, 1),
+}
+# The inverse of each turn; the keys are the 8 symmetries of the square.
+UNDO = {
+    "identity": "identity", "hflip": "hflip", "vflip": "vflip", "rot180": "rot180",
+    "rot90": "rot270", "rot270": "rot90", "transpose": "transpose", "antitranspose": "antitranspose",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TestView:
+    """One test-time view: which part of the image (one of ``CROPS``), then how it is turned (a key of ``UNDO``)."""
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    name: str
+    crop: str
+    turn: str
+
+
+TTA: dict[str, tuple[TestView, ...]] = {
+    "none": (TestView("identity", "centre", "identity"),),
+    "flip": (TestView("identity", "centre", "identity"), TestView("hflip", "centre", "hflip")),
+    "d4": tuple(TestView(turn, "centre", turn) for turn in UNDO),
+    "crops": tuple(TestView(crop, crop, "identity") for crop in CROPS),
+}
+
+
+def turn(batch: Any, name: str) -> Any:
+    """Apply one of the 8 symmetries of the square to a torch tensor (n, C, H, W); rotations are counter-clockwise.
+
+    ``turn(turn(batch, name), UNDO[name])`` is ``batch``. Torch itself is not imported here.
+    """
+    match name:
+        case "identity":
+            return batch
+        case "hflip":
+            return batch.flip(-1)
+        case "vflip":
+            return batch.flip(-2)
+        case "rot180":
+            return batch.flip((-2, -1))
+        case "rot90":
+            return batch.transpose(-2, -1).flip(-2)
+        case "rot270":
+            return batch.transpose(-2, -1).flip(-1)
+        case "transpose":
+            return batch.transpose(-2, -1)
+        case "antitranspose":
+            return batch.transpose(-2, -1).flip((-2, -1))
+    raise UserError(f"'{name}' is no turn of a test-time view{did_you_mean(name, UNDO)}")
+
+
+def needs_padding(shape: Sequence[int], size: int) -> bool:
+    """Tell whether an image of this (H, W, ...) is too small for a native-resolution crop of ``size`` x ``size``."""
+    return shape[0] < size or shape[1] < size
+
+
+def eval_crops(image: np.ndarray, size: int, fit: str, crops: Sequence[str]) -> np.ndarray:
+    """Return the named ``crops`` of an image (H, W, C), same dtype, as (n_crops, size, size, C); nothing is random.
+
+    ``fit="crop"``: native-resolution windows in the centre or a corner, of a mirrored border where the image is too
+    small. ``fit="resize"``: ``centre`` is the whole image, a corner is ``CORNER`` of its height and width; resized.
+    """
+    unknown = [crop for crop in crops if crop not in CROPS]
+    if unknown:
+        raise UserError(f"'{unknown[0]}' is no crop of a test-time view{did_you_mean(unknown[0], CROPS)}")
+    if _checked_fit(fit) == "crop":
+        image = _padded(image, size)
+        return np.stack([_window(image, size, size, crop) for crop in crops])
+    height, width = (max(1, round(CORNER * side)) for side in image.shape[:2])
+    parts = [image if crop == "centre" else _window(image, height, width, crop) for crop in crops]
+    return np.stack([fit_store(part, size) for part in parts])
+
+
+def _window(image: np.ndarray, height: int, width: int, crop: str) -> np.ndarray:
+    above, left = CROPS[crop]
+    top, left = int((image.shape[0] - height) * above), int((image.shape[1] - width) * left)
+    return image[top : top + height, left : left + width]
+
+
+def _padded(image: np.ndarray, size: int) -> np.ndarray:
+    """Mirror the image's border, evenly on both sides, until a ``size`` x ``size`` window fits."""
+    if not needs_padding(image.shape, size):
+        return image
+    down, right = max(0, size - image.shape[0]), max(0, size - image.shape[1])
+    # Mirrors again and again where the border is wider than the image, and repeats a side of one pixel.
+    padded = cv2.copyMakeBorder(
+        image, down // 2, down - down // 2, right // 2, right - right // 2, cv2.BORDER_REFLECT_101
+    )
+    return padded.reshape(*padded.shape[:2], image.shape[2])
+
+
+def _checked_fit(fit: str) -> str:
+    if fit not in FITS:
+        raise UserError(f"fit={fit} is not known{did_you_mean(fit, FITS)}")
+    return fit
+
+
+@dataclass(frozen=True)
+class TrainTransform:
+    """One of the training augmentations, made by :func:`train_transform`; cheap to pickle."""
+
+    name: str
+    size: int
+    fit: str
+    floating: bool
+    pipeline: Any = field(repr=False, compare=False)  # what is random: albumentations' Compose, or None
+
+    def __call__(self, image: np.ndarray, seed: Sequence[int]) -> np.ndarray:
+        """Return a (size, size, C) variant of ``image`` (H, W, C), same dtype; ``seed`` is (run seed, epoch, row).
+
+        The input is never changed; where there is nothing to do, the result may be the input itself or a view of it.
+        """
+        image = self._fitted(image)
+        if self.pipeline is None:
+            return image
+        mixed = mix_seed(seed)
+        # Both of albumentations' generators, before every sample: left alone, each DataLoader worker would repeat
+        # the others' stream, and each epoch the last one's.
+        self.pipeline.set_random_state(np.random.default_rng(mixed), random.Random(mixed))
+        return self.pipeline(image=image)["image"]
+
+    def _fitted(self, image: np.ndarray) -> np.ndarray:
+        """Do what is not random: to ``size``, or large enough for the random window that follows."""
+        if self.fit == "crop":
+            image = _padded(image, self.size)
+            return _window(image, self.size, self.size, "centre") if self.name == "none" else image
+        # ``classic`` resizes a random part of the image itself, from native resolution.
+        return image if self.name == "classic" else fit_store(image, self.size)
+
+    def __reduce__(self):
+        return train_transform, (self.name, self.size, self.fit, self.floating)
+
+
+def train_transform(name: str, size: int, fit: str, floating: bool = False) -> TrainTransform:
+    """Make the training augmentation ``name`` to ``size`` x ``size`` pixels.
+
+    - ``none``: only the fit.
+    - ``flips``: the fit, and half of the images mirrored left to right.
+    - ``forensic``: the fit, one of the 8 symmetries of the square, and now and then a JPEG compression, a slight blur
+      or slight noise; nothing else that would wipe out the traces of a generator.
+    - ``classic``: part of the image (60 to 100 % of its area; with ``fit="crop"`` a crop), mirrored, mild colours.
+
+    ``fit="crop"`` takes crops at native resolution (at random; ``none``: the centre), with a mirrored border around
+    images that are too small; ``fit="resize"`` resizes the image. ``floating`` says that images are standardised floats
+    and not 0..255, on which ``forensic`` and ``classic`` mean nothing. Raises :class:`UserError`.
+    """
+    if name not in AUGMENTATIONS:
+        raise UserError(f"augment={name} is not known{did_you_mean(name, AUGMENTATIONS)}")
+    if floating and name in ("forensic", "classic"):
+        raise UserError(
+            f"augment={name} is made for 0..255 pixels, but this data's pixels are standardised floats: "
+            "use augment=flips or augment=none"
+        )
+    return TrainTransform(name, size, fit, floating, _pipeline(name, size, _checked_fit(fit) == "crop"))
+
+
+def _pipeline(name: str, size: int, crops: bool) -> Any:
+    """Return the albumentations pipeline, or ``None`` where there is nothing random."""
+    if name == "none":
+        return None
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # or its import asks the network for a newer version
+    import albumentations as A  # slow to import, and not needed for prediction
+
+    steps = [A.RandomCrop(size, size)] if crops else []
+    if name == "flips":
+        steps += [A.HorizontalFlip(p=0.5)]
+    elif name == "forensic":
+        steps += [
+            A.D4(p=1),
+            A.ImageCompression(quality_range=(50, 95), p=0.25),
+            A.GaussianBlur(blur_limit=0, sigma_limit=(0.2, 1.2), p=0.1),
+            A.GaussNoise(std_range=(0.005, 0.02), p=0.1),
+        ]
+    else:
+        if not crops:
+            steps += [A.RandomResizedCrop((size, size), scale=(0.6, 1.0), area_for_downscale="image")]
+        # One step for brightness and contrast and one for colour: a hue shift would cost three times as much.
+        steps += [
+            A.HorizontalFlip(p=0.5),
+            A.ColorJitter(brightness=(0.9, 1.1), contrast=(0.9, 1.1), saturation=(0.9, 1.1), hue=(0.0, 0.0), p=0.5),
+        ]
+    return A.Compose(steps, strict=True)
+
+
+def mix_seed(seed: Sequence[int]) -> int:
+    """Return 64 bits that change entirely with any number in ``seed`` (SplitMix64, Steele et al. 2014, chained)."""
+    mask = 0xFFFFFFFFFFFFFFFF
+    state = len(seed)
+    for number in seed:
+        state = (state + int(number) + 0x9E3779B97F4A7C15) & mask
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
+        state ^= state >> 31
+    return state

@@ -1,0 +1,193 @@
+"""The one decoder: every image of the package, training or test, becomes pixels here and nowhere else.
+
+Forensic traces differ between decoders, so there is one (OpenCV's), it never scales while decoding, and its version
+(``DECODER``) is part of every cache key. A file that is not a whole image is refused by name, never half-decoded.
+"""
+
+import io
+import struct
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+DECODER = f"opencv-{cv2.__version__}-1"  # raise the last number when the steps below change a pixel
+MAX_PIXELS = 178_000_000  # PIL's own limit for a decompression bomb, about 13,300 x 13,300
+
+# Set at import so that it holds in forked and spawned workers too: images are decoded side by side, one per thread,
+# and a pool of OpenCV's own would only compete with them (and deadlock after a fork).
+cv2.setNumThreads(0)
+# PIL announces large headers on stderr; this module has its own limit and says so in the exception.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xaeB`\x82"
+_PIL_REFUSALS = (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError)
+
+
+class UnreadableImage(Exception):
+    """The file ``path`` is not a whole image, for the plain-words ``reason``.
+
+    Not a :class:`UserError`: what happens to such a row is the caller's declared policy.
+    """
+
+    def __init__(self, path: str, reason: str):
+        super().__init__(path, reason)
+        self.path, self.reason = str(path), reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Return the file's bytes; raise :class:`UnreadableImage` for a missing file, a folder, or one not permitted.
+
+    A fault of the machine (a disk error, too many open files) is no fault of the image and stays an ``OSError``.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
+    except FileNotFoundError:
+        raise UnreadableImage(path, "there is no such file") from None
+    except IsADirectoryError:
+        raise UnreadableImage(path, "it is a folder") from None
+    except NotADirectoryError:
+        raise UnreadableImage(path, "part of its path is a file, not a folder") from None
+    except PermissionError:
+        raise UnreadableImage(path, "there is no permission to read it") from None
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read and :func:`decode` one file: uint8 (H, W, 3) RGB."""
+    return decode(read_bytes(path), path)
+
+
+def decode(raw: bytes, path: str | Path) -> np.ndarray:
+    """Decode the bytes of one image file into uint8 (H, W, 3) RGB.
+
+    EXIF orientation is applied, alpha dropped; greyscale, palettes, CMYK and 16 bits become 8-bit RGB; of an animation
+    the first frame is taken. ``path`` only names the image in the exception. Raises :class:`UnreadableImage` for
+    anything that is not a whole image of at most ``MAX_PIXELS`` pixels.
+    """
+    header_size(raw, path)
+    if not _ends_properly(raw):  # truncated, or trailing junk, or a rarer format: PIL refuses what is cut short
+        _load_with_pil(raw, path)
+    try:
+        image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError(f"{path} does not fit into memory") from None
+        raise UnreadableImage(path, f"OpenCV cannot decode it ({error.err or error.code})") from None
+    if image is None:
+        raise UnreadableImage(path, "it is damaged, or of a kind that OpenCV cannot decode")
+    return image
+
+
+def header_size(raw: bytes, path: str | Path) -> tuple[int, int]:
+    """Return (height, width) as the header states them, before any EXIF rotation, without decoding.
+
+    Raises :class:`UnreadableImage` where there is no image header, or one of more than ``MAX_PIXELS`` pixels.
+    """
+    if not raw:
+        raise UnreadableImage(path, "the file is empty")
+    size = _quick_size(raw)
+    if size is None:
+        with _open_with_pil(raw, path) as image:
+            size = image.height, image.width
+    return _checked(size, path)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Return (height, width) of an image file from its header alone, before any EXIF rotation.
+
+    Raises :class:`UnreadableImage` as :func:`header_size` does; the pixels are not read.
+    """
+    try:
+        with Image.open(path) as image:
+            return _checked((image.height, image.width), path)
+    except _PIL_REFUSALS:
+        return header_size(read_bytes(path), path)  # for the reason in the same words
+
+
+def fit_store(image: np.ndarray, size: int, cap: int = 0) -> np.ndarray:
+    """Bring an image (H, W, C) to the size in which it is stored.
+
+    ``size`` N > 0: exactly N x N, whatever its aspect. ``size`` 0: native, scaled down only if its longer side exceeds
+    ``cap`` (0 = no limit), keeping its aspect. Shrinking averages areas, so that it does not alias; enlarging is
+    bilinear. An image that already fits is returned itself. ``cap`` plays no part when ``size`` is given.
+    """
+    height, width, channels = image.shape
+    rows, columns = stored_size(height, width, size, cap)
+    if (rows, columns) == (height, width):
+        return image
+    shrinks = rows <= height and columns <= width
+    resized = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return resized.reshape(rows, columns, channels)  # OpenCV drops a single channel's axis
+
+
+def stored_size(height: int, width: int, size: int, cap: int) -> tuple[int, int]:
+    """Return the (height, width) that :func:`fit_store` gives an image of this height and width."""
+    if size:
+        return size, size
+    longer = max(height, width)
+    if not cap or longer <= cap:
+        return height, width
+    return max(1, round(height * cap / longer)), max(1, round(width * cap / longer))
+
+
+def _checked(size: tuple[int, int], path: str | Path) -> tuple[int, int]:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise UnreadableImage(path, f"its {size[1]} x {size[0]} pixels exceed the limit of {MAX_PIXELS:,}")
+    return size
+
+
+def _quick_size(raw: bytes) -> tuple[int, int] | None:
+    """Return (height, width) of a JPEG or PNG (ten times quicker than PIL, once per image), or ``None``: ask PIL."""
+    if raw.startswith(_PNG) and len(raw) >= 24:
+        width, height = struct.unpack_from(">II", raw, 16)
+        return height, width
+    if not raw.startswith(_JPEG):
+        return None
+    at = 2
+    while at + 9 <= len(raw) and raw[at] == 0xFF:
+        marker = raw[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a start-of-frame segment
+            return struct.unpack_from(">HH", raw, at + 5)
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(raw[at + 2 : at + 4], "big")  # 0xFF may be fill
+    return None
+
+
+def _ends_properly(raw: bytes) -> bool:
+    """Tell, at next to no cost, whether the file has its format's end mark; ``False`` means 'in doubt'.
+
+    Needed because OpenCV 4 fills the missing rest of a truncated JPEG with grey and returns it as if nothing were
+    wrong. Zero bytes after the mark are harmless padding.
+    """
+    if raw.startswith(_JPEG):
+        return raw.endswith(b"\xff\xd9") or raw.rstrip(b"\0").endswith(b"\xff\xd9")
+    if raw.startswith(_PNG):
+        return raw.endswith(_PNG_END) or raw.rstrip(b"\0").endswith(_PNG_END)
+    if raw.startswith(b"RIFF"):  # WebP states its length
+        return len(raw) >= int.from_bytes(raw[4:8], "little") + 8
+    return False
+
+
+def _open_with_pil(raw: bytes, path: str | Path) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(raw))
+    except Image.DecompressionBombError:
+        raise UnreadableImage(path, f"its pixels exceed the limit of {MAX_PIXELS:,}") from None
+    except _PIL_REFUSALS:
+        raise UnreadableImage(path, "it is not an image") from None
+
+
+def _load_with_pil(raw: bytes, path: str | Path) -> None:
+    """Refuse the image if PIL, which checks that all pixels are there, does."""
+    with _open_with_pil(raw, path) as image:
+        try:
+            image.load()
+        except _PIL_REFUSALS as error:
+            reason = "it is truncated" if "truncated" in str(error) else "it is damaged"
+            raise UnreadableImage(path, reason) from None

@@ -1,0 +1,158 @@
+"""Runs jobs: in this process, or several side by side in processes of their own, with one bar and one estimate.
+
+The processes share nothing but the files on disk and end when this one does, however it ends. How many there are never
+changes a number as long as `threads` is pinned.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import torch
+from tqdm import tqdm
+
+from competition.config import Config
+from competition.data.assemble import RunData, assemble, read_tables
+from competition.errors import UserError
+from competition.job import Plan, run_job
+
+
+def prepare_process(config: Config, device: str, jobs: int) -> None:
+    """Set this process's threads and, on request, CUDA's deterministic kernels."""
+    torch.set_num_threads(config.threads or max(1, _cores() // jobs))
+    cv2.setNumThreads(0)
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = not config.deterministic
+        if config.deterministic:
+            os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+            torch.use_deterministic_algorithms(True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def feed_workers(config: Config, device: str) -> int:
+    """Return how many processes feed a job: as set, or none on a CPU and half the cores (at most 8) on a GPU."""
+    if config.workers >= 0:
+        return config.workers
+    return min(8, max(1, _cores() // 2)) if device == "cuda" else 0
+
+
+def run_jobs(config: Config, data: RunData, plans: Sequence[Plan], device: str) -> None:
+    """Finish every plan's job. Raises UserError for the first that cannot be; the others keep what they have."""
+    beside = min(config.jobs, len(plans))
+    images = sum(_images(config, data, plan) for plan in plans)
+    with tqdm(total=images, unit="img", disable=None, smoothing=0.02, dynamic_ncols=True) as bar:
+        shown = _Shown(bar, len(plans))
+        if beside <= 1:
+            prepare_process(config, device, 1)
+            for plan in plans:
+                shown.finished(plan, run_job(config, data, plan, feed_workers(config, device), shown.progress))
+        else:
+            _run_beside(config, plans, device, beside, shown)
+
+
+def _images(config: Config, data: RunData, plan: Plan) -> int:
+    """Return how many images a job's training will have seen at its end."""
+    if plan.is_trained():
+        return 0
+    recipe = config.members[plan.job.member]
+    rows = int((data.train["fold"] != plan.job.fold).sum())
+    batch = min(rows, recipe.batch_size * recipe.accumulate)
+    return recipe.epochs * (rows // batch) * batch
+
+
+class _Shown:
+    """What the user sees of jobs under way."""
+
+    def __init__(self, bar: tqdm, jobs: int):
+        self.bar, self.jobs, self.count = bar, jobs, 0
+
+    def progress(self, images: int, note: str) -> None:
+        self.bar.set_description(f"[{self.count}/{self.jobs} jobs] {note}", refresh=False)
+        self.bar.update(images)
+
+    def finished(self, plan: Plan, done: dict[str, Any]) -> None:
+        self.count += 1
+        figures = done["oof"]
+        score = f"F1 {figures['f1']:.4f} at .5, AUC {figures.get('auc', float('nan')):.4f}, " if figures else ""
+        tqdm.write(f"  {plan.job}: {score}{done['epochs']} epochs, {done['seconds']:.0f} s", file=sys.stdout)
+        sys.stdout.flush()
+
+
+def _run_beside(config: Config, plans: Sequence[Plan], device: str, beside: int, shown: _Shown) -> None:
+    context = multiprocessing.get_context("spawn")
+    todo, told = context.Queue(), context.Queue()
+    for index in [*range(len(plans)), *[None] * beside]:
+        todo.put(index)
+    processes = [context.Process(target=_work, args=(config, list(plans), device, beside, todo, told))
+                 for _ in range(beside)]  # fmt: skip
+    try:
+        for process in processes:
+            process.start()
+        left = len(plans)
+        while left:
+            kind, value = _hear(told, processes)
+            if kind == "progress":
+                shown.progress(*value)
+            elif kind == "error":
+                raise UserError(value)
+            elif kind == "crash":
+                raise RuntimeError(f"A job failed:\n{value}")
+            else:
+                shown.finished(plans[value[0]], value[1])
+                left -= 1
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+        for process in processes:
+            process.join()
+
+
+def _hear(told, processes) -> tuple[str, Any]:
+    """Wait for the next word of a worker; a worker killed from outside is a sentence too."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return told.get(timeout=1)
+        for process in processes:
+            if process.exitcode not in (None, 0):
+                raise UserError(
+                    f"A training process was killed (exit {process.exitcode}), most likely for want of memory: use "
+                    "jobs=1 or a smaller batch_size; the same line goes on from here."
+                )
+
+
+def _work(config: Config, plans: list[Plan], device: str, beside: int, todo, told) -> None:
+    """The life of one worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        prepare_process(config, device, beside)
+        data = assemble(config, read_tables(config))
+        workers = feed_workers(config, device)
+        while (index := todo.get()) is not None:
+            done = run_job(config, data, plans[index], workers, lambda *word: told.put(("progress", word)))
+            told.put(("done", (index, done)))
+    except UserError as error:
+        told.put(("error", str(error)))
+    except Exception:
+        told.put(("crash", traceback.format_exc()))
+
+
+def _end_with(parent: int) -> None:
+    """Leave at once when the parent is gone, so that a restarted run never meets a worker of the killed one."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)

@@ -1,0 +1,51 @@
+"""What the full run of a dry run would cost: measured steps of each member, scaled to all rows."""
+
+from collections.abc import Sequence
+
+import torch
+
+from competition.config import Config
+from competition.data.assemble import RunData, store_spec
+from competition.data.augment import TTA
+from competition.engine import prepare_process
+from competition.job import Plan
+from competition.models.zoo import build_model, count_parameters
+from competition.training.placement import step_seconds
+
+FORWARD_SHARE = 1 / 3  # of a training step's time: the backward pass costs about two forward passes
+
+
+def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None:
+    """Print the hours and gigabytes of the run without ``limit``: training, predictions, cache and checkpoints."""
+    prepare_process(config, plans[0].placement.device, config.jobs)
+    train_rows, test_rows = data.full_size
+    seconds = megabytes = 0.0
+    for member, recipe in config.members.items():
+        plan = next(plan for plan in plans if plan.job.member == member)
+        model = build_model(recipe, data.channels, data.floating, load=False)
+        rows = min(recipe.batch_size, len(data.train))
+        pixels = torch.ones(rows, data.channels, recipe.image_size, recipe.image_size,
+                            dtype=torch.float32 if data.floating else torch.uint8)  # fmt: skip
+        each = step_seconds(plan.placement, model, pixels) / rows
+        models = config.folds * config.seeds
+        trained = train_rows * (config.folds - 1) / config.folds * recipe.epochs
+        predicted = (train_rows / config.folds + test_rows) * len(TTA[config.tta])
+        seconds += models * each * (trained + FORWARD_SHARE * predicted)
+        copies = 3 + bool(recipe.ema)  # weights and AdamW's two moments; the moving average
+        megabytes += count_parameters(model)[0] * 4 * (models + config.jobs * copies) / 1e6
+    hours = seconds / min(config.jobs, len(plans)) / 3600
+    cache = _cache_gigabytes(config, data)
+    print(f"  Estimate for all {train_rows:,} + {test_rows:,} images: {hours:.1f} hours of training and prediction, "
+          f"{cache:.2f} GB of decoded pixels, {megabytes / 1000:.2f} GB of weights and resume points.")  # fmt: skip
+
+
+def _cache_gigabytes(config: Config, data: RunData) -> float:
+    """Scale the bytes that this dry run's images take to all of them."""
+    if data.floating:
+        return 0.0
+    total = 0.0
+    for spec in dict.fromkeys(store_spec(recipe) for recipe in config.members.values()):
+        for store, rows in zip(data.stores[spec], data.full_size, strict=True):
+            shapes = [store.shape(row) for row in range(len(store)) if row not in store.bad]
+            total += sum(h * w * c for h, w, c in shapes) / max(1, len(shapes)) * rows
+    return total / 1e9

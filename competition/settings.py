@@ -1,0 +1,120 @@
+"""Every setting there is, with its type, its default and the values it may take."""
+
+import dataclasses
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+CHOICES = {
+    "view": ("rgb", "residual", "fourier"),
+    "fit": ("resize", "crop"),
+    "augment": ("none", "flips", "forensic", "classic"),
+    "precision": ("device", "auto", "fp32", "bf16", "fp16"),
+    "memory_format": ("device", "auto", "contiguous", "channels_last"),
+    "tta": ("none", "flip", "d4", "crops"),
+    "layout": ("auto", "kaggle", "folders", "pixels"),
+    "bad_images": ("error", "drop"),
+    "device": ("auto", "cpu", "cuda"),
+}
+
+# key: (least, most), both allowed
+BOUNDS = {
+    "image_size": (8, 4096), "epochs": (1, 10_000), "batch_size": (1, 65_536), "accumulate": (1, 4096),
+    "lr": (1e-9, 10), "weight_decay": (0, 10), "layer_decay": (0.01, 1), "warmup": (0, 0.9),
+    "label_smoothing": (0, 0.9), "clip_grad": (0, 1e6), "ema": (0, 0.99999), "drop_path": (0, 0.9), "dropout": (0, 0.9),
+    "mixup": (0, 100), "cutmix": (0, 100), "patience": (0, 10_000), "store_size": (0, 8192), "store_cap": (0, 65_536),
+    "folds": (2, 100), "seeds": (1, 100), "limit": (0, 10**9), "public_fraction": (0.001, 1), "threads": (0, 1024),
+    "jobs": (1, 256), "workers": (-1, 256), "cache_gb": (0, 1e6), "checkpoint_seconds": (0, 1e6), "seed": (0, 2**31),
+    "fallback": (0, 1),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one member sees and learns. Every field may be set for all members or for one."""
+
+    backbone: str = "convnext_tiny.fb_in22k_ft_in1k"  # any timm name
+    backbone_args: dict[str, Any] = field(default_factory=dict)  # passed on to timm.create_model
+    pretrained: str = "false"  # true (the hub), false, a weights file, or a folder of them
+    view: str = "rgb"  # rgb | residual | fourier: what the backbone sees
+    image_size: int = 224  # pixels, square
+    fit: str = "resize"  # resize the whole image, or crop at native resolution (keeps forensic traces)
+    store_size: int = 0  # pixels kept by the cache: 0 = image_size when resizing, native when cropping
+    store_cap: int = 1024  # native images are shrunk until their longer side fits; 0 = never
+    augment: str = "flips"  # none | flips | forensic | classic
+    mixup: float = 0.0  # Beta parameter; 0 = off
+    cutmix: float = 0.0  # Beta parameter; 0 = off; with both on, each batch takes one at random
+    epochs: int = 10
+    batch_size: int = 32  # rows in one forward pass
+    accumulate: int = 1  # forward passes per optimizer step
+    lr: float = 5e-4
+    weight_decay: float = 0.05  # matrices only; biases, norms and tables are spared
+    layer_decay: float = 1.0  # learning rate factor from each layer down to the one below; 1 = none
+    warmup: float = 0.1  # share of all steps spent on the linear warm-up
+    label_smoothing: float = 0.0  # targets are pulled this far towards one half
+    clip_grad: float = 1.0  # largest gradient norm; 0 = off
+    ema: float = 0.0  # decay of the weights' moving average, which is what is kept; 0 = off
+    drop_path: float = 0.0
+    dropout: float = 0.0  # before the classifier
+    patience: int = 0  # early stopping on the validation fold; 0 = off, because it flatters the OOF score
+    precision: str = "device"  # device (bf16 or fp16 by capability, fp32 on a CPU) | auto (probe) | fp32 | bf16 | fp16
+    memory_format: str = "device"  # device (channels_last on CUDA) | auto (probe) | contiguous | channels_last
+    compile: bool = False
+    checkpointing: bool = False  # recompute activations: less memory, more time
+
+
+Member = dataclasses.make_dataclass(  # the same fields, each optional: None means "as for all"
+    "Member", [(f.name, f.type | None, None) for f in fields(Recipe)], frozen=True
+)
+RECIPE_KEYS = tuple(f.name for f in fields(Recipe))
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The embedded data set: drawn into the data folder when ``draw`` is on."""
+
+    draw: bool = False
+    seed: int = 0
+    train_scenes: int = 500  # two images each: a photograph and its AI twin
+    test_scenes: int = 200
+
+
+@dataclass(frozen=True)
+class Config(Recipe):
+    """Every setting there is. `members` maps a name to its resolved Recipe."""
+
+    preset: str = ""
+    size: str = ""  # which of the preset's sizes, where it has some
+    name: str = ""  # results live in folds/<name>; default: the preset's or the data folder's name
+    data: str = ""  # folder of the competition's files
+    competition: str = ""  # Kaggle's name of the competition, for the upload line
+    members: dict[str, Member | None] = field(default_factory=dict)
+    demo: Demo = field(default_factory=Demo)
+
+    layout: str = "auto"
+    label_column: str | None = None
+    id_column: str | None = None
+    positive: str | None = None  # which label or class folder is class 1
+    group: str = "none"  # none | pairs | column:NAME: rows that must share a fold
+    image_shape: str | None = None  # pixel CSV only, e.g. 20x20x3; default: from the column count
+    bad_images: str = "error"  # an unreadable training image stops the run (error), or is left out (drop)
+    fallback: int = 1  # the label of a test image that cannot be read: test rows are never left out
+    limit: int = 0  # a dry run on about this many training rows
+
+    folds: int = 5
+    fold: str = "all"  # 0..4 | 0,2 | all | full (all folds, and one more model on every row)
+    seed: int = 0
+    seeds: int = 1  # models per member and fold, differing in their seed
+
+    tta: str = "flip"
+    threshold: str = "bootstrap"  # bootstrap | argmax | a number
+    public_fraction: float = 1.0  # the share of the test set that the public leaderboard scores
+    overwrite: bool = False  # discard results made with other settings
+
+    device: str = "auto"
+    deterministic: bool = False  # on CUDA: slower, the same bits every time; a CPU with pinned threads always is
+    threads: int = 0  # torch threads per job; 0 = the cores shared out among the jobs
+    jobs: int = 1  # jobs trained side by side; never changes a number when threads is pinned
+    workers: int = -1  # processes that feed each job; -1 = none on a CPU, half the cores (at most 8) on a GPU
+    cache: str = ""  # folder of decoded pixels; default: folds/.cache
+    cache_gb: float = 50.0  # disk budget of that folder's new entries; beyond it images are decoded every epoch
+    checkpoint_seconds: float = 15.0  # least time between two resume points

@@ -1,0 +1,1 @@
+"""What is uploaded, and what is known about it."""

@@ -1,0 +1,181 @@
+"""What a large GPU makes of this: training and test-time-augmented images/s of ConvNeXt-T and Swin-T at 224 pixels.
+
+Random weights, the precision and layout that the product chooses. Training through `fit` from a cache of 256-pixel
+images, from files decoded in every epoch, and from one batch that stays on the GPU; prediction through
+`predict_logits` beside a bare forward pass; eager and compiled. A ratio near 1 to what is not fed says that the GPU is
+the limit. `./run.sh bench gpu` takes less than eight minutes on an H200 with 16 cores; without a GPU it says so.
+"""
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from competition.config import Recipe, load_config
+from competition.data.augment import TTA
+from competition.data.stores import DecodingStore, PixelStore
+from competition.engine import prepare_process
+from competition.inference.predict import predict_logits
+from competition.models.zoo import build_model
+from competition.training.placement import Placement, resolve
+from tests.benchmarks.workload import WARM_STEPS, bare_rate, constant_pixels, fit_rate, open_store, wait, write_jpegs
+
+PATIENCE = 400.0  # seconds, after which nothing that must be compiled is begun
+FED = 0.95  # of the rate without feeding: above it, the GPU is the limit
+
+# Images/s at 224 pixels on an H200 (790 TFLOP/s of bf16 and 4.3 TB/s, measured). Compute: at 2 x 4.5 GFLOP a forward
+# pass, three times that a training step; ConvNeXt-T and Swin-T are alike. Memory: the traffic of the compiled ConvNeXt.
+COMPUTE_ROOF = {"inference": 88_000, "training": 29_000}
+MEMORY_CEILING = {"inference": 32_000, "training": 10_800}
+BACKBONES = ("convnext_tiny", "swin_tiny_patch4_window7_224")
+CEILING_OF = "convnext_tiny"  # the memory ceilings above are this network's
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything is measured; the defaults are the benchmark's."""
+
+    size: int = 224
+    side: int = 256  # of the image files
+    batch: int = 256
+    test_batch: int = 512
+    images: int = 16_384
+    decoded: int = 8_192  # of these, decoded in every epoch
+    epochs: int = 4
+    bare_steps: int = 40
+    workers: int = 8
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Stores, scale and the moment of the start: what every measurement needs."""
+
+    device: str
+    scale: Scale
+    cached: PixelStore
+    decoding: DecodingStore
+    start: float
+
+    def say(self, text: str) -> None:
+        """Print a line with the time it is."""
+        print(f"[{time.perf_counter() - self.start:4.0f} s] {text}", flush=True)
+
+    def report(self, recipe: Recipe, what: str, kind: str, rate: float, unfed: float | None = None) -> None:
+        """Print a rate beside the roofs of its kind and, if given, beside what the device does unfed."""
+        roof = f"{rate / COMPUTE_ROOF[kind]:.1%} of the compute roof"
+        if recipe.backbone == CEILING_OF:
+            roof += f", {rate / MEMORY_CEILING[kind]:.1%} of the memory ceiling"
+        if unfed is not None:
+            roof += f"; {rate / unfed:.2f} of unfed: {'the device' if rate >= FED * unfed else 'feeding'} limits"
+        self.say(f"  {what:<38}{rate:>8,.0f} /s  {roof}")
+
+
+def training(bench: Bench, recipe: Recipe, placement: Placement) -> None:
+    """Print the training rates of a recipe."""
+    bare = bare_rate(recipe, placement, bench.scale.bare_steps)
+    bench.report(recipe, "training, images, one batch, unfed", "training", bare)
+    rate = fit_rate(recipe, placement, bench.cached, bench.scale.workers)
+    bench.report(recipe, "training, images, cache", "training", rate, bare)
+    if not recipe.compile:
+        short = dataclasses.replace(recipe, epochs=2)
+        rate = fit_rate(short, placement, bench.decoding, bench.scale.workers)
+        bench.report(recipe, "training, images, decoding each", "training", rate, bare)
+
+
+def prediction(bench: Bench, recipe: Recipe, placement: Placement) -> None:
+    """Print the rates of test-time augmentation, in views and in images of four views.
+
+    There is no set of four views: their time is read off the line between those of two (flip) and of eight (d4).
+    """
+    recipe = dataclasses.replace(recipe, batch_size=bench.scale.test_batch)
+    placement = dataclasses.replace(placement, micro_batch=recipe.batch_size)
+    model = placement.place(build_model(recipe, load=False)).eval()
+    bare = forward_rate(model, recipe, placement, bench.scale.bare_steps)
+    bench.report(recipe, "prediction, views, one batch, unfed", "inference", bare)
+    rows = range(len(bench.cached) // recipe.batch_size * recipe.batch_size)
+    seconds = {}
+    for tta in ("flip", "d4"):
+
+        def predict(some, tta=tta):
+            return predict_logits(model, bench.cached, some, recipe, placement, tta, bench.scale.workers)
+
+        predict(rows[: recipe.batch_size])  # warms up, and compiles where the views' layouts differ
+        seconds[len(TTA[tta])] = timed(lambda predict=predict: predict(rows), bench.device)
+        views = len(rows) * len(TTA[tta]) / seconds[len(TTA[tta])]
+        bench.report(recipe, f"prediction, views, tta={tta}", "inference", views, bare)
+    two, eight = seconds[2], seconds[8]
+    bench.say(f"  {'prediction, images of 4 views':<38}{len(rows) / (two + (eight - two) / 3):>8,.0f} /s")
+
+
+@torch.inference_mode()
+def forward_rate(model: torch.nn.Module, recipe: Recipe, placement: Placement, steps: int) -> float:
+    """Return images/s of forward passes over one batch that stays on the device."""
+    forward = torch.compile(model) if recipe.compile else model
+    pixels = placement.move(constant_pixels(recipe))
+
+    def passes(count: int) -> None:
+        for _ in range(count):
+            with placement.autocast():
+                forward(pixels)
+
+    passes(WARM_STEPS)
+    wait(placement.device)
+    return steps * len(pixels) / timed(lambda: passes(steps), placement.device)
+
+
+def timed(work: Callable[[], object], device: str) -> float:
+    """Return the seconds until the device has done the work."""
+    start = time.perf_counter()
+    work()
+    wait(device)
+    return time.perf_counter() - start
+
+
+def measure(device: str, scale: Scale = Scale(), backbones: tuple[str, ...] = BACKBONES) -> None:
+    """Print all rates: first every eager one, then the compiled ones as far as the time goes."""
+    start = time.perf_counter()
+    prepare_process(load_config([]), device, 1)
+    recipes = [Recipe(backbone=backbone, image_size=scale.size, fit="crop", augment="flips", epochs=scale.epochs,
+                      batch_size=scale.batch, memory_format="auto") for backbone in backbones]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_jpegs(Path(folder) / "images", scale.images, scale.side)
+        cached = open_store(paths, recipes[0], Path(folder) / "cache")
+        decoding = open_store(paths[: scale.decoded], recipes[0], Path(folder) / "none", budget_gb=0)
+        bench = Bench(device, scale, cached, decoding, start)
+        bench.say(f"{scale.images:,} images of {scale.side} pixels are cached")
+        for compiled in (False, True):
+            for recipe in (dataclasses.replace(recipe, compile=compiled) for recipe in recipes):
+                if compiled and time.perf_counter() - start > PATIENCE:
+                    bench.say(f"{recipe.backbone}, compiled: left out, for want of time")
+                    continue
+                torch.compiler.reset()  # compiled code of other networks counts against this one's limit
+                placement = settle(recipe, device)
+                bench.say(f"{recipe.backbone}, {'compiled' if compiled else 'eager'}, {placement.precision}, "
+                          f"{placement.memory_format}, batch {scale.batch}, {scale.workers} workers")  # fmt: skip
+                training(bench, recipe, placement)
+                prediction(bench, recipe, placement)
+
+
+def settle(recipe: Recipe, device: str) -> Placement:
+    """Return the placement that the product chooses where nothing is stored."""
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Path(folder) / "placement.json"
+        return resolve(recipe, device, stored, lambda: build_model(recipe, load=False), constant_pixels(recipe))
+
+
+def main(device: str = "cuda") -> None:
+    """Print all rates on a GPU."""
+    if device == "cuda" and not torch.cuda.is_available():
+        print("There is no GPU here: this benchmark measures one.")
+        return
+    if device == "cuda":
+        print(f"{torch.cuda.get_device_name()}; the roofs are an H200's", flush=True)
+    measure(device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Runs the command line as a user does, in a process of its own; where a test wants it, kills it at a chosen step."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+TINY = [
+    "preset=demo", "demo.train_scenes=30", "demo.test_scenes=12", "epochs=2", "jobs=1", "checkpoint_seconds=0", "folds=3",
+    "members.convnext.backbone_args={patch_size: 2, depths: [1, 1, 1, 1], dims: [8, 16, 24, 32]}",
+    "members.swin.backbone_args={patch_size: 2, embed_dim: 16, depths: [1, 1], num_heads: [2, 4], window_size: 4}",
+]  # fmt: skip
+
+# Wraps a function of the program so that its n-th call is the process's last: before it does anything ("before"), or,
+# for a writer of a file, with half of the bytes written ("half").
+KILLED = """
+import importlib, io, os, signal, sys
+module, name, count, when = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+owner = importlib.import_module(module)
+*path, name = name.split(".")
+for part in path:
+    owner = getattr(owner, part)
+original, calls = getattr(owner, name), []
+def wrapped(*args, **kwargs):
+    calls.append(1)
+    if len(calls) == count:
+        if when == "half":
+            whole = io.BytesIO()
+            original(args[0], whole)
+            args[1].write(whole.getvalue()[: whole.tell() // 2])
+            args[1].flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*args, **kwargs)
+setattr(owner, name, wrapped)
+from competition.__main__ import main
+sys.exit(main(sys.argv[5:]))
+"""
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "TELLTALE_HOME": str(home), "PYTHONPATH": str(ROOT), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+
+
+def telltale(home: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """Run `python -m competition` with results in ``home``."""
+    return subprocess.run([sys.executable, "-m", "competition", *words], env=environment(home), cwd=cwd or home,
+                          capture_output=True, text=True, timeout=300)  # fmt: skip
+
+
+def done(home: Path, *words: str) -> str:
+    """Run the command line, assert that it succeeded, and return what it printed."""
+    result = telltale(home, *words)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def killed(home: Path, at: tuple[str, str, int, str], *words: str) -> None:
+    """Run the command line until the call that ``at`` names (module, function, count, before or half): SIGKILL."""
+    result = subprocess.run([sys.executable, "-c", KILLED, *map(str, at), *words], env=environment(home), cwd=home,
+                            capture_output=True, text=True, timeout=300)  # fmt: skip
+    assert result.returncode == -signal.SIGKILL, f"not killed: {result.stdout}{result.stderr}"
+
+
+def outcome(home: Path) -> dict[str, bytes]:
+    """Return the bytes of everything a run promises to repeat."""
+    files = [*home.glob("folds/*/*/*/oof.csv"), *home.glob("folds/*/*/*/test.csv"), home / "submissions/submission.csv"]
+    return {str(path.relative_to(home)): path.read_bytes() for path in files}
+
+
+def everything(home: Path) -> dict[str, tuple[int, int]]:
+    """Return each file with its size and time of change."""
+    return {str(p.relative_to(home)): (p.stat().st_size, p.stat().st_mtime_ns)
+            for p in sorted(home.rglob("*")) if p.is_file() and p.name not in (".lock", "lock")}  # fmt: skip

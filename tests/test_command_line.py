@@ -1,0 +1,215 @@
+"""What a user meets at the command line: every mistake is one sentence, status 2, and nothing written."""
+
+import os
+import shutil
+import subprocess
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.running import ROOT, SHARED, TINY, done, everything, telltale
+
+FAST = [
+    "preset=small", "epochs=1", "jobs=1", "folds=2", "members=null", "backbone=resnet18", "image_size=16",
+    "backbone_args={channels: [4, 8, 8, 8]}", "view=rgb", "fit=resize", "augment=flips", "batch_size=8", "tta=none",
+    "precision=fp32", "memory_format=contiguous", "store_size=0",
+]  # fmt: skip
+
+
+def draw(path, seed, size=(20, 20)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A Kaggle-like competition of 16 training and 6 test images."""
+    root = tmp_path_factory.mktemp("competition")
+    for row in range(22):
+        draw(root / ("train" if row < 16 else "test") / f"{row}.png", row)
+    lines = [f"{row},train/{row}.png,{row % 2}" for row in range(16)]
+    (root / "train.csv").write_text("\n".join([",file_name,label", *lines]) + "\n")
+    (root / "test.csv").write_text("\n".join(["id", *(f"test/{row}.png" for row in range(16, 22))]) + "\n")
+    return root
+
+
+@pytest.fixture
+def data(pictures, tmp_path):
+    return shutil.copytree(pictures, tmp_path / "data")
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def rewrite(path, change):
+    path.write_text(change(path.read_text()))
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+MISTAKES = {
+    "missing folder": (lambda d: shutil.rmtree(d), [], "There is no folder"),
+    "no csv": (lambda d: [p.unlink() for p in d.glob("*.csv")], [], "train"),
+    "no label column": (lambda d: rewrite(d / "train.csv", lambda t: t.replace("label", "width")), [], "file_name, width"),
+    "three labels": (lambda d: rewrite(d / "train.csv", lambda t: t.replace("3.png,1", "3.png,2")), [], "(0, 1, 2)"),
+    "empty label": (lambda d: rewrite(d / "train.csv", lambda t: t.replace("3.png,1", "3.png,")), [], "without a value"),
+    "nan label": (lambda d: rewrite(d / "train.csv", lambda t: t.replace("3.png,1", "3.png,nan")), [], "without a value"),
+    "duplicated id": (lambda d: rewrite(d / "train.csv", lambda t: t.replace("/3.png", "/1.png")), [], "repeats 1 id"),
+    "missing files": (lambda d: [(d / f"train/{k}.png").unlink() for k in range(5)], [], "5 of the 22 images listed"),
+    "shared file": (lambda d: rewrite(d / "test.csv", lambda t: t + "train/1.png\n"), [], "train/1.png"),
+    "truncated image": (lambda d: cut(d / "train/3.png"), [], "train/3.png"),
+    "not an image": (lambda d: (d / "train/3.png").write_text("hello"), [], "bad_images=drop"),
+    "few groups": (lambda d: None, ["folds=9"], "folds=9"),
+    "unknown model": (lambda d: None, ["backbone=resnet81"], "There is no backbone 'resnet81'; did you mean"),
+    "no weights": (lambda d: None, ["pretrained=/no/such"], "pretrained=/no/such is no file or folder"),
+    "fold outside": (lambda d: None, ["fold=7"], "fold=7 asks for a fold outside 0..1 (folds=2)"),
+    "threshold": (lambda d: None, ["threshold=bootstrp"], "did you mean 'bootstrap'?"),
+    "unknown key": (lambda d: None, ["epoch=3"], "did you mean 'epochs'?"),
+    "no group column": (lambda d: None, ["group=column:lable"], "did you mean 'label'"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_sentence_with_status_2_and_nothing_written(data, home, mistake):
+    spoil, words, said = MISTAKES[mistake]
+    spoil(data)
+    given = {word.partition("=")[0] for word in words}
+    result = telltale(home, *(word for word in FAST if word.partition("=")[0] not in given), f"data={data}", "name=x", *words)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1, result.stderr
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+    left = [path for path in everything(home) if "/.cache/" not in path]  # decoded pixels are no result
+    assert left == []
+
+
+def test_unreadable_images_left_out_by_name_and_test_rows_never(data, home):
+    cut(data / "train" / "3.png")
+    (data / "test" / "18.png").write_text("hello")
+    printed = done(home, *FAST, f"data={data}", "name=x", "bad_images=drop", "fallback=0", "fold=all")
+    assert "train/3.png" in printed and "left out (bad_images=drop)" in printed
+    assert "1 test images cannot be read and get label 0: test/18.png" in printed
+    table = pd.read_csv(home / "submissions" / "submission.csv").set_index("id")["label"]
+    assert len(table) == 6 and table["test/18.png"] == 0
+    folds = pd.read_csv(home / "folds" / "x" / "folds.csv")
+    assert len(folds) == 15 and "train/3.png" not in set(folds["id"])
+
+
+def test_images_smaller_than_the_crop_are_padded_and_said_once(data, home):
+    words = [word for word in FAST if not word.startswith(("fit=", "image_size="))]
+    printed = done(home, *words, f"data={data}", "name=x", "fit=crop", "image_size=24", "fold=0")
+    assert printed.count("22 images are smaller than the 24-pixel crop") == 1
+
+
+def test_exact_copies_across_folds_and_in_the_test_set_do_not_pass_unnoticed(data, home):
+    for row in range(2, 16, 2):
+        shutil.copy(data / "train" / "0.png", data / "train" / f"{row}.png")
+    shutil.copy(data / "train" / "1.png", data / "test" / "17.png")
+    printed = done(home, *FAST, f"data={data}", "name=x", "fold=0")
+    assert "8 training images have an exact copy in another fold" in printed
+    assert "1 training images are also in the test set: train/1.png" in printed
+
+
+def test_a_sample_submission_decides_order_and_columns(data, home):
+    ids = [f"test/{row}.png" for row in (20, 16, 21, 17, 19, 18)]
+    (data / "sample_submission.csv").write_text("\n".join(["file,target", *(f"{i},0" for i in ids)]) + "\n")
+    done(home, *FAST, f"data={data}", "name=x")
+    table = pd.read_csv(home / "submissions" / "submission.csv")
+    assert list(table.columns) == ["file", "target"] and table["file"].tolist() == ids
+
+
+def test_pixel_tables_refuse_what_is_made_for_photographs(home, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, rows in (("train", 20), ("test", 6)):
+        table = pd.DataFrame(rng.normal(size=(rows, 192)).round(4))
+        if name == "train":
+            table.insert(0, "labels", np.arange(rows) % 2)
+        (tmp_path / "pixels").mkdir(exist_ok=True)
+        table.to_csv(tmp_path / "pixels" / f"{name}.csv", index=False)
+    words = [word for word in FAST if not word.startswith(("image_size=", "augment="))]
+    base = [*words, f"data={tmp_path / 'pixels'}", "name=x", "image_size=8"]
+    result = telltale(home, *base, "augment=forensic")
+    assert result.returncode == 2 and "standardised floats" in result.stderr and not list(home.glob("folds/x/*/fold*"))
+    done(home, *base, "augment=flips")
+    assert pd.read_csv(home / "submissions" / "submission.csv")["id"].tolist() == list(range(6))
+
+
+def test_commands_are_spelt_or_corrected(home):
+    result = telltale(home, "ensmble")
+    assert result.returncode == 2 and "did you mean 'ensemble'?" in result.stderr
+    assert "./run.sh" in done(home, "help")
+
+
+def test_config_prints_settings_without_touching_anything(home):
+    printed = done(home, "config", "preset=wai2025", "size=tiny", "members.swin.lr=3e-5")
+    assert "backbone: swin_tiny_patch4_window7_224.ms_in22k_ft_in1k" in printed and "lr: 3.0e-05" in printed
+    assert everything(home) == {}
+
+
+def test_without_data_the_demo_runs_and_says_so_first(home):
+    printed = done(home, "config")
+    assert printed.splitlines()[0].startswith("No data in data/: running the embedded demo")
+    assert "preset: demo" in printed
+
+
+def test_data_in_its_place_is_found_and_said_first(home, data):
+    shutil.copytree(data, home / "data" / "mine")
+    printed = done(home, "audit")
+    assert printed.startswith("Data found in") and "16 training rows" in printed
+
+
+def test_ensemble_without_trained_jobs_is_one_sentence(home):
+    result = telltale(home, "ensemble", *TINY)
+    assert result.returncode == 2 and "6 jobs of demo-0-30-12 are not trained yet" in result.stderr
+
+
+def test_ensemble_writes_the_submission_again_from_what_is_trained(home, data):
+    words = [*FAST, f"data={data}", "name=x"]
+    done(home, *words)
+    shutil.rmtree(home / "submissions")
+    done(home, "ensemble", *words)
+    assert (home / "submissions" / "submission.csv").exists()
+
+
+def test_the_kaggle_tables_without_images_are_read_and_training_refuses(home):
+    if not (SHARED / "wai2025").is_dir():
+        pytest.skip("the competition's tables are not on this machine")
+    words = [f"data={SHARED / 'wai2025'}", "preset=wai2025", "pretrained=false"]
+    printed = done(home, "audit", *words)
+    assert "5,000 training rows" in printed and "2,500 groups of 2 rows" in printed and "possible twins" in printed
+    result = telltale(home, *words, "fold=0..4")
+    assert result.returncode == 2 and "6,000 of the 6,000 images listed are missing" in result.stderr
+    assert everything(home) == {}
+
+
+@pytest.mark.parametrize(("folder", "rows"), [("cifake", 200), ("bitgrit", 160)])
+def test_the_other_layouts_train_to_a_submission(home, folder, rows):
+    if not (SHARED / folder).is_dir():
+        pytest.skip(f"{folder} is not on this machine")
+    size = {"cifake": 32, "bitgrit": 20}[folder]
+    words = [word for word in FAST if not word.startswith("image_size=")]
+    printed = done(home, *words, f"data={SHARED / folder}", f"image_size={size}")
+    assert len(pd.read_csv(home / "submissions" / "submission.csv")) == rows
+    assert ("Leaderboard F1" in printed) == (folder == "cifake")
+
+
+def test_run_sh_uses_a_given_python_untouched_and_says_what_is_wrong_with_another(home, tmp_path):
+    import sys
+
+    def run(python):
+        return subprocess.run([ROOT / "run.sh", "help"], env={**os.environ, "PYTHON": python, "TELLTALE_HOME": str(home)},
+                              capture_output=True, text=True, cwd=tmp_path)  # fmt: skip
+
+    assert run(sys.executable).returncode == 0
+    old = tmp_path / "python2"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    assert run(str(old)).returncode == 2 and "older than 3.11" in run(str(old)).stderr
+    assert run("/no/such/python").returncode == 2 and "is no program" in run("/no/such/python").stderr

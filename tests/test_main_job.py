@@ -1,0 +1,211 @@
+"""The main job, whole, cut and killed: the same bytes every time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+from sklearn.metrics import f1_score
+
+from tests.running import ROOT, TINY, done, environment, everything, killed, outcome, telltale
+
+NAME = "demo-0-30-12"
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """One uninterrupted run: its home, what it printed and the bytes it left."""
+    home = tmp_path_factory.mktemp("straight")
+    printed = done(home, *TINY, "fold=0..2")
+    return home, printed, outcome(home)
+
+
+def test_the_main_job_leaves_a_valid_submission_and_says_what_it_is_worth(straight):
+    home, printed, _ = straight
+    test = pd.read_csv(home / "data" / NAME / "test.csv") if (home / "data" / NAME).exists() else pd.read_csv(
+        home / "data" / "demo-0-30-12" / "test.csv")  # fmt: skip
+    table = pd.read_csv(home / "submissions" / "submission.csv")
+    assert list(table.columns) == ["id", "label"] and table["id"].tolist() == test["id"].tolist()
+    assert set(table["label"]) <= {0, 1} and str(table["label"].dtype) == "int64"
+    for word in ("convnext", "swin", "ensemble", "CV interval", "leaderboard range", "threshold", "competitions submit",
+                 "on the labels kept aside"):  # fmt: skip
+        assert word in printed
+    assert not list(home.rglob("resume.pt")) and not list(home.rglob("*.tmp"))
+    report = home / "folds" / NAME / "report"
+    assert {p.stem for p in report.glob("*.png")} == {
+        "training_curves", "roc_curve", "pr_curve", "confusion_matrix", "threshold"}  # fmt: skip
+
+
+def test_the_card_and_the_printed_leaderboard_score_are_those_of_the_files(straight):
+    home, printed, _ = straight
+    (card,) = (json.loads(path.read_text()) for path in (home / "submissions" / NAME).glob("*.json"))
+    submitted = pd.read_csv(home / "submissions" / "submission.csv").set_index("id")["label"]
+    truth = pd.read_csv(home / "data" / NAME / "test_labels.csv").set_index("id")["label"]
+    assert f"Leaderboard F1 {f1_score(truth, submitted[truth.index]):.4f}" in printed
+    members = [pd.concat(pd.read_csv(p) for p in sorted((home / "folds" / NAME / m).glob("fold*/oof.csv")))
+               .set_index("id") for m in ("convnext", "swin")]  # fmt: skip
+    assert len(members[0]) == 60 and members[0].index.is_unique
+    prob = (members[0]["prob"] + members[1]["prob"][members[0].index]) / 2
+    decision = pd.Series(0, index=prob.index)
+    from competition.scoring.threshold import choose_threshold
+
+    folds = pd.read_csv(home / "folds" / NAME / "folds.csv").set_index("id")
+    for fold in range(3):
+        rest = folds.index[folds["fold"] != fold]
+        threshold = choose_threshold("bootstrap", folds["label"][rest], prob[rest], folds["group"][rest].astype(str))
+        inside = folds.index[folds["fold"] == fold]
+        decision[inside] = (prob[inside] >= threshold).astype(int)
+    assert card["cv"]["ensemble"]["f1"] == pytest.approx(
+        f1_score(folds["label"], decision[folds.index]), abs=0.03)  # fmt: skip
+    assert card["cv_interval"][0] <= card["cv"]["ensemble"]["f1"] <= card["cv_interval"][1]
+
+
+def test_no_group_crosses_folds_and_no_row_judges_itself(straight):
+    home, _, _ = straight
+    folds = pd.read_csv(home / "folds" / NAME / "folds.csv")
+    assert (folds.groupby("group")["fold"].nunique() == 1).all()
+    for path in (home / "folds" / NAME).glob("*/fold*/oof.csv"):
+        oof = pd.read_csv(path)
+        assert set(oof["fold"]) == {int(path.parent.name.removeprefix("fold"))}
+        assert set(oof["id"]) == set(folds["id"][folds["fold"] == oof["fold"][0]])
+
+
+def test_run_again_changes_nothing(straight):
+    home, printed, _ = straight
+    before = everything(home)
+    again = done(home, *TINY, "fold=0..2")
+    assert everything(home) == before
+    assert again.splitlines()[-1] == printed.splitlines()[-1]
+
+
+def test_fold_by_fold_ends_in_the_same_bytes_and_says_which_line_completes_it(straight, tmp_path):
+    first = done(tmp_path, *TINY, "fold=0")
+    assert "for want of a second fold" in first and "To complete the submission: ./run.sh" in first
+    assert "fold=1..2" in first and not (tmp_path / "submissions").exists()
+    done(tmp_path, *TINY, "fold=1..2")
+    assert outcome(tmp_path) == straight[2]
+
+
+KILLS = {
+    "while the cache is built": ("competition.data.cache", "fit_store", 25, "before"),
+    "in mid-epoch, with workers": ("torch.optim", "AdamW.step", 5, "before"),
+    "in the second member's last epoch": ("torch.optim", "AdamW.step", 22, "before"),
+    "while a resume point is written": ("torch", "save", 1, "half"),
+    "between weights and predictions": ("competition.job", "predict_logits", 4, "before"),
+    "before a job is declared done": ("competition.job", "write_json", 3, "before"),
+    "before the submission": ("competition.submission.write", "atomic_write", 1, "before"),
+    "between the submission and its card": ("competition.submission.write", "write_json", 1, "before"),
+    "between the card and the copy": ("competition.submission.write", "_copy_latest", 1, "before"),
+}
+
+
+@pytest.mark.parametrize("moment", KILLS)
+def test_a_run_killed_at_any_moment_and_run_again_ends_in_the_same_bytes(straight, tmp_path, moment):
+    killed(tmp_path, KILLS[moment], *TINY, "workers=2", "fold=0..2")
+    done(tmp_path, *TINY, "workers=1", "fold=0..2")
+    assert outcome(tmp_path) == straight[2]
+    assert len(list((tmp_path / "submissions" / NAME).glob("*.csv"))) == 1
+    assert not list(tmp_path.rglob("resume.pt"))
+
+
+def test_jobs_side_by_side_give_the_same_bytes_and_die_with_a_killed_parent(straight, tmp_path):
+    words = [word if word != "jobs=1" else "jobs=2" for word in TINY]
+    process = subprocess.Popen([sys.executable, "-m", "competition", *words, "fold=0..2"], env=environment(tmp_path),
+                               cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    while not list(tmp_path.rglob("history.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
+    children = [int(pid) for pid in children.stdout.split()]
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 10
+    while any(os.path.exists(f"/proc/{pid}") for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert children and not any(os.path.exists(f"/proc/{pid}") for pid in children)
+    done(tmp_path, *words, "fold=0..2")
+    assert outcome(tmp_path) == straight[2]
+
+
+@pytest.fixture
+def copied(straight, tmp_path):
+    """A copy of the finished run to change."""
+    subprocess.run(["cp", "-a", f"{straight[0]}/.", tmp_path], check=True)
+    return tmp_path
+
+
+def weights_of(home):
+    return {str(p.relative_to(home)): p.stat().st_mtime_ns for p in home.glob("folds/*/*/*/model.safetensors")}
+
+
+def test_another_threshold_retrains_nothing(copied):
+    before = weights_of(copied)
+    done(copied, *TINY, "fold=0..2", "threshold=0.9")
+    assert weights_of(copied) == before
+    cards = [json.loads(path.read_text()) for path in (copied / "submissions" / NAME).glob("*.json")]
+    assert sorted(card["threshold"]["rule"] for card in cards) == ["0.9", "bootstrap"]
+
+
+def test_another_member_trains_itself_alone(copied):
+    before = weights_of(copied)
+    words = ["members.net.backbone=resnet18", "members.net.backbone_args={channels: [4, 8, 8, 8]}"]
+    done(copied, *TINY, "fold=0..2", *words)
+    after = weights_of(copied)
+    assert {path: after[path] for path in before} == before
+    assert len(after) == len(before) + 3
+
+
+def test_other_test_views_predict_again_and_train_nothing(copied, straight):
+    before = weights_of(copied)
+    done(copied, *TINY, "fold=0..2", "tta=d4")
+    assert weights_of(copied) == before
+    changed = outcome(copied)
+    assert all(changed[path] != content for path, content in straight[2].items() if path.endswith(("oof.csv", "test.csv")))
+    done(copied, *TINY, "fold=0..2")
+    assert outcome(copied) == straight[2]
+
+
+def test_a_changed_setting_over_results_is_refused_and_overwrite_starts_again(copied, straight):
+    before = everything(copied)
+    result = telltale(copied, *TINY, "fold=0..2", "lr=3e-3")
+    assert result.returncode == 2 and "lr was 0.0005 and is now 0.003" in result.stderr
+    assert "name=" in result.stderr and "overwrite=true" in result.stderr
+    assert everything(copied) == before
+    done(copied, *TINY, "fold=0..2", "lr=3e-3", "overwrite=true")
+    assert outcome(copied) != straight[2]
+
+
+def test_several_seeds_and_a_model_on_all_rows_join_the_average(copied, straight):
+    before = weights_of(copied)
+    printed = done(copied, *TINY, "members.swin=null", "seeds=2", "fold=full")
+    after = weights_of(copied)
+    assert {path: after[path] for path in before} == before
+    new = {path.split("/")[-2] for path in set(after) - set(before)}
+    assert new == {"fold0-seed1", "fold1-seed1", "fold2-seed1", "full", "full-seed1"}
+    assert "ensemble" not in printed
+    one, two = (load_file(copied / "folds" / NAME / "convnext" / part / "model.safetensors") for part in ("fold0", "fold0-seed1"))
+    assert any((one[key] != two[key]).any() for key in one)
+
+
+def test_a_dry_run_prints_what_the_full_one_costs_and_keeps_its_results_apart(copied):
+    printed = done(copied, *TINY, "fold=0", "limit=24")
+    assert "Estimate for all 60 + 24 images" in printed and "hours" in printed and "GB" in printed
+    assert (copied / "folds" / f"{NAME}-limit24" / "convnext" / "fold0" / "done.json").exists()
+
+
+def test_two_runs_of_one_name_do_not_work_at_once(copied):
+    import fcntl
+
+    with open(copied / "folds" / NAME / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = telltale(copied, *TINY, "fold=0..2")
+    assert result.returncode == 2 and "Another run works in" in result.stderr
+
+
+def test_the_checkout_is_untouched_by_runs_elsewhere(straight):
+    assert not (ROOT / "folds" / NAME).exists()
