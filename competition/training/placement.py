@@ -16,7 +16,7 @@ from competition.files import read_json, write_json
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-PROBE_STEPS = 3
+PROBE_STEPS = 5
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+
+from competition.data.augment import train_transform
+from competition.data.cache import ArrayStore
+from competition.data.loader import TrainFeed, eval_feed, stream
+
+ROWS = list(range(3, 40))
+
+
+@pytest.fixture(scope="module")
+def store():
+    """The same picture in every row, so that only its augmentation tells rows apart."""
+    picture = np.random.default_rng(0).normal(size=(1, 24, 24, 3)).astype(np.float32)
+    return ArrayStore(np.repeat(picture, 40, axis=0), "digest")
+
+
+def epochs(store, workers, seed=1, numbers=(0, 1)):
+    transform = train_transform("flips", 16, "crop", floating=True)
+    feed = TrainFeed(store, ROWS, transform, 8, seed, workers, pin=False)
+    return [[(batch.rows, batch.pixels.clone()) for batch in feed.epoch(number)] for number in numbers]
+
+
+def test_neither_workers_nor_a_restart_at_a_later_epoch_change_a_pixel(store):
+    alone = epochs(store, 0)
+    for workers in (1, 3):
+        for mine, theirs in zip(alone, epochs(store, workers), strict=True):
+            assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(mine, theirs, strict=True))
+    (restarted,) = epochs(store, 2, numbers=(1,))
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(alone[1], restarted, strict=True))
+
+
+def test_starting_workers_leaves_the_training_random_stream_alone(store):
+    for workers in (0, 2):
+        torch.manual_seed(3)
+        epochs(store, workers)
+        drawn = torch.rand(2)
+        torch.manual_seed(3)
+        assert torch.equal(drawn, torch.rand(2))
+
+
+def test_each_epoch_sees_other_rows_first_and_each_row_other_pixels(store):
+    first, second = epochs(store, 2)
+    assert [rows.tolist() for rows, _ in first] != [rows.tolist() for rows, _ in second]
+    rows = torch.cat([rows for rows, _ in first])
+    assert len(first) == len(ROWS) // 8 and len(set(rows.tolist())) == len(rows) and set(rows.tolist()) <= set(ROWS)
+    pixels = torch.cat([pixels for _, pixels in first]).flatten(1)
+    assert len(pixels.unique(dim=0)) > 25  # 32 draws of 9 x 9 windows and a flip: few alike
+    by_row = {int(row): picture for rows, pictures in second for row, picture in zip(rows, pictures, strict=True)}
+    same = [torch.equal(by_row[int(row)].flatten(), picture) for row, picture in zip(rows, pixels, strict=True) if int(row) in by_row]
+    assert sum(same) < len(same) / 4
+
+
+def test_evaluation_gives_every_row_once_in_order_with_its_crops(store):
+    feed = eval_feed(store, ROWS, 16, "crop", ["centre", "top_left"], 8, 2, pin=False)
+    batches = list(feed)
+    assert torch.cat([batch.rows for batch in batches]).tolist() == ROWS
+    assert batches[0].pixels.shape == (8, 2, 3, 16, 16) and batches[-1].pixels.shape[0] == len(ROWS) % 8
+    assert torch.equal(batches[0].pixels[0, 1], torch.from_numpy(store[3][:16, :16]).movedim(-1, 0))
+
+
+def test_a_stream_belongs_to_its_parts():
+    assert stream(0, "convnext", 1) == stream(0, "convnext", 1) != stream(0, "convnext", 2)
+    assert 0 <= stream("a") < 2**63
