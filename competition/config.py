@@ -22,6 +22,7 @@ __all__ = ["Config", "Recipe", "as_dict", "as_yaml", "load_config", "parse_folds
 
 PRESETS = Path(__file__).parent / "presets"
 
+
 def preset_names() -> list[str]:
     """Return the names of the presets that come with the package."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))

@@ -232,4 +232,3 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV, atomically, numbers with all their digits; a missing number is an empty cell."""
     with atomic_write(path) as file:
         table.to_csv(file, index=False, lineterminator="\n")
-

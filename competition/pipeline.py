@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +22,21 @@ from competition.data.assemble import RunData, assemble, read_tables, run_folder
 from competition.data.augment import train_transform
 from competition.data.layouts import Dataset
 from competition.engine import run_jobs
+from competition.ensemble import Result, score
 from competition.errors import UserError
 from competition.estimate import print_estimate
-from competition.files import fingerprint, home, only_one, read_json
-from competition.inference.collect import Predictions, blend, collect_member
+from competition.files import fingerprint, home, only_one
 from competition.job import Job, Plan, make_plans
 from competition.models.zoo import build_model
 from competition.report.figures import draw_figures
 from competition.report.table import closing_table, console
 from competition.scoring.metrics import f1
-from competition.scoring.scorecard import Score, score_predictions
+from competition.scoring.scorecard import Score
 from competition.scoring.threshold import find_rule
 from competition.submission.write import LATEST, check_against, submission_bytes, write_submission
 from competition.training.placement import choose_device
 
 LOCK_PATIENCE = 15  # seconds: the feeding processes of a killed run hold its lock a little longer than it lived
-
-
-@dataclass(frozen=True)
-class Result:
-    """``scores`` and ``predictions`` by member, the ensemble last; rows are those with an OOF prediction."""
-
-    scores: dict[str, Score]
-    predictions: dict[str, Predictions]
-    seconds: dict[str, float]
-    known: np.ndarray
-    complete: bool
 
 
 def run(config: Config, words: Sequence[str] = (), train: bool = True) -> Result:
@@ -126,31 +114,6 @@ def _announce(config: Config, data: RunData, device: str) -> None:
           f"'{data.dataset.classes[1]}'; {len(data.test):,} test images")  # fmt: skip
     for note in data.notes:
         print(f"  Note: {note}.")
-
-
-def score(config: Config, data: RunData, plans: Sequence[Plan]) -> Result:
-    """Average the finished folds' predictions and score every member and the ensemble."""
-    folds = [fold for fold in range(config.folds) if all(p.is_done() for p in plans if p.job.fold == fold)]
-    complete = len(folds) == config.folds and all(plan.is_done() for plan in plans)
-    used = [plan for plan in plans if plan.job.fold in folds or (complete and plan.job.fold is None)]
-    predictions, seconds = {}, {}
-    for member in config.members:
-        own = [plan for plan in used if plan.job.member == member]
-        oof = [[p.folder / "oof.csv" for p in own if p.job.fold == fold] for fold in folds]
-        tests = [plan.folder / "test.csv" for plan in own]
-        predictions[member] = collect_member(oof, tests, data.train["id"], data.test["id"])
-        seconds[member] = sum(read_json(plan.folder / "done.json")["seconds"] for plan in own)
-    if len(predictions) > 1:
-        predictions["ensemble"] = blend(list(predictions.values()))
-        seconds["ensemble"] = sum(seconds.values())
-    known = data.train["fold"].isin(folds).to_numpy()
-    rows = data.train[known]
-    scores = {
-        name: score_predictions(rows["label"], found.oof[known], rows["fold"], rows["group"], found.test,
-                                config.threshold, config.seed, config.public_fraction)
-        for name, found in predictions.items()
-    }  # fmt: skip
-    return Result(scores, predictions, seconds, known, complete)
 
 
 def conclude(config: Config, data: RunData, plans: Sequence[Plan], result: Result, words: Sequence[str]) -> None:

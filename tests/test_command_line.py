@@ -57,10 +57,22 @@ def cut(path):
 MISTAKES = {
     "missing folder": (lambda d: shutil.rmtree(d), [], "There is no folder"),
     "no csv": (lambda d: [p.unlink() for p in d.glob("*.csv")], [], "train"),
-    "no label column": (lambda d: rewrite(d / "train.csv", lambda t: t.replace("label", "width")), [], "file_name, width"),
+    "no label column": (
+        lambda d: rewrite(d / "train.csv", lambda t: t.replace("label", "width")),
+        [],
+        "file_name, width",
+    ),
     "three labels": (lambda d: rewrite(d / "train.csv", lambda t: t.replace("3.png,1", "3.png,2")), [], "(0, 1, 2)"),
-    "empty label": (lambda d: rewrite(d / "train.csv", lambda t: t.replace("3.png,1", "3.png,")), [], "without a value"),
-    "nan label": (lambda d: rewrite(d / "train.csv", lambda t: t.replace("3.png,1", "3.png,nan")), [], "without a value"),
+    "empty label": (
+        lambda d: rewrite(d / "train.csv", lambda t: t.replace("3.png,1", "3.png,")),
+        [],
+        "without a value",
+    ),
+    "nan label": (
+        lambda d: rewrite(d / "train.csv", lambda t: t.replace("3.png,1", "3.png,nan")),
+        [],
+        "without a value",
+    ),
     "duplicated id": (lambda d: rewrite(d / "train.csv", lambda t: t.replace("/3.png", "/1.png")), [], "repeats 1 id"),
     "missing files": (lambda d: [(d / f"train/{k}.png").unlink() for k in range(5)], [], "5 of the 22 images listed"),
     "shared file": (lambda d: rewrite(d / "test.csv", lambda t: t + "train/1.png\n"), [], "train/1.png"),
@@ -81,7 +93,9 @@ def test_a_mistake_is_one_sentence_with_status_2_and_nothing_written(data, home,
     spoil, words, said = MISTAKES[mistake]
     spoil(data)
     given = {word.partition("=")[0] for word in words}
-    result = telltale(home, *(word for word in FAST if word.partition("=")[0] not in given), f"data={data}", "name=x", *words)
+    result = telltale(
+        home, *(word for word in FAST if word.partition("=")[0] not in given), f"data={data}", "name=x", *words
+    )
     assert result.returncode == 2, result.stderr
     assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1, result.stderr
     assert said in result.stderr
@@ -204,8 +218,8 @@ def test_run_sh_uses_a_given_python_untouched_and_says_what_is_wrong_with_anothe
     import sys
 
     def run(python):
-        return subprocess.run([ROOT / "run.sh", "help"], env={**os.environ, "PYTHON": python, "TELLTALE_HOME": str(home)},
-                              capture_output=True, text=True, cwd=tmp_path)  # fmt: skip
+        env = {**os.environ, "PYTHON": python, "TELLTALE_HOME": str(home)}
+        return subprocess.run([ROOT / "run.sh", "help"], env=env, capture_output=True, text=True, cwd=tmp_path)
 
     assert run(sys.executable).returncode == 0
     old = tmp_path / "python2"

@@ -1,14 +1,25 @@
+import json
+
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score, roc_auc_score
 from timm.models import generate_default_cfgs, register_model
 
 from competition.config import load_config
 from competition.data.assemble import assemble, read_tables
 from competition.errors import UserError
 from competition.files import read_json
+from competition.inference.collect import read_predictions
+from competition.inference.predict import predict_logits
 from competition.job import Job, make_plans, run_job
+from competition.models.zoo import build_model
+from competition.training.checkpoint import load_weights
 
+WORDS = [
+    "preset=demo", "members=null", "backbone=hungry_test_model", "demo.train_scenes=20", "demo.test_scenes=4",
+    "image_size=16", "batch_size=16", "epochs=2", "folds=2", "lr=1e-2",
+]  # fmt: skip
 LARGEST = 4  # images that fit in this model's memory
 
 
@@ -37,8 +48,7 @@ def hungry_test_model(pretrained=False, pretrained_cfg=None, pretrained_cfg_over
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("TELLTALE_HOME", str(tmp_path))
-    config = load_config(["preset=demo", "members=null", "backbone=hungry_test_model", "demo.train_scenes=20", "lr=1e-2",
-                          "demo.test_scenes=4", "image_size=16", "batch_size=16", "epochs=2", "folds=2"])  # fmt: skip
+    config = load_config(WORDS)
     data = assemble(config, read_tables(config))
     return config, data, make_plans(config, data, [Job("model", 0), Job("model", 1)], "cpu")
 
@@ -70,12 +80,10 @@ def test_a_finished_job_names_its_settings_and_nothing_else_of_the_run_matters(r
     done = run_job(config, data, plans[0], 0, lambda images, note: None)
     assert plans[0].is_done() and not plans[1].is_done()
     assert read_json(plans[0].folder / "done.json")["key"] == done["key"] == plans[0].key
-    words = ["preset=demo", "members=null", "backbone=hungry_test_model", "demo.train_scenes=20", "lr=1e-2", "folds=2",
-             "demo.test_scenes=4", "image_size=16", "batch_size=16", "epochs=2"]  # fmt: skip
     for other in (["threshold=0.3", "workers=2", "cache_gb=0"], ["jobs=3", "public_fraction=0.5"]):
-        changed = load_config([*words, *other])
+        changed = load_config([*WORDS, *other])
         assert make_plans(changed, assemble(changed, read_tables(changed)), [Job("model", 0)], "cpu")[0].is_done()
-    changed = load_config([*(w for w in words if w != "lr=1e-2"), "lr=2e-2"])
+    changed = load_config([*(w for w in WORDS if w != "lr=1e-2"), "lr=2e-2"])
     plan = make_plans(changed, assemble(changed, read_tables(changed)), [Job("model", 0)], "cpu")[0]
     assert not plan.is_trained() and plan.conflict() == "lr was 0.01 and is now 0.02"
 
@@ -83,16 +91,7 @@ def test_a_finished_job_names_its_settings_and_nothing_else_of_the_run_matters(r
 def test_validation_gathers_the_whole_fold_before_any_figure(run):
     config, data, plans = run
     run_job(config, data, plans[0], 0, lambda images, note: None)
-    import json
-
-    from sklearn.metrics import f1_score, roc_auc_score
-
     line = json.loads((plans[0].folder / "history.jsonl").read_text().splitlines()[-1])
-    from competition.inference.collect import read_predictions
-    from competition.inference.predict import predict_logits
-    from competition.models.zoo import build_model
-    from competition.training.checkpoint import load_weights
-
     recipe = config.members["model"]
     model = build_model(recipe, load=False)
     load_weights(plans[0].folder / "model.safetensors", model)

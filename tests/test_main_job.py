@@ -27,8 +27,7 @@ def straight(tmp_path_factory):
 
 def test_the_main_job_leaves_a_valid_submission_and_says_what_it_is_worth(straight):
     home, printed, _ = straight
-    test = pd.read_csv(home / "data" / NAME / "test.csv") if (home / "data" / NAME).exists() else pd.read_csv(
-        home / "data" / "demo-0-30-12" / "test.csv")  # fmt: skip
+    test = pd.read_csv(home / "data" / NAME / "test.csv")
     table = pd.read_csv(home / "submissions" / "submission.csv")
     assert list(table.columns) == ["id", "label"] and table["id"].tolist() == test["id"].tolist()
     assert set(table["label"]) <= {0, 1} and str(table["label"].dtype) == "int64"
@@ -132,6 +131,22 @@ def test_jobs_side_by_side_give_the_same_bytes_and_die_with_a_killed_parent(stra
     assert outcome(tmp_path) == straight[2]
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_leaves_a_resumable_run_and_says_so(straight, tmp_path, jobs):
+    words = [word if word != "jobs=1" else f"jobs={jobs}" for word in TINY]
+    process = subprocess.Popen([sys.executable, "-m", "competition", *words, "fold=0..2"], env=environment(tmp_path),
+                               cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True)  # fmt: skip
+    while not list(tmp_path.rglob("history.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Interrupted: the same line goes on" in said and "Traceback" not in said
+    done(tmp_path, *words, "fold=0..2")
+    assert outcome(tmp_path) == straight[2]
+
+
 @pytest.fixture
 def copied(straight, tmp_path):
     """A copy of the finished run to change."""
@@ -165,7 +180,9 @@ def test_other_test_views_predict_again_and_train_nothing(copied, straight):
     done(copied, *TINY, "fold=0..2", "tta=d4")
     assert weights_of(copied) == before
     changed = outcome(copied)
-    assert all(changed[path] != content for path, content in straight[2].items() if path.endswith(("oof.csv", "test.csv")))
+    assert all(
+        changed[path] != content for path, content in straight[2].items() if path.endswith(("oof.csv", "test.csv"))
+    )
     done(copied, *TINY, "fold=0..2")
     assert outcome(copied) == straight[2]
 
@@ -188,7 +205,10 @@ def test_several_seeds_and_a_model_on_all_rows_join_the_average(copied, straight
     new = {path.split("/")[-2] for path in set(after) - set(before)}
     assert new == {"fold0-seed1", "fold1-seed1", "fold2-seed1", "full", "full-seed1"}
     assert "ensemble" not in printed
-    one, two = (load_file(copied / "folds" / NAME / "convnext" / part / "model.safetensors") for part in ("fold0", "fold0-seed1"))
+    one, two = (
+        load_file(copied / "folds" / NAME / "convnext" / part / "model.safetensors")
+        for part in ("fold0", "fold0-seed1")
+    )
     assert any((one[key] != two[key]).any() for key in one)
 
 

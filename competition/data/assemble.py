@@ -110,8 +110,8 @@ def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple]:
         return {StoreSpec(0, 0): pair}
     specs = list(dict.fromkeys(store_spec(recipe) for recipe in config.members.values()))
     folder = Path(config.cache).expanduser() if config.cache else home() / "folds" / ".cache"
-    train = open_stores(list(dataset.train["path"]), specs, folder, config.cache_gb, "decoding training images")
-    test = open_stores(list(dataset.test["path"]), specs, folder, config.cache_gb, "decoding test images")
+    train = open_stores(list(dataset.train["path"]), specs, folder, config.cache_gb, "training images")
+    test = open_stores(list(dataset.test["path"]), specs, folder, config.cache_gb, "test images")
     return {spec: (train[spec], test[spec]) for spec in specs}
 
 

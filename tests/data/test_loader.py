@@ -48,7 +48,11 @@ def test_each_epoch_sees_other_rows_first_and_each_row_other_pixels(store):
     pixels = torch.cat([pixels for _, pixels in first]).flatten(1)
     assert len(pixels.unique(dim=0)) > 25  # 32 draws of 9 x 9 windows and a flip: few alike
     by_row = {int(row): picture for rows, pictures in second for row, picture in zip(rows, pictures, strict=True)}
-    same = [torch.equal(by_row[int(row)].flatten(), picture) for row, picture in zip(rows, pixels, strict=True) if int(row) in by_row]
+    same = [
+        torch.equal(by_row[int(row)].flatten(), picture)
+        for row, picture in zip(rows, pixels, strict=True)
+        if int(row) in by_row
+    ]
     assert sum(same) < len(same) / 4
 
 

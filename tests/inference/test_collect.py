@@ -19,7 +19,10 @@ def files(tmp_path):
     oof = [[table(tmp_path / "o0.csv", ["nan", "c"], [1.0, -1.0])],
            [table(tmp_path / "o1.csv", ["a,b", "007"], [2.0, 3.0]),
             table(tmp_path / "o1s.csv", ["007", "a,b"], [5.0, 0.0])]]  # fmt: skip
-    test = [table(tmp_path / "t0.csv", ["y", "x"], [1.0, np.nan]), table(tmp_path / "t1.csv", ["x", "y"], [np.nan, 3.0])]
+    test = [
+        table(tmp_path / "t0.csv", ["y", "x"], [1.0, np.nan]),
+        table(tmp_path / "t1.csv", ["x", "y"], [np.nan, 3.0]),
+    ]
     return oof, test
 
 

@@ -92,5 +92,5 @@ def test_bad_probabilities_are_refused_with_the_value(prob, message):
 
 
 def test_logit_of_what_is_no_probability_is_refused():
-    with pytest.raises(ValueError, match="-0.1"):
+    with pytest.raises(ValueError, match=r"-0\.1"):
         metrics.logit([0.3, -0.1])

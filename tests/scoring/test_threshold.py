@@ -185,7 +185,7 @@ def test_a_function_may_stand_where_a_rule_name_may():
 
 
 def test_a_misspelt_rule_is_answered_with_the_nearest_one():
-    with pytest.raises(UserError, match="'bootstrp'.*did you mean 'bootstrap'"):
+    with pytest.raises(UserError, match=r"'bootstrp'.*did you mean 'bootstrap'"):
         find_rule("bootstrp")
 
 

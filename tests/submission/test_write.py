@@ -14,7 +14,9 @@ HEADER = ("id", "label")
 CARD, PROVENANCE = {"name": "mine", "cv": 0.9}, {"git_commit": "abc"}
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), min_size=1, unique=True), st.data())
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), min_size=1, unique=True), st.data()
+)
 def test_any_ids_survive_in_their_order_with_integer_labels(ids, data):
     label = data.draw(st.lists(st.integers(0, 1), min_size=len(ids), max_size=len(ids)))
     content = submission_bytes(ids, np.array(label), HEADER)

@@ -76,8 +76,9 @@ def test_a_resume_point_of_other_settings_is_not_used(store, tmp_path):
 
 
 def test_micro_batches_give_the_gradient_of_the_whole_batch(store, tmp_path):
-    recipe = dataclasses.replace(RECIPE, backbone="convnext_atto", dropout=0.0, mixup=0.0, epochs=1, ema=0.0, lr=1e-3,
-                                 backbone_args={"depths": [1, 1, 1, 1], "dims": [4, 8, 8, 8], "patch_size": 1})  # fmt: skip
+    small = {"depths": [1, 1, 1, 1], "dims": [4, 8, 8, 8], "patch_size": 1}
+    plain = {"dropout": 0.0, "mixup": 0.0, "ema": 0.0, "epochs": 1, "lr": 1e-3}
+    recipe = dataclasses.replace(RECIPE, backbone="convnext_atto", backbone_args=small, **plain)
     whole = train(store, tmp_path / "whole", dataclasses.replace(recipe, batch_size=16))[0]
     halves = train(store, tmp_path / "halves", dataclasses.replace(recipe, accumulate=2))[0]
     assert torch.allclose(weights(whole), weights(halves), atol=2e-4)

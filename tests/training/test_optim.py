@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import pytest
 
@@ -16,7 +17,7 @@ def test_the_rate_warms_up_linearly_then_falls_to_nearly_nothing():
     rates = [learning_rate(RECIPE, step, 100) for step in range(100)]
     assert rates[:20] == pytest.approx([1e-3 * (step + 1) / 20 for step in range(20)])
     assert rates[19] == max(rates) == 1e-3
-    assert all(a > b for a, b in zip(rates[19:], rates[20:], strict=False)) and 0 < rates[-1] < 1e-5
+    assert all(a > b for a, b in itertools.pairwise(rates[19:])) and 0 < rates[-1] < 1e-5
 
 
 def test_biases_norms_and_position_tables_do_not_decay_and_everything_is_trained_once():

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.scorecard import score_predictions
+from competition.scoring.threshold import choose_threshold, cross_fit
+
+RNG = np.random.default_rng(0)
+LABEL = RNG.integers(0, 2, 300)
+PROB = sigmoid(RNG.normal(size=300) + 1.5 * LABEL)
+FOLD, GROUP = np.arange(300) % 3, np.arange(300)
+TEST = np.append(sigmoid(RNG.normal(size=100)), np.nan)
+
+
+def test_the_reported_score_is_cross_fitted_and_the_threshold_is_that_of_all_rows():
+    score = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, "argmax")
+    decision, _ = cross_fit(LABEL, PROB, FOLD, GROUP, "argmax")
+    assert score.cross_fitted and score.figures["f1"] == f1(LABEL, decision)
+    assert score.threshold == choose_threshold("argmax", LABEL, PROB, GROUP)
+    assert score.interval[0] < score.figures["f1"] < score.interval[1]
+    assert score.leaderboard[0] < score.interval[0] and score.interval[1] < score.leaderboard[1]
+
+
+def test_one_fold_is_scored_at_one_half_with_no_claim_about_a_threshold():
+    score = score_predictions(LABEL, PROB, np.zeros(300), GROUP, TEST, "argmax")
+    assert not score.cross_fitted and score.threshold == 0.5
+    assert score.figures["f1"] == f1(LABEL, PROB >= 0.5)
+
+
+def test_images_that_no_model_saw_count_in_the_leaderboard_and_not_in_the_rate():
+    score = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, "0.5")
+    assert score.test_rate == pytest.approx((TEST[:-1] >= 0.5).mean())
+
+
+def test_without_a_test_set_there_is_no_leaderboard():
+    score = score_predictions(LABEL, PROB, FOLD, GROUP, np.array([]), "0.5")
+    assert score.leaderboard is None and score.test_rate is None
+
+
+def test_a_smaller_public_part_widens_the_range():
+    whole = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, "0.5").leaderboard
+    public = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, "0.5", public_fraction=0.2).leaderboard
+    assert public[1] - public[0] > 1.3 * (whole[1] - whole[0])
