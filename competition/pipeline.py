@@ -29,7 +29,7 @@ from competition.files import fingerprint, home, only_one
 from competition.job import Job, Plan, make_plans
 from competition.models.zoo import build_model
 from competition.report.figures import draw_figures
-from competition.report.table import closing_table, console
+from competition.report.table import closing_tables, console
 from competition.scoring.metrics import f1
 from competition.scoring.scorecard import Score
 from competition.scoring.threshold import find_rule
@@ -122,7 +122,9 @@ def conclude(config: Config, data: RunData, plans: Sequence[Plan], result: Resul
     score_of = result.scores[final]
     how = "cross-fitted" if score_of.cross_fitted else "at threshold .5, for want of a second fold"
     out.print()
-    out.print(closing_table(result.scores, result.seconds, f"{config.name}: F1 of class 1, {how}"))
+    title = f"{config.name}: F1 of class 1, {how}"
+    for table in closing_tables(result.scores, result.seconds, title, out.width):
+        out.print(table)
     figures = draw_figures(
         run_folder(config) / "report",
         data.train["label"].to_numpy()[result.known],

@@ -1,37 +1,52 @@
 """The closing table: every member and the ensemble, one line each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from competition.scoring.scorecard import Score
 
-COLUMNS = ("", "F1", "CV interval", "leaderboard range", "precision", "recall", "AUC", "log-loss", "threshold",
-           "positive OOF", "test", "time")  # fmt: skip
+WORTH = ("F1", "CV interval", "leaderboard range", "AUC", "log-loss", "threshold")
+DETAIL = ("precision", "recall", "positive OOF", "positive test", "time")
+WIDE = 132  # columns that both halves side by side need, with a long member's name
 
 
-def closing_table(scores: Mapping[str, Score], seconds: Mapping[str, float], title: str) -> Table:
-    """Return the table of each name's score; the last is set apart. Rates are shares of rows called positive."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for index, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
+def closing_tables(scores: Mapping[str, Score], seconds: Mapping[str, float], title: str, width: int) -> list[Table]:
+    """Return each name's score, the last set apart: in one table, or in two where ``width`` columns are too few.
+
+    Rates are shares of rows called positive; times are the sums of the jobs' own.
+    """
+    halves = [(*WORTH, *DETAIL)] if width >= WIDE else [WORTH, DETAIL]
+    return [_table(scores, seconds, title if not index else "", half) for index, half in enumerate(halves)]
+
+
+def _table(scores: Mapping[str, Score], seconds: Mapping[str, float], title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in ("", *columns):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
     last = list(scores)[-1]
     for name, score in scores.items():
-        figures = score.figures
-        table.add_row(
-            name,
-            f"{figures['f1']:.4f}",
-            _span(score.interval),
-            _span(score.leaderboard),
-            *(f"{figures[key]:.4f}" for key in ("precision", "recall", "auc", "log_loss")),
-            f"{score.threshold:.4f}",
-            f"{figures['predicted_positive_rate']:.1%}",
-            "-" if score.test_rate is None else f"{score.test_rate:.1%}",
-            _duration(seconds[name]),
-            style="bold" if name == last else None,
-        )
+        cells = _cells(score, seconds[name])
+        table.add_row(name, *(cells[column] for column in columns), style="bold" if name == last else None)
     return table
+
+
+def _cells(score: Score, seconds: float) -> dict[str, str]:
+    figures = score.figures
+    return {
+        "F1": f"{figures['f1']:.4f}",
+        "CV interval": _span(score.interval),
+        "leaderboard range": _span(score.leaderboard),
+        "AUC": f"{figures['auc']:.4f}",
+        "log-loss": f"{figures['log_loss']:.4f}",
+        "threshold": f"{score.threshold:.4f}",
+        "precision": f"{figures['precision']:.4f}",
+        "recall": f"{figures['recall']:.4f}",
+        "positive OOF": f"{figures['predicted_positive_rate']:.1%}",
+        "positive test": "-" if score.test_rate is None else f"{score.test_rate:.1%}",
+        "time": _duration(seconds),
+    }
 
 
 def _span(ends: tuple[float, float] | None) -> str:
@@ -44,6 +59,6 @@ def _duration(seconds: float) -> str:
 
 
 def console() -> Console:
-    """Return the console results are printed on: as wide as the terminal, or wide enough for the table in a file."""
+    """Return the console results are printed on: as wide as the terminal, or wide enough for one table in a file."""
     found = Console(highlight=False, soft_wrap=True)
-    return found if found.is_terminal else Console(highlight=False, width=140)
+    return found if found.is_terminal else Console(highlight=False, soft_wrap=True, width=WIDE)
