@@ -25,22 +25,48 @@ find_python() {
 
 # What is installed is stamped with the files it was installed from: an interrupted or outdated set-up is done again.
 setup() {
-    local extra=$1 stamp="$here/.venv/.installed${1:+-$1}" wanted
+    local extra=$1 wanted base
     wanted=$(cat "$here/pyproject.toml" "$here/constraints.txt" | cksum)
-    [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return
-    local base
+    stamped() { [ "$(cat "$here/.venv/.installed$1" 2>/dev/null)" = "$wanted" ]; }
+    stamped "${extra:+-$extra}" && return
+    mkdir -p "$here/.venv"
+    exec 9>"$here/.venv/.lock"
+    if command -v flock >/dev/null; then flock 9; fi # a second first run waits for this one
+    stamped "${extra:+-$extra}" && return
     base=$(find_python)
     echo "Setting up .venv (once; a few minutes and about 6 GB for torch) ..." >&2
-    rm -f "$here"/.venv/.installed*
+    stamped "" || rm -f "$here"/.venv/.installed*
     if ! { [ -x "$here/.venv/bin/python" ] && new_enough "$here/.venv/bin/python" &&
-           "$here/.venv/bin/python" -m pip --version >/dev/null 2>&1; }; then
-        rm -rf "$here/.venv"
-        "$base" -m venv "$here/.venv" || die "no virtual environment could be made with $base: install its venv module (python3-venv)"
+        "$here/.venv/bin/python" -m pip --version >/dev/null 2>&1; }; then
+        "$base" -m venv --clear "$here/.venv" ||
+            die "no virtual environment could be made with $base: install its venv module (python3-venv)"
     fi
     "$here/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
         --constraint "$here/constraints.txt" --editable "$here${extra:+[$extra]}" ||
         die "the set-up did not finish (see above): run the same line again once the cause is mended"
-    echo "$wanted" >"$stamp"
+    echo "$wanted" >"$here/.venv/.installed"
+    [ -z "$extra" ] || echo "$wanted" >"$here/.venv/.installed-$extra"
+    exec 9>&-
+}
+
+# An environment of the user's own is not touched, only looked at.
+check_packages() {
+    "$1" - "$here/pyproject.toml" <<'PYTHON' || exit 2
+import importlib.metadata, re, sys, tomllib
+wanted = tomllib.load(open(sys.argv[1], "rb"))["project"]["dependencies"]
+missing = []
+for line in wanted:
+    name = re.match(r"[\w-]+", line)[0]
+    least = re.search(r"[>=]=([\d.]+)", line)
+    names = [name, "opencv-python"] if name.startswith("opencv") else [name]
+    found = [v for n in names for v in [next((d.version for d in importlib.metadata.distributions(name=n)), None)] if v]
+    number = lambda text: [int(part) for part in re.findall(r"\d+", text)[:2]]
+    if not found or (least and number(found[0]) < number(least[1])):
+        missing.append(line)
+if missing:
+    words = " ".join(f"'{line}'" for line in missing)
+    sys.exit(f"Error: {sys.executable} lacks what Telltale needs: run {sys.executable} -m pip install {words}")
+PYTHON
 }
 
 command=${1:-}
@@ -48,6 +74,7 @@ if [ -n "${PYTHON:-}" ]; then
     python=$PYTHON
     command -v "$python" >/dev/null || die "PYTHON=$PYTHON is no program: give the path of a Python 3.11 or newer"
     new_enough "$python" || die "PYTHON=$PYTHON is older than 3.11: give a newer one"
+    check_packages "$python"
 else
     if [ "$command" = test ]; then setup test; else setup ""; fi
     python="$here/.venv/bin/python"

@@ -1,5 +1,6 @@
 """The command line: `./run.sh [command] [key=value …]`; no command means the main job."""
 
+import errno
 import importlib
 import os
 import sys
@@ -27,6 +28,12 @@ def main(words: Sequence[str]) -> int:
     except UserError as error:
         sentence = str(error)
         print(f"Error: {sentence}" + ("" if sentence[-1] in ".?" else "."), file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOSPC):
+            raise
+        print(f"Error: {error.filename or home()} cannot be written ({error.strerror}): make room there, or put the "
+              "results elsewhere with TELLTALE_HOME=FOLDER.", file=sys.stderr)  # fmt: skip
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted: the same line goes on from the last finished epoch.", file=sys.stderr)

@@ -35,20 +35,30 @@ def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None)
     for an unknown key, preset, member or file, a value of the wrong type and a value that is not one of the choices.
     """
     given = {**(defaults or {}), **_parse_words(words)}
+    path = given.pop("config", "")
+    file = _read_yaml(path) if path else {}
     raw = OmegaConf.structured(Config)
-    if preset := given.get("preset", ""):
-        if preset not in preset_names():
-            raise UserError(f"There is no preset '{preset}'{did_you_mean(preset, preset_names())}")
-        layer = yaml.safe_load((PRESETS / f"{preset}.yaml").read_text(encoding="utf-8"))
+    if preset := given.get("preset", file.get("preset", "")):
+        layer = _read_preset(preset)
         sizes = layer.pop("sizes", {})
         raw = _merge(raw, layer, f"preset {preset}")
-        raw = _merge_size(raw, sizes, given.get("size", raw.size), preset)
+        raw = _merge_size(raw, sizes, given.get("size", file.get("size") or raw.size), preset)
     elif "size" in given:
         raise UserError(f"size={given['size']} needs a preset that has sizes, as preset=wai2025 has.")
-    if path := given.pop("config", ""):
-        raw = _merge(raw, _read_yaml(path), path)
+    raw = _merge(raw, file, path)
     raw = _merge(raw, _nest(given), "the command line")
-    return _resolve(OmegaConf.to_object(raw))
+    try:
+        return _resolve(OmegaConf.to_object(raw))
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"A setting holds '${{...}}', which has no meaning here ({str(error).splitlines()[0]})."
+        ) from error
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    if name not in preset_names():
+        raise UserError(f"There is no preset '{name}'{did_you_mean(name, preset_names())}")
+    return yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def _parse_words(words: Sequence[str]) -> dict[str, str]:
@@ -125,6 +135,10 @@ def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
         raise UserError(f"members={members} in {source} is not a mapping: write members.NAME.key=value.")
     known = [name for name, own in raw.members.items() if own is not None]
     for name, own in members.items():
+        if str(name) in ("ensemble", "report"):
+            raise UserError(
+                f"A member cannot be called '{name}' (in {source}), which is another thing's name: choose one."
+            )
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", str(name)):
             raise UserError(f"'{name}' in {source} cannot name a member: use letters, digits, '-' and '_'.")
         if name not in known and "backbone" not in (own or {}):
@@ -191,7 +205,8 @@ def _places(raw: Config) -> dict[str, str]:
     if demo.draw and not data:
         data = f"data/demo{variant}"
     name = name or (f"{raw.preset}{variant}" if demo.draw else Path(data).resolve().name or raw.preset)
-    return {"data": data, "name": name + (f"-limit{raw.limit}" if raw.limit else "")}
+    limited = f"-limit{raw.limit}" if raw.limit else ""
+    return {"data": data, "name": name.removesuffix(limited) + limited}
 
 
 def _check(settings: Recipe, prefix: str) -> None:
@@ -214,7 +229,7 @@ def parse_folds(text: str, folds: int) -> tuple[list[int], bool]:
     for part in (part.strip() for part in text.split(",")):
         if part in ("all", "full"):
             full |= part == "full"
-            chosen.update(range(folds) if part == "all" or text.strip() == "full" else ())
+            chosen.update(range(folds) if part == "all" else ())
         elif match := re.fullmatch(r"(\d+)(?:\.\.(\d+))?", part):
             first, last = int(match[1]), int(match[2] or match[1])
             if last >= folds or first > last:
@@ -222,7 +237,7 @@ def parse_folds(text: str, folds: int) -> tuple[list[int], bool]:
             chosen.update(range(first, last + 1))
         else:
             raise UserError(f"fold={text} is not a list of folds: write fold=0..{folds - 1}, fold=0,2 or fold=all.")
-    return sorted(chosen), full
+    return sorted(chosen or range(folds)), full
 
 
 def as_dict(settings: Recipe) -> dict[str, Any]:
@@ -232,4 +247,10 @@ def as_dict(settings: Recipe) -> dict[str, Any]:
 
 def as_yaml(settings: Recipe) -> str:
     """Return the settings as YAML; fed back through ``config=FILE`` it gives the same Config."""
-    return yaml.safe_dump(as_dict(settings), sort_keys=False, width=120)
+    tree = as_dict(settings)
+    if preset := tree.get("preset"):  # the preset is read again with the file: say which of its members were taken out
+        layers = [layer := _read_preset(preset), *layer.get("sizes", {}).values()]
+        tree["members"] |= {
+            name: None for part in layers for name in part.get("members", {}) if name not in tree["members"]
+        }
+    return yaml.safe_dump(tree, sort_keys=False, width=120)

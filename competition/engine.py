@@ -23,12 +23,13 @@ from tqdm import tqdm
 from competition.config import Config
 from competition.data.assemble import RunData, assemble, read_tables
 from competition.errors import UserError
+from competition.files import cores
 from competition.job import Plan, run_job
 
 
 def prepare_process(config: Config, device: str, jobs: int) -> None:
     """Set this process's threads and, on request, CUDA's deterministic kernels."""
-    torch.set_num_threads(config.threads or max(1, _cores() // jobs))
+    torch.set_num_threads(config.threads or max(1, cores() // jobs))
     cv2.setNumThreads(0)
     if device == "cuda":
         torch.set_float32_matmul_precision("high")
@@ -38,15 +39,11 @@ def prepare_process(config: Config, device: str, jobs: int) -> None:
             torch.use_deterministic_algorithms(True)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def feed_workers(config: Config, device: str) -> int:
     """Return how many processes feed a job: as set, or none on a CPU and half the cores (at most 8) on a GPU."""
     if config.workers >= 0:
         return config.workers
-    return min(8, max(1, _cores() // 2)) if device == "cuda" else 0
+    return min(8, max(1, cores() // 2)) if device == "cuda" else 0
 
 
 def run_jobs(config: Config, data: RunData, plans: Sequence[Plan], device: str) -> None:
@@ -56,7 +53,7 @@ def run_jobs(config: Config, data: RunData, plans: Sequence[Plan], device: str) 
     with tqdm(total=images, unit="img", disable=None, smoothing=0.02, dynamic_ncols=True) as bar:
         shown = _Shown(bar, len(plans))
         if beside <= 1:
-            prepare_process(config, device, 1)
+            prepare_process(config, device, 1)  # all the cores, now that nothing runs beside
             for plan in plans:
                 shown.finished(plan, run_job(config, data, plan, feed_workers(config, device), shown.progress))
         else:
@@ -64,13 +61,14 @@ def run_jobs(config: Config, data: RunData, plans: Sequence[Plan], device: str) 
 
 
 def _images(config: Config, data: RunData, plan: Plan) -> int:
-    """Return how many images a job's training will have seen at its end."""
-    if plan.is_trained():
-        return 0
+    """Return how many images a job will have seen at its end, in training and in its predictions."""
     recipe = config.members[plan.job.member]
     rows = int((data.train["fold"] != plan.job.fold).sum())
+    predicted = len(data.train) - rows + len(data.test) - len(data.unreadable_test)
+    if plan.is_trained():
+        return predicted
     batch = min(rows, recipe.batch_size * recipe.accumulate)
-    return recipe.epochs * (rows // batch) * batch
+    return recipe.epochs * (rows // batch) * batch + predicted
 
 
 class _Shown:
@@ -96,7 +94,7 @@ def _run_beside(config: Config, plans: Sequence[Plan], device: str, beside: int,
     todo, told = context.Queue(), context.Queue()
     for index in [*range(len(plans)), *[None] * beside]:
         todo.put(index)
-    processes = [context.Process(target=_work, args=(config, list(plans), device, beside, todo, told))
+    processes = [context.Process(target=_work, args=(config, list(plans), device, beside, todo, told, os.getpid()))
                  for _ in range(beside)]  # fmt: skip
     try:
         for process in processes:
@@ -134,16 +132,18 @@ def _hear(told, processes) -> tuple[str, Any]:
                 )
 
 
-def _work(config: Config, plans: list[Plan], device: str, beside: int, todo, told) -> None:
+def _work(config: Config, plans: list[Plan], device: str, beside: int, todo, told, parent: int) -> None:
     """The life of one worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
         prepare_process(config, device, beside)
         data = assemble(config, read_tables(config))
         workers = feed_workers(config, device)
         while (index := todo.get()) is not None:
-            done = run_job(config, data, plans[index], workers, lambda *word: told.put(("progress", word)))
+            done = run_job(
+                config, data, plans[index], workers, lambda images, note: told.put(("progress", (images, note)))
+            )
             told.put(("done", (index, done)))
     except UserError as error:
         told.put(("error", str(error)))

@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from competition.config import Config
 from competition.data.assemble import RunData, store_spec
 from competition.data.augment import TTA
-from competition.engine import prepare_process
-from competition.job import Plan
-from competition.models.zoo import build_model, count_parameters
+from competition.job import Plan, probe_of
+from competition.models.zoo import count_parameters
 from competition.training.placement import step_seconds
 
 FORWARD_SHARE = 1 / 3  # of a training step's time: the backward pass costs about two forward passes
@@ -17,16 +14,13 @@ FORWARD_SHARE = 1 / 3  # of a training step's time: the backward pass costs abou
 
 def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None:
     """Print the hours and gigabytes of the run without ``limit``: training, predictions, cache and checkpoints."""
-    prepare_process(config, plans[0].placement.device, config.jobs)
     train_rows, test_rows = data.full_size
     seconds = megabytes = 0.0
     for member, recipe in config.members.items():
         plan = next(plan for plan in plans if plan.job.member == member)
-        model = build_model(recipe, data.channels, data.floating, load=False)
-        rows = min(recipe.batch_size, len(data.train))
-        pixels = torch.ones(rows, data.channels, recipe.image_size, recipe.image_size,
-                            dtype=torch.float32 if data.floating else torch.uint8)  # fmt: skip
-        each = step_seconds(plan.placement, model, pixels) / rows
+        build, pixels = probe_of(data, recipe)
+        model = build()
+        each = step_seconds(plan.placement, model, pixels) / len(pixels)
         models = config.folds * config.seeds
         trained = train_rows * (config.folds - 1) / config.folds * recipe.epochs
         predicted = (train_rows / config.folds + test_rows) * len(TTA[config.tta])

@@ -105,3 +105,8 @@ def only_one(path: Path, patience: float) -> Iterator[None]:
                     raise UserError(f"Another run works in {path.parent}: wait for it, or use another name=.") from None
                 time.sleep(0.2)
         yield
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

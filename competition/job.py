@@ -5,6 +5,7 @@ settings is never reused.
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import pandas as pd
 import torch
 import yaml
 
-from competition.config import Config, as_dict
+from competition.config import Config, Recipe, as_dict
 from competition.data.assemble import RunData, run_folder
 from competition.data.augment import train_transform
 from competition.data.decode import DECODER
@@ -24,12 +25,12 @@ from competition.data.loader import TrainFeed, stream
 from competition.errors import UserError
 from competition.files import atomic_write, fingerprint, read_json, write_json, write_text
 from competition.inference.predict import predict_logits
-from competition.models.zoo import build_model, count_parameters, normalisation
+from competition.models.zoo import Detector, build_model, count_parameters, normalisation, weights_digest
 from competition.scoring.blend import mean_logit
 from competition.scoring.metrics import sigmoid, summary
 from competition.training.checkpoint import load_weights, save_weights
 from competition.training.fit import Task, fit
-from competition.training.placement import Placement, resolve, store
+from competition.training.placement import Placement, settle, store, stored
 
 PLACEMENT_FILE = "placement.json"  # beside a member's folds
 Progress = Callable[[int, str], None]
@@ -81,7 +82,9 @@ class Plan:
     def is_done(self) -> bool:
         """Whether weights and predictions stand under these settings."""
         done = read_json(self.folder / "done.json") or {}
-        return self.is_trained() and done.get("prediction_key") == self.prediction_key
+        files = ["test.csv"] if self.job.fold is None else ["oof.csv", "test.csv"]
+        there = all((self.folder / name).exists() for name in files)
+        return there and self.is_trained() and done.get("prediction_key") == self.prediction_key
 
     def conflict(self) -> str | None:
         """Return what differs from the settings under which this folder was begun, or None."""
@@ -102,12 +105,15 @@ def make_plans(config: Config, data: RunData, jobs: Sequence[Job], device: str) 
 
 
 def _place(config: Config, data: RunData, member: str, device: str) -> Placement:
-    recipe = config.members[member]
-    size = min(recipe.batch_size, len(data.train))
+    recipe, path = config.members[member], run_folder(config) / member / PLACEMENT_FILE
+    return stored(recipe, device, path) or settle(recipe, device, *probe_of(data, recipe))
+
+
+def probe_of(data: RunData, recipe: Recipe) -> tuple[Callable[[], Detector], torch.Tensor]:
+    """Return what a measured step needs: a function that builds the model, and one batch (n, c, h, w)."""
     dtype = torch.float32 if data.floating else torch.uint8
-    pixels = torch.ones(size, data.channels, recipe.image_size, recipe.image_size, dtype=dtype)
-    path = run_folder(config) / member / PLACEMENT_FILE
-    return resolve(recipe, device, path, lambda: build_model(recipe, data.channels, data.floating, load=False), pixels)
+    shape = (min(recipe.batch_size, len(data.train)), data.channels, recipe.image_size, recipe.image_size)
+    return lambda: build_model(recipe, data.channels, data.floating, load=False), torch.ones(shape, dtype=dtype)
 
 
 def _make_plan(config: Config, data: RunData, job: Job, placement: Placement) -> Plan:
@@ -116,6 +122,7 @@ def _make_plan(config: Config, data: RunData, job: Job, placement: Placement) ->
     train_store, test_store = data.of(recipe)
     mean, std = normalisation(recipe, data.channels, data.floating)
     settings = as_dict(recipe) | {
+        "pretrained": weights_digest(recipe),
         "precision": placement.precision,
         "memory_format": placement.memory_format,
         "member": job.member,
@@ -138,25 +145,37 @@ def _make_plan(config: Config, data: RunData, job: Job, placement: Placement) ->
 def run_job(config: Config, data: RunData, plan: Plan, workers: int, progress: Progress) -> dict[str, Any]:
     """Do what is left of a job and return its ``done.json``; ``progress(images, note)`` hears of training work."""
     start = time.monotonic()
+    if config.members[plan.job.member].compile:
+        torch.compiler.reset()  # or other members' compilations count against this one's limit
     done = read_json(plan.folder / "done.json") or {}
-    recipe = config.members[plan.job.member]
     if not plan.is_trained():
-        store(plan.folder.parent / PLACEMENT_FILE, plan.placement, recipe)
+        plan = _with_stored_micro_batch(config, plan)
         write_text(plan.folder / "config.yaml", yaml.safe_dump(plan.settings, sort_keys=False, width=120))
         model, history, plan = _train(config, data, plan, workers, progress)
         save_weights(plan.folder / "model.safetensors", model)
         done = {"key": plan.key, "epochs": len(history), "parameters": count_parameters(model)[0]}
-        write_json(plan.folder / "done.json", done)  # from here on, a kill costs the predictions alone
     else:
-        model = build_model(recipe, data.channels, data.floating, load=False)
+        model = build_model(config.members[plan.job.member], data.channels, data.floating, load=False)
         load_weights(plan.folder / "model.safetensors", model)
-    done["oof"] = _write_predictions(config, data, plan, model, workers)
+    done.pop("prediction_key", None)  # until both tables are written, there are no predictions
+    write_json(plan.folder / "done.json", done)  # from here on, a kill costs the predictions alone
+    done["oof"] = _write_predictions(config, data, plan, model, workers, progress)
     done["prediction_key"] = plan.prediction_key
     done["seconds"] = round(done.get("seconds", 0) + time.monotonic() - start, 1)
     done["torch"] = torch.__version__
     write_json(plan.folder / "done.json", done)
     (plan.folder / "resume.pt").unlink(missing_ok=True)
     return done
+
+
+def _with_stored_micro_batch(config: Config, plan: Plan) -> Plan:
+    """Take over the micro-batch that an earlier job of the member came down to; store it for the later ones."""
+    path, recipe = plan.folder.parent / PLACEMENT_FILE, config.members[plan.job.member]
+    if earlier := stored(recipe, plan.placement.device, path):
+        smaller = min(earlier.micro_batch, plan.placement.micro_batch)
+        plan = dataclasses.replace(plan, placement=dataclasses.replace(plan.placement, micro_batch=smaller))
+    store(path, plan.placement, recipe)
+    return plan
 
 
 def _train(config: Config, data: RunData, plan: Plan, workers: int, progress: Progress):
@@ -206,13 +225,16 @@ def _task(config: Config, data: RunData, plan: Plan, workers: int, progress: Pro
                 progress)  # fmt: skip
 
 
-def _write_predictions(config: Config, data: RunData, plan: Plan, model, workers: int) -> dict[str, float]:
+def _write_predictions(
+    config: Config, data: RunData, plan: Plan, model: Detector, workers: int, progress: Progress
+) -> dict[str, float]:
     """Write oof.csv and test.csv; returns the fold's figures at threshold .5 (empty for a model on all rows)."""
     recipe = config.members[plan.job.member]
     train_store, test_store = data.of(recipe)
 
     def logits(store, rows) -> np.ndarray:
-        return mean_logit(predict_logits(model, store, rows, recipe, plan.placement, config.tta, workers))
+        hear = functools.partial(progress, note=f"{plan.job} predicting")
+        return mean_logit(predict_logits(model, store, rows, recipe, plan.placement, config.tta, workers, hear))
 
     figures = {}
     if plan.job.fold is not None:

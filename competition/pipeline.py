@@ -3,6 +3,7 @@
 Run again, it finishes what is missing and leaves alone what stands.
 """
 
+import dataclasses
 import os
 import platform
 import shlex
@@ -14,20 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from competition import __version__
 from competition.config import Config, parse_folds
 from competition.data.assemble import RunData, assemble, read_tables, run_folder
 from competition.data.augment import train_transform
-from competition.data.layouts import Dataset
-from competition.engine import run_jobs
+from competition.data.folds import check_possible
+from competition.data.layouts import Dataset, check_files
+from competition.engine import prepare_process, run_jobs
 from competition.ensemble import Result, score
 from competition.errors import UserError
 from competition.estimate import print_estimate
 from competition.files import fingerprint, home, only_one
 from competition.job import Job, Plan, make_plans
-from competition.models.zoo import build_model
+from competition.models.zoo import check_model
 from competition.report.figures import draw_figures
 from competition.report.table import closing_tables, console
 from competition.scoring.metrics import f1
@@ -44,14 +45,14 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True) -> Result
 
     ``words`` are the user's own, for the line that completes a partial run.
     """
-    find_rule(config.threshold)
     device = choose_device(config.device)
+    prepare_process(config, device, config.jobs)
+    dataset = read_tables(config)
+    check(config, dataset)
     with only_one(run_folder(config) / ".lock", LOCK_PATIENCE):
-        dataset = read_tables(config)
-        check_members(config, dataset)
         data = assemble(config, dataset)
         plans = make_plans(config, data, all_jobs(config), device)
-        refuse_conflicts(config, plans)
+        refuse_conflicts(config, plans, discard=train and config.overwrite)
         _announce(config, data, device)
         if config.limit:
             print_estimate(config, data, plans)
@@ -65,18 +66,22 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True) -> Result
     return result
 
 
-def check_members(config: Config, dataset: Dataset) -> None:
-    """Refuse a backbone, its arguments or weights, and an augmentation that cannot be, before anything is written."""
+def check(config: Config, dataset: Dataset) -> None:
+    """Refuse what cannot work before anything is written: files, folds, threshold rule, models, augmentations."""
+    find_rule(config.threshold)
+    check_files(dataset)
+    check_possible(dataset.train, config.folds)
+    public = len(dataset.test) * config.public_fraction
+    if len(dataset.test) and round(public) < 1:
+        raise UserError(
+            f"public_fraction={config.public_fraction} of {len(dataset.test)} test rows is no row: raise it."
+        )
     floating = dataset.pixels is not None
-    channels = dataset.pixels[0].shape[-1] if floating else 3
     for name, recipe in config.members.items():
         train_transform(recipe.augment, recipe.image_size, recipe.fit, floating)
-        trained = list((run_folder(config) / name).glob("*/model.safetensors"))
-        if recipe.pretrained == "false" or trained:
-            with torch.device("meta"):  # the shapes alone
-                build_model(recipe, channels, floating, load=False)
-        else:
-            build_model(recipe, channels, floating)
+        if list((run_folder(config) / name).glob("*/model.safetensors")):
+            recipe = dataclasses.replace(recipe, pretrained="false")  # the weights were loaded before: no need of them
+        check_model(recipe, dataset.pixels[0].shape[-1] if floating else 3, floating)
 
 
 def all_jobs(config: Config) -> list[Job]:
@@ -93,12 +98,12 @@ def asked_for(config: Config, plans: Sequence[Plan]) -> list[Plan]:
     return [plan for plan in plans if plan.job.fold in chosen or (full and plan.job.fold is None)]
 
 
-def refuse_conflicts(config: Config, plans: Sequence[Plan]) -> None:
-    """Refuse to go on over results made with other settings, or discard them where ``overwrite=true``."""
+def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> None:
+    """Refuse to go on over results made with other settings, or discard them."""
     for plan in plans:
         if (conflict := plan.conflict()) is None:
             continue
-        if not config.overwrite:
+        if not discard:
             raise UserError(
                 f"{plan.folder} holds results of other settings ({conflict}): keep them with another name=, or discard "
                 "them with overwrite=true."
@@ -148,7 +153,9 @@ def conclude(config: Config, data: RunData, plans: Sequence[Plan], result: Resul
 def _line(words: Sequence[str], missing: Sequence[int]) -> str:
     ends = f"{missing[0]}..{missing[-1]}"
     text = ends if len(missing) > 1 and len(missing) == missing[-1] - missing[0] + 1 else ",".join(map(str, missing))
-    return shlex.join([*(word for word in words if not word.startswith("fold=")), f"fold={text}"])
+    full = any(word.startswith("fold=") and "full" in word for word in words)
+    kept = [word for word in words if not word.startswith("fold=")]
+    return shlex.join([*kept, f"fold={text}" + (",full" if full else "")])
 
 
 def _submit(config: Config, data: RunData, plans: Sequence[Plan], result: Result, out) -> None:

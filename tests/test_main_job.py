@@ -31,7 +31,7 @@ def test_the_main_job_leaves_a_valid_submission_and_says_what_it_is_worth(straig
     table = pd.read_csv(home / "submissions" / "submission.csv")
     assert list(table.columns) == ["id", "label"] and table["id"].tolist() == test["id"].tolist()
     assert set(table["label"]) <= {0, 1} and str(table["label"].dtype) == "int64"
-    for word in ("convnext", "swin", "ensemble", "CV interval", "leaderboard range", "threshold", "competitions submit",
+    for word in ("convnext", "swin", "ensemble", "interval", "leaderboard", "threshold", "competitions submit",
                  "on the labels kept aside"):  # fmt: skip
         assert word in printed
     assert not list(home.rglob("resume.pt")) and not list(home.rglob("*.tmp"))
@@ -92,8 +92,8 @@ def test_fold_by_fold_ends_in_the_same_bytes_and_says_which_line_completes_it(st
 
 KILLS = {
     "while the cache is built": ("competition.data.cache", "fit_store", 25, "before"),
-    "in mid-epoch, with workers": ("torch.optim", "AdamW.step", 5, "before"),
-    "in the second member's last epoch": ("torch.optim", "AdamW.step", 22, "before"),
+    "in mid-epoch, with workers": ("torch.optim", "AdamW.step", 8, "before"),
+    "in the second member's last epoch": ("torch.optim", "AdamW.step", 18, "before"),
     "while a resume point is written": ("torch", "save", 1, "half"),
     "between weights and predictions": ("competition.job", "predict_logits", 4, "before"),
     "before a job is declared done": ("competition.job", "write_json", 3, "before"),
@@ -142,7 +142,8 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_so(straight, tmp_path, jobs):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Interrupted: the same line goes on" in said and "Traceback" not in said
+    assert process.returncode == 130, said
+    assert "Interrupted: the same line goes on" in said and "Traceback" not in said
     done(tmp_path, *words, "fold=0..2")
     assert outcome(tmp_path) == straight[2]
 
@@ -152,6 +153,11 @@ def copied(straight, tmp_path):
     """A copy of the finished run to change."""
     subprocess.run(["cp", "-a", f"{straight[0]}/.", tmp_path], check=True)
     return tmp_path
+
+
+def results(home):
+    """Everything but the memory of which files are cached, which goes by their paths."""
+    return {path: facts for path, facts in everything(home).items() if "/.cache/" not in path}
 
 
 def weights_of(home):
@@ -188,11 +194,11 @@ def test_other_test_views_predict_again_and_train_nothing(copied, straight):
 
 
 def test_a_changed_setting_over_results_is_refused_and_overwrite_starts_again(copied, straight):
-    before = everything(copied)
+    before = results(copied)
     result = telltale(copied, *TINY, "fold=0..2", "lr=3e-3")
-    assert result.returncode == 2 and "lr was 0.0005 and is now 0.003" in result.stderr
+    assert result.returncode == 2 and "lr was 0.001 and is now 0.003" in result.stderr
     assert "name=" in result.stderr and "overwrite=true" in result.stderr
-    assert everything(copied) == before
+    assert results(copied) == before
     done(copied, *TINY, "fold=0..2", "lr=3e-3", "overwrite=true")
     assert outcome(copied) != straight[2]
 

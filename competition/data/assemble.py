@@ -1,5 +1,6 @@
 """Everything a run reads, in one piece: tables, pixels and folds, checked before anything is trained."""
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +12,8 @@ from competition.config import Config, Recipe
 from competition.data.augment import needs_padding
 from competition.data.cache import ArrayStore, StoreSpec, open_stores
 from competition.data.demo import draw_demo
-from competition.data.folds import open_folds
-from competition.data.layouts import Dataset, check_files, limit_rows, read_dataset
+from competition.data.folds import make_folds, open_folds
+from competition.data.layouts import Dataset, limit_rows, read_dataset
 from competition.errors import UserError
 from competition.files import fingerprint, home
 
@@ -76,6 +77,7 @@ def read_tables(config: Config) -> Dataset:
     root = Path(config.data).expanduser()
     if not root.is_absolute() and not root.exists():
         root = home() / root
+    root = root.absolute()  # so that a cache knows its files from whatever folder the line is run
     if config.demo.draw:
         draw_demo(root, config.demo.seed, (config.demo.train_scenes, config.demo.test_scenes))
     return read_dataset(root, config.layout, config.label_column, config.id_column, config.positive, config.group,
@@ -87,7 +89,6 @@ def assemble(config: Config, dataset: Dataset) -> RunData:
     full_size = (len(dataset.train), len(dataset.test))
     if config.limit:
         dataset = limit_rows(dataset, config.limit, config.seed)
-    check_files(dataset)
     stores = _open_stores(config, dataset)
     train_store, test_store = next(iter(stores.values()))
     notes = []
@@ -100,6 +101,8 @@ def assemble(config: Config, dataset: Dataset) -> RunData:
         notes.append(f"{len(unreadable)} test images cannot be read and get label {config.fallback}: {named}")
     folds = _open_folds(config, train)
     train = train.assign(fold=folds["fold"].to_numpy())
+    if not all(store.cached for pair in stores.values() for store in pair):
+        notes.append(f"decoded images take more than cache_gb={config.cache_gb:g}, so some are decoded in every epoch")
     notes += _padding(config, stores) + _duplicates(train, test, train_store, test_store)
     return RunData(dataset, train, test, unreadable, stores, full_size, notes)
 
@@ -111,18 +114,22 @@ def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple]:
     specs = list(dict.fromkeys(store_spec(recipe) for recipe in config.members.values()))
     folder = Path(config.cache).expanduser() if config.cache else home() / "folds" / ".cache"
     train = open_stores(list(dataset.train["path"]), specs, folder, config.cache_gb, "training images")
-    test = open_stores(list(dataset.test["path"]), specs, folder, config.cache_gb, "test images")
+    left = config.cache_gb - sum(_gigabytes(store) for store in train.values() if store.cached)
+    test = open_stores(list(dataset.test["path"]), specs, folder, max(0.0, left), "test images")
     return {spec: (train[spec], test[spec]) for spec in specs}
+
+
+def _gigabytes(store) -> float:
+    """Return what a store's pixels take, in 10^9 bytes."""
+    return sum(math.prod(store.shape(row)) for row in range(len(store)) if row not in store.bad) / 1e9
 
 
 def _open_folds(config: Config, train: pd.DataFrame) -> pd.DataFrame:
     path = run_folder(config) / FOLDS_FILE
-    try:
-        return open_folds(path, train, config.folds, config.seed)
-    except UserError:
-        if not config.overwrite or not path.exists():
-            raise
-    path.unlink()
+    if config.overwrite and path.exists():
+        fresh = make_folds(train, config.folds, config.seed)  # whatever cannot be is said before anything is discarded
+        if not fresh.equals(pd.read_csv(path, dtype=fresh.dtypes.to_dict(), keep_default_na=False)):
+            path.unlink()
     return open_folds(path, train, config.folds, config.seed)
 
 

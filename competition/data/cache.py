@@ -19,7 +19,7 @@ from competition.data.decode import DECODER, UnreadableImage, fit_store, read_im
 from competition.data.stores import ArrayStore, DecodingStore, PixelStore, StoreSpec, content_digest
 from competition.data.survey import CHUNK_IMAGES, Contents, file_stats, in_order, recall, survey
 from competition.errors import UserError
-from competition.files import atomic_write, fingerprint, read_json, write_json
+from competition.files import atomic_write, cores, fingerprint, read_json, write_json
 
 __all__ = ["ArrayStore", "DecodingStore", "PixelStore", "StoreSpec", "open_stores"]
 
@@ -43,7 +43,7 @@ def open_stores(
     decode (default: one per available core). Raises :class:`UserError` where the disk is too full.
     """
     paths, specs, folder = [str(path) for path in paths], sorted(set(specs)), Path(folder)
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or cores()
     stats = file_stats(paths)
     contents = recall(folder, stats)
     places = contents and _places(specs, folder, budget_gb, contents)

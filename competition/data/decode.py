@@ -99,18 +99,6 @@ def header_size(raw: bytes, path: str | Path) -> tuple[int, int]:
     return _checked(size, path)
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Return (height, width) of an image file from its header alone, before any EXIF rotation.
-
-    Raises :class:`UnreadableImage` as :func:`header_size` does; the pixels are not read.
-    """
-    try:
-        with Image.open(path) as image:
-            return _checked((image.height, image.width), path)
-    except _PIL_REFUSALS:
-        return header_size(read_bytes(path), path)  # for the reason in the same words
-
-
 def fit_store(image: np.ndarray, size: int, cap: int = 0) -> np.ndarray:
     """Bring an image (H, W, C) to the size in which it is stored.
 

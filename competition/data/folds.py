@@ -26,7 +26,7 @@ def make_folds(train: pd.DataFrame, k: int, seed: int) -> pd.DataFrame:
     scikit-learn's ``StratifiedGroupKFold`` on the rows sorted by id: 5 s for 80,000 rows in pairs and 11 s for 80,000
     single rows at k=5 (one core). Raises ``UserError`` where k folds of both classes cannot be had.
     """
-    _check_possible(train, k)
+    check_possible(train, k)
     order = np.argsort(train["id"].to_numpy(object), kind="stable")
     labels, groups = train["label"].to_numpy()[order], train["group"].to_numpy(object)[order]
     splitter = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed)
@@ -67,7 +67,7 @@ def open_folds(path: Path, train: pd.DataFrame, k: int, seed: int) -> pd.DataFra
     return kept.astype({"label": "int64", "fold": "int64"})
 
 
-def _check_possible(train: pd.DataFrame, k: int) -> None:
+def check_possible(train: pd.DataFrame, k: int) -> None:
     if k < 2:
         raise UserError(f"folds={k} leaves nothing to validate on: say 2 or more.")
     groups = train.groupby("label")["group"].nunique()

@@ -58,8 +58,10 @@ class TrainSet(Dataset):
         self.store, self.transform, self.seed = store, transform, seed
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
-        pixels = np.stack([self.transform(self.store[row], (self.seed, epoch, row)) for epoch, row in keys])
-        return _batch([row for _, row in keys], pixels)
+        rows = [row for _, row in keys]
+        if self.transform.pipeline is None and _stored_as(self.store, self.transform.size):
+            return _batch(rows, self.store.batch(rows))
+        return _batch(rows, np.stack([self.transform(self.store[row], (self.seed, epoch, row)) for epoch, row in keys]))
 
 
 class EvalSet(Dataset):
@@ -69,7 +71,14 @@ class EvalSet(Dataset):
         self.store, self.size, self.fit, self.crops = store, size, fit, tuple(crops)
 
     def __getitems__(self, rows: list[int]) -> Batch:
+        if self.crops == ("centre",) and _stored_as(self.store, self.size):
+            return _batch(rows, self.store.batch(rows)[:, None])
         return _batch(rows, np.stack([eval_crops(self.store[r], self.size, self.fit, self.crops) for r in rows]))
+
+
+def _stored_as(store, size: int) -> bool:
+    """Whether every picture is stored as the network takes it, so that a whole batch can be gathered at once."""
+    return store.common_shape is not None and store.common_shape[:2] == (size, size)
 
 
 def _batch(rows: Sequence[int], pixels: np.ndarray) -> Batch:

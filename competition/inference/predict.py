@@ -9,6 +9,7 @@ from torch import nn
 from competition.config import Recipe
 from competition.data.augment import TTA, turn
 from competition.data.loader import eval_feed
+from competition.errors import UserError
 from competition.training.placement import Placement
 
 
@@ -23,7 +24,10 @@ def predict_logits(
     workers: int,
     progress: Callable[[int], None] = lambda images: None,
 ) -> np.ndarray:
-    """Return float64 logits (views, n) of the store's ``rows`` under each view of the ``tta`` set, in its order."""
+    """Return float64 logits (views, n) of the store's ``rows`` under each view of the ``tta`` set, in its order.
+
+    ``progress(images)`` hears of each batch. Raises UserError when a logit is not a number.
+    """
     views = TTA[tta]
     crops = list(dict.fromkeys(view.crop for view in views))
     feed = eval_feed(store, rows, recipe.image_size, recipe.fit, crops, recipe.batch_size, workers,
@@ -34,8 +38,14 @@ def predict_logits(
     for batch in feed:
         seen = {crop: placement.move(batch.pixels[:, index]) for index, crop in enumerate(crops)}
         with placement.autocast():
-            parts.append(torch.stack([forward(turn(seen[view.crop], view.turn)) for view in views]))
+            parts.append(torch.stack([forward(placement.move(turn(seen[view.crop], view.turn))) for view in views]))
         progress(len(batch.rows))
     if not parts:
         return np.zeros((len(views), 0))
-    return torch.cat(parts, dim=1).double().cpu().numpy()
+    logits = torch.cat(parts, dim=1).double().cpu().numpy()
+    if not np.isfinite(logits).all():
+        raise UserError(
+            f"The model gives {logits[~np.isfinite(logits)][0]} for some images, so its training ran away: lower lr "
+            f"(now {recipe.lr:g}), or use precision=fp32."
+        )
+    return logits

@@ -5,6 +5,7 @@ do not fit, one sentence says so.
 """
 
 import functools
+import hashlib
 import re
 import warnings
 from pathlib import Path
@@ -54,9 +55,28 @@ def build_model(recipe: Recipe, channels: int = 3, floating: bool = False, load:
     options |= _weights(recipe) if load else {"pretrained": False}
     backbone = _create(recipe, channels, options)
     if recipe.checkpointing:
-        backbone.set_grad_checkpointing()
+        try:
+            backbone.set_grad_checkpointing()
+        except (AssertionError, AttributeError) as error:
+            raise UserError(
+                f"Backbone '{recipe.backbone}' has no gradient checkpointing: set checkpointing=false."
+            ) from error
     mean, std = normalisation(recipe, channels, floating)
     return Detector(make_view(recipe.view, mean, std, floating), backbone, floating)
+
+
+def check_model(recipe: Recipe, channels: int, floating: bool) -> None:
+    """Raise UserError for a backbone, arguments, weights or an image size that do not go together; trains nothing."""
+    with torch.device("meta"):  # shapes alone: neither memory nor time
+        model = build_model(recipe, channels, floating, load=False)
+        try:
+            model.backbone(torch.empty(2, channels, recipe.image_size, recipe.image_size))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"Backbone '{recipe.backbone}' cannot take image_size={recipe.image_size} ({reason}): "
+                            "change image_size or its backbone_args.") from error  # fmt: skip
+    if recipe.pretrained != "false":
+        build_model(recipe, channels, floating)
 
 
 def _rates(recipe: Recipe) -> dict[str, float]:
@@ -118,6 +138,15 @@ def _create(recipe: Recipe, channels: int, options: dict[str, Any]) -> nn.Module
         if source == "false":
             raise UserError(f"Backbone '{name}' cannot be built ({reason}): change its backbone_args.") from error
         raise UserError(f"Weights ({source}) do not fit '{name}' ({reason}): give weights of this backbone.") from error
+
+
+def weights_digest(recipe: Recipe) -> str:
+    """Return ``true``, ``false``, or a fingerprint of the weights file: where it lies does not matter."""
+    overlay = _weights(recipe).get("pretrained_cfg_overlay")
+    if not overlay:
+        return recipe.pretrained
+    with open(overlay["file"], "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
 
 
 def _weights(recipe: Recipe) -> dict[str, Any]:

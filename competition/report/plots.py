@@ -130,11 +130,11 @@ def roc_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) ->
     look.save_page(figure, path)
 
 
-def pr_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path, f1_isolines: bool = True) -> None:
+def pr_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) -> None:
     """Draw the precision-recall curve of each member and, bold, of the last one, which is the ensemble.
 
-    Inputs and errors are those of ``roc_curve``; the figures are average precision. ``f1_isolines`` adds the lines
-    along which F1 is .6, .8 and .9: precision = F1 recall / (2 recall - F1).
+    Inputs and errors are those of ``roc_curve``; the figures are average precision. Thin lines mark where F1
+    is .6, .8 and .9: precision = F1 recall / (2 recall - F1).
     """
     label, members = _check_members(label, members)
     if label.all() or not label.any():
@@ -145,7 +145,7 @@ def pr_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path, f1_
         precision, recall, _ = sklearn_metrics.precision_recall_curve(label, prob)
         curves[name] = recall, precision, float(sklearn_metrics.average_precision_score(label, prob))
     figure, axes = _ranking(curves, "average precision", label.size, "lower left")
-    for value in (0.6, 0.8, 0.9) if f1_isolines else ():
+    for value in (0.6, 0.8, 0.9):
         recall = np.linspace(value / (2 - value), 1, 200)
         axes.plot(recall, value * recall / (2 * recall - value), color=look.MUTED, linewidth=0.5, zorder=1)
         axes.text(1.02, value / (2 - value), f"F1 {value}", color=look.MUTED, fontsize=8, va="center")

@@ -7,8 +7,8 @@ from rich.table import Table
 
 from competition.scoring.scorecard import Score
 
-WORTH = ("F1", "CV interval", "leaderboard range", "AUC", "log-loss", "threshold")
-DETAIL = ("precision", "recall", "positive OOF", "positive test", "time")
+WORTH = ("F1", "CV\ninterval", "leaderboard\nrange", "AUC", "log-loss", "threshold")
+DETAIL = ("precision", "recall", "positive\nOOF", "positive\ntest", "time")
 WIDE = 132  # columns that both halves side by side need, with a long member's name
 
 
@@ -36,15 +36,15 @@ def _cells(score: Score, seconds: float) -> dict[str, str]:
     figures = score.figures
     return {
         "F1": f"{figures['f1']:.4f}",
-        "CV interval": _span(score.interval),
-        "leaderboard range": _span(score.leaderboard),
+        "CV\ninterval": _span(score.interval),
+        "leaderboard\nrange": _span(score.leaderboard),
         "AUC": f"{figures['auc']:.4f}",
         "log-loss": f"{figures['log_loss']:.4f}",
         "threshold": f"{score.threshold:.4f}",
         "precision": f"{figures['precision']:.4f}",
         "recall": f"{figures['recall']:.4f}",
-        "positive OOF": f"{figures['predicted_positive_rate']:.1%}",
-        "positive test": "-" if score.test_rate is None else f"{score.test_rate:.1%}",
+        "positive\nOOF": f"{figures['predicted_positive_rate']:.1%}",
+        "positive\ntest": "-" if score.test_rate is None else f"{score.test_rate:.1%}",
         "time": _duration(seconds),
     }
 
@@ -60,5 +60,7 @@ def _duration(seconds: float) -> str:
 
 def console() -> Console:
     """Return the console results are printed on: as wide as the terminal, or wide enough for one table in a file."""
-    found = Console(highlight=False, soft_wrap=True)
-    return found if found.is_terminal else Console(highlight=False, soft_wrap=True, width=WIDE)
+    found = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    return (
+        found if found.is_terminal else Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=WIDE)
+    )

@@ -56,11 +56,6 @@ def sigmoid(logit: ArrayLike) -> NDArray[np.float64]:
     return special.expit(np.asarray(logit, dtype=np.float64))
 
 
-def logit(prob: ArrayLike) -> NDArray[np.float64]:
-    """Return the logit of each probability, in float64; 0 and 1 give -inf and inf, anything outside [0, 1] raises."""
-    return special.logit(check_prob("prob", prob))
-
-
 def check_binary(name: str, values: ArrayLike) -> NDArray[np.bool_]:
     """Return (n,) integers or booleans as booleans; raise ``ValueError`` unless there are some and all are 0 or 1."""
     values = np.asarray(values)

@@ -60,21 +60,27 @@ def choose_device(wanted: str) -> str:
     return "cuda"
 
 
-def resolve(recipe: Recipe, device: str, path: Path, build: Callable[[], nn.Module], pixels: Tensor) -> Placement:
-    """Return the member's placement from ``path``, or settle it now; the member's first job stores it.
+def stored(recipe: Recipe, device: str, path: Path) -> Placement | None:
+    """Return the placement in ``path``, or None where there is none or it answers other wishes or another batch size.
 
-    A stored placement holds while the recipe's wishes and the batch size stay; another device takes over its precision.
-    ``build`` makes the model and ``pixels`` (n, c, h, w) is one batch: both serve the probe alone.
+    Another device takes over its precision and layout, so that all folds of a member are made alike.
     """
-    stored = read_json(path)
-    if stored and stored.pop("wish") == _wish(recipe):
-        return dataclasses.replace(Placement(**stored), device=device)
+    found = read_json(path)
+    if found is None or found.pop("wish") != _wish(recipe):
+        return None
+    return dataclasses.replace(Placement(**found), device=device)
+
+
+def settle(recipe: Recipe, device: str, build: Callable[[], nn.Module], pixels: Tensor) -> Placement:
+    """Choose precision and memory layout as the recipe wishes, by measuring where it says ``auto``.
+
+    ``build`` makes the model and ``pixels`` (n, c, h, w) is one batch: both serve the measurement alone.
+    """
     precisions, formats = _candidates(recipe, device)
     candidates = [Placement(device, p, f, recipe.batch_size) for p in precisions for f in formats]
-    chosen = candidates[0]
-    if len(candidates) > 1:
-        chosen = min(candidates, key=lambda candidate: step_seconds(candidate, build(), pixels))
-    return chosen
+    if len(candidates) == 1:
+        return candidates[0]
+    return min(candidates, key=lambda candidate: step_seconds(candidate, build(), pixels))
 
 
 def _wish(recipe: Recipe) -> list:
@@ -95,19 +101,37 @@ def _candidates(recipe: Recipe, device: str) -> tuple[list[str], list[str]]:
         usual = "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
     if recipe.precision == "fp16" and device == "cpu":
         raise UserError("precision=fp16 needs a GPU (its gradients are scaled there): use bf16 or fp32 on a CPU.")
+    wanted = recipe.precision
+    if wanted == "bf16" and device == "cuda":
+        wanted = "device"
     precisions = {"device": [usual], "auto": [usual, "bf16"] if device == "cpu" else [usual, "fp32"]}
     formats = {
         "device": ["channels_last" if device == "cuda" else "contiguous"],
         "auto": ["contiguous", "channels_last"],
     }
     return (
-        precisions.get(recipe.precision, [recipe.precision]),
+        precisions.get(wanted, [wanted]),
         formats.get(recipe.memory_format, [recipe.memory_format]),
     )
 
 
 def step_seconds(placement: Placement, model: nn.Module, pixels: Tensor) -> float:
-    """Measure one training step (forward, backward, no optimizer) on a batch: the median of a few after a warm-up."""
+    """Measure one training step (forward, backward, no optimizer) on a batch: the median of a few after a warm-up.
+
+    Where the batch does not fit in the GPU's memory, halves of it are measured.
+    """
+    try:
+        return _step_seconds(placement, model, pixels)
+    except torch.OutOfMemoryError:
+        if len(pixels) < 2:
+            raise UserError(
+                "Not one image fits in the GPU's memory: choose a smaller backbone or image_size."
+            ) from None
+    torch.cuda.empty_cache()
+    return 2 * step_seconds(placement, model, pixels[: len(pixels) // 2])
+
+
+def _step_seconds(placement: Placement, model: nn.Module, pixels: Tensor) -> float:
     model = placement.place(model).train()
     pixels = placement.move(pixels)
     times = []

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from competition.data.stores import DecodingStore, PixelStore
 from competition.engine import prepare_process
 from competition.inference.predict import predict_logits
 from competition.models.zoo import build_model
-from competition.training.placement import Placement, resolve
+from competition.training.placement import Placement, settle
 from tests.benchmarks.workload import WARM_STEPS, bare_rate, constant_pixels, fit_rate, open_store, wait, write_jpegs
 
 PATIENCE = 400.0  # seconds, after which nothing that must be compiled is begun
@@ -153,18 +154,11 @@ def measure(device: str, scale: Scale = Scale(), backbones: tuple[str, ...] = BA
                     bench.say(f"{recipe.backbone}, compiled: left out, for want of time")
                     continue
                 torch.compiler.reset()  # compiled code of other networks counts against this one's limit
-                placement = settle(recipe, device)
+                placement = settle(recipe, device, partial(build_model, recipe, load=False), constant_pixels(recipe))
                 bench.say(f"{recipe.backbone}, {'compiled' if compiled else 'eager'}, {placement.precision}, "
                           f"{placement.memory_format}, batch {scale.batch}, {scale.workers} workers")  # fmt: skip
                 training(bench, recipe, placement)
                 prediction(bench, recipe, placement)
-
-
-def settle(recipe: Recipe, device: str) -> Placement:
-    """Return the placement that the product chooses where nothing is stored."""
-    with tempfile.TemporaryDirectory() as folder:
-        stored = Path(folder) / "placement.json"
-        return resolve(recipe, device, stored, lambda: build_model(recipe, load=False), constant_pixels(recipe))
 
 
 def main(device: str = "cuda") -> None:

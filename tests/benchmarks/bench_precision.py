@@ -8,14 +8,12 @@ within `CLOSE` of it. On a CPU with one torch thread. `./run.sh bench precision`
 import dataclasses
 import itertools
 import statistics
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 
 from competition.config import Recipe, load_config
 from competition.models.zoo import build_model
-from competition.training.placement import Placement, choose_device, resolve
+from competition.training.placement import Placement, choose_device, settle
 from tests.benchmarks.workload import bare_rate, constant_pixels, median_ratio, threads
 
 ROUNDS = 3
@@ -35,9 +33,7 @@ def recipes() -> dict[str, Recipe]:
 def probe(recipe: Recipe, device: str) -> Placement:
     """Return what the product chooses when it is left to choose."""
     asked = dataclasses.replace(recipe, precision="auto", memory_format="auto")
-    with tempfile.TemporaryDirectory() as folder:
-        stored = Path(folder) / "placement.json"
-        return resolve(asked, device, stored, lambda: build_model(asked, load=False), constant_pixels(asked))
+    return settle(asked, device, lambda: build_model(asked, load=False), constant_pixels(asked))
 
 
 def measure(name: str, recipe: Recipe, device: str) -> None:
@@ -71,7 +67,7 @@ def half_precision(recipe: Recipe, device: str) -> str:
     if device == "cpu":
         return "bf16"
     usual = dataclasses.replace(recipe, precision="device", memory_format="device")
-    return resolve(usual, device, Path("there is no such file"), lambda: None, constant_pixels(usual)).precision
+    return settle(usual, device, lambda: None, constant_pixels(usual)).precision
 
 
 def main() -> None:

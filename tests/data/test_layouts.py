@@ -242,7 +242,7 @@ MISTAKES = {
     "id twice": ({"train": "id,label\na,0\nb,1\na,1\n"}, {}, r"repeats 1 id, first 'a' \(line 4\)"),
     "empty id": ({"train": "id,label\n,0\nb,1\n"}, {}, r"1 row \(line 2\) with an empty id"),
     "line break": ({"train": 'id,label\n"a\nb",0\nb,1\n'}, {}, "holds a line break"),
-    "shared id": ({"train": THREE, "test": "id\nx\nc\nb\n"}, {}, "2 image files twice.*s/c"),
+    "shared id": ({"train": THREE, "test": "id\nx\nc\nb\n"}, {}, "2 image files twice.*/c"),
     "shared file": ({"train": THREE, "test": "id\na.jpg\n", "images": ["a.jpg"]}, {}, "1 image file twice.*s/a.jpg"),
     "sample too long": ({"train": TWO, "test": "id\nx\n", "sample_submission": SAMPLE + "y,0\n"}, {}, "'y' is not in"),
     "sample too short": ({"train": TWO, "test": "id\nx\ny\n", "sample_submission": SAMPLE}, {}, "'y' of test.csv"),

@@ -141,12 +141,6 @@ def test_curves_take_one_member_or_more_than_a_legend_can_name(tmp_path, draw, n
     assert pixels(tmp_path / "c.png").shape == (1272, 1200, 3)
 
 
-def test_f1_isolines_can_be_left_out(tmp_path):
-    plots.pr_curve(*world(), tmp_path / "with.png")
-    plots.pr_curve(*world(), tmp_path / "without.png", f1_isolines=False)
-    assert ink(tmp_path / "without.png") < ink(tmp_path / "with.png")
-
-
 def test_names_are_drawn_as_they_are_and_never_read_as_formulas(tmp_path):
     label, members = world(names=("$\\bad{", "_hidden", "a" * 70, "ensemble"))
     plots.roc_curve(label, members, tmp_path / "roc.png")
