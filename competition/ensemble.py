@@ -32,9 +32,9 @@ def score(config: Config, data: RunData, plans: Sequence[Plan]) -> Result:
     predictions, seconds = {}, {}
     for member in config.members:
         own = [plan for plan in used if plan.job.member == member]
-        oof = [[p.folder / "oof.csv" for p in own if p.job.fold == fold] for fold in folds]
-        tests = [plan.folder / "test.csv" for plan in own]
-        predictions[member] = collect_member(oof, tests, data.train["id"], data.test["id"])
+        by_fold = [[plan.folder for plan in own if plan.job.fold == fold] for fold in folds]
+        full = [plan.folder for plan in own if plan.job.fold is None]
+        predictions[member] = collect_member(by_fold, full, data.train["id"], data.test["id"])
         seconds[member] = sum(read_json(plan.folder / "done.json")["seconds"] for plan in own)
     if len(predictions) > 1:
         predictions["ensemble"] = blend(list(predictions.values()))
@@ -43,7 +43,7 @@ def score(config: Config, data: RunData, plans: Sequence[Plan]) -> Result:
     rows = data.train[known]
     scores = {
         name: score_predictions(rows["label"], found.oof[known], rows["fold"], rows["group"], found.test,
-                                config.threshold, config.seed, config.public_fraction)
+                                found.parts, config.threshold, config.seed, config.public_fraction)
         for name, found in predictions.items()
     }  # fmt: skip
     return Result(scores, predictions, seconds, known, complete)

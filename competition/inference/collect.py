@@ -15,10 +15,12 @@ from competition.scoring.metrics import sigmoid
 @dataclass(frozen=True)
 class Predictions:
     """``oof`` (n,) probabilities in the training table's order, NaN where no model held the row out; ``test`` (m,) in
-    the test table's, NaN for images that no model could see."""
+    the test table's, NaN for images that no model could see; ``parts`` (folds, m) as ``test``, by each fold's models
+    alone."""
 
     oof: np.ndarray
     test: np.ndarray
+    parts: np.ndarray
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -27,30 +29,51 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=missing)
 
 
-def collect_member(oof_parts: Sequence[Sequence[Path]], test_parts: Sequence[Path], train_ids: Sequence[str],
-                   test_ids: Sequence[str]) -> Predictions:  # fmt: skip
+def collect_member(
+    folds: Sequence[Sequence[Path]], full: Sequence[Path], train_ids: Sequence[str], test_ids: Sequence[str]
+) -> Predictions:
     """Average one member's models.
 
-    ``oof_parts``: for each fold its models' oof.csv (several seeds); ``test_parts``: every model's test.csv. Both are
-    averaged as logits. Raises UserError when a file's ids are not the ones expected.
+    ``folds``: for each fold its models' folders (several seeds), with oof.csv and test.csv; ``full``: the folders of
+    models on all rows. Models are averaged as logits. Raises UserError when a file's ids are not the ones expected.
     """
     oof = pd.Series(np.nan, index=pd.Index(train_ids))
-    for paths in oof_parts:
+    for folders in folds:
+        paths = [folder / "oof.csv" for folder in folders]
         tables = [read_predictions(path).set_index("id")["logit"] for path in paths]
         ids = tables[0].index
         if not ids.is_unique or not ids.isin(oof.index).all() or oof[ids].notna().any():
             raise UserError(f"The ids in {paths[0]} are not this fold's: delete that folder to make it again.")
         oof[ids] = mean_logit(np.stack([_aligned(table, ids, path) for table, path in zip(tables, paths, strict=True)]))
-    test_ids = pd.Index(test_ids)
-    logits = [_aligned(read_predictions(path).set_index("id")["logit"], test_ids, path) for path in test_parts]
-    test = np.full(len(test_ids), np.nan)
+    groups = [[_test_logits(folder / "test.csv", test_ids) for folder in folders] for folders in [*folds, full]]
+    everyone = [logit for group in groups for logit in group]
+    return Predictions(
+        oof=_prob(oof.to_numpy()),
+        test=_prob(_mean(everyone, len(test_ids))),
+        parts=np.stack([_prob(_mean(group, len(test_ids))) for group in groups[:-1]])
+        if folds
+        else np.empty((0, len(test_ids))),
+    )
+
+
+def _test_logits(path: Path, test_ids: Sequence[str]) -> np.ndarray:
+    return _aligned(read_predictions(path).set_index("id")["logit"], pd.Index(test_ids), path)
+
+
+def _mean(logits: Sequence[np.ndarray], rows: int) -> np.ndarray:
+    """Average logits row by row; NaN where there is none."""
+    mean = np.full(rows, np.nan)
     if logits:
         seen = ~np.isnan(logits[0])
-        test[seen] = sigmoid(mean_logit(np.stack(logits)[:, seen]))
-    known = oof.notna().to_numpy()
-    prob = np.full(len(oof), np.nan)
-    prob[known] = sigmoid(oof.to_numpy()[known])
-    return Predictions(prob, test)
+        mean[seen] = mean_logit(np.stack(logits)[:, seen])
+    return mean
+
+
+def _prob(logit: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(logit)
+    prob = np.full(len(logit), np.nan)
+    prob[known] = sigmoid(logit[known])
+    return prob
 
 
 def _aligned(values: pd.Series, ids: pd.Index, path: Path) -> np.ndarray:
@@ -70,4 +93,6 @@ def blend(members: Sequence[Predictions]) -> Predictions:
             blended[known] = mean_prob(table[:, known])
         return blended
 
-    return Predictions(mean([m.oof for m in members]), mean([m.test for m in members]))
+    parts = [mean([m.parts[fold] for m in members]) for fold in range(len(members[0].parts))]
+    test = mean([m.test for m in members])
+    return Predictions(mean([m.oof for m in members]), test, np.reshape(parts, (-1, len(test))))

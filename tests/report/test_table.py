@@ -13,7 +13,8 @@ def scores():
     label = np.arange(90) % 2
     names = ("convnext-residual", "ensemble")
     return {name: score_predictions(label, sigmoid(rng.normal(size=90) + label), np.arange(90) % 3, np.arange(90),
-                                    rng.random(40), "argmax") for name in names}  # fmt: skip
+                                    rng.random(40),
+                                    rng.random((3, 40)), "argmax") for name in names}  # fmt: skip
 
 
 @pytest.mark.parametrize("width", [80, 132, 200])

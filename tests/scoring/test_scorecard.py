@@ -10,10 +10,11 @@ LABEL = RNG.integers(0, 2, 300)
 PROB = sigmoid(RNG.normal(size=300) + 1.5 * LABEL)
 FOLD, GROUP = np.arange(300) % 3, np.arange(300)
 TEST = np.append(sigmoid(RNG.normal(size=100)), np.nan)
+PARTS = np.stack([TEST] * 3)  # three models that agree
 
 
 def test_the_reported_score_is_cross_fitted_and_the_threshold_is_that_of_all_rows():
-    score = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, "argmax")
+    score = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "argmax")
     decision, _ = cross_fit(LABEL, PROB, FOLD, GROUP, "argmax")
     assert score.cross_fitted and score.figures["f1"] == f1(LABEL, decision)
     assert score.threshold == choose_threshold("argmax", LABEL, PROB, GROUP)
@@ -22,22 +23,30 @@ def test_the_reported_score_is_cross_fitted_and_the_threshold_is_that_of_all_row
 
 
 def test_one_fold_is_scored_at_one_half_with_no_claim_about_a_threshold():
-    score = score_predictions(LABEL, PROB, np.zeros(300), GROUP, TEST, "argmax")
+    score = score_predictions(LABEL, PROB, np.zeros(300), GROUP, TEST, PARTS, "argmax")
     assert not score.cross_fitted and score.threshold == 0.5
     assert score.figures["f1"] == f1(LABEL, PROB >= 0.5)
 
 
 def test_images_that_no_model_saw_count_in_the_leaderboard_and_not_in_the_rate():
-    score = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, "0.5")
+    score = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "0.5")
     assert score.test_rate == pytest.approx((TEST[:-1] >= 0.5).mean())
 
 
 def test_without_a_test_set_there_is_no_leaderboard():
-    score = score_predictions(LABEL, PROB, FOLD, GROUP, np.array([]), "0.5")
+    score = score_predictions(LABEL, PROB, FOLD, GROUP, np.array([]), np.empty((3, 0)), "0.5")
     assert score.leaderboard is None and score.test_rate is None
 
 
 def test_a_smaller_public_part_widens_the_range():
-    whole = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, "0.5").leaderboard
-    public = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, "0.5", public_fraction=0.2).leaderboard
+    whole = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "0.5").leaderboard
+    public = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "0.5", public_fraction=0.2).leaderboard
     assert public[1] - public[0] > 1.3 * (whole[1] - whole[0])
+
+
+def test_models_that_disagree_raise_the_upper_end_of_the_leaderboard_and_nothing_else():
+    plain = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "argmax")
+    noisy = np.clip(PARTS + RNG.normal(scale=0.15, size=PARTS.shape), 0.01, 0.99)
+    found = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, noisy, "argmax")
+    assert found.leaderboard[1] > plain.leaderboard[1] and found.leaderboard[0] == plain.leaderboard[0]
+    assert found.figures == plain.figures and found.interval == plain.interval and found.threshold == plain.threshold

@@ -1,0 +1,43 @@
+"""What averaging does to a score: out-of-fold rows are judged by one model, test rows by the mean of all folds' models.
+
+The mean is less noisy, so the leaderboard tends to lie above the CV score. How much less is seen without any label: the
+folds' models disagree on the test rows by just the noise that their mean averages out.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from competition.scoring.metrics import check_binary, check_prob, check_same_length, check_score
+
+EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logits stay finite
+LEAST_SPREAD = 0.05  # share of a class's variance that is never taken for noise
+
+
+def as_if_averaged(label: ArrayLike, prob: ArrayLike, test_parts: ArrayLike) -> NDArray[np.float64]:
+    """Return (n,) out-of-fold probabilities as the mean of all folds' models might have given them.
+
+    ``label`` (n,) 0/1, ``prob`` (n,) by the one model that did not train on the row, ``test_parts`` (k, m) each fold's
+    own probabilities of the test rows. With s the variance of a class's logits and v the variance between models (mean
+    over test rows, unbiased), the mean of k models has variance s - v (1 - 1/k): each class's logits are drawn towards
+    their mean by the root of that share. This takes noise as independent of the row, which holds roughly; it is for the
+    leaderboard range, never for the score. With fewer than two models or no test rows ``prob`` comes back.
+    """
+    label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
+    check_same_length(label=label, prob=prob)
+    parts = np.asarray(test_parts, float)
+    if parts.ndim != 2 or len(parts) < 2 or not parts.shape[1]:
+        return prob
+    noise = _logit(parts).var(axis=0, ddof=1).mean() * (1 - 1 / len(parts))
+    logit = _logit(prob)
+    for rows in (label, ~label):
+        spread = logit[rows].var() if rows.any() else 0.0
+        if spread > 0:
+            share = max(1 - noise / spread, LEAST_SPREAD)
+            centre = logit[rows].mean()
+            logit[rows] = centre + (logit[rows] - centre) * np.sqrt(share)
+    return special.expit(logit)
+
+
+def _logit(prob: NDArray[np.float64]) -> NDArray[np.float64]:
+    return special.logit(np.clip(prob, EDGE, 1 - EDGE))
