@@ -184,10 +184,6 @@ def _reveal(data: RunData, label: np.ndarray, score_of: Score, out) -> None:
     value, (low, high) = f1(truth, label), score_of.leaderboard
     where = "inside" if low <= value <= high else "OUTSIDE"
     out.print(f"Leaderboard F1 {value:.4f} on the labels kept aside, {where} the range {low:.3f}-{high:.3f}")
-    if value > high:
-        out.print(
-            "            (the mean of all folds' models can do better than each alone, which is what CV measures)"
-        )
 
 
 def make_card(config: Config, data: RunData, plans: Sequence[Plan], result: Result) -> dict[str, Any]:
