@@ -5,6 +5,7 @@ changes a number as long as `threads` is pinned.
 """
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import queue
@@ -91,6 +92,7 @@ class _Shown:
 
 def _run_beside(config: Config, plans: Sequence[Plan], device: str, beside: int, shown: _Shown) -> None:
     context = multiprocessing.get_context("spawn")
+    config = dataclasses.replace(config, overwrite=False)  # what had to be discarded is discarded by now
     todo, told = context.Queue(), context.Queue()
     for index in [*range(len(plans)), *[None] * beside]:
         todo.put(index)

@@ -203,6 +203,14 @@ def test_a_changed_setting_over_results_is_refused_and_overwrite_starts_again(co
     assert outcome(copied) != straight[2]
 
 
+def test_overwrite_with_another_seed_makes_other_folds_and_side_by_side_jobs_agree(copied):
+    words = [word if word != "jobs=1" else "jobs=2" for word in TINY]
+    before = (copied / "folds" / NAME / "folds.csv").read_text()
+    done(copied, *words, "members.swin=null", "fold=0..2", "seed=1", "overwrite=true")
+    assert (copied / "folds" / NAME / "folds.csv").read_text() != before
+    done(copied, *TINY, "members.swin=null", "fold=0..2", "seed=1")
+
+
 def test_several_seeds_and_a_model_on_all_rows_join_the_average(copied, straight):
     before = weights_of(copied)
     printed = done(copied, *TINY, "members.swin=null", "seeds=2", "fold=full")

@@ -128,7 +128,10 @@ def _open_folds(config: Config, train: pd.DataFrame) -> pd.DataFrame:
     path = run_folder(config) / FOLDS_FILE
     if config.overwrite and path.exists():
         fresh = make_folds(train, config.folds, config.seed)  # whatever cannot be is said before anything is discarded
-        if not fresh.equals(pd.read_csv(path, dtype=fresh.dtypes.to_dict(), keep_default_na=False)):
+        kept = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if dict(zip(kept["id"], kept["fold"], strict=True)) != dict(
+            zip(fresh["id"], fresh["fold"].astype(str), strict=True)
+        ):
             path.unlink()
     return open_folds(path, train, config.folds, config.seed)
 
