@@ -1,6 +1,10 @@
 """Weights as safetensors, resume points as plain tensors: written atomically, loaded strictly, never unpickled."""
 
+import contextlib
 import pickle
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +34,25 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
 
 def save_resume(path: Path, state: dict[str, Any]) -> None:
-    """Write a resume point: tensors, numbers, words, lists and dictionaries only."""
-    with atomic_write(path, "wb") as file:
+    """Write a resume point: tensors, numbers, words, lists and dictionaries only. Ctrl-C waits until it is written."""
+    with _uninterrupted(), atomic_write(path, "wb") as file:
         torch.save(state, file)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back: torch.save answers it with an error of its own, which would hide it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def load_resume(path: Path) -> dict[str, Any] | None:

@@ -1,4 +1,5 @@
 import os
+import signal
 
 import pytest
 import torch
@@ -50,3 +51,18 @@ def test_a_resume_point_comes_back_and_a_torn_or_missing_one_is_none(tmp_path):
     assert load_resume(path)["history"] == [{"loss": 0.5}]
     path.write_bytes(path.read_bytes()[:100])
     assert load_resume(path) is None
+
+
+def test_ctrl_c_waits_until_a_resume_point_is_written(tmp_path):
+    class Interrupting:
+        """Presses Ctrl-C while it is being saved."""
+
+        def __reduce__(self):
+            signal.raise_signal(signal.SIGINT)
+            return dict, ()
+
+    with pytest.raises(KeyboardInterrupt):
+        save_resume(tmp_path / "resume.pt", {"epoch": 3, "trap": Interrupting()})
+    assert (tmp_path / "resume.pt").exists() and not list(tmp_path.glob(".*"))
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
