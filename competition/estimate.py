@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from competition.config import Config
-from competition.data.assemble import RunData, store_spec
+from competition.data.assemble import RunData, gigabytes, store_spec
 from competition.data.augment import TTA
 from competition.job import Plan, probe_of
 from competition.models.zoo import count_parameters
@@ -40,6 +40,5 @@ def _cache_gigabytes(config: Config, data: RunData) -> float:
     total = 0.0
     for spec in dict.fromkeys(store_spec(recipe) for recipe in config.members.values()):
         for store, rows in zip(data.stores[spec], data.full_size, strict=True):
-            shapes = [store.shape(row) for row in range(len(store)) if row not in store.bad]
-            total += sum(h * w * c for h, w, c in shapes) / max(1, len(shapes)) * rows
-    return total / 1e9
+            total += gigabytes(store) / max(1, len(store) - len(store.bad)) * rows
+    return total

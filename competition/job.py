@@ -89,19 +89,20 @@ class Plan:
     def conflict(self) -> str | None:
         """Return what differs from the settings under which this folder was begun, or None."""
         try:
-            stored = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
+            begun = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        differing = [key for key in {**stored, **self.settings} if stored.get(key) != self.settings.get(key)]
+        differing = [key for key in {**begun, **self.settings} if begun.get(key) != self.settings.get(key)]
         words = {"training_data": "the training data changed", "held_out": "the folds changed"}
-        told = [words.get(key, f"{key} was {stored.get(key)} and is now {self.settings.get(key)}") for key in differing]
+        told = [words.get(key, f"{key} was {begun.get(key)} and is now {self.settings.get(key)}") for key in differing]
         return ", ".join(dict.fromkeys(told)) or None
 
 
 def make_plans(config: Config, data: RunData, jobs: Sequence[Job], device: str) -> list[Plan]:
     """Settle every job's settings; precision and memory layout are settled once for each member."""
     places = {member: _place(config, data, member, device) for member in dict.fromkeys(job.member for job in jobs)}
-    return [_make_plan(config, data, job, places[job.member]) for job in jobs]
+    weights = {member: weights_digest(config.members[member]) for member in places}  # files of gigabytes: read once
+    return [_make_plan(config, data, job, places[job.member], weights[job.member]) for job in jobs]
 
 
 def _place(config: Config, data: RunData, member: str, device: str) -> Placement:
@@ -116,13 +117,13 @@ def probe_of(data: RunData, recipe: Recipe) -> tuple[Callable[[], Detector], tor
     return lambda: build_model(recipe, data.channels, data.floating, load=False), torch.ones(shape, dtype=dtype)
 
 
-def _make_plan(config: Config, data: RunData, job: Job, placement: Placement) -> Plan:
+def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, weights: str) -> Plan:
     recipe = config.members[job.member]
     held = data.train["id"][data.train["fold"] == job.fold].tolist() if job.fold is not None else []
     train_store, test_store = data.of(recipe)
     mean, std = normalisation(recipe, data.channels, data.floating)
     settings = as_dict(recipe) | {
-        "pretrained": weights_digest(recipe),
+        "pretrained": weights,
         "precision": placement.precision,
         "memory_format": placement.memory_format,
         "member": job.member,

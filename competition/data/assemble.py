@@ -114,12 +114,12 @@ def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple]:
     specs = list(dict.fromkeys(store_spec(recipe) for recipe in config.members.values()))
     folder = Path(config.cache).expanduser() if config.cache else home() / "folds" / ".cache"
     train = open_stores(list(dataset.train["path"]), specs, folder, config.cache_gb, "training images")
-    left = config.cache_gb - sum(_gigabytes(store) for store in train.values() if store.cached)
+    left = config.cache_gb - sum(gigabytes(store) for store in train.values() if store.cached)
     test = open_stores(list(dataset.test["path"]), specs, folder, max(0.0, left), "test images")
     return {spec: (train[spec], test[spec]) for spec in specs}
 
 
-def _gigabytes(store) -> float:
+def gigabytes(store) -> float:
     """Return what a store's pixels take, in 10^9 bytes."""
     return sum(math.prod(store.shape(row)) for row in range(len(store)) if row not in store.bad) / 1e9
 

@@ -68,6 +68,7 @@ def open_folds(path: Path, train: pd.DataFrame, k: int, seed: int) -> pd.DataFra
 
 
 def check_possible(train: pd.DataFrame, k: int) -> None:
+    """Raise ``UserError`` where ``train`` (label, group) cannot be split into ``k`` folds that hold both classes."""
     if k < 2:
         raise UserError(f"folds={k} leaves nothing to validate on: say 2 or more.")
     groups = train.groupby("label")["group"].nunique()

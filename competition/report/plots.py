@@ -116,9 +116,8 @@ def roc_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) ->
     has one class only, the picture says so. Raises ``ValueError`` for other labels or probabilities and for no member.
     """
     label, members = _check_members(label, members)
-    if label.all() or not label.any():
-        only = f"all {label.size:,} images are of class {int(label[0])}"
-        return look.save_empty_page("No ROC curve to show", only, path)
+    if _is_one_class(label, "ROC curve", path):
+        return
     curves: dict[str, Curve] = {}
     for name, prob in members.items():
         false_positive, true_positive, _ = sklearn_metrics.roc_curve(label, prob)
@@ -137,9 +136,8 @@ def pr_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) -> 
     is .6, .8 and .9: precision = F1 recall / (2 recall - F1).
     """
     label, members = _check_members(label, members)
-    if label.all() or not label.any():
-        only = f"all {label.size:,} images are of class {int(label[0])}"
-        return look.save_empty_page("No precision-recall curve to show", only, path)
+    if _is_one_class(label, "precision-recall curve", path):
+        return
     curves: dict[str, Curve] = {}
     for name, prob in members.items():
         precision, recall, _ = sklearn_metrics.precision_recall_curve(label, prob)
@@ -154,6 +152,14 @@ def pr_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) -> 
     axes.text(0.99, rate - 0.015, "chance", color=look.MUTED, fontsize=8, ha="right", va="top")
     look.name_axes(axes, "recall", "precision")
     look.save_page(figure, path)
+
+
+def _is_one_class(label: NDArray[np.bool_], curve: str, path: Path) -> bool:
+    """Tell whether there is nothing to rank, after drawing a page that says so."""
+    if label.any() and not label.all():
+        return False
+    look.save_empty_page(f"No {curve} to show", f"all {label.size:,} images are of class {int(label[0])}", path)
+    return True
 
 
 def _check_members(label: ArrayLike, members: Mapping[str, ArrayLike]) -> tuple[NDArray[np.bool_], dict[str, NDArray]]:
