@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from competition.config import as_yaml, load_config
+from competition.config import Config, as_yaml, load_config
 from competition.errors import UserError, did_you_mean
 from competition.files import home
 
@@ -40,13 +40,20 @@ def main(words: Sequence[str]) -> int:
         return 130
 
 
+def _load(words: Sequence[str]) -> Config:
+    return load_config(words, _defaults(words))
+
+
 def _defaults(words: Sequence[str]) -> dict[str, str]:
-    """Choose preset and data where the user names neither: what lies in data/, or else the demo."""
-    named = {word.partition("=")[0] for word in words}
-    if named & {"preset", "config"}:
+    """Choose preset and data where the user names neither: a run of that name, what lies in data/, or the demo."""
+    named = dict(word.partition("=")[::2] for word in words)
+    if named.keys() & {"preset", "config"}:
         return {}
     if "data" in named:
         return {"preset": "small"}
+    kept = home() / "folds" / named.get("name", "") / "config.yaml"
+    if "name" in named and kept.is_file():
+        return {"config": str(kept)}
     if found := _competition_data(home() / "data"):
         print(f"Data found in {found}: running preset=small on it (presets: ./run.sh help).")
         return {"preset": "small", "data": str(found)}
@@ -65,7 +72,7 @@ def _competition_data(folder: Path) -> Path | None:
 
 def run_command(words: Sequence[str]) -> None:
     """Train what is missing and write the submission."""
-    config = load_config(words, _defaults(words))
+    config = _load(words)
     from competition.pipeline import run  # torch takes seconds to import: other commands do without
 
     run(config, words)
@@ -73,20 +80,27 @@ def run_command(words: Sequence[str]) -> None:
 
 def ensemble_command(words: Sequence[str]) -> None:
     """Blend, tune and write the submission from trained results alone."""
-    config = load_config(words, _defaults(words))
+    config = _load(words)
     from competition.pipeline import run
 
     run(config, words, train=False)
 
 
+def predict_command(words: Sequence[str]) -> int:
+    """Judge images with a trained run; 1 if some could not be read."""
+    from competition.verdicts import predict
+
+    return predict(words)
+
+
 def config_command(words: Sequence[str]) -> None:
     """Print the resolved settings; as a file they give the same run with config=FILE."""
-    print(as_yaml(load_config(words, _defaults(words))), end="")
+    print(as_yaml(_load(words)), end="")
 
 
 def audit_command(words: Sequence[str]) -> None:
     """Look at the data's tables."""
-    config = load_config(words, _defaults(words))
+    config = _load(words)
     from competition.audit.tables import table_findings
     from competition.data.assemble import read_tables
 
@@ -107,9 +121,10 @@ def bench_command(words: Sequence[str]) -> None:
         importlib.import_module(f"tests.benchmarks.bench_{name}").main()
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "run": run_command,
     "ensemble": ensemble_command,
+    "predict": predict_command,
     "config": config_command,
     "audit": audit_command,
     "bench": bench_command,

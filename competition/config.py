@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from competition.errors import UserError, did_you_mean
 from competition.settings import BOUNDS, CHOICES, RECIPE_KEYS, Config, Demo, Recipe
 
-__all__ = ["Config", "Recipe", "as_dict", "as_yaml", "load_config", "parse_folds", "preset_names"]
+__all__ = ["Config", "Recipe", "as_dict", "as_yaml", "chosen_folds", "load_config", "parse_folds", "preset_names"]
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -71,6 +71,17 @@ def _parse_words(words: Sequence[str]) -> dict[str, str]:
             raise UserError(f"'{key}' is given twice ({given[key]} and {value}): keep one of them.")
         given[key] = value
     return given
+
+
+def parse_options(words: Sequence[str], known: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return a command's own ``key=value`` options over their defaults, and the words that are not options.
+
+    A word that names something on disk is no option, whatever signs are in it. Raises UserError for an unknown key.
+    """
+    named = [word for word in words if "=" not in word or Path(word).exists()]
+    given = _parse_words([word for word in words if word not in named])
+    _check_keys(given, list(known), "", "the command line")
+    return {**known, **given}, named
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
@@ -153,7 +164,8 @@ def _check_keys(layer: Any, known: Sequence[str], prefix: str, source: str) -> N
             raise UserError(f"There is no setting '{prefix}{key}' (in {source}){did_you_mean(str(key), known)}")
 
 
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", dict[str, Any]: "a mapping"}
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", dict[str, Any]: "a mapping",
+         list[str]: "a list like [256, relu]"}  # fmt: skip
 
 
 def _wrong_type(layer: Mapping[str, Any], source: str) -> str:
@@ -186,7 +198,7 @@ def _resolve(raw: Config) -> Config:
     _check(config, "")
     for name, recipe in members.items():
         _check(recipe, f"members.{name}.")
-    parse_folds(config.fold, config.folds)
+    chosen_folds(config)
     if config.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", config.name):
         raise UserError(f"name={config.name} cannot be a folder's name: use letters, digits, '.', '-' and '_'.")
     return config
@@ -195,7 +207,7 @@ def _resolve(raw: Config) -> Config:
 def _tidy(recipe: Recipe) -> Recipe:
     """Write true and false as YAML does, whatever Python made of them."""
     word = recipe.pretrained.lower()
-    return dataclasses.replace(recipe, pretrained=word) if word in ("true", "false") else recipe
+    return dataclasses.replace(recipe, pretrained=word) if word in ("true", "false", "auto") else recipe
 
 
 def _places(raw: Config) -> dict[str, str]:
@@ -238,6 +250,18 @@ def parse_folds(text: str, folds: int) -> tuple[list[int], bool]:
         else:
             raise UserError(f"fold={text} is not a list of folds: write fold=0..{folds - 1}, fold=0,2 or fold=all.")
     return sorted(chosen or range(folds)), full
+
+
+def chosen_folds(config: Config) -> tuple[list[int], bool]:
+    """Return which folds the run is to train, and whether a model on all rows is asked for too."""
+    try:
+        return parse_folds(config.fold, config.parts)
+    except UserError as error:
+        if config.shares is None:
+            raise
+        raise UserError(
+            f"fold={config.fold} does not go with split={config.split}, which holds out one part: leave fold= out."
+        ) from error
 
 
 def as_dict(settings: Recipe) -> dict[str, Any]:

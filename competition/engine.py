@@ -25,7 +25,8 @@ from competition.config import Config
 from competition.data.assemble import RunData, assemble, read_tables
 from competition.errors import UserError
 from competition.files import cores
-from competition.job import Plan, run_job
+from competition.job import prepare_features, run_job
+from competition.plan import Plan
 
 
 def prepare_process(config: Config, device: str, jobs: int) -> None:
@@ -49,6 +50,7 @@ def feed_workers(config: Config, device: str) -> int:
 
 def run_jobs(config: Config, data: RunData, plans: Sequence[Plan], device: str) -> None:
     """Finish every plan's job. Raises UserError for the first that cannot be; the others keep what they have."""
+    prepare_features(config, data, plans, feed_workers(config, device))
     beside = min(config.jobs, len(plans))
     images = sum(_images(config, data, plan) for plan in plans)
     with tqdm(total=images, unit="img", disable=None, smoothing=0.02, dynamic_ncols=True) as bar:
@@ -64,7 +66,9 @@ def run_jobs(config: Config, data: RunData, plans: Sequence[Plan], device: str) 
 def _images(config: Config, data: RunData, plan: Plan) -> int:
     """Return how many images a job will have seen at its end, in training and in its predictions."""
     recipe = config.members[plan.job.member]
-    rows = int((data.train["fold"] != plan.job.fold).sum())
+    if recipe.frozen:  # its features were computed before; what is left takes no time
+        return 0
+    rows = int(data.fitted(plan.job.fold).sum())
     predicted = len(data.train) - rows + len(data.test) - len(data.unreadable_test)
     if plan.is_trained():
         return predicted

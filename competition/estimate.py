@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from competition.config import Config
 from competition.data.assemble import RunData, gigabytes, store_spec
 from competition.data.augment import TTA
-from competition.job import Plan, probe_of
 from competition.models.zoo import count_parameters
+from competition.plan import Plan, probe_of
 from competition.training.placement import step_seconds
 
 FORWARD_SHARE = 1 / 3  # of a training step's time: the backward pass costs about two forward passes
@@ -21,9 +21,12 @@ def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None
         build, pixels = probe_of(data, recipe)
         model = build()
         each = step_seconds(plan.placement, model, pixels) / len(pixels)
-        models = config.folds * config.seeds
-        trained = train_rows * (config.folds - 1) / config.folds * recipe.epochs
-        predicted = (train_rows / config.folds + test_rows) * len(TTA[config.tta])
+        models = config.parts * config.seeds
+        held = 1 / config.folds if config.shares is None else 1 - config.shares[0]
+        trained = train_rows * (1 - held) * recipe.epochs
+        predicted = (train_rows * held + test_rows) * len(TTA[config.tta])
+        if recipe.frozen:  # every image once, for all folds and epochs
+            trained, predicted = 0, (train_rows + test_rows) * len(TTA[config.tta]) / models
         seconds += models * each * (trained + FORWARD_SHARE * predicted)
         copies = 3 + bool(recipe.ema)  # weights and AdamW's two moments; the moving average
         megabytes += count_parameters(model)[0] * 4 * (models + config.jobs * copies) / 1e6

@@ -1,13 +1,16 @@
 """Every setting there is, with its type, its default and the values it may take."""
 
 import dataclasses
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from competition.errors import UserError
 
 CHOICES = {
     "view": ("rgb", "residual", "fourier"),
     "fit": ("resize", "crop"),
-    "augment": ("none", "flips", "forensic", "classic"),
+    "augment": ("none", "flips", "flips_both", "forensic", "classic"),
     "precision": ("device", "auto", "fp32", "bf16", "fp16"),
     "memory_format": ("device", "auto", "contiguous", "channels_last"),
     "tta": ("none", "flip", "d4", "crops"),
@@ -32,15 +35,18 @@ BOUNDS = {
 class Recipe:
     """How one member sees and learns. Every field may be set for all members or for one."""
 
-    backbone: str = "convnext_tiny.fb_in22k_ft_in1k"  # any timm name
+    backbone: str = "convnext_tiny.fb_in22k_ft_in1k"  # any timm name, convitx, or small_cnn
     backbone_args: dict[str, Any] = field(default_factory=dict)  # passed on to timm.create_model
-    pretrained: str = "false"  # true (the hub), false, a weights file, or a folder of them
+    pretrained: str = "false"  # true (the hub), false, auto (the hub, or false without it), a weights file, or a folder
+    frozen: bool = False  # train the head alone, on features that are computed once
+    head: list[str] = field(default_factory=list)  # layers before the last: flatten, batchnorm, relu, dropout, a width
+    small_stem: bool = False  # a ResNet's stem without stride and pooling, for images of a few dozen pixels
     view: str = "rgb"  # rgb | residual | fourier: what the backbone sees
     image_size: int = 224  # pixels, square
     fit: str = "resize"  # resize the whole image, or crop at native resolution (keeps forensic traces)
     store_size: int = 0  # pixels kept by the cache: 0 = image_size when resizing, native when cropping
     store_cap: int = 1024  # native images are shrunk until their longer side fits; 0 = never
-    augment: str = "flips"  # none | flips | forensic | classic
+    augment: str = "flips"  # none | flips | flips_both (and upside down) | forensic | classic
     mixup: float = 0.0  # Beta parameter; 0 = off
     cutmix: float = 0.0  # Beta parameter; 0 = off; with both on, each batch takes one at random
     epochs: int = 10
@@ -50,11 +56,12 @@ class Recipe:
     weight_decay: float = 0.05  # matrices only; biases, norms and tables are spared
     layer_decay: float = 1.0  # learning rate factor from each layer down to the one below; 1 = none
     warmup: float = 0.1  # share of all steps spent on the linear warm-up
+    balance: bool = False  # both classes weigh the same in the loss, however rare one is
     label_smoothing: float = 0.0  # targets are pulled this far towards one half
     clip_grad: float = 1.0  # largest gradient norm; 0 = off
     ema: float = 0.0  # decay of the weights' moving average, which is what is kept; 0 = off
     drop_path: float = 0.0
-    dropout: float = 0.0  # before the classifier
+    dropout: float = 0.0  # before the classifier, or wherever the head says dropout
     patience: int = 0  # early stopping on the validation fold; 0 = off, because it flatters the OOF score
     precision: str = "device"  # device (bf16 or fp16 by capability, fp32 on a CPU) | auto (probe) | fp32 | bf16 | fp16
     memory_format: str = "device"  # device (channels_last on CUDA) | auto (probe) | contiguous | channels_last
@@ -100,6 +107,7 @@ class Config(Recipe):
     fallback: int = 1  # the label of a test image that cannot be read: test rows are never left out
     limit: int = 0  # a dry run on about this many training rows
 
+    split: str = "folds"  # folds, or holdout:TRAIN,VALIDATION[,TEST] in shares, as holdout:0.7,0.2,0.1
     folds: int = 5
     fold: str = "all"  # 0..4 | 0,2 | all | full (all folds, and one more model on every row)
     seed: int = 0
@@ -118,3 +126,30 @@ class Config(Recipe):
     cache: str = ""  # folder of decoded pixels; default: folds/.cache
     cache_gb: float = 50.0  # disk budget of that folder's new entries; beyond it images are decoded every epoch
     checkpoint_seconds: float = 15.0  # least time between two resume points
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """The shares of rows trained on, validated on and, with three, judged on; None for K folds."""
+        return parse_shares(self.split)
+
+    @property
+    def parts(self) -> int:
+        """How many parts of the data are held out in turn, each by a job of its own: the folds, or one hold-out."""
+        return self.folds if self.shares is None else 1
+
+
+def parse_shares(split: str) -> tuple[float, ...] | None:
+    """Return the shares in ``holdout:0.7,0.2,0.1`` (training, validation, test), or None for ``folds``."""
+    if split == "folds":
+        return None
+    kind, _, text = split.partition(":")
+    remedy = "write split=folds, or shares that sum to 1, as in split=holdout:0.7,0.2,0.1"
+    try:
+        shares = tuple(float(share) for share in text.split(","))
+    except ValueError:
+        shares = ()
+    if kind != "holdout" or len(shares) not in (2, 3):
+        raise UserError(f"split={split} is no way to split the data: {remedy}.")
+    if not all(0 < share < 1 for share in shares) or not math.isclose(sum(shares), 1, abs_tol=1e-6):
+        raise UserError(f"split={split} does not share out all the rows: {remedy}.")
+    return shares

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from competition.plan import Job, make_plans
 from sklearn.metrics import f1_score, roc_auc_score
 from timm.models import generate_default_cfgs, register_model
 
@@ -12,7 +13,7 @@ from competition.errors import UserError
 from competition.files import read_json
 from competition.inference.collect import read_predictions
 from competition.inference.predict import predict_logits
-from competition.job import Job, make_plans, run_job
+from competition.job import run_job
 from competition.models.zoo import build_model
 from competition.training.checkpoint import load_weights
 

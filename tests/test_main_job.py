@@ -95,7 +95,7 @@ KILLS = {
     "in mid-epoch, with workers": ("torch.optim", "AdamW.step", 8, "before"),
     "in the second member's last epoch": ("torch.optim", "AdamW.step", 18, "before"),
     "while a resume point is written": ("torch", "save", 1, "half"),
-    "between weights and predictions": ("competition.job", "predict_logits", 4, "before"),
+    "between weights and predictions": ("competition.learner", "predict_logits", 1, "before"),
     "before a job is declared done": ("competition.job", "write_json", 3, "before"),
     "before the submission": ("competition.submission.write", "atomic_write", 1, "before"),
     "between the submission and its card": ("competition.submission.write", "write_json", 1, "before"),

@@ -12,7 +12,7 @@ from competition.config import Config, Recipe
 from competition.data.augment import needs_padding
 from competition.data.cache import ArrayStore, StoreSpec, open_stores
 from competition.data.demo import draw_demo
-from competition.data.folds import make_folds, open_folds
+from competition.data.folds import TRAIN, make_folds, open_folds
 from competition.data.layouts import Dataset, limit_rows, read_dataset
 from competition.errors import UserError
 from competition.files import fingerprint, home
@@ -22,7 +22,9 @@ FOLDS_FILE = "folds.csv"
 
 @dataclass(frozen=True)
 class RunData:
-    """``train``: id, path, label, group, fold and row (in the stores); ``test``: id, path and row, in submission order.
+    """``train``: id, path, label, group, fold (see data/folds.py) and row (in the stores).
+
+    ``test``: id, path and row, in submission order.
 
     ``stores``: for each way of storing, the train and the test store. ``unreadable_test``: ids that no model can see.
     ``full_size``: rows of the whole train and test tables, before a dry run's limit.
@@ -42,6 +44,11 @@ class RunData:
         return fingerprint(self.train[["id", "label", "group"]].sort_values("id").to_numpy().tolist())
 
     @property
+    def hold_out(self) -> bool:
+        """Whether the data is split once rather than into folds."""
+        return bool((self.train["fold"] == TRAIN).any())
+
+    @property
     def floating(self) -> bool:
         """Whether pixels are standardised floats (pixel CSV) rather than uint8."""
         return self.dataset.pixels is not None
@@ -50,6 +57,21 @@ class RunData:
     def channels(self) -> int:
         """The number of channels of every image."""
         return self.dataset.pixels[0].shape[-1] if self.floating else 3
+
+    def fitted(self, fold: int | None) -> np.ndarray:
+        """Return which training rows the model of ``fold`` learns from, (n,) bool; None is the model on all rows."""
+        part = self.train["fold"].to_numpy()
+        if fold is None:
+            return np.ones(len(part), bool)
+        return part == TRAIN if self.hold_out else part != fold
+
+    def held(self, fold: int | None) -> np.ndarray:
+        """Return which training rows the model of ``fold`` is validated on, (n,) bool."""
+        return np.zeros(len(self.train), bool) if fold is None else (self.train["fold"] == fold).to_numpy()
+
+    def predicted(self, fold: int | None) -> np.ndarray:
+        """Return which training rows have their out-of-fold prediction from the model of ``fold``, (n,) bool."""
+        return ~self.fitted(fold)
 
     def of(self, recipe: Recipe) -> tuple:
         """Return the train and the test store that a recipe reads."""
@@ -61,6 +83,11 @@ def run_folder(config: Config) -> Path:
     return home() / "folds" / config.name
 
 
+def cache_folder(config: Config) -> Path:
+    """Return the folder of what is computed once: decoded pixels, and features of frozen backbones."""
+    return Path(config.cache).expanduser() if config.cache else home() / "folds" / ".cache"
+
+
 def store_spec(recipe: Recipe, floating: bool = False) -> StoreSpec:
     """Return how the cache keeps images for a recipe: N x N pixels, or native size up to a cap."""
     if floating:
@@ -70,14 +97,19 @@ def store_spec(recipe: Recipe, floating: bool = False) -> StoreSpec:
     return StoreSpec(0, recipe.store_cap)
 
 
-def read_tables(config: Config) -> Dataset:
-    """Read the tables that ``config.data`` holds, drawing the demo first where it is asked for."""
+def data_root(config: Config) -> Path:
+    """Return the data's folder as an absolute path, so that a cache knows its files wherever the line is run."""
     if not config.data:
         raise UserError("There is no data: give data=FOLDER, or preset=demo for the embedded data set.")
     root = Path(config.data).expanduser()
     if not root.is_absolute() and not root.exists():
         root = home() / root
-    root = root.absolute()  # so that a cache knows its files from whatever folder the line is run
+    return root.absolute()
+
+
+def read_tables(config: Config) -> Dataset:
+    """Read the tables that ``config.data`` holds, drawing the demo first where it is asked for."""
+    root = data_root(config)
     if config.demo.draw:
         draw_demo(root, config.demo.seed, (config.demo.train_scenes, config.demo.test_scenes))
     return read_dataset(root, config.layout, config.label_column, config.id_column, config.positive, config.group,
@@ -112,7 +144,7 @@ def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple]:
         pair = tuple(ArrayStore(pixels, fingerprint(pixels)) for pixels in dataset.pixels)
         return {StoreSpec(0, 0): pair}
     specs = list(dict.fromkeys(store_spec(recipe) for recipe in config.members.values()))
-    folder = Path(config.cache).expanduser() if config.cache else home() / "folds" / ".cache"
+    folder = cache_folder(config)
     train = open_stores(list(dataset.train["path"]), specs, folder, config.cache_gb, "training images")
     left = config.cache_gb - sum(gigabytes(store) for store in train.values() if store.cached)
     test = open_stores(list(dataset.test["path"]), specs, folder, max(0.0, left), "test images")
@@ -127,13 +159,14 @@ def gigabytes(store) -> float:
 def _open_folds(config: Config, train: pd.DataFrame) -> pd.DataFrame:
     path = run_folder(config) / FOLDS_FILE
     if config.overwrite and path.exists():
-        fresh = make_folds(train, config.folds, config.seed)  # whatever cannot be is said before anything is discarded
+        # Whatever cannot be is said before anything is discarded.
+        fresh = make_folds(train, config.folds, config.seed, config.shares)
         kept = pd.read_csv(path, dtype=str, keep_default_na=False)
         if dict(zip(kept["id"], kept["fold"], strict=True)) != dict(
             zip(fresh["id"], fresh["fold"].astype(str), strict=True)
         ):
             path.unlink()
-    return open_folds(path, train, config.folds, config.seed)
+    return open_folds(path, train, config.folds, config.seed, config.shares)
 
 
 def _without_unreadable(train: pd.DataFrame, bad: dict[int, str], policy: str, notes: list[str]) -> pd.DataFrame:

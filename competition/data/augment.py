@@ -16,7 +16,7 @@ import numpy as np
 from competition.data.decode import fit_store
 from competition.errors import UserError, did_you_mean
 
-AUGMENTATIONS = ("none", "flips", "forensic", "classic")
+AUGMENTATIONS = ("none", "flips", "flips_both", "forensic", "classic")
 FITS = ("resize", "crop")
 CORNER = 0.875  # side of a corner crop, as a part of the image's, where the image is resized and not cropped
 
@@ -166,6 +166,7 @@ def train_transform(name: str, size: int, fit: str, floating: bool = False) -> T
 
     - ``none``: only the fit.
     - ``flips``: the fit, and half of the images mirrored left to right.
+    - ``flips_both``: as ``flips``, and half of them upside down as well.
     - ``forensic``: the fit, one of the 8 symmetries of the square, and now and then a JPEG compression, a slight blur
       or slight noise; nothing else that would wipe out the traces of a generator.
     - ``classic``: part of the image (60 to 100 % of its area; with ``fit="crop"`` a crop), mirrored, mild colours.
@@ -179,7 +180,7 @@ def train_transform(name: str, size: int, fit: str, floating: bool = False) -> T
     if floating and name in ("forensic", "classic"):
         raise UserError(
             f"augment={name} is made for 0..255 pixels, but this data's pixels are standardised floats: "
-            "use augment=flips or augment=none"
+            "use augment=flips, flips_both or none"
         )
     return TrainTransform(name, size, fit, floating, _pipeline(name, size, _checked_fit(fit) == "crop"))
 
@@ -192,8 +193,8 @@ def _pipeline(name: str, size: int, crops: bool) -> Any:
     import albumentations as A  # slow to import, and not needed for prediction
 
     steps = [A.RandomCrop(size, size)] if crops else []
-    if name == "flips":
-        steps += [A.HorizontalFlip(p=0.5)]
+    if name in ("flips", "flips_both"):
+        steps += [A.HorizontalFlip(p=0.5)] + [A.VerticalFlip(p=0.5)] * (name == "flips_both")
     elif name == "forensic":
         steps += [
             A.D4(p=1),

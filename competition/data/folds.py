@@ -1,32 +1,69 @@
-"""Stratified, group-aware folds, made once and kept in ``folds/<name>/folds.csv``.
+"""Stratified, group-aware folds or hold-out parts, made once and kept in ``folds/<name>/folds.csv``.
 
 No group crosses folds and every fold holds both classes. A row's fold depends on the set of rows and the seed alone,
 never on their order; a kept file is checked against the data on every use.
+
+In a hold-out split a row's ``fold`` is one of TRAIN, VALIDATION and JUDGED: the one model is fitted on the first,
+stopped and tuned on the second, and scored on the third, where there is one.
 """
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from competition.data.tables import counted, listed, read_table
 from competition.errors import UserError
 from competition.files import atomic_write
 
 COLUMNS = ["id", "label", "group", "fold"]
+TRAIN, VALIDATION, JUDGED = -1, 0, 1
+Shares = Sequence[float] | None  # of a hold-out split's rows: training, validation and perhaps judging; None: K folds
 _REMEDY = "choose another name=, or make the folds anew with overwrite=true."
 
 
-def make_folds(train: pd.DataFrame, k: int, seed: int) -> pd.DataFrame:
-    """Return id (text), label (int64), group (text) and fold (int64, 0..k-1) of each row, in ``train``'s order.
+def make_folds(train: pd.DataFrame, k: int, seed: int, shares: Shares = None) -> pd.DataFrame:
+    """Return id (text), label (int64), group (text) and fold (int64) of each row, in ``train``'s order.
 
-    scikit-learn's ``StratifiedGroupKFold`` on the rows sorted by id: 5 s for 80,000 rows in pairs and 11 s for 80,000
-    single rows at k=5 (one core). Raises ``UserError`` where k folds of both classes cannot be had.
+    Folds are 0..k-1: scikit-learn's ``StratifiedGroupKFold`` on the rows sorted by id, 5 s for 80,000 rows in pairs and
+    11 s for 80,000 single rows at k=5 (one core). With ``shares``, ``k`` plays no part: groups are drawn for each part,
+    stratified by the classes they hold. Raises ``UserError`` where parts of both classes cannot be had.
     """
-    check_possible(train, k)
+    check_possible(train, k, shares)
+    fold = _k_folds(train, k, seed) if shares is None else _hold_out(train, shares, seed)
+    return train[["id", "label", "group"]].assign(fold=fold).reset_index(drop=True)
+
+
+def _hold_out(train: pd.DataFrame, shares: Sequence[float], seed: int) -> np.ndarray:
+    kinds = train.groupby("group")["label"].agg(["min", "max"]).sort_index().sum(axis=1)
+    try:
+        rest, validation = train_test_split(kinds, test_size=shares[1], stratify=kinds, random_state=seed)
+        if len(shares) == 3:
+            share = shares[2] / (shares[0] + shares[2])
+            judged = train_test_split(rest, test_size=share, stratify=rest, random_state=seed)[1]
+        else:
+            judged = rest[:0]
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{_named(shares)} cannot be made of {len(kinds)} groups ({reason}): change split=.") from error
+    fold = np.select([train["group"].isin(validation.index), train["group"].isin(judged.index)], [VALIDATION, JUDGED],
+                     TRAIN).astype(np.int64)  # fmt: skip
+    for part in np.unique(fold):
+        if train["label"][fold == part].nunique() < 2:
+            raise UserError(
+                f"{_named(shares)} leaves a part of one class only, for the groups are few or large: change split=."
+            )
+    return fold
+
+
+def _named(shares: Sequence[float]) -> str:
+    return f"split=holdout:{','.join(f'{share:g}' for share in shares)}"
+
+
+def _k_folds(train: pd.DataFrame, k: int, seed: int) -> np.ndarray:
     order = np.argsort(train["id"].to_numpy(object), kind="stable")
     labels, groups = train["label"].to_numpy()[order], train["group"].to_numpy(object)[order]
     splitter = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed)
@@ -38,16 +75,17 @@ def make_folds(train: pd.DataFrame, k: int, seed: int) -> pd.DataFrame:
                 "another group=."
             )
         fold[order[inside]] = number
-    return train[["id", "label", "group"]].assign(fold=fold).reset_index(drop=True)
+    return fold
 
 
-def open_folds(path: Path, train: pd.DataFrame, k: int, seed: int) -> pd.DataFrame:
+def open_folds(path: Path, train: pd.DataFrame, k: int, seed: int, shares: Shares = None) -> pd.DataFrame:
     """Return the folds kept at ``path``, or make and keep them if there is no such file; rows in ``train``'s order.
 
-    Raises ``UserError`` if the file is not one of ``k`` folds of exactly these ids, labels and groups.
+    Raises ``UserError`` if the file is not one of these folds, or hold-out parts, of exactly these ids, labels and
+    groups.
     """
     if not path.exists():
-        folds = make_folds(train, k, seed)
+        folds = make_folds(train, k, seed, shares)
         with atomic_write(path) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
@@ -60,22 +98,26 @@ def open_folds(path: Path, train: pd.DataFrame, k: int, seed: int) -> pd.DataFra
     kept = kept.set_index("id").loc[train["id"]].reset_index()
     for column in ("label", "group"):
         _check_same(path, kept, train, column)
-    _check_numbers(path, kept["fold"], k)
+    _check_numbers(path, kept["fold"], k, shares)
     crossing = kept.groupby("group")["fold"].nunique()
     if (crossing > 1).any():
         raise UserError(f"{path}: group '{crossing.index[crossing > 1][0]}' lies in more than one fold: {_REMEDY}")
     return kept.astype({"label": "int64", "fold": "int64"})
 
 
-def check_possible(train: pd.DataFrame, k: int) -> None:
-    """Raise ``UserError`` where ``train`` (label, group) cannot be split into ``k`` folds that hold both classes."""
+def check_possible(train: pd.DataFrame, k: int, shares: Shares = None) -> None:
+    """Raise ``UserError`` where ``train`` (label, group) cannot be split into parts that hold both classes."""
+    k = len(shares) if shares else k
     if k < 2:
         raise UserError(f"folds={k} leaves nothing to validate on: say 2 or more.")
     groups = train.groupby("label")["group"].nunique()
     for label in (0, 1):
         count = int(groups.get(label, 0))
         if count < k:
-            raise UserError(f"Class {label} has {counted(count, 'group')} of rows, too few for folds={k}: say fewer.")
+            raise UserError(
+                f"Class {label} has {counted(count, 'group')} of rows, too few for "
+                + (f"{k} parts: change split=." if shares else f"folds={k}: say fewer.")
+            )
 
 
 def _check_ids(path: Path, kept: pd.Series, ids: pd.Series) -> None:
@@ -107,11 +149,18 @@ def _check_same(path: Path, kept: pd.DataFrame, train: pd.DataFrame, column: str
         )
 
 
-def _check_numbers(path: Path, fold: pd.Series, k: int) -> None:
-    wrong = fold[~fold.str.fullmatch("0|[1-9][0-9]{0,5}")]
+def _check_numbers(path: Path, fold: pd.Series, k: int, shares: Shares) -> None:
+    wrong = fold[~fold.str.fullmatch("0|-1|[1-9][0-9]{0,5}")]
     if len(wrong):
         raise UserError(f"{path}: '{wrong.iloc[0]}' is no number of a fold: {_REMEDY}")
     found = sorted(fold.astype("int64").unique())
+    if (found[0] == TRAIN) != (shares is not None):
+        kind = "a hold-out split" if shares is None else "folds"
+        raise UserError(f"{path} holds {kind}, which split= does not ask for: {_REMEDY}")
+    if shares is not None:
+        if len(found) != len(shares):
+            raise UserError(f"{path} holds a hold-out split into {len(found)} parts, not {len(shares)}: {_REMEDY}")
+        return
     if found != list(range(len(found))):
         raise UserError(f"{path}: its folds are {listed(found, 12)}, not numbered from 0 without a gap: {_REMEDY}")
     if len(found) != k:

@@ -144,6 +144,23 @@ class DecodingStore(_FileStore):
         return fit_store(read_image(self._paths[row]), self._spec.size, self._spec.cap)
 
 
+class ImageStore:
+    """Pictures in memory, uint8 (H, W, 3) each, of any sizes: what a user hands over."""
+
+    cached, common_shape = True, None
+
+    def __init__(self, images: Sequence[np.ndarray]):
+        self._images = list(images)
+        self.bad: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """Return the uint8 (H, W, 3) picture itself."""
+        return self._images[row]
+
+
 class ArrayStore:
     """Rows of one float32 (n, H, W, C) array, never touched: a pixel CSV. Pickling one does copy its array."""
 

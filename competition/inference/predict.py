@@ -1,16 +1,43 @@
 """The only prediction loop: a model, a store and named test-time views give logits by row."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from competition.config import Recipe
 from competition.data.augment import TTA, turn
 from competition.data.loader import eval_feed
 from competition.errors import UserError
 from competition.training.placement import Placement
+
+
+@torch.inference_mode()
+def each_view(
+    forward: Callable[[Tensor], Tensor],
+    store,
+    rows: Sequence[int],
+    recipe: Recipe,
+    placement: Placement,
+    tta: str,
+    workers: int,
+    progress: Callable[[int], None],
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield each batch's rows (n,) and what ``forward`` makes of them under each view, (views, n, ...), on the device.
+
+    ``forward`` takes pixels (n, c, h, w) on the placement's device.
+    """
+    views = TTA[tta]
+    crops = list(dict.fromkeys(view.crop for view in views))
+    feed = eval_feed(store, rows, recipe.image_size, recipe.fit, crops, recipe.batch_size, workers,
+                     pin=placement.device == "cuda")  # fmt: skip
+    for batch in feed:
+        seen = {crop: placement.move(batch.pixels[:, index]) for index, crop in enumerate(crops)}
+        with placement.autocast():
+            out = torch.stack([forward(placement.move(turn(seen[view.crop], view.turn))) for view in views])
+        yield batch.rows, out
+        progress(len(batch.rows))
 
 
 @torch.inference_mode()
@@ -28,20 +55,11 @@ def predict_logits(
 
     ``progress(images)`` hears of each batch. Raises UserError when a logit is not a number.
     """
-    views = TTA[tta]
-    crops = list(dict.fromkeys(view.crop for view in views))
-    feed = eval_feed(store, rows, recipe.image_size, recipe.fit, crops, recipe.batch_size, workers,
-                     pin=placement.device == "cuda")  # fmt: skip
     model = placement.place(model).eval()
     forward = torch.compile(model) if recipe.compile else model
-    parts = []
-    for batch in feed:
-        seen = {crop: placement.move(batch.pixels[:, index]) for index, crop in enumerate(crops)}
-        with placement.autocast():
-            parts.append(torch.stack([forward(placement.move(turn(seen[view.crop], view.turn))) for view in views]))
-        progress(len(batch.rows))
+    parts = [out for _, out in each_view(forward, store, rows, recipe, placement, tta, workers, progress)]
     if not parts:
-        return np.zeros((len(views), 0))
+        return np.zeros((len(TTA[tta]), 0))
     logits = torch.cat(parts, dim=1).double().cpu().numpy()
     if not np.isfinite(logits).all():
         raise UserError(

@@ -10,13 +10,19 @@ from competition.scoring.interval import cv_interval, leaderboard_range
 from competition.scoring.metrics import summary
 from competition.scoring.threshold import choose_threshold, cross_fit
 
+CROSS_FITTED = "cross-fitted"
+HOLD_OUT = "hold-out: tuned on its validation part, judged on its test part"
+AT_HALF = "at threshold .5, for want of rows to tune it on"
+
 
 @dataclass(frozen=True)
 class Score:
     """``figures``: see metrics.summary, at the cross-fitted decisions (at .5 with a single fold).
 
-    ``threshold`` is the one for the test set, chosen on all rows; ``test_rate`` the share of test rows that it calls
-    positive. ``test_rate`` and ``leaderboard`` are None without a test set.
+    ``decision`` and everything made of it is about the rows that are judged: all of them, or a hold-out's test part.
+    ``threshold`` is the one for the test set; ``test_rate`` the share of test rows that it calls positive. ``how`` says
+    how the judging threshold came about: one of CROSS_FITTED, HOLD_OUT and AT_HALF. ``test_rate`` and ``leaderboard``
+    are None without a test set.
     """
 
     decision: NDArray[np.int64]
@@ -24,7 +30,7 @@ class Score:
     interval: tuple[float, float]
     leaderboard: tuple[float, float] | None
     threshold: float
-    cross_fitted: bool
+    how: str
     test_rate: float | None
 
 
@@ -46,15 +52,41 @@ def score_predictions(
 
     With one fold there are no other folds to choose a threshold on: the decisions are those at .5.
     """
-    prob, test_prob = np.asarray(prob, float), np.asarray(test_prob, float)
-    cross_fitted = len(np.unique(fold)) > 1
-    if cross_fitted:
+    prob = np.asarray(prob, float)
+    if len(np.unique(fold)) > 1:
         decision, used = cross_fit(label, prob, fold, group, rule, seed)
-        threshold = choose_threshold(rule, label, prob, group, seed)
+        threshold, how = choose_threshold(rule, label, prob, group, seed), CROSS_FITTED
     else:
-        decision, used, threshold = (prob >= 0.5).astype(np.int64), 0.5, 0.5
+        decision, used, threshold, how = (prob >= 0.5).astype(np.int64), 0.5, 0.5, AT_HALF
+    return _score(label, prob, decision, used, threshold, how, group, test_prob, test_parts, seed, public_fraction)
+
+
+def score_hold_out(
+    label: ArrayLike,
+    prob: ArrayLike,
+    judged: ArrayLike,
+    group: ArrayLike,
+    test_prob: ArrayLike,
+    test_parts: ArrayLike,
+    rule: str,
+    seed: int = 0,
+    public_fraction: float = 1.0,
+) -> Score:
+    """Score the rows that ``judged`` (n,) bool marks, at the threshold chosen on the others; else as above."""
+    label, prob, group, judged = np.asarray(label), np.asarray(prob, float), np.asarray(group), np.asarray(judged, bool)
+    tuned = ~judged
+    threshold = choose_threshold(rule, label[tuned], prob[tuned], group[tuned], seed)
+    label, prob, group = label[judged], prob[judged], group[judged]
+    decision = (prob >= threshold).astype(np.int64)
+    return _score(label, prob, decision, threshold, threshold, HOLD_OUT, group, test_prob, test_parts, seed,
+                  public_fraction)  # fmt: skip
+
+
+def _score(label, prob, decision, used, threshold: float, how: str, group, test_prob, test_parts, seed: int,
+           public_fraction: float) -> Score:  # fmt: skip
+    """Judge decisions; ``used`` is the threshold, or each row's, behind them."""
+    test_prob, parts = np.asarray(test_prob, float), np.asarray(test_parts, float)
     seen = test_prob[~np.isnan(test_prob)]
-    parts = np.asarray(test_parts, float)
     averaged = as_if_averaged(label, prob, parts[:, ~np.isnan(parts).any(axis=0)]) >= used
     return Score(
         decision=decision,
@@ -62,7 +94,7 @@ def score_predictions(
         interval=cv_interval(label, decision, group, seed=seed),
         leaderboard=_leaderboard(label, decision, averaged, group, len(test_prob), public_fraction, seed),
         threshold=threshold,
-        cross_fitted=cross_fitted,
+        how=how,
         test_rate=float((seen >= threshold).mean()) if len(seen) else None,
     )
 

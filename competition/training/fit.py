@@ -19,11 +19,13 @@ from competition.config import Recipe
 from competition.data.loader import TrainFeed, stream
 from competition.errors import UserError
 from competition.files import write_text
+from competition.models.zoo import Detector
 from competition.training.checkpoint import load_resume, save_resume
 from competition.training.mix import mix
 from competition.training.optim import learning_rate, make_ema, make_optimizer, set_rate
 from competition.training.placement import Placement
 
+BATCH_POINTS = 100  # of an epoch's batch losses in its line of history
 CHECK_EVERY = 25  # steps between looks at the loss: each look makes the GPU wait
 
 
@@ -37,6 +39,7 @@ class Task:
     placement: Placement
     feed: TrainFeed
     label: Tensor  # (rows of the store,) float, indexed by a batch's rows
+    class_weight: tuple[float, float]  # of class 0 and class 1 in the loss
     seed: int
     folder: Path  # history.jsonl and the resume point live here
     checkpoint_seconds: float
@@ -53,7 +56,7 @@ class State:
     ema: Any
     scaler: torch.amp.GradScaler
     epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)  # loss, epoch and weights, for early stopping
 
     @property
@@ -84,7 +87,7 @@ class State:
         self.epoch, self.history, self.best = point["epoch"], point["history"], point["best"]
 
 
-def fit(task: Task, model: nn.Module, key: str) -> tuple[nn.Module, list[dict[str, float]]]:
+def fit(task: Task, model: Detector, key: str) -> tuple[Detector, list[dict[str, Any]]]:
     """Train ``model`` and return the module to keep, with a line of history per epoch.
 
     ``key`` is the job's fingerprint: a resume point made under another one is not used. Raises UserError when the loss
@@ -120,24 +123,30 @@ def _rows(task: Task) -> int:
     return task.recipe.batch_size * task.recipe.accumulate
 
 
-def _train_epoch(task: Task, state: State, forward: nn.Module) -> dict[str, float]:
+def _train_epoch(task: Task, state: State, forward: nn.Module) -> dict[str, Any]:
     recipe, epoch, steps = task.recipe, state.epoch, len(task.feed)
     torch.manual_seed(stream("epoch", task.seed, epoch))
     state.model.train()
-    total = torch.zeros((), device=task.placement.device)
+    losses = torch.zeros(steps, device=task.placement.device)
     start, images, rate = time.perf_counter(), 0, 0.0
     for index, batch in enumerate(task.feed.epoch(epoch)):
         step = epoch * steps + index
         rate = learning_rate(recipe, step, steps * recipe.epochs)
         set_rate(state.optimizer, rate)
-        total += _step(task, state, forward, batch, step)
+        losses[index] = _step(task, state, forward, batch, step)
         images += len(batch.rows)
         if index % CHECK_EVERY == 0 or index == steps - 1:
-            _check_loss(task, float(total), epoch)
+            _check_loss(task, float(losses[: index + 1].sum()), epoch)
         task.progress(len(batch.rows), f"{task.title} epoch {epoch + 1}/{recipe.epochs}")
     seconds = time.perf_counter() - start
-    return {"epoch": epoch + 1, "lr": rate, "train_loss": float(total) / steps, "seconds": seconds,
-            "images_per_second": images / seconds}  # fmt: skip
+    return {"epoch": epoch + 1, "lr": rate, "train_loss": float(losses.sum()) / steps, "seconds": seconds,
+            "images_per_second": images / seconds, "batch_loss": _thinned(losses)}  # fmt: skip
+
+
+def _thinned(losses: Tensor) -> list[float]:
+    """Return the batches' losses in order, where there are many of them as means of equal stretches."""
+    stretches = losses.double().cpu().tensor_split(min(len(losses), BATCH_POINTS))
+    return [round(float(stretch.mean()), 6) for stretch in stretches]
 
 
 def _step(task: Task, state: State, forward: nn.Module, batch, step: int) -> Tensor:
@@ -145,13 +154,14 @@ def _step(task: Task, state: State, forward: nn.Module, batch, step: int) -> Ten
     recipe, placement = task.recipe, task.placement
     target = task.label[batch.rows].to(placement.device, non_blocking=True)
     pixels, target = mix(placement.move(batch.pixels), target, recipe.mixup, recipe.cutmix, stream(task.seed, step))
+    weight = target * task.class_weight[1] + (1 - target) * task.class_weight[0]
     target = target * (1 - recipe.label_smoothing) + recipe.label_smoothing / 2
     total = torch.zeros((), device=placement.device)
     for part in range(0, len(pixels), placement.micro_batch):
         piece = slice(part, part + placement.micro_batch)
         with placement.autocast():
             logit = forward(pixels[piece])
-        loss = F.binary_cross_entropy_with_logits(logit, target[piece], reduction="sum") / len(pixels)
+        loss = F.binary_cross_entropy_with_logits(logit, target[piece], weight[piece], reduction="sum") / len(pixels)
         state.scaler.scale(loss).backward()
         total += loss.detach()
     if recipe.clip_grad:

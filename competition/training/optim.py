@@ -8,22 +8,29 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from competition.config import Recipe
+from competition.models.zoo import Detector
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+def make_optimizer(model: Detector, recipe: Recipe) -> torch.optim.AdamW:
     """Return AdamW over the model's trained parameters: no decay on biases and norms, less learning rate further down.
 
-    The backbone's own list of parameters to spare (position tables and the like) is honoured. Each group's ``lr_scale``
-    multiplies the schedule's learning rate.
+    A timm backbone's own list of parameters to spare (position tables and the like) is honoured; the learning rate
+    falls with depth inside each backbone, and a head has all of it. Each group's ``lr_scale`` multiplies the schedule's
+    rate.
     """
-    spared = getattr(model.backbone, "no_weight_decay", set)()
-    shared = {"weight_decay": recipe.weight_decay, "no_weight_decay_list": spared}
-    if recipe.layer_decay < 1:
-        groups = param_groups_layer_decay(model.backbone, layer_decay=recipe.layer_decay, **shared)
-    else:
-        groups = param_groups_weight_decay(model.backbone, **shared)
-    for group in groups:
-        group.setdefault("lr_scale", 1.0)
+    groups, trunks = [], model.trunks()
+    for trunk in trunks:
+        spared = getattr(trunk, "no_weight_decay", set)()
+        shared = {"weight_decay": recipe.weight_decay, "no_weight_decay_list": spared}
+        if recipe.layer_decay < 1:
+            groups += param_groups_layer_decay(trunk, layer_decay=recipe.layer_decay, **shared)
+        else:
+            groups += param_groups_weight_decay(trunk, **shared)
+    inside = {id(parameter) for trunk in trunks for parameter in trunk.parameters()}
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
+    matrices, vectors = [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
+    groups += [{"params": vectors, "weight_decay": 0.0}, {"params": matrices, "weight_decay": recipe.weight_decay}]
+    groups = [{"lr_scale": 1.0, **group} for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
 
 

@@ -174,7 +174,7 @@ def test_floats_are_only_moved_never_changed():
 
 @pytest.mark.parametrize("name", ["forensic", "classic"])
 def test_augmentations_of_colours_refuse_floats(name):
-    with pytest.raises(UserError, match=f"augment={name} .*augment=flips or augment=none"):
+    with pytest.raises(UserError, match=f"augment={name} .*use augment=flips, flips_both or none"):
         train_transform(name, 20, "resize", floating=True)
 
 

@@ -47,7 +47,9 @@ def train(store, folder, recipe=RECIPE, placement=CPU, stop_at=None, key="key", 
         if len(seen) == stop_at:
             raise Killed
 
-    task = Task("net fold 0", recipe, placement, feed, LABEL, 5, folder, 0, validate or (lambda model: {}), progress)
+    task = Task(
+        "net fold 0", recipe, placement, feed, LABEL, (1.0, 1.0), 5, folder, 0, validate or (lambda model: {}), progress
+    )
     kept, history = fit(task, model, key)
     return kept, history, seen
 

@@ -1,0 +1,170 @@
+"""The end of a run: its table, its report, its record for `predict` and `app`, and its submission with the card."""
+
+import dataclasses
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from competition import __version__
+from competition.config import Config, as_yaml
+from competition.data.assemble import RunData, data_root, run_folder
+from competition.ensemble import Result
+from competition.files import fingerprint, home, write_text
+from competition.inference.record import Record, write_record
+from competition.plan import Plan
+from competition.report.figures import draw_figures
+from competition.report.table import closing_tables, console
+from competition.scoring.metrics import f1
+from competition.scoring.scorecard import Score
+from competition.submission.write import LATEST, check_against, submission_bytes, write_submission
+
+CONFIG_FILE = "config.yaml"  # in the run's folder: what a later line that names the run alone goes by
+
+
+def conclude(config: Config, data: RunData, plans: Sequence[Plan], result: Result, words: Sequence[str]) -> None:
+    """Print the closing table, draw the figures and write the submission, or say what is missing for one."""
+    final, out = list(result.scores)[-1], console()
+    score_of = result.scores[final]
+    out.print()
+    title = f"{config.name}: F1 of class 1, {score_of.how}"
+    for table in closing_tables(result.scores, result.seconds, title, out.width):
+        out.print(table)
+    _remember(config, data, result)
+    figures = _report(config, data, plans, result)
+    out.print(f"\nFigures     {shown(figures)}")
+    if not result.complete:
+        missing = [k for k in range(config.parts) if any(not p.is_done() for p in plans if p.job.fold == k)]
+        out.print(f"To complete the submission: ./run.sh {_line(words, missing)}")
+    elif data.test.empty:
+        out.print("There is no test set in the data, so there is no submission.")
+    else:
+        _submit(config, data, plans, result, out)
+
+
+def _report(config: Config, data: RunData, plans: Sequence[Plan], result: Result) -> Path:
+    final = list(result.scores)[-1]
+    return draw_figures(
+        run_folder(config) / "report",
+        data.train["label"].to_numpy()[result.judged],
+        data.dataset.classes,
+        {name: [p.folder / "history.jsonl" for p in plans if p.job.member == name and p.is_done()]
+         for name in config.members},
+        {name: found.oof[result.judged] for name, found in result.predictions.items()},
+        result.scores[final].decision,
+        result.scores[final].threshold,
+    )  # fmt: skip
+
+
+def _remember(config: Config, data: RunData, result: Result) -> None:
+    """Write down what `predict`, `app`, `export` and a later line with this name alone need to know."""
+    final = list(result.scores)[-1]
+    score_of, folder = result.scores[final], run_folder(config)
+    rows = {"train": len(data.train), "groups": int(data.train["group"].nunique()), "test": len(data.test)}
+    cv = {
+        "f1": score_of.figures["f1"],
+        "interval": list(score_of.interval),
+        "leaderboard": score_of.leaderboard and list(score_of.leaderboard),
+        "how": score_of.how,
+        "members": {name: score.figures["f1"] for name, score in result.scores.items()},
+    }
+    members = {name: [str(path.relative_to(folder)) for path in paths] for name, paths in result.folders.items()}
+    root = data_root(config)
+    write_record(Record(config.name, data.dataset.classes, root.name, data.dataset.kind, rows, members, config.tta,
+                        score_of.threshold, cv, __version__))  # fmt: skip
+    text = as_yaml(dataclasses.replace(config, data=str(root), fold="all", overwrite=False))
+    path = folder / CONFIG_FILE
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def _line(words: Sequence[str], missing: Sequence[int]) -> str:
+    ends = f"{missing[0]}..{missing[-1]}"
+    text = ends if len(missing) > 1 and len(missing) == missing[-1] - missing[0] + 1 else ",".join(map(str, missing))
+    full = any(word.startswith("fold=") and "full" in word for word in words)
+    kept = [word for word in words if not word.startswith("fold=")]
+    return shlex.join([*kept, f"fold={text}" + (",full" if full else "")])
+
+
+def _submit(config: Config, data: RunData, plans: Sequence[Plan], result: Result, out) -> None:
+    final = list(result.scores)[-1]
+    found, score_of = result.predictions[final], result.scores[final]
+    label = np.where(np.isnan(found.test), config.fallback, found.test >= score_of.threshold).astype(int)
+    header = data.dataset.header
+    content = submission_bytes(data.test["id"].tolist(), label, header)
+    check_against(content, data.test["id"].tolist(), header)
+    provenance = {"git_commit": git_commit(), "telltale": __version__, "python": platform.python_version()}
+    card = make_card(config, data, plans, result)
+    path, new = write_submission(home() / "submissions", config.name, content, card, provenance)
+    latest = shown(home() / "submissions" / LATEST)
+    out.print(f"Submission  {latest}, {len(label):,} rows, {label.mean():.1%} positive")
+    out.print(f"Card        {shown(path.with_suffix('.json'))}" + ("" if new else " (unchanged)"))
+    if data.dataset.test_label is not None:
+        _reveal(data, label, score_of, out)
+    slug = config.competition or "COMPETITION"
+    message = f"{config.name} CV {score_of.figures['f1']:.4f} {fingerprint(content)[:8]}"
+    out.print(f'Upload      {_kaggle()} competitions submit {slug} -f {latest} -m "{message}"')
+
+
+def _reveal(data: RunData, label: np.ndarray, score_of: Score, out) -> None:
+    """Score the submission on labels that were kept aside until now."""
+    truth = data.dataset.test_label.set_index("id")["label"][data.test["id"]].to_numpy()
+    value, (low, high) = f1(truth, label), score_of.leaderboard
+    where = "inside" if low <= value <= high else "OUTSIDE"
+    out.print(f"Leaderboard F1 {value:.4f} on the labels kept aside, {where} the range {low:.3f}-{high:.3f}")
+
+
+def make_card(config: Config, data: RunData, plans: Sequence[Plan], result: Result) -> dict[str, Any]:
+    """Return what is known about a submission; the same results give the same card, whenever they were made."""
+    final = list(result.scores)[-1]
+    score_of = result.scores[final]
+    return {
+        "name": config.name,
+        "cv": {name: _rounded(score.figures) for name, score in result.scores.items()},
+        "cv_interval": list(score_of.interval),
+        "leaderboard_range": list(score_of.leaderboard),
+        "public_fraction": config.public_fraction,
+        "threshold": {"value": score_of.threshold, "rule": config.threshold, "chosen_on": "the ensemble's OOF"},
+        "predicted_positive_rate": {"oof": score_of.figures["predicted_positive_rate"], "test": score_of.test_rate},
+        "members": {
+            name: {"weight": 1 / len(config.members), "backbone": recipe.backbone, "view": recipe.view,
+                   "models": sum(plan.job.member == name for plan in plans)}
+            for name, recipe in config.members.items()
+        },
+        "tta": config.tta,
+        "rows": {"train": len(data.train), "test": len(data.test)},
+        "unreadable_test": data.unreadable_test,
+        "fallback": config.fallback,
+        "notes": data.notes,
+        "fingerprints": {"data": data.table_key, "jobs": fingerprint(sorted(p.prediction_key for p in plans))},
+    }  # fmt: skip
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {key: round(value, 6) for key, value in figures.items() if value == value}
+
+
+def git_commit() -> str | None:
+    """Return the checkout's commit, or None outside of one."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() or None
+
+
+def shown(path: Path) -> str:
+    """Return a path as the user would type it: relative where it lies below the current folder."""
+    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+
+
+def _kaggle() -> str:
+    """Return how this environment calls the Kaggle CLI."""
+    beside = Path(sys.executable).with_name("kaggle")
+    return shown(beside) if beside.exists() else "kaggle"

@@ -1,0 +1,100 @@
+"""Any timm backbone by its name, with a sentence for whatever timm would answer with a traceback."""
+
+import functools
+import re
+import warnings
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from competition.config import Recipe
+from competition.errors import UserError, did_you_mean
+from competition.models.weights import weights_options
+
+OWN = ("convitx", "small_cnn")  # backbones that timm does not have
+
+
+def make_timm(recipe: Recipe, channels: int, load: bool, **output: Any) -> nn.Module:
+    """Return the recipe's timm backbone for images of ``channels`` channels.
+
+    ``output`` says what comes out: ``num_classes=1``, or ``num_classes=0`` for features (with ``global_pool=""`` the
+    whole map). ``load=False`` leaves the weights random whatever ``recipe.pretrained`` says.
+    """
+    cfg = backbone_cfg(recipe.backbone)
+    options: dict[str, Any] = {"img_size": recipe.image_size} if cfg.fixed_input_size else {}
+    rates = {"drop_path_rate": recipe.drop_path, "drop_rate": 0.0 if recipe.head else recipe.dropout}
+    options |= {key: rate for key, rate in rates.items() if rate or takes(recipe.backbone, key)}
+    options |= {key: tuple(v) if isinstance(v, list) else v for key, v in recipe.backbone_args.items()}
+    options |= weights_options(recipe) if load else {"pretrained": False}
+    backbone = _create(recipe, in_chans=channels, **options, **output)
+    if recipe.small_stem:
+        _shrink_stem(recipe.backbone, backbone)
+    if recipe.checkpointing:
+        try:
+            backbone.set_grad_checkpointing()
+        except (AssertionError, AttributeError) as error:
+            raise UserError(
+                f"Backbone '{recipe.backbone}' has no gradient checkpointing: set checkpointing=false."
+            ) from error
+    return backbone
+
+
+@functools.cache
+def takes(name: str, argument: str) -> bool:
+    """Whether the backbone takes ``argument``: timm's defaults are not all zero (Swin's stochastic depth is .1)."""
+    with torch.device("meta"):
+        try:
+            timm.create_model(name, num_classes=1, **{argument: 0.0})
+        except TypeError:
+            return False
+    return True
+
+
+def backbone_cfg(name: str) -> Any:
+    """Return timm's pretrained configuration of ``name`` ('resnet18', 'resnet18.a1_in1k'), or raise UserError."""
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        known = [*OWN, *timm.list_models()]
+        raise UserError(f"There is no backbone '{name}'{did_you_mean(architecture, known)}")
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        raise UserError(f"Backbone '{architecture}' has no weights '{tag}'{did_you_mean(tag, tags)}")
+    return timm.get_pretrained_cfg(name)
+
+
+def _create(recipe: Recipe, **options: Any) -> nn.Module:
+    name, source = recipe.backbone, recipe.pretrained
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # timm warns of arguments it renames; a wrong one still raises below
+            return timm.create_model(name, **options)
+    except TypeError as error:
+        reason = re.sub(r"^.*__init__\(\) ", "", str(error))
+        raise UserError(f"Backbone '{name}' {reason}: take it out of backbone_args.") from error
+    except AssertionError as error:
+        raise UserError(f"Backbone '{name}' refuses image_size={recipe.image_size} ({error}): change one.") from error
+    except OSError as error:  # the hub's errors are OSErrors too
+        if source != "true":
+            raise UserError(f"Weights {source} cannot be read ({error}): give another file.") from error
+        raise UserError(
+            f"The pretrained weights of '{name}' are neither cached nor to be fetched ({type(error).__name__}): go "
+            "online once, give pretrained=FILE or FOLDER, or train from scratch with pretrained=false."
+        ) from error
+    except (RuntimeError, ValueError, KeyError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        if source == "false":
+            raise UserError(f"Backbone '{name}' cannot be built ({reason}): change its backbone_args.") from error
+        raise UserError(f"Weights ({source}) do not fit '{name}' ({reason}): give weights of this backbone.") from error
+
+
+def _shrink_stem(name: str, backbone: nn.Module) -> None:
+    """Take the stride and the pooling out of a ResNet's stem; its weights stay what they are."""
+    stem, pool = getattr(backbone, "conv1", None), getattr(backbone, "maxpool", None)
+    if stem is None or pool is None:
+        raise UserError(f"Backbone '{name}' has no ResNet's stem to make small: set small_stem=false.")
+    for layer in (stem, *stem.modules()):
+        if isinstance(layer, nn.Conv2d):
+            layer.stride = (1, 1)
+    backbone.maxpool = nn.Identity()

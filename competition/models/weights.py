@@ -1,0 +1,58 @@
+"""Where a backbone's pretrained weights come from: the hub, a local file, or a folder of files named as on Kaggle."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import timm
+
+from competition.config import Recipe
+from competition.errors import UserError
+
+WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
+
+
+def weights_options(recipe: Recipe) -> dict[str, Any]:
+    """Return timm's arguments for where one backbone's weights come from; UserError where there can be none."""
+    source = recipe.pretrained
+    if source in ("true", "false"):
+        if source == "true" and not timm.get_pretrained_cfg(recipe.backbone).has_weights:
+            raise UserError(f"timm has no pretrained weights for '{recipe.backbone}': set pretrained=false or a file.")
+        return {"pretrained": source == "true"}
+    path = Path(source).expanduser()
+    if path.is_dir():
+        path = _find_weights(path, recipe.backbone)
+    if not path.is_file():
+        raise UserError(f"pretrained={source} is no file or folder: give one, or true, or false.")
+    return {"pretrained": True, "pretrained_cfg_overlay": {"file": str(path)}}
+
+
+def file_digest(recipe: Recipe) -> str:
+    """Return ``true``, ``false``, or a fingerprint of one backbone's weights file: where it lies does not matter."""
+    overlay = weights_options(recipe).get("pretrained_cfg_overlay")
+    if not overlay:
+        return recipe.pretrained
+    with open(overlay["file"], "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+
+
+def _find_weights(folder: Path, name: str) -> Path:
+    """Find the file of backbone ``name`` in a folder: NAME.safetensors, NAME/model.safetensors, NAME/1/NAME.pth, …
+
+    Kaggle's names of data sets turn dots and underscores into dashes, so only letters and digits are compared.
+    """
+
+    def bare(text: str) -> str:
+        return re.sub(r"[^a-z0-9]", "", text.lower().removeprefix("timm"))
+
+    files = sorted(p for p in folder.rglob("*") if p.suffix in WEIGHT_FILES and p.is_file())
+    for wanted in dict.fromkeys((bare(name), bare(name.partition(".")[0]))):
+        for path in files:
+            parents = path.relative_to(folder).parts[:-1]
+            if wanted == bare(path.stem) or wanted in map(bare, parents):
+                return path
+    if len(files) == 1 and bare(folder.name) in (bare(name), bare(name.partition(".")[0])):
+        return files[0]
+    found = ", ".join(str(p.relative_to(folder)) for p in files[:3]) or "none"
+    raise UserError(f"Folder {folder} holds no weights named for '{name}' (found: {found}): give the file itself.")

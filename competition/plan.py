@@ -1,0 +1,156 @@
+"""What there is to do: one job for each (member, fold), known by its settings.
+
+What is finished under the same settings is not done again; what stands under other settings is never reused.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from competition.config import Config, Recipe, as_dict
+from competition.data.assemble import RunData, run_folder
+from competition.data.decode import DECODER
+from competition.files import fingerprint, read_json, write_json
+from competition.models.availability import weights_at_hand
+from competition.models.zoo import Detector, build_model, normalisation, timm_parts, weights_digest
+from competition.training.placement import Placement, settle, stored
+
+PLACEMENT_FILE, PRETRAINED_FILE = "placement.json", "pretrained.json"  # beside a member's folds
+
+
+@dataclass(frozen=True)
+class Job:
+    """``fold``: the one held out, or None for a model on all rows; ``index``: which of the run's seeds."""
+
+    member: str
+    fold: int | None
+    index: int = 0
+
+    def __str__(self) -> str:
+        part = "all rows" if self.fold is None else f"fold {self.fold}"
+        return f"{self.member} {part}" + (f" seed {self.index}" if self.index else "")
+
+    def folder(self, config: Config) -> Path:
+        """Return folds/<name>/<member>/fold<k>."""
+        part = "full" if self.fold is None else f"fold{self.fold}"
+        return run_folder(config) / self.member / (part + (f"-seed{self.index}" if self.index else ""))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job with the settings that name it: ``settings`` decide its weights, ``views`` its predictions."""
+
+    job: Job
+    folder: Path
+    placement: Placement
+    settings: dict[str, Any]
+    views: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of what decides the weights."""
+        return fingerprint(self.settings)
+
+    @property
+    def prediction_key(self) -> str:
+        """The fingerprint of what decides the predictions."""
+        return fingerprint(self.key, self.views)
+
+    def is_trained(self) -> bool:
+        """Whether the weights stand under these settings."""
+        done = read_json(self.folder / "done.json") or {}
+        return done.get("key") == self.key and (self.folder / "model.safetensors").exists()
+
+    def is_done(self) -> bool:
+        """Whether weights and predictions stand under these settings."""
+        done = read_json(self.folder / "done.json") or {}
+        files = ["test.csv"] if self.job.fold is None else ["oof.csv", "test.csv"]
+        there = all((self.folder / name).exists() for name in files)
+        return there and self.is_trained() and done.get("prediction_key") == self.prediction_key
+
+    def conflict(self) -> str | None:
+        """Return what differs from the settings under which this folder was begun, or None."""
+        try:
+            begun = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        differing = [key for key in {**begun, **self.settings} if begun.get(key) != self.settings.get(key)]
+        words = {"training_data": "the training data changed", "held_out": "the folds changed"}
+        told = [words.get(key, f"{key} was {begun.get(key)} and is now {self.settings.get(key)}") for key in differing]
+        return ", ".join(dict.fromkeys(told)) or None
+
+
+def settle_pretrained(config: Config) -> tuple[Config, list[str]]:
+    """Decide ``pretrained=auto`` for each member as it was decided before, or by what is at hand; with notes for it."""
+    members, notes = {}, []
+    for name, recipe in config.members.items():
+        if recipe.pretrained == "auto":
+            kept = None if config.overwrite else read_json(run_folder(config) / name / PRETRAINED_FILE)
+            parts = timm_parts(recipe)
+            value = kept or ("true" if parts and all(weights_at_hand(part.backbone) for part in parts) else "false")
+            if value == "false" and parts:
+                notes.append(
+                    f"NO PRETRAINED WEIGHTS of {' and '.join(part.backbone for part in parts)} are cached or to "
+                    f"be fetched: {name} starts from random ones (pretrained=FOLDER takes local files)"
+                )
+            recipe = dataclasses.replace(recipe, pretrained=value)
+        members[name] = recipe
+    return dataclasses.replace(config, members=members), notes
+
+
+def keep_pretrained(config: Config, asked: Config) -> None:
+    """Write down what became of each ``pretrained=auto`` in ``asked``, so that all of a member's jobs start alike."""
+    for name, recipe in config.members.items():
+        path = run_folder(config) / name / PRETRAINED_FILE
+        if asked.members[name].pretrained == "auto" and read_json(path) != recipe.pretrained:
+            write_json(path, recipe.pretrained)
+
+
+def make_plans(config: Config, data: RunData, jobs: Sequence[Job], device: str) -> list[Plan]:
+    """Settle every job's settings; precision and memory layout are settled once for each member."""
+    places = {member: _place(config, data, member, device) for member in dict.fromkeys(job.member for job in jobs)}
+    weights = {member: weights_digest(config.members[member]) for member in places}  # files of gigabytes: read once
+    return [_make_plan(config, data, job, places[job.member], weights[job.member]) for job in jobs]
+
+
+def _place(config: Config, data: RunData, member: str, device: str) -> Placement:
+    recipe, path = config.members[member], run_folder(config) / member / PLACEMENT_FILE
+    return stored(recipe, device, path) or settle(recipe, device, *probe_of(data, recipe))
+
+
+def probe_of(data: RunData, recipe: Recipe) -> tuple[Callable[[], Detector], torch.Tensor]:
+    """Return what a measured step needs: a function that builds the model, and one batch (n, c, h, w)."""
+    dtype = torch.float32 if data.floating else torch.uint8
+    shape = (min(recipe.batch_size, len(data.train)), data.channels, recipe.image_size, recipe.image_size)
+    return lambda: build_model(recipe, data.channels, data.floating, load=False), torch.ones(shape, dtype=dtype)
+
+
+def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, weights: str) -> Plan:
+    recipe = config.members[job.member]
+    predicted, held = (sorted(data.train["id"][part]) for part in (data.predicted(job.fold), data.held(job.fold)))
+    train_store, test_store = data.of(recipe)
+    mean, std = normalisation(recipe, data.channels, data.floating)
+    settings = as_dict(recipe) | {
+        "pretrained": weights,
+        "precision": placement.precision,
+        "memory_format": placement.memory_format,
+        "member": job.member,
+        "fold": job.fold,
+        "seed": config.seed,
+        "seed_index": job.index,
+        "mean": list(mean),
+        "std": list(std),
+        "channels": data.channels,
+        "floating": data.floating,
+        "decoder": "none" if data.floating else DECODER,
+        "classes": list(data.dataset.classes),
+        "training_data": fingerprint(data.table_key, train_store.digest),
+        "held_out": fingerprint(predicted, held),
+    }
+    views = {"tta": config.tta, "test_data": fingerprint(data.test["id"].tolist(), test_store.digest)}
+    return Plan(job, job.folder(config), placement, settings, views)
