@@ -1,7 +1,7 @@
 """Whether pretrained weights can be had before anything waits for them: cached here, or at the hub within seconds.
 
-timm itself asks each of two files six times: without a network that is 47 seconds, behind a silent firewall a quarter
-of an hour. Nothing here downloads, prints, or raises for trouble with the network.
+timm itself asks for each of two files seven times: without a network that is 47 seconds, behind a silent firewall 13
+minutes. Nothing here downloads, prints, or raises for trouble with the network.
 """
 
 import contextlib

@@ -1,17 +1,23 @@
 """Any timm backbone by its name, with a sentence for whatever timm would answer with a traceback."""
 
 import functools
+import logging
 import re
 import warnings
 from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from competition.config import Recipe
 from competition.errors import UserError, did_you_mean
+from competition.models.availability import NETWORK_ERRORS, weights_at_hand
 from competition.models.weights import weights_options
+
+# timm lists every key it does not use, in one line of thousands of characters; what matters is said by check_weights.
+logging.getLogger("timm").setLevel(logging.ERROR)
 
 OWN = ("convitx", "small_cnn")  # backbones that timm does not have
 
@@ -75,18 +81,39 @@ def _create(recipe: Recipe, **options: Any) -> nn.Module:
         raise UserError(f"Backbone '{name}' {reason}: take it out of backbone_args.") from error
     except AssertionError as error:
         raise UserError(f"Backbone '{name}' refuses image_size={recipe.image_size} ({error}): change one.") from error
-    except OSError as error:  # the hub's errors are OSErrors too
+    except NETWORK_ERRORS as error:
         if source != "true":
             raise UserError(f"Weights {source} cannot be read ({error}): give another file.") from error
-        raise UserError(
-            f"The pretrained weights of '{name}' are neither cached nor to be fetched ({type(error).__name__}): go "
-            "online once, give pretrained=FILE or FOLDER, or train from scratch with pretrained=false."
-        ) from error
-    except (RuntimeError, ValueError, KeyError, IndexError) as error:
+        raise _unavailable(name, type(error).__name__) from error
+    except (SafetensorError, RuntimeError, ValueError, KeyError, IndexError) as error:
         reason = " ".join(str(error).split())[:200]
         if source == "false":
             raise UserError(f"Backbone '{name}' cannot be built ({reason}): change its backbone_args.") from error
         raise UserError(f"Weights ({source}) do not fit '{name}' ({reason}): give weights of this backbone.") from error
+
+
+def check_weights(recipe: Recipe, channels: int) -> None:
+    """Raise UserError where a timm backbone's weights cannot be had, or leave most of it as random as it was: timm
+    loads what has a name in common, be it nothing, and says no word."""
+    name, source = recipe.backbone, recipe.pretrained
+    if source == "true" and backbone_cfg(name).has_weights and not weights_at_hand(name):
+        raise _unavailable(name, "the hub does not answer for them")
+    with torch.random.fork_rng(devices=[]):
+        models = []
+        for load in (True, False):
+            torch.manual_seed(0)
+            models.append(make_timm(recipe, channels, load, num_classes=0))
+    loaded, drawn = (dict(model.named_parameters()) for model in models)
+    random = [key for key, value in drawn.items() if value.ndim > 1 and value.std() > 0]
+    kept = sum(torch.equal(loaded[key], drawn[key]) for key in random)
+    if 2 * kept > len(random):
+        raise UserError(f"Weights ({source}) do not fit '{name}' (they hold {len(random) - kept} of its {len(random)} "
+                        "matrices): give weights of this backbone.")  # fmt: skip
+
+
+def _unavailable(name: str, reason: str) -> UserError:
+    return UserError(f"The pretrained weights of '{name}' are neither cached nor to be fetched ({reason}): go online "
+                     "once, give pretrained=FILE or FOLDER, or train from scratch with pretrained=false.")  # fmt: skip
 
 
 def _shrink_stem(name: str, backbone: nn.Module) -> None:

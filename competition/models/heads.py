@@ -36,7 +36,8 @@ class WithHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.trunk(x)
-        with torch.autocast(x.device.type, enabled=False):
+        kind = "cpu" if x.device.type == "meta" else x.device.type  # shapes alone have no autocast
+        with torch.autocast(kind, enabled=False):
             return self.head(features.float())
 
 

@@ -9,6 +9,7 @@ import timm
 
 from competition.config import Recipe
 from competition.errors import UserError
+from competition.models.availability import cached_weights
 
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
 
@@ -19,7 +20,8 @@ def weights_options(recipe: Recipe) -> dict[str, Any]:
     if source in ("true", "false"):
         if source == "true" and not timm.get_pretrained_cfg(recipe.backbone).has_weights:
             raise UserError(f"timm has no pretrained weights for '{recipe.backbone}': set pretrained=false or a file.")
-        return {"pretrained": source == "true"}
+        cached = cached_weights(recipe.backbone) if source == "true" else None  # or every job would ask the hub again
+        return {"pretrained": source == "true"} | ({"pretrained_cfg_overlay": {"file": str(cached)}} if cached else {})
     path = Path(source).expanduser()
     if path.is_dir():
         path = _find_weights(path, recipe.backbone)
@@ -30,9 +32,9 @@ def weights_options(recipe: Recipe) -> dict[str, Any]:
 
 def file_digest(recipe: Recipe) -> str:
     """Return ``true``, ``false``, or a fingerprint of one backbone's weights file: where it lies does not matter."""
-    overlay = weights_options(recipe).get("pretrained_cfg_overlay")
-    if not overlay:
+    if recipe.pretrained in ("true", "false"):
         return recipe.pretrained
+    overlay = weights_options(recipe)["pretrained_cfg_overlay"]
     with open(overlay["file"], "rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from competition.config import Recipe
 from competition.errors import UserError
-from competition.models.backbones import backbone_cfg, make_timm
+from competition.models.backbones import backbone_cfg, check_weights, make_timm
 from competition.models.convitx import ConvitX, convitx_parts
 from competition.models.heads import WithHead, make_head
 from competition.models.small_cnn import SmallCnn
@@ -117,7 +117,8 @@ def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
     if recipe.pretrained != "false":
         if not timm_parts(recipe):
             raise UserError(f"There are no pretrained weights of '{recipe.backbone}': set pretrained=false.")
-        build_model(recipe, channels, floating)
+        for part in timm_parts(recipe):
+            check_weights(part, channels)
     return model
 
 
