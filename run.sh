@@ -34,7 +34,11 @@ setup() {
     if command -v flock >/dev/null; then flock 9; fi # a second first run waits for this one
     stamped "${extra:+-$extra}" && return
     base=$(find_python)
-    echo "Setting up .venv (once; a few minutes and about 6 GB for torch) ..." >&2
+    if stamped ""; then
+        echo "Adding to .venv what '$extra' needs (once) ..." >&2
+    else
+        echo "Setting up .venv (once; a few minutes and about 6 GB for torch) ..." >&2
+    fi
     stamped "" || rm -f "$here"/.venv/.installed*
     if ! { [ -x "$here/.venv/bin/python" ] && new_enough "$here/.venv/bin/python" &&
         "$here/.venv/bin/python" -m pip --version >/dev/null 2>&1; }; then
@@ -76,7 +80,12 @@ if [ -n "${PYTHON:-}" ]; then
     new_enough "$python" || die "PYTHON=$PYTHON is older than 3.11: give a newer one"
     check_packages "$python"
 else
-    if [ "$command" = test ]; then setup test; else setup ""; fi
+    case "$command $*" in
+        "test "*) setup test ;;
+        "app "*) setup app ;;
+        "export "* | "predict "*engine=onnx*) setup onnx ;;
+        *) setup "" ;;
+    esac
     python="$here/.venv/bin/python"
 fi
 

@@ -36,7 +36,7 @@ def main(words: Sequence[str]) -> int:
               "results elsewhere with TELLTALE_HOME=FOLDER.", file=sys.stderr)  # fmt: skip
         return 2
     except KeyboardInterrupt:
-        print("\nInterrupted: the same line goes on from the last finished epoch.", file=sys.stderr)
+        print("\nInterrupted: the same line goes on from where it stopped.", file=sys.stderr)
         return 130
 
 
@@ -93,6 +93,37 @@ def predict_command(words: Sequence[str]) -> int:
     return predict(words)
 
 
+def report_command(words: Sequence[str]) -> None:
+    """Write the evaluation report of what is trained."""
+    config = _load(words)
+    from competition.pipeline import run
+
+    run(config, words, train=False, submit=False)
+
+
+def app_command(words: Sequence[str]) -> int:
+    """Serve the web page of a trained run."""
+    from competition.app.serve import app_command as serve
+
+    return serve(words)
+
+
+def export_command(words: Sequence[str]) -> int:
+    """Write a trained run's members as ONNX."""
+    from competition.exporting import export_command as export
+
+    return export(words)
+
+
+def collect_command(words: Sequence[str]) -> int:
+    """Download images into a class folder; 1 if some addresses could not be had."""
+    from competition.collect.gather import collect, parse_settings
+
+    summary = collect(parse_settings(words))
+    print("\n".join(summary.lines()))
+    return 1 if summary.failed else 0
+
+
 def config_command(words: Sequence[str]) -> None:
     """Print the resolved settings; as a file they give the same run with config=FILE."""
     print(as_yaml(_load(words)), end="")
@@ -124,7 +155,11 @@ def bench_command(words: Sequence[str]) -> None:
 COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "run": run_command,
     "ensemble": ensemble_command,
+    "report": report_command,
     "predict": predict_command,
+    "app": app_command,
+    "export": export_command,
+    "collect": collect_command,
     "config": config_command,
     "audit": audit_command,
     "bench": bench_command,

@@ -6,30 +6,37 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from rich.console import Console
 
 from competition import __version__
 from competition.config import Config, as_yaml
 from competition.data.assemble import RunData, data_root, run_folder
+from competition.data.decode import UnreadableImage, read_image
 from competition.ensemble import Result
-from competition.files import fingerprint, home, write_text
+from competition.files import fingerprint, home, read_json, write_text
 from competition.inference.record import Record, write_record
 from competition.plan import Plan
-from competition.report.figures import draw_figures
+from competition.report.figures import write_report
+from competition.report.gallery import visible
+from competition.report.story import Judged, Story
 from competition.report.table import closing_tables, console
-from competition.scoring.metrics import f1
+from competition.scoring.metrics import f1, summary
 from competition.scoring.scorecard import Score
 from competition.submission.write import LATEST, check_against, submission_bytes, write_submission
 
 CONFIG_FILE = "config.yaml"  # in the run's folder: what a later line that names the run alone goes by
 
 
-def conclude(config: Config, data: RunData, plans: Sequence[Plan], result: Result, words: Sequence[str]) -> None:
-    """Print the closing table, draw the figures and write the submission, or say what is missing for one."""
+def conclude(
+    config: Config, data: RunData, plans: Sequence[Plan], result: Result, words: Sequence[str], submit: bool
+) -> None:
+    """Print the closing table, write the report and the submission, or say what is missing for one."""
     final, out = list(result.scores)[-1], console()
     score_of = result.scores[final]
     out.print()
@@ -37,29 +44,80 @@ def conclude(config: Config, data: RunData, plans: Sequence[Plan], result: Resul
     for table in closing_tables(result.scores, result.seconds, title, out.width):
         out.print(table)
     _remember(config, data, result)
-    figures = _report(config, data, plans, result)
-    out.print(f"\nFigures     {shown(figures)}")
+    label = _decide(config, result) if result.complete and len(data.test) else None
+    out.print(f"\nReport      {shown(_report(config, data, plans, result, label))}")
+    if not submit:
+        return
     if not result.complete:
         missing = [k for k in range(config.parts) if any(not p.is_done() for p in plans if p.job.fold == k)]
         out.print(f"To complete the submission: ./run.sh {_line(words, missing)}")
-    elif data.test.empty:
+    elif label is None:
         out.print("There is no test set in the data, so there is no submission.")
     else:
-        _submit(config, data, plans, result, out)
+        _submit(config, data, plans, result, label, out)
 
 
-def _report(config: Config, data: RunData, plans: Sequence[Plan], result: Result) -> Path:
-    final = list(result.scores)[-1]
-    return draw_figures(
-        run_folder(config) / "report",
-        data.train["label"].to_numpy()[result.judged],
-        data.dataset.classes,
-        {name: [p.folder / "history.jsonl" for p in plans if p.job.member == name and p.is_done()]
-         for name in config.members},
-        {name: found.oof[result.judged] for name, found in result.predictions.items()},
-        result.scores[final].decision,
-        result.scores[final].threshold,
-    )  # fmt: skip
+def _report(config: Config, data: RunData, plans: Sequence[Plan], result: Result, label: np.ndarray | None) -> Path:
+    """Write the run's report; ``label`` is what the submission says of the test rows, None without one."""
+    final, judged = list(result.scores)[-1], data.train[result.judged]
+    oof = Judged(judged["id"].tolist(), judged["label"].to_numpy(),
+                 {name: found.oof[result.judged] for name, found in result.predictions.items()},
+                 result.scores[final].decision, _thumbnails(data, judged, 0))  # fmt: skip
+    test = None
+    if label is not None and data.dataset.test_label is not None:
+        seen = ~np.isnan(result.predictions[final].test)
+        rows = data.test[seen]
+        test = Judged(rows["id"].tolist(), _truth(data)[seen],
+                      {name: found.test[seen] for name, found in result.predictions.items()}, label[seen],
+                      _thumbnails(data, rows, 1))  # fmt: skip
+    histories = {name: [p.folder / "history.jsonl" for p in plans if p.job.member == name and p.is_done()]
+                 for name in config.members}  # fmt: skip
+    return write_report(run_folder(config) / "report", oof, test, histories, _story(config, data, plans, result))
+
+
+def _thumbnails(data: RunData, rows: pd.DataFrame, side: int) -> Callable[[Sequence[int]], list[np.ndarray | None]]:
+    """Return what turns positions in ``rows``, of the train set (side 0) or the test set (1), into pictures."""
+
+    def picture(position: int) -> np.ndarray | None:
+        row = rows.iloc[position]
+        if data.dataset.pixels is not None:
+            return visible(data.dataset.pixels[side][row["row"]])
+        try:
+            return read_image(row["path"])
+        except UnreadableImage:
+            return None
+
+    return lambda positions: [picture(position) for position in positions]
+
+
+def _story(config: Config, data: RunData, plans: Sequence[Plan], result: Result) -> Story:
+    scores = {
+        name: {**dataclasses.asdict(score), "seconds": result.seconds[name]} for name, score in result.scores.items()
+    }
+    rows = {
+        "train": len(data.train),
+        "groups": int(data.train["group"].nunique()),
+        "test": len(data.test),
+        "judged": int(result.judged.sum()),
+        "leaderboard": round(len(data.test) * config.public_fraction),
+    }
+    members = {}
+    for name, recipe in config.members.items():
+        done = [read_json(p.folder / "done.json") for p in plans if p.job.member == name and p.is_done()]
+        members[name] = {
+            "backbone": recipe.backbone, "view": recipe.view, "image_size": recipe.image_size,
+            "epochs": max(line["epochs"] for line in done), "parameters": done[0]["parameters"],
+            "trained_parameters": done[0]["trained_parameters"], "pretrained": recipe.pretrained,
+        }  # fmt: skip
+    settings = {"data": data.dataset.root.name, "split": config.split, "folds": config.parts, "seed": config.seed,
+                "seeds": config.seeds, "tta": config.tta, "threshold rule": config.threshold}  # fmt: skip
+    how = list(result.scores.values())[-1].how
+    return Story(config.name, data.dataset.classes, how, scores, rows, members, settings, data.notes, provenance())
+
+
+def provenance() -> dict[str, Any]:
+    """Return the versions that made this."""
+    return {"git_commit": git_commit(), "telltale": __version__, "python": platform.python_version()}
 
 
 def _remember(config: Config, data: RunData, result: Result) -> None:
@@ -92,32 +150,47 @@ def _line(words: Sequence[str], missing: Sequence[int]) -> str:
     return shlex.join([*kept, f"fold={text}" + (",full" if full else "")])
 
 
-def _submit(config: Config, data: RunData, plans: Sequence[Plan], result: Result, out) -> None:
+def _decide(config: Config, result: Result) -> np.ndarray:
+    """Return the submission's labels, (m,) 0 and 1, in the test table's order."""
     final = list(result.scores)[-1]
-    found, score_of = result.predictions[final], result.scores[final]
-    label = np.where(np.isnan(found.test), config.fallback, found.test >= score_of.threshold).astype(int)
+    prob = result.predictions[final].test
+    return np.where(np.isnan(prob), config.fallback, prob >= result.scores[final].threshold).astype(int)
+
+
+def _submit(
+    config: Config, data: RunData, plans: Sequence[Plan], result: Result, label: np.ndarray, out: Console
+) -> None:
+    score_of = list(result.scores.values())[-1]
     header = data.dataset.header
     content = submission_bytes(data.test["id"].tolist(), label, header)
     check_against(content, data.test["id"].tolist(), header)
-    provenance = {"git_commit": git_commit(), "telltale": __version__, "python": platform.python_version()}
     card = make_card(config, data, plans, result)
-    path, new = write_submission(home() / "submissions", config.name, content, card, provenance)
+    path, new = write_submission(home() / "submissions", config.name, content, card, provenance())
     latest = shown(home() / "submissions" / LATEST)
     out.print(f"Submission  {latest}, {len(label):,} rows, {label.mean():.1%} positive")
     out.print(f"Card        {shown(path.with_suffix('.json'))}" + ("" if new else " (unchanged)"))
     if data.dataset.test_label is not None:
-        _reveal(data, label, score_of, out)
+        _reveal(data, label, list(result.predictions.values())[-1].test, score_of, out)
     slug = config.competition or "COMPETITION"
     message = f"{config.name} CV {score_of.figures['f1']:.4f} {fingerprint(content)[:8]}"
     out.print(f'Upload      {_kaggle()} competitions submit {slug} -f {latest} -m "{message}"')
 
 
-def _reveal(data: RunData, label: np.ndarray, score_of: Score, out) -> None:
+def _truth(data: RunData) -> np.ndarray:
+    """Return the labels that were kept aside until now, in the test table's order."""
+    return data.dataset.test_label.set_index("id")["label"][data.test["id"]].to_numpy()
+
+
+def _reveal(data: RunData, label: np.ndarray, prob: np.ndarray, score_of: Score, out: Console) -> None:
     """Score the submission on labels that were kept aside until now."""
-    truth = data.dataset.test_label.set_index("id")["label"][data.test["id"]].to_numpy()
+    truth = _truth(data)
     value, (low, high) = f1(truth, label), score_of.leaderboard
     where = "inside" if low <= value <= high else "OUTSIDE"
     out.print(f"Leaderboard F1 {value:.4f} on the labels kept aside, {where} the range {low:.3f}-{high:.3f}")
+    seen = ~np.isnan(prob)
+    figures = summary(truth[seen], prob[seen], label[seen])
+    shown_here = ("accuracy", "precision", "recall", "auc", "pr_auc")
+    out.print("            " + ", ".join(f"{name} {figures[name]:.4f}" for name in shown_here))
 
 
 def make_card(config: Config, data: RunData, plans: Sequence[Plan], result: Result) -> dict[str, Any]:

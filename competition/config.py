@@ -273,7 +273,7 @@ def as_yaml(settings: Recipe) -> str:
     """Return the settings as YAML; fed back through ``config=FILE`` it gives the same Config."""
     tree = as_dict(settings)
     if preset := tree.get("preset"):  # the preset is read again with the file: say which of its members were taken out
-        layers = [layer := _read_preset(preset), *layer.get("sizes", {}).values()]
+        layers = [layer := _read_preset(preset), layer.get("sizes", {}).get(tree["size"], {})]
         tree["members"] |= {
             name: None for part in layers for name in part.get("members", {}) if name not in tree["members"]
         }

@@ -9,6 +9,7 @@ import numpy as np
 from competition.config import Config
 from competition.data.assemble import RunData
 from competition.data.folds import JUDGED
+from competition.errors import UserError
 from competition.files import read_json
 from competition.inference.collect import Predictions, blend, collect_member
 from competition.plan import Plan
@@ -47,6 +48,8 @@ def score(config: Config, data: RunData, plans: Sequence[Plan]) -> Result:
     if len(predictions) > 1:
         predictions["ensemble"] = blend(list(predictions.values()))
         seconds["ensemble"] = sum(seconds.values())
+    if not folds:
+        raise UserError(f"No fold of {config.name} is trained by all its members yet: train one with fold=0.")
     known = np.any([data.predicted(fold) for fold in folds], axis=0)
     rows = data.train[known]
     judged = (rows["fold"] == JUDGED).to_numpy() if data.hold_out else np.zeros(len(rows), bool)

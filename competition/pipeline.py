@@ -27,8 +27,9 @@ from competition.training.placement import choose_device
 LOCK_PATIENCE = 15  # seconds: the feeding processes of a killed run hold its lock a little longer than it lived
 
 
-def run(config: Config, words: Sequence[str] = (), train: bool = True) -> Result:
-    """Do the main job, or with ``train=False`` its end alone, from results that stand.
+def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: bool = True) -> Result:
+    """Do the main job, or with ``train=False`` its end alone, from results that stand; ``submit=False`` stops at the
+    report, which may be of some folds only.
 
     ``words`` are the user's own, for the line that completes a partial run.
     """
@@ -46,12 +47,12 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True) -> Result
         if config.limit:
             print_estimate(config, data, plans)
         todo = [plan for plan in asked_for(config, plans) if not plan.is_done()]
-        if todo and not train:
+        if todo and not train and (submit or len(todo) == len(plans)):
             raise UserError(f"{len(todo)} jobs of {config.name} are not trained yet, first {todo[0].job}: train them.")
-        if todo:
+        if todo and train:
             run_jobs(config, data, todo, device)
         result = score(config, data, plans)
-        conclude(config, data, plans, result, words)
+        conclude(config, data, plans, result, words, submit)
     return result
 
 

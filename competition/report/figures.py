@@ -1,36 +1,80 @@
-"""Which pictures a run has, and when they are drawn again: only when what they show has changed."""
+"""A run's report: its figures, metrics.json and report.html, made again only when what they show has changed."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from competition.files import fingerprint, read_json, write_json
-from competition.report import plots
+from competition.files import fingerprint, read_json, write_json, write_text
+from competition.report import agreement, calibration, curves, gallery, plots
+from competition.report.page import STYLE, TEMPLATE, render_page
+from competition.report.story import Judged, Story, measure, mistakes, plain
+
+METRICS, PAGE, STAMP = "metrics.json", "report.html", "figures.json"
+FIGURES = ("epoch_training_curves", "batch_training_curves", "confusion_matrix", "roc_curve", "pr_curve", "calibration",
+           "threshold", "agreement", "mistakes")  # fmt: skip
 
 
-def draw_figures(folder: Path, label: np.ndarray, classes: tuple[str, str], histories: Mapping[str, Sequence[Path]],
-                 oof: Mapping[str, np.ndarray], decision: np.ndarray, threshold: float) -> Path:  # fmt: skip
-    """Draw a run's pictures into ``folder`` and return it.
+def write_report(
+    folder: Path, oof: Judged, test: Judged | None, histories: Mapping[str, Sequence[Path]], story: Story
+) -> Path:
+    """Write metrics.json, the figures and report.html into ``folder`` and return the page.
 
-    ``oof``: (n,) probabilities by name, the ensemble (or the only member) last; ``decision`` and ``threshold`` are the
-    last one's; ``histories``: each member's history.jsonl files.
+    ``histories``: each member's history.jsonl files. Nothing is written when what they show has not changed, and a
+    figure that no longer applies is removed; each file is replaced as a whole, the stamp (figures.json) last. Raises
+    ``ValueError`` for labels and decisions other than 0 and 1, probabilities outside [0, 1], and unequal lengths.
     """
     lines = {name: [_read_lines(path) for path in paths] for name, paths in histories.items()}
-    key = fingerprint(label, *oof.values(), decision, threshold, list(oof), lines)
-    stamp = folder / "figures.json"
-    if read_json(stamp) == key:
-        return folder
-    final = list(oof.values())[-1]
-    plots.training_curves(lines, folder / "training_curves.png")
-    plots.roc_curve(label, oof, folder / "roc_curve.png")
-    plots.pr_curve(label, oof, folder / "pr_curve.png")
-    plots.confusion_matrix(label, decision, classes, folder / "confusion_matrix.png")
-    plots.threshold_curve(label, final, threshold, folder / "threshold.png")
-    write_json(stamp, key)
-    return folder
+    thumbnails = [None if image is None else gallery.thumbnail(image) for image in oof.thumbnails(mistakes(oof))]
+    parts = [*_contents(oof), *(_contents(test) if test else ()), *("none" if t is None else t for t in thumbnails)]
+    key = fingerprint(TEMPLATE.read_bytes(), STYLE.read_bytes(), plain(vars(story)), lines, *parts)
+    stamp = read_json(folder / STAMP)
+    if isinstance(stamp, dict) and stamp["key"] == key and all((folder / name).exists() for name in stamp["files"]):
+        return folder / PAGE
+    metrics = measure(oof, test, lines, story)
+    write_json(folder / METRICS, metrics)
+    drawn = _draw(folder, oof, lines, thumbnails, metrics)
+    pictures = {name: (folder / f"{name}.png").read_bytes() for name in drawn}
+    small = [None if image is None else gallery.jpeg(image) for image in thumbnails]
+    write_text(folder / PAGE, render_page(metrics, pictures, small))
+    for name in set(FIGURES).difference(drawn):
+        (folder / f"{name}.png").unlink(missing_ok=True)
+    write_json(folder / STAMP, {"key": key, "files": [METRICS, PAGE, *(f"{name}.png" for name in drawn)]})
+    return folder / PAGE
 
 
-def _read_lines(path: Path) -> list[dict[str, float]]:
+def _contents(judged: Judged) -> list[Any]:
+    """Return what tells two sets of rows apart, as parts of a fingerprint."""
+    arrays = [np.asarray(values) for values in (judged.label, judged.decision, *judged.probs.values())]
+    return [list(judged.probs), list(map(str, judged.id)), *arrays]
+
+
+def _draw(folder: Path, oof: Judged, lines: Mapping[str, Sequence[curves.History]],
+          thumbnails: Sequence[NDArray | None], metrics: Mapping[str, Any]) -> list[str]:  # fmt: skip
+    """Draw every figure that there is something for, and return the names of those."""
+    classes = metrics["classes"]
+    draw = {
+        "epoch_training_curves": lambda path: curves.epoch_training_curves(lines, path),
+        "batch_training_curves": lambda path: curves.batch_training_curves(lines, path),
+        "confusion_matrix": lambda path: plots.confusion_matrix(oof.label, oof.decision, classes, path),
+        "roc_curve": lambda path: plots.roc_curve(oof.label, oof.probs, path),
+        "pr_curve": lambda path: plots.pr_curve(oof.label, oof.probs, path),
+        "calibration": lambda path: calibration.calibration_curve(oof.label, oof.probs, classes, path),
+        "threshold": lambda path: plots.threshold_curve(
+            oof.label, oof.probs[oof.final], metrics["threshold"][oof.final], path
+        ),
+    }
+    if metrics["agreement"]:
+        draw["agreement"] = lambda path: agreement.agreement_matrix(metrics["agreement"], path)
+    if any(image is not None for image in thumbnails):
+        draw["mistakes"] = lambda path: gallery.mistakes_gallery(metrics["mistakes"], thumbnails, classes, path)
+    for name, draw_one in draw.items():
+        draw_one(folder / f"{name}.png")
+    return list(draw)
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

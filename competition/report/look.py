@@ -21,6 +21,7 @@ WIDTH, DPI = 5.0, 240  # inches and pixels per inch: three pixels here are one o
 INK, MUTED, RULE, SHADE = "#1b1f24", "#666d76", "#e4e7eb", "#d6e7f3"
 BLUE, RED, GREEN = "#0072b2", "#d55e00", "#009e73"
 PALETTE = (BLUE, RED, GREEN, "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's, safe for the colour-blind
+BOLD = {"color": INK, "linewidth": 2.2, "linestyle": "-", "zorder": 3}  # the ensemble, or the only member
 DASHED, DOTTED = (0, (4, 1.5)), (0, (1.2, 1.2))
 
 
@@ -32,6 +33,20 @@ def decimals(value: float) -> str:
 def fit_size(size: float, room: int, *texts: str) -> float:
     """Return ``size`` in points, less if the longest text has more characters than there is room for."""
     return size * min(1.0, room / max(map(len, texts)))
+
+
+def elide(text: str, room: int) -> str:
+    """Return ``text``, its middle replaced by an ellipsis where it has more characters than there is room for."""
+    if len(text) <= room:
+        return text
+    tail = (room - 1) // 2
+    return f"{text[: room - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def curve_style(index: int) -> dict[str, object]:
+    """Return the thin line of the member of that number: a colour each, dashed when they have all been used."""
+    dash = DASHED if index // len(PALETTE) % 2 else "-"
+    return {"color": PALETTE[index % len(PALETTE)], "linewidth": 1, "linestyle": dash, "zorder": 2}
 
 
 def new_page(title: str, subtitle: str, height: float) -> "Figure":

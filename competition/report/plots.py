@@ -1,11 +1,11 @@
-"""A run's pictures: training curves, ROC, precision-recall, confusion matrix, threshold; one light look for all.
+"""What decisions and probabilities are worth, in pictures: ROC, precision-recall, confusion matrix, threshold.
 
 Each function writes one PNG, atomically, 5 inches wide and meant to be read on a phone or on paper. The same inputs and
 versions give the same bytes: pyplot is not used, no setting of matplotlib is changed, and the file names no software.
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,93 +20,10 @@ if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who dr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-History = Sequence[Mapping[str, float | None]]
 Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # x, y and the area or average that sums them up
 
 NAMED = 12  # as many curves as a legend can name: two rounds of the palette, the second one dashed
 FLAT = 0.005  # F1 this close to the best is as good for any test set of a usual size
-
-
-def training_curves(histories: Mapping[str, Sequence[History]], path: Path) -> None:
-    """Draw loss and validation F1 and AUC by epoch: a row of two panels per member, all rows on the same scales.
-
-    ``histories`` maps a member to one history per fold: lines with ``epoch``, ``train_loss`` and, where the epoch was
-    validated, ``val_loss``, ``val_f1`` and ``val_auc``; missing, ``None`` and NaN are alike. A thin line is a fold. The
-    bold line is their mean, as far as the shortest fold goes, for the mean of those left would jump; the figures are
-    the mean's last. Folds without a line are skipped; where nothing is left, the picture says so.
-    """
-    kept = {member: [fold for fold in folds if fold] for member, folds in histories.items()}
-    kept = {member: folds for member, folds in kept.items() if folds}
-    if not kept:
-        return look.save_empty_page("No training curves to show", "no fold has finished an epoch", path)
-    row, footer = 1.75, 0.3
-    figure = look.new_page(*_training_title(kept), 0.75 + row * len(kept) + footer)
-    top: list[Axes] = []
-    for index, (member, folds) in enumerate(kept.items()):
-        bottom = footer + row * (len(kept) - 1 - index) + 0.25
-        longest, plural = max(len(fold) for fold in folds), "s" if len(folds) > 1 else ""
-        size = f"{longest} epoch{'s' if longest > 1 else ''}, {len(folds)} fold{plural}"
-        style = {"fontsize": look.fit_size(10, 36, member), "fontweight": "bold", "color": look.INK}
-        look.add_text(figure, 0.5, bottom + 1.29, member, **style)
-        look.add_text(figure, 4.85, bottom + 1.29, size, fontsize=8, ha="right")
-        places = zip((0.5, 2.92), top or (None, None), strict=True)
-        panels = [look.add_panel(figure, left, bottom, 1.93, 1.0, scales_of) for left, scales_of in places]
-        _by_epoch(panels[0], folds, ("train_loss", "train loss", look.MUTED), ("val_loss", "validation", look.BLUE))
-        _by_epoch(panels[1], folds, ("val_f1", "validation F1", look.BLUE), ("val_auc", "AUC", look.RED))
-        top = top or panels
-    epochs = [line["epoch"] for folds in kept.values() for fold in folds for line in fold]
-    margin = 0.04 * (max(epochs) - min(epochs)) or 0.5
-    for panel in top:
-        panel.set_xlim(min(epochs) - margin, max(epochs) + margin)
-        panel.locator_params(axis="x", nbins=5, integer=True, min_n_ticks=1)
-        panel.locator_params(axis="y", nbins=4)
-    for panel in panels:
-        look.name_axes(panel, "epoch")
-    look.save_page(figure, path)
-
-
-def _training_title(histories: Mapping[str, Sequence[History]]) -> tuple[str, str]:
-    several = any(len(folds) > 1 for folds in histories.values())
-    basis = "thin: each fold; bold: their mean, to the last epoch they share" if several else "at the last epoch"
-    for key, name, best in (("val_f1", "validation F1", max), ("train_loss", "training loss", min)):
-        means = {member: _mean(_tracks(folds, key))[1] for member, folds in histories.items()}
-        last = {member: mean[-1] for member, mean in means.items() if mean}
-        if last:
-            member = best(last, key=last.__getitem__)
-            lead = f"Best of {len(last)}: {member}," if len(last) > 1 else f"{member}:"
-            return f"{lead} {name} {look.decimals(last[member])}", basis
-    return "Training curves", "the folds share no epoch whose figures are known"
-
-
-def _by_epoch(panel: "Axes", folds: Sequence[History], *curves: tuple[str, str, str]) -> None:
-    """Draw (key, name, colour) curves; the names stand above the panel with the last value of the mean."""
-    for (key, name, colour), (x, side) in zip(curves, ((0, "left"), (1, "right")), strict=True):
-        tracks = _tracks(folds, key)
-        if not tracks:
-            continue
-        for track in tracks if len(tracks) > 1 else ():
-            style = {"color": colour, "linewidth": 0.6, "alpha": 0.55, **look.point_marker(track, 3)}
-            panel.plot(list(track), list(track.values()), **style)
-        epochs, mean = _mean(tracks)
-        panel.plot(epochs, mean, color=colour, linewidth=2, **look.point_marker(mean, 5))
-        value = f"{name} {look.decimals(mean[-1])}" if mean else name
-        panel.text(x, 1.06, value, transform=panel.transAxes, ha=side, fontsize=8, color=colour)
-    panel.margins(y=0.1)
-    if not panel.lines:
-        where = {"transform": panel.transAxes, "ha": "center", "va": "center"}
-        panel.text(0.5, 0.5, "not recorded", **where, color=look.MUTED, fontsize=9)
-
-
-def _tracks(folds: Sequence[History], key: str) -> list[dict[float, float]]:
-    """Return epoch → value per fold that has any."""
-    tracks = [{line["epoch"]: line[key] for line in fold if line.get(key) is not None} for fold in folds]
-    tracks = [{epoch: value for epoch, value in track.items() if np.isfinite(value)} for track in tracks]
-    return [track for track in tracks if track]
-
-
-def _mean(tracks: Sequence[dict[float, float]]) -> tuple[list[float], list[float]]:
-    epochs = sorted(set(tracks[0]).intersection(*tracks)) if tracks else []
-    return epochs, [float(np.mean([track[epoch] for track in tracks])) for epoch in epochs]
 
 
 def roc_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) -> None:
@@ -115,7 +32,7 @@ def roc_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) ->
     ``label`` (n,) holds 0 and 1; ``members`` maps a name to the probabilities (n,) of the same rows. Where ``label``
     has one class only, the picture says so. Raises ``ValueError`` for other labels or probabilities and for no member.
     """
-    label, members = _check_members(label, members)
+    label, members = check_members(label, members)
     if _is_one_class(label, "ROC curve", path):
         return
     curves: dict[str, Curve] = {}
@@ -135,7 +52,7 @@ def pr_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) -> 
     Inputs and errors are those of ``roc_curve``; the figures are average precision. Thin lines mark where F1
     is .6, .8 and .9: precision = F1 recall / (2 recall - F1).
     """
-    label, members = _check_members(label, members)
+    label, members = check_members(label, members)
     if _is_one_class(label, "precision-recall curve", path):
         return
     curves: dict[str, Curve] = {}
@@ -162,7 +79,8 @@ def _is_one_class(label: NDArray[np.bool_], curve: str, path: Path) -> bool:
     return True
 
 
-def _check_members(label: ArrayLike, members: Mapping[str, ArrayLike]) -> tuple[NDArray[np.bool_], dict[str, NDArray]]:
+def check_members(label: ArrayLike, members: Mapping[str, ArrayLike]) -> tuple[NDArray[np.bool_], dict[str, NDArray]]:
+    """Return (n,) labels as booleans and each member's probabilities as float64; ``ValueError`` if they cannot be."""
     if not members:
         raise ValueError("members is empty: there is no curve to draw")
     label = check_binary("label", label)
@@ -181,10 +99,7 @@ def _ranking(curves: Mapping[str, Curve], measure: str, rows: int, corner: str) 
     axes = look.add_panel(figure, 0.55, 0.55, 3.95, 3.95)
     handles = {}
     for index, (name, (x, y, _)) in enumerate(curves.items()):
-        dash = look.DASHED if index // len(look.PALETTE) % 2 else "-"
-        style = {"color": look.PALETTE[index % len(look.PALETTE)], "linewidth": 1, "linestyle": dash, "zorder": 2}
-        if name == final:
-            style = {"color": look.INK, "linewidth": 2.2, "zorder": 3}
+        style = look.BOLD if name == final else look.curve_style(index)
         (handles[name],) = axes.plot(*look.thin_out(x, y), **style)
     axes.set(xlim=(-0.012, 1.012), ylim=(-0.012, 1.012))
     shown = [final, *sorted(names, key=lambda name: -curves[name][2])[: NAMED - 1]]

@@ -8,58 +8,38 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from competition.report import look, plots
-
-
-def world(rows=400, names=("convnext", "swin", "ensemble"), seed=0):
-    """Labels, and for each name probabilities that know something of them."""
-    rng = np.random.default_rng(seed)
-    label = np.arange(rows) % 2
-    return label, {name: 1 / (1 + np.exp(-(label * 3 - 1.5 + rng.normal(size=rows)))) for name in names}
-
-
-def history(epochs=4, validated=True, seed=0):
-    rng = np.random.default_rng(seed)
-    lines = []
-    for epoch in range(1, epochs + 1):
-        line = {"epoch": epoch, "lr": 1e-3, "train_loss": 1 / epoch, "seconds": 2.0, "images_per_second": 800.0}
-        if validated:
-            line |= {"val_loss": 1.1 / epoch, "val_f1": 0.9 - 0.3 * rng.random(), "val_auc": 0.95}
-        lines.append(line)
-    return lines
+from competition.report import agreement, calibration, curves, gallery, look, plots
+from competition.scoring import evaluation
+from tests.report.runs import history, ink, pixels, world
 
 
 def draw_all(folder):
     label, members = world()
     prob = members["ensemble"]
-    plots.training_curves({"convnext": [history(), history(seed=1)], "swin": [history()]}, folder / "training.png")
+    histories = {"convnext": [history(batches=9), history(batches=10, seed=1)], "swin": [history()]}
+    curves.epoch_training_curves(histories, folder / "epochs.png")
+    curves.batch_training_curves(histories, folder / "batches.png")
     plots.roc_curve(label, members, folder / "roc.png")
     plots.pr_curve(label, members, folder / "pr.png")
     plots.confusion_matrix(label, (prob > 0.5).astype(int), ("human", "AI"), folder / "confusion.png")
     plots.threshold_curve(label, prob, 0.5, folder / "threshold.png")
+    calibration.calibration_curve(label, members, ("human", "AI"), folder / "calibration.png")
+    alike = {name: (prob > 0.5).astype(int) for name, prob in members.items()}
+    agreement.agreement_matrix(evaluation.agreement(alike, label), folder / "agreement.png")
+    wrong = [{"id": f"{row}.jpg", "label": 1, "prob": 0.1} for row in range(5)]
+    images = [np.full((32, 20 + 9 * row, 3), 50 * row, np.uint8) for row in range(4)]
+    gallery.mistakes_gallery(wrong, [*images, None], ("human", "AI"), folder / "mistakes.png")
     return sorted(folder.iterdir())
-
-
-def pixels(path):
-    """Open a PNG fully and return its pixels, (height, width, 3) uint8."""
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        return np.asarray(image.convert("RGB"))
-
-
-def ink(path):
-    """Return the share of pixels that are not the white of the page."""
-    return float((pixels(path) != 255).any(axis=2).mean())
 
 
 def test_every_picture_is_a_png_of_1200_pixels_width_and_nothing_else_is_left(tmp_path):
     written = draw_all(tmp_path)
-    assert [path.name for path in written] == ["confusion.png", "pr.png", "roc.png", "threshold.png", "training.png"]
+    names = ["agreement", "batches", "calibration", "confusion", "epochs", "mistakes", "pr", "roc", "threshold"]
+    assert [path.name for path in written] == [f"{name}.png" for name in names]
     for path in written:
         height, width, _ = pixels(path).shape
-        assert width == 1200 and 900 < height < 1400
+        assert width == 1200 and 800 < height < 1600
         assert ink(path) > 0.02
 
 
@@ -84,49 +64,6 @@ def test_importing_costs_no_matplotlib_and_drawing_no_pyplot(tmp_path):
     subprocess.run([sys.executable, "-c", code, tmp_path / "roc.png"], check=True)
 
 
-def test_training_curves_grow_by_a_row_per_member(tmp_path):
-    heights = []
-    for count in (1, 2, 8):
-        plots.training_curves({f"member-{i}": [history()] * 2 for i in range(count)}, tmp_path / "t.png")
-        heights.append(pixels(tmp_path / "t.png").shape[0])
-    assert heights[2] - heights[1] == pytest.approx(6 * (heights[1] - heights[0]), abs=6)
-
-
-@pytest.mark.parametrize(
-    "folds",
-    [
-        [history(1)],
-        [history(1, validated=False)],
-        [history(1), history(1, validated=False), []],
-        [history(5), history(2)],
-        [[{"epoch": 1, "train_loss": 0.5, "val_f1": None, "val_auc": float("nan")}]],
-        [[{"epoch": 1, "train_loss": 0.5}], [{"epoch": 2, "train_loss": 0.4}]],
-        [[{"epoch": 3}]],
-    ],
-    ids=["one epoch", "not validated", "some folds", "unequal", "no figure", "no shared epoch", "nothing known"],
-)
-def test_training_curves_draw_what_there_is(tmp_path, folds):
-    plots.training_curves({"swin": folds}, tmp_path / "t.png")
-    assert pixels(tmp_path / "t.png").shape[0] > 600
-
-
-def test_a_missing_score_is_not_drawn_as_0(tmp_path):
-    known = [{"epoch": epoch, "train_loss": 0.5, "val_f1": 0.9} for epoch in (1, 2, 3)]
-    gap = [known[0], {"epoch": 2, "train_loss": 0.5, "val_f1": None}, known[2]]
-    zero = [known[0], {"epoch": 2, "train_loss": 0.5, "val_f1": 0.0}, known[2]]
-    drawn = []
-    for fold in (known, gap, zero):
-        plots.training_curves({"swin": [fold]}, tmp_path / "t.png")
-        drawn.append(pixels(tmp_path / "t.png"))
-    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
-
-
-@pytest.mark.parametrize("histories", [{}, {"swin": []}, {"swin": [[]]}])
-def test_without_history_the_picture_says_so(tmp_path, histories):
-    plots.training_curves(histories, tmp_path / "t.png")
-    assert pixels(tmp_path / "t.png").shape[0] < 300 and ink(tmp_path / "t.png") > 0.01
-
-
 @pytest.mark.parametrize("draw", [plots.roc_curve, plots.pr_curve])
 @pytest.mark.parametrize("only", [0, 1])
 def test_curves_of_one_class_are_replaced_by_a_sentence(tmp_path, draw, only):
@@ -144,9 +81,15 @@ def test_curves_take_one_member_or_more_than_a_legend_can_name(tmp_path, draw, n
 def test_names_are_drawn_as_they_are_and_never_read_as_formulas(tmp_path):
     label, members = world(names=("$\\bad{", "_hidden", "a" * 70, "ensemble"))
     plots.roc_curve(label, members, tmp_path / "roc.png")
-    plots.training_curves({"$\\bad{": [history()], "b" * 70: [history()]}, tmp_path / "training.png")
+    curves.epoch_training_curves({"$\\bad{": [history()], "b" * 70: [history()]}, tmp_path / "epochs.png")
+    curves.batch_training_curves({"$\\bad{": [history()], "b" * 70: [history(batches=3)]}, tmp_path / "batches.png")
+    calibration.calibration_curve(label, members, ("$\\bad{", "a" * 70), tmp_path / "calibration.png")
+    alike = {name: (prob > 0.5).astype(int) for name, prob in members.items()}
+    agreement.agreement_matrix(evaluation.agreement(alike, label), tmp_path / "agreement.png")
+    wrong = [{"id": "$\\bad{" + "a" * 70, "label": 1, "prob": 0.1}]
+    gallery.mistakes_gallery(wrong, [None], ("human", "$\\bad{"), tmp_path / "mistakes.png")
     plots.confusion_matrix(label, label, ("$\\bad{", "made by a machine " * 3), tmp_path / "confusion.png")
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 7
 
 
 @pytest.mark.parametrize(("label", "decision"), [([0, 0], [0, 1]), ([1], [0]), ([1, 0], [1, 1])])

@@ -1,0 +1,201 @@
+"""Web addresses: read from lists and pages, brought into one spelling, and refused where they must not be asked.
+
+Nothing here touches the network. :func:`parsed` is the only reader of an address, so what is checked is what is asked.
+"""
+
+import ipaddress
+import math
+import re
+from collections import deque
+from collections.abc import Iterable
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urldefrag, urljoin
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
+
+from competition.errors import UserError
+
+MAX_ADDRESS = 8000  # characters; servers refuse longer ones
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 space handed out to the public
+
+
+class Refused(Exception):
+    """This address will not be collected, for the plain-words ``reason``; asking again would change nothing.
+
+    ``setting`` names the setting that refuses it, where another value of it would not.
+    """
+
+    def __init__(self, reason: str, setting: str = ""):
+        super().__init__(reason)
+        self.reason, self.setting = reason, setting
+
+
+def parsed(address: str) -> Url:
+    """Split an address as it will be asked for: lower-case ASCII host, percent-encoded path, no fragment.
+
+    Raises :class:`Refused` unless it is http or https, names a host and carries no user name or password.
+    """
+    if len(address) > MAX_ADDRESS:
+        raise Refused(f"the address has {len(address):,} characters")
+    try:
+        url = parse_url(address)
+    except (LocationParseError, UnicodeError):
+        raise Refused("it is no address") from None
+    if url.scheme not in ("http", "https"):
+        raise Refused("it is no http or https address")
+    if url.auth is not None:
+        raise Refused("the address holds a user name or password")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", url.host or ""):
+        raise Refused("the address names no host")
+    return url._replace(path=url.path or "/", fragment=None)
+
+
+def is_public(number: str) -> bool:
+    """Tell whether an IP address in digits belongs to the public internet.
+
+    Loopback, private, link-local, shared (CGNAT), multicast and reserved ones do not, nor do IPv6 addresses that stand
+    for such an IPv4 address.
+    """
+    try:
+        address = ipaddress.ip_address(number)
+    except ValueError:
+        return False
+    if address.version == 6:
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is None:
+            return address in _UNICAST and address.is_global
+        address = inner
+    return address.is_global and not (address.is_multicast or address.is_reserved)
+
+
+def distinct(addresses: Iterable[str]) -> list[str]:
+    """Return each address once, in order; one that differs only in its ``#fragment`` is the same."""
+    first: dict[str, str] = {}
+    for address in addresses:
+        first.setdefault(same(address), address)
+    return list(first.values())
+
+
+def same(address: str) -> str:
+    """Return the key by which two spellings of one address are known as one."""
+    return address.partition("#")[0]
+
+
+def taking_turns(addresses: Iterable[str]) -> list[str]:
+    """Return the addresses with their hosts taking turns, so that waiting for one host seldom holds up the others."""
+    queues: dict[str, deque[str]] = {}
+    for address in addresses:
+        host = re.sub(r"^\w+://", "", address).partition("/")[0].lower()
+        queues.setdefault(host, deque()).append(address)
+    order = []
+    while queues:
+        order += [queue.popleft() for queue in queues.values()]
+        queues = {host: queue for host, queue in queues.items() if queue}
+    return order
+
+
+def read_list(path: str) -> list[str]:
+    """Return the addresses in a text file, one a line; ``#`` comments and blank lines are skipped.
+
+    Raises ``UserError`` if the file cannot be read or names none.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"urls={path} cannot be read ({error.strerror}): name a file of addresses.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"urls={path} is not UTF-8 text (byte {error.start}): save it as a text file.") from None
+    # A '#' inside an address begins its fragment; a comment begins a line or follows a space.
+    lines = [re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip() for line in text.splitlines()]
+    if not any(lines):
+        raise UserError(f"urls={path} holds no address: write one a line.")
+    return [line for line in lines if line]
+
+
+def page_images(html: str, address: str) -> list[str]:
+    """Return the addresses of the images that a page shows, in its order, resolved against its ``<base>`` or
+    ``address``.
+
+    Of each ``<img>`` and ``<source>`` the best candidate is taken: the largest of ``srcset``, else what a lazy page
+    keeps in ``data-src``, else ``src``. Images inside the page itself (``data:``) have no address.
+    """
+    tags = _ImageTags()
+    tags.feed(html)
+    tags.close()
+    base = _joined(address, tags.base) or address
+    found = [_joined(base, link) for link in tags.links]
+    return distinct(link for link in found if link and link.startswith(("http://", "https://")))
+
+
+def page_text(body: bytes, content_type: str) -> str:
+    """Decode a page by the charset that its server or its first kilobyte states, UTF-8 where neither does."""
+    stated = re.search(
+        r"charset\s*=\s*[\"']?([\w.:-]+)", content_type + " " + body[:1024].decode("latin-1"), re.IGNORECASE
+    )
+    try:
+        return body.decode(stated[1] if stated else "utf-8", "replace")
+    except (LookupError, UnicodeError):
+        return body.decode("utf-8", "replace")
+
+
+def _joined(base: str, link: str) -> str:
+    """Resolve ``link`` against ``base``; the empty text for what is no address at all."""
+    try:
+        return urldefrag(urljoin(base, link)).url
+    except ValueError:
+        return ""
+
+
+class _ImageTags(HTMLParser):
+    """Gathers the best candidate of each image tag, and the page's base."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.links: list[str] = []
+        self.base = ""
+        self._media = 0  # how many <video> and <audio> are open: their <source> is no image
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        words = {name: re.sub(r"[\t\r\n]", "", value or "").strip() for name, value in reversed(attributes)}
+        if tag in ("video", "audio"):
+            self._media += 1
+        elif tag == "base" and not self.base:
+            self.base = words.get("href", "")
+        elif tag == "img" or (tag == "source" and not self._media):
+            lists = [words.get(name, "") for name in ("srcset", "data-srcset")]
+            single = [words.get(name, "") for name in ("data-src", "src")]
+            best = [_largest(candidates(text)) for text in lists]
+            links = [link for link in (*best, *single) if link and not link.lower().startswith("data:")]
+            self.links += links[:1]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("video", "audio"):
+            self._media = max(0, self._media - 1)
+
+
+def candidates(srcset: str) -> list[tuple[str, float]]:
+    """Return (link, size) of each candidate in a ``srcset``; size is the width in pixels or the density, 1 if none.
+
+    Links may hold commas but not end in one, as in the HTML standard ("parse a srcset attribute").
+    """
+    found = []
+    for match in re.finditer(r"[\s,]*([^\s,]\S*)([^,]*)", _spaced(srcset)):
+        link, descriptor = match[1], match[2].split()
+        sizes = [float(word[:-1]) for word in descriptor if re.fullmatch(r"\d+(\.\d+)?[wx]", word)]
+        found.append((link, max(sizes, default=1.0)))
+    return found
+
+
+def _spaced(srcset: str) -> str:
+    """Part a link from the comma that ends it: ``a.png, b.png`` becomes ``a.png , b.png``."""
+    return re.sub(r"(?<=\S),(?=\s|$)", " ,", srcset)
+
+
+def _largest(found: list[tuple[str, float]]) -> str:
+    pictures = [(link, size) for link, size in found if math.isfinite(size) and not link.lower().startswith("data:")]
+    return max(pictures, key=lambda one: one[1])[0] if pictures else ""

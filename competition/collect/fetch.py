@@ -1,0 +1,201 @@
+"""One polite, guarded request after another: never to a private address, never more bytes than allowed, never hasty.
+
+Every hop of a redirect passes the same gate: the address is well-formed, robots.txt allows it, the host's turn has
+come, and the socket's other end is public before a byte is sent. Proxies of the environment are not used: behind one
+it would be the proxy, not this gate, that decides whom to connect to.
+"""
+
+import contextlib
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+import certifi
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import TimeoutError as NoAnswer
+from urllib3.response import BaseHTTPResponse
+from urllib3.util import Url
+
+from competition import __version__
+from competition.collect.addresses import Refused, parsed
+from competition.collect.guard import GuardedHTTP, GuardedHTTPS, cut, cut_off
+from competition.collect.manners import Failed, Manners, retry_after
+
+AGENT = f"Telltale/{__version__} (+image collection for research)"
+# "*/*" rather than a list of image types: many servers answer the latter with a copy that they made for the asker.
+HEADERS = {"User-Agent": AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
+MAX_REDIRECTS = 5
+GREETING = 10.0  # seconds to connect
+PATIENCE = 30.0  # seconds without a byte
+DEADLINE = 300.0  # seconds for one answer in all: a server that drips must not hold a connection for ever
+CHUNK = 1 << 16
+_MOVED = (301, 302, 303, 307, 308)
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A whole answer: its ``body`` as served, the ``address`` it came from after redirects, its ``content_type``."""
+
+    body: bytes
+    address: str
+    content_type: str
+
+
+class Fetcher:
+    """Fetches addresses; may be used by several threads at once.
+
+    allow_local: whether addresses that are not public may be asked. delay: seconds between two requests to one host.
+    retries: how often a passing failure is tried again, after ``delay``, twice that, and so on. robots: whether
+    robots.txt is obeyed.
+    """
+
+    def __init__(self, allow_local: bool, delay: float, retries: int, robots: bool):
+        self._allow_local, self._delay, self._retries = allow_local, delay, retries
+        self._manners = Manners(self._robots_text if robots else None, AGENT, delay)
+        self._trust = ssl.create_default_context()  # the system's certificates, and Mozilla's where there are none
+        self._trust.load_verify_locations(certifi.where())
+        self._live: set[socket.socket] = set()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "Fetcher":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Make every request in flight end soon, as :class:`Failed`."""
+        self._manners.stop()
+        with self._lock:
+            for connected in self._live:
+                cut(connected)
+
+    def get(self, address: str, limit: int) -> Fetched:
+        """Return what ``address`` serves.
+
+        Raises :class:`Refused` for what will not be fetched, such as more than ``limit`` bytes, and :class:`Failed` for
+        what another run may get.
+        """
+        attempt = 0
+        while True:
+            try:
+                return self._follow(address, limit, robots=True)
+            except Failed as failure:
+                if not failure.passing or attempt == self._retries:
+                    raise
+            self._manners.rest(self._delay * 2**attempt)
+            attempt += 1
+
+    def _robots_text(self, address: str, limit: int) -> str:
+        """Return a robots.txt, or nothing where there is none: what cannot be read forbids nothing."""
+        try:
+            return self._follow(address, limit, robots=False).body.decode("utf-8", "replace")
+        except (Refused, Failed):
+            return ""
+
+    def _follow(self, address: str, limit: int, robots: bool) -> Fetched:
+        for _ in range(MAX_REDIRECTS + 1):
+            url = parsed(address)
+            if robots:
+                self._manners.permit(url)
+            self._manners.take_turn(url.netloc)
+            answer = self._ask(url, limit)
+            if isinstance(answer, Fetched):
+                return answer
+            address = _joined(url.url, answer)
+        raise Refused(f"it redirects more than {MAX_REDIRECTS} times")
+
+    def _ask(self, url: Url, limit: int) -> Fetched | str:
+        """Send one request; return the answer, or where it points to."""
+        deadline = time.monotonic() + DEADLINE
+        with _plain_words(url.host), contextlib.closing(self._connection(url)) as connection:
+            connection.connect()
+            connection.timeout = PATIENCE  # which request() gives to the socket
+            with self._in_flight(connection.sock):
+                with cut_off(connection.sock, DEADLINE):
+                    connection.request("GET", url.request_uri, headers=HEADERS, preload_content=False)
+                    response = connection.getresponse()
+                with contextlib.closing(response):
+                    place = response.headers.get("Location")
+                    if response.status in _MOVED and place:
+                        return place.encode("latin-1", "replace").decode("utf-8", "replace")
+                    self._check_status(url, response)
+                    body = self._read(response, limit, deadline)
+                    return Fetched(body, url.url, response.headers.get("Content-Type", ""))
+
+    @contextlib.contextmanager
+    def _in_flight(self, connected: socket.socket) -> Iterator[None]:
+        """Let leaving the fetcher cut the socket short."""
+        with self._lock:
+            self._live.add(connected)
+        try:
+            self._manners.go_on()
+            yield
+        finally:
+            with self._lock:
+                self._live.discard(connected)
+
+    def _check_status(self, url: Url, response: BaseHTTPResponse) -> None:
+        said = f"the server says {response.status} {(response.reason or '')[:60]}".strip()
+        if response.status in _PASSING:
+            self._manners.hold(url.netloc, retry_after(response.headers.get("Retry-After", "")))
+            raise Failed(said)
+        if response.status not in (200, 203):
+            raise Refused(said)
+
+    def _read(self, response: BaseHTTPResponse, limit: int, deadline: float) -> bytes:
+        """Return the body, having read at most a chunk more than ``limit`` bytes of it."""
+        stated = response.headers.get("Content-Length", "")
+        if stated.isdecimal() and int(stated[:18]) > limit:
+            raise Refused(f"its {int(stated[:18]):,} bytes are too many", "max_mb")
+        parts: list[bytes] = []
+        held = 0
+        while part := response.read1(CHUNK, decode_content=True):
+            parts.append(part)
+            held += len(part)
+            if held > limit:
+                raise Refused(f"it is longer than {limit:,} bytes", "max_mb")
+            if time.monotonic() > deadline:
+                raise Failed(f"it did not come within {DEADLINE:g} seconds", passing=False)
+            self._manners.go_on()
+        self._manners.go_on()  # a socket that was cut looks like the end of the body
+        return b"".join(parts)
+
+    def _connection(self, url: Url) -> HTTPConnection:
+        host = url.host.strip("[]")
+        if url.scheme == "https":
+            connection = GuardedHTTPS(host, url.port or 443, timeout=GREETING, ssl_context=self._trust)
+        else:
+            connection = GuardedHTTP(host, url.port or 80, timeout=GREETING)
+        connection.allow_local = self._allow_local
+        return connection
+
+
+def _joined(address: str, place: str) -> str:
+    try:
+        return urljoin(address, place)
+    except ValueError:
+        raise Refused("it redirects to what is no address") from None
+
+
+@contextlib.contextmanager
+def _plain_words(host: str) -> Iterator[None]:
+    """Turn every way in which a connection can break into :class:`Failed`."""
+    try:
+        yield
+    except NewConnectionError:
+        raise Failed(f"{host} cannot be reached") from None
+    except (TimeoutError, NoAnswer):
+        raise Failed(f"{host} does not answer in time") from None
+    except socket.gaierror as error:
+        raise Failed(f"{host} cannot be found", passing=error.errno == socket.EAI_AGAIN) from None
+    except UnicodeError:  # a label of the name is empty or too long
+        raise Refused("the address names no host") from None
+    except ssl.SSLCertVerificationError as error:
+        raise Failed(f"the certificate of {host} is not valid ({error.verify_message})", passing=False) from None
+    except (OSError, http.client.HTTPException, HTTPError) as error:
+        raise Failed(f"the connection to {host} broke ({type(error).__name__})") from None

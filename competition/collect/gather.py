@@ -1,0 +1,155 @@
+"""The collection itself: addresses are fetched a few at a time and judged one by one, in the order in which they come.
+
+An image is stored byte for byte as it was served. Run again, it asks only for what is not finished; killed at any
+moment, it loses the images in flight and nothing else.
+"""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from tqdm import tqdm
+
+from competition.collect.addresses import Refused, distinct, page_images, page_text, read_list, same, taking_turns
+from competition.collect.fetch import Fetched, Fetcher
+from competition.collect.judge import Judge
+from competition.collect.known import survey
+from competition.collect.manners import Failed
+from competition.collect.provenance import NAME, appending, read_rows
+from competition.collect.settings import CollectSettings, check, parse_settings
+from competition.data.classes import POSITIVE_NAMES, two_classes
+from competition.data.classfolders import class_folders
+from competition.data.tables import counted, listed
+from competition.errors import UserError
+from competition.files import only_one
+
+__all__ = ["CollectSettings", "Summary", "collect", "parse_settings"]
+
+PAGE_BYTES = 10_000_000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many addresses became what in this run; ``finished`` were so before it."""
+
+    label: str
+    out: Path
+    saved: int
+    duplicates: int
+    near_duplicates: int
+    refused: int
+    failed: int
+    finished: int
+
+    def lines(self) -> list[str]:
+        """Return the closing words, the last of them what to do next."""
+        said = [
+            f"{self.label}: {counted(self.saved, 'image')} saved, {counted(self.duplicates, 'duplicate')}, "
+            f"{counted(self.near_duplicates, 'near-duplicate')}, {self.refused:,} refused, {self.failed:,} failed; "
+            f"{self.finished:,} done before.",
+            f"Where each came from, and why not: {self.out / self.label / NAME}",
+        ]
+        if self.failed:
+            said.append("What failed may succeed later: run the same line again.")
+        return [*said, _what_next(self.label, self.out)]
+
+
+def collect(settings: CollectSettings) -> Summary:
+    """Download what ``settings`` name into the class folder ``out/label``.
+
+    Raises ``UserError`` for a list or page that cannot be read or names no image, and while another collection works in
+    ``out``. What becomes of a single address is no error but a row of ``out/label/provenance.csv``.
+    """
+    check(settings)
+    out, folder = Path(settings.out), Path(settings.out) / settings.label
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(settings.connections))
+        fetcher = stack.enter_context(  # left before the pool, so that no thread goes on waiting
+            Fetcher(settings.allow_local, settings.delay, settings.retries, settings.robots)
+        )
+        addresses = _addresses(settings, fetcher)
+        try:
+            stack.enter_context(only_one(out / ".collect.lock", patience=0))
+        except UserError:
+            raise UserError(f"Another collection works in {out}: wait for it.") from None
+        for half in folder.glob(".*.tmp"):  # of a killed run: we hold the lock
+            half.unlink()
+        rows = read_rows(folder / NAME)
+        done = {same(row.address) for row in rows if row.finished(settings)}
+        todo = taking_turns(address for address in addresses if same(address) not in done)
+        counts: Counter[str] = Counter()
+        if todo:
+            again = {same(address) for address in todo}
+            kept = [row for row in rows if same(row.address) not in again]
+            judge = Judge(settings, survey(out), {row.file for row in kept})
+            record = stack.enter_context(appending(folder / NAME, kept))
+            bar = stack.enter_context(tqdm(total=len(todo), desc=f"collect {settings.label}", unit="img", disable=None))
+            for address, answer in _answers(pool, fetcher, todo, settings):
+                row = judge.row(address, answer)
+                record.add(row)
+                counts[row.kind] += 1
+                bar.update()
+    kinds = ("saved", "duplicate", "near-duplicate", "refused", "failed")
+    return Summary(settings.label, out, *(counts[kind] for kind in kinds), len(addresses) - len(todo))
+
+
+def _addresses(settings: CollectSettings, fetcher: Fetcher) -> list[str]:
+    """Return the addresses of the list and of the page's images, each once."""
+    addresses = read_list(settings.urls) if settings.urls else []
+    if settings.page:
+        try:
+            page = fetcher.get(settings.page, PAGE_BYTES)
+        except Refused as refusal:
+            by = f", {settings.said(refusal.setting)}" if refusal.setting in ("allow_local", "robots") else ""
+            raise UserError(f"page={settings.page} cannot be read ({refusal.reason}{by}): name another.") from None
+        except Failed as failure:
+            raise UserError(f"page={settings.page} cannot be read ({failure.reason}): try again later.") from None
+        found = page_images(page_text(page.body, page.content_type), page.address)
+        if not found:
+            raise UserError(f"page={settings.page} names no images (scripts may add them): list them in urls=FILE.")
+        addresses += found
+    return distinct(addresses)
+
+
+def _answers(
+    pool: ThreadPoolExecutor, fetcher: Fetcher, addresses: Sequence[str], settings: CollectSettings
+) -> Iterator[tuple[str, Fetched | Refused | Failed]]:
+    """Yield each address with what came of it, as soon as it comes; a few are under way, the rest is not begun."""
+
+    def fetch(address: str) -> Fetched | Refused | Failed:
+        try:
+            return fetcher.get(address, settings.limit)
+        except (Refused, Failed) as outcome:
+            return outcome
+
+    waiting = iter(addresses)
+    running: dict[Future, str] = {}
+    while True:
+        for address in islice(waiting, 2 * settings.connections - len(running)):  # a second one each, to go on with
+            running[pool.submit(fetch, address)] = address
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            yield running.pop(future), future.result()
+
+
+def _what_next(label: str, out: Path) -> str:
+    """Return the line to type next: the other class's, or the main job's."""
+    names, folder = class_folders(out), shlex.quote(str(out))
+    if label not in names:
+        return f"No image is in {out / label} yet: see there why."
+    if len(names) > 2:
+        return f"{out} holds {len(names)} class folders ({listed(names)}): leave two, then ./run.sh data={folder}"
+    if len(names) < 2:
+        is_ai = "".join(filter(str.isalnum, label.lower())) in POSITIVE_NAMES
+        return f"Next, the other class: ./run.sh collect urls=FILE label={'human' if is_ai else 'ai'} out={folder}"
+    try:
+        two_classes(names, None, out)
+    except UserError:
+        return f"Next: ./run.sh data={folder} positive={names[0]} (or {names[1]}, whichever was made by AI)"
+    return f"Next: ./run.sh data={folder}"

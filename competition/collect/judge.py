@@ -1,0 +1,81 @@
+"""What becomes of one answer: a new image of the class folder, a duplicate of one that is there, or refused and why."""
+
+import hashlib
+import re
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from competition.collect.addresses import Refused
+from competition.collect.fetch import Fetched
+from competition.collect.known import Known
+from competition.collect.manners import Failed
+from competition.collect.provenance import Row, now
+from competition.collect.settings import CollectSettings
+from competition.data.decode import UnreadableImage, decode
+from competition.data.perceptual import perceptual_hash
+from competition.files import atomic_write
+
+# The formats that class folders may hold, by how their files begin.
+_SIGNATURES = {
+    rb"\xff\xd8\xff": ".jpg", rb"\x89PNG\r\n\x1a\n": ".png", rb"RIFF....WEBP": ".webp", rb"GIF8[79]a": ".gif",
+    rb"BM": ".bmp", rb"II\*\x00|MM\x00\*": ".tif",
+}  # fmt: skip
+
+
+def extension(raw: bytes) -> str:
+    """Return the usual extension of an image file's actual format, empty if class folders cannot hold it."""
+    return next((word for pattern, word in _SIGNATURES.items() if re.match(pattern, raw, re.DOTALL)), "")
+
+
+class Judge:
+    """Decides on answers one after the other and stores what is new.
+
+    known: the images in the data set's folder. described: the files that have a row of provenance; one without was
+    stored by a run that was killed before its row was, and gets its row now.
+    """
+
+    def __init__(self, settings: CollectSettings, known: Known, described: Collection[str]):
+        self._settings, self._known, self._described = settings, known, set(described)
+
+    def row(self, address: str, answer: Fetched | Refused | Failed) -> Row:
+        """Return the row of provenance for what came of ``address``; an image saved is on disk by then."""
+        row = Row(label=self._settings.label, address=address, status="", time=now())
+        if isinstance(answer, Failed):
+            return replace(row, status=f"failed: {answer.reason}")
+        if isinstance(answer, Refused):
+            return replace(row, status=self._refused(answer.reason, answer.setting))
+        digest = hashlib.sha256(answer.body).hexdigest()
+        row = replace(row, final_address=answer.address, sha256=digest, bytes=str(len(answer.body)))
+        return self._image(row, answer.body)
+
+    def _image(self, row: Row, raw: bytes) -> Row:
+        name = f"{row.label}/{row.sha256[:16]}{extension(raw)}"
+        twin = self._known.twin(row.sha256)
+        left_behind = twin == name and name not in self._described
+        if twin and not left_behind:
+            return replace(row, status=f"duplicate of {twin}")
+        try:
+            image = decode(raw, row.address)
+        except UnreadableImage as error:
+            return replace(row, status=self._refused(error.reason))
+        except MemoryError:
+            return replace(row, status="failed: it does not fit into memory")
+        height, width = image.shape[:2]
+        value = perceptual_hash(image)
+        row = replace(row, width=str(width), height=str(height), perceptual_hash=f"{value:016x}")
+        if min(height, width) < self._settings.min_side:
+            return replace(row, status=self._refused(f"its {width} x {height} pixels are too few", "min_side"))
+        if not extension(raw):
+            return replace(row, status=self._refused("it is of a format that class folders do not hold"))
+        if not left_behind:
+            if similar := self._known.nearest(value):
+                return replace(row, status=f"near-duplicate of {similar}")
+            with atomic_write(Path(self._settings.out) / name, "wb") as file:
+                file.write(raw)
+            self._known.add(name, row.sha256, value)
+        self._described.add(name)
+        return replace(row, status="saved", file=name)
+
+    def _refused(self, reason: str, setting: str = "") -> str:
+        return f"refused: {reason}" + (f" ({self._settings.said(setting)})" if setting else "")

@@ -1,0 +1,120 @@
+"""Where each image came from: ``DIR/<label>/provenance.csv``, one row for each address, written as the answers come.
+
+The file lies in the class folder because a CSV beside class folders means another layout to
+:func:`competition.data.layouts.read_dataset`. A row is on disk before the next is begun; a row cut short by a kill is
+dropped when the file is read again.
+"""
+
+import csv
+import dataclasses
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from competition.collect.settings import CollectSettings
+from competition.data.tables import csv_rows
+from competition.errors import UserError
+from competition.files import write_text
+
+NAME = "provenance.csv"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one address; all text, empty where unknown.
+
+    file: the image relative to the data set's folder, for saved ones. address: as given; final_address: after
+    redirects. time: UTC. sha256, bytes, width, height, perceptual_hash (16 hex digits) are those of what was served.
+    status: ``saved``, ``duplicate of FILE``, ``near-duplicate of FILE``, ``refused: REASON`` or ``failed: REASON``.
+    """
+
+    label: str
+    address: str
+    status: str
+    file: str = ""
+    final_address: str = ""
+    time: str = ""
+    sha256: str = ""
+    bytes: str = ""
+    width: str = ""
+    height: str = ""
+    perceptual_hash: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The status without its details: saved, duplicate, near-duplicate, refused or failed."""
+        return re.split("[ :]", self.status)[0]
+
+    def finished(self, settings: CollectSettings) -> bool:
+        """Tell whether asking again is pointless: not if it failed, nor if a setting, since changed, refused it."""
+        if self.kind != "refused":
+            return self.kind != "failed"
+        setting = re.search(r"\((allow_local|max_mb|min_side|robots)=\S+\)$", self.status)
+        return setting is None or setting[0] == f"({settings.said(setting[1])})"
+
+
+COLUMNS = (
+    "label", "file", "address", "final_address", "time", "sha256", "bytes", "width", "height", "perceptual_hash",
+    "status",
+)  # fmt: skip
+
+
+def now() -> str:
+    """Return the time in UTC as ISO 8601, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a provenance file, none where there is no such file, without a last one that was cut short.
+
+    Raises ``UserError`` for a file that is no provenance.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig", "replace")
+    except FileNotFoundError:
+        return []
+    rows = [cells for _, cells in csv_rows(text[: text.rfind("\n") + 1], path)]
+    header = rows[0] if rows else []
+    lacking = [column for column in COLUMNS if column not in header]
+    if rows and lacking:
+        raise UserError(f"{path} has no column '{lacking[0]}': it is not this program's, so move it away.")
+    return [
+        Row(**{name: cell for name, cell in zip(header, cells, strict=True) if name in COLUMNS}) for cells in rows[1:]
+    ]
+
+
+@contextmanager
+def appending(path: Path, rows: Iterable[Row]) -> Iterator["Appender"]:
+    """Begin the file anew with ``rows``, then add to it."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_cells(row) for row in rows)
+    write_text(path, buffer.getvalue())
+    with open(path, "a", encoding="utf-8", newline="") as file:
+        yield Appender(file)
+
+
+class Appender:
+    """Adds rows to an open provenance file, each on disk when :meth:`add` returns."""
+
+    def __init__(self, file: IO[str]):
+        self._file, self._writer = file, csv.writer(file, lineterminator="\n")
+
+    def add(self, row: Row) -> None:
+        """Write one row."""
+        self._writer.writerow(_cells(row))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def _cells(row: Row) -> list[str]:
+    """Return a row's cells in the file's order; a line break in one would look like the end of a row."""
+    cells = dataclasses.asdict(row)
+    return [re.sub(r"[\r\n]+", " ", cells[column]) for column in COLUMNS]

@@ -1,0 +1,152 @@
+"""Everything a report says of one set of judged rows, as JSON values: undefined figures are None, never NaN.
+
+``summary`` in metrics.py is what the runs are compared by; this is what a person reads before believing them.
+"""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    cohen_kappa_score,
+    confusion_matrix,
+    log_loss,
+    matthews_corrcoef,
+    roc_auc_score,
+)
+
+from competition.scoring.metrics import check_binary, check_prob, check_same_length, check_score
+
+BINS = 10
+
+
+def evaluate(label: ArrayLike, prob: ArrayLike, decision: ArrayLike) -> dict[str, Any]:
+    """Return all figures of (n,) labels, probabilities of class 1 and decisions, keyed as in metrics.json.
+
+    ``"0"`` and ``"1"`` hold precision, recall, f1 and support of each class, ``"macro"`` their plain means; tn, fp, fn
+    and tp count rows with class 1 as the positive one. ``pr_auc`` is average precision, ``log_loss`` in nats, ``brier``
+    the mean squared error of the probability, ``mcc`` Matthews' correlation. ``ece``, the expected calibration error,
+    is the mean over rows of |mean probability - share of class 1| of the row's bin, in ten bins of equal count (see
+    ``reliability``). A figure whose denominator is 0 is None, as is a mean over one, and what ranks or correlates where
+    there is one class only. Raises ``ValueError`` for labels or decisions other than 0 and 1, probabilities outside
+    [0, 1], unequal lengths and no rows.
+    """
+    label, decision = check_binary("label", label), check_binary("decision", decision)
+    prob = check_prob("prob", check_score("prob", prob))
+    check_same_length(label=label, prob=prob, decision=decision)
+    (tn, fp), (fn, tp) = confusion_matrix(label, decision, labels=[False, True]).tolist()
+    by_class = {"0": _class_figures(tn, fn, fp), "1": _class_figures(tp, fp, fn)}
+    two_classes = bool(label.any() and not label.all())
+    correlates = two_classes and bool(decision.any() and not decision.all())
+    return {
+        "n": label.size,
+        "positives": tp + fn,
+        "positive_rate": (tp + fn) / label.size,
+        "predicted_positive_rate": (tp + fp) / label.size,
+        "wrong": fp + fn,
+        "accuracy": (tn + tp) / label.size,
+        **by_class,
+        "macro": {key: _mean(of[key] for of in by_class.values()) for key in ("precision", "recall", "f1")},
+        "roc_auc": float(roc_auc_score(label, prob)) if two_classes else None,
+        "pr_auc": float(average_precision_score(label, prob)) if two_classes else None,
+        "log_loss": float(log_loss(label, prob, labels=[False, True])),
+        "brier": float(brier_score_loss(label, prob, pos_label=True)),
+        "mcc": float(matthews_corrcoef(label, decision)) if correlates else None,
+        "ece": _calibration_error(label, prob),
+        "tn": tn,
+        "fp": fp,
+        "fn": fn,
+        "tp": tp,
+    }
+
+
+def _class_figures(hit: int, taken: int, missed: int) -> dict[str, float | None]:
+    """Return a class's figures from its rows found, others taken for it, and its rows missed."""
+    return {
+        "precision": _share(hit, hit + taken),
+        "recall": _share(hit, hit + missed),
+        "f1": _share(2 * hit, 2 * hit + taken + missed),
+        "support": hit + missed,
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _mean(values) -> float | None:
+    values = list(values)
+    return None if None in values else float(np.mean(values))
+
+
+def reliability(
+    label: ArrayLike, prob: ArrayLike, bins: int = BINS
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the mean probability, the share of class 1 and the number of rows of each bin, by rising probability.
+
+    The bins hold equally many rows, up to ties: rows of the same probability share a bin, so that the order of the rows
+    cannot matter; a bin that ties leave empty is left out. Errors are those of ``evaluate``.
+    """
+    label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
+    check_same_length(label=label, prob=prob)
+    bin_of = np.searchsorted(np.sort(prob), prob) * bins // prob.size
+    count = np.bincount(bin_of, minlength=bins)
+    used = count > 0
+    means = (np.bincount(bin_of, weights=values, minlength=bins)[used] / count[used] for values in (prob, label))
+    return *means, count[used]
+
+
+def _calibration_error(label: NDArray[np.bool_], prob: NDArray[np.float64]) -> float:
+    mean_prob, share, count = reliability(label, prob)
+    return float(np.average(np.abs(mean_prob - share), weights=count))
+
+
+def agreement(decisions: Mapping[str, ArrayLike], label: ArrayLike) -> dict[str, Any]:
+    """Return how far members decide alike on the same (n,) rows, which is what averaging them can gain from.
+
+    ``pairs`` holds for every two members the share of ``equal`` decisions, Cohen's ``kappa`` (agreement beyond chance)
+    and ``error_correlation`` (phi of being wrong: 0 where errors are independent, 1 where they are the same). ``wrong``
+    is each member's share of errors. ``all_right``, ``all_wrong`` and ``split`` count rows: only where members are
+    split can a choice between them change the answer, and ``oracle_accuracy`` is that of always choosing well. Kappa is
+    None where both members call every row the same class, the correlation where a member is never or always wrong.
+    Raises ``ValueError`` for values other than 0 and 1, unequal lengths and no rows.
+    """
+    label = check_binary("label", label)
+    decisions = {name: check_binary(name, values) for name, values in decisions.items()}
+    check_same_length(label=label, **decisions)
+    wrong = {name: decision != label for name, decision in decisions.items()}
+    times_wrong = sum(error.astype(int) for error in wrong.values())
+    all_right, all_wrong = int((times_wrong == 0).sum()), int((times_wrong == len(wrong)).sum())
+    return {
+        "members": list(decisions),
+        "wrong": {name: float(error.mean()) for name, error in wrong.items()},
+        "pairs": [
+            {
+                "members": [one, other],
+                "equal": float((decisions[one] == decisions[other]).mean()),
+                "kappa": _kappa(decisions[one], decisions[other]),
+                "error_correlation": _phi(wrong[one], wrong[other]),
+            }
+            for one, other in combinations(decisions, 2)
+        ],
+        "all_right": all_right,
+        "all_wrong": all_wrong,
+        "split": label.size - all_right - all_wrong,
+        "oracle_accuracy": 1 - all_wrong / label.size,
+    }
+
+
+def _kappa(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float | None:
+    if np.unique(np.concatenate([one, other])).size < 2:
+        return None
+    return float(cohen_kappa_score(one, other, labels=[False, True]))
+
+
+def _phi(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float | None:
+    if any(errors.all() or not errors.any() for errors in (one, other)):
+        return None
+    return float(matthews_corrcoef(one, other))

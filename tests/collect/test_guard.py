@@ -1,0 +1,135 @@
+"""Whom the fetcher never asks, however the address is disguised, and whom it does not trust."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from competition.collect.addresses import Refused
+from competition.collect.manners import Failed
+from tests.collect.site import Answer, Site, get
+from tests.running import ROOT
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [("file:///etc/passwd", "no http"), ("ftp://a.example/x", "no http"), ("http://a:b@c.example/", "user name"),
+     ("http://[::1", "no address"), ("http://a%20b/", "no host"), ("http://a..b/", "no host")],
+)  # fmt: skip
+def test_a_redirect_to_what_is_no_plain_web_address_is_refused(site, place, reason):
+    site.pages["/x"] = Answer(status=302, headers={"Location": place})
+    with pytest.raises(Refused, match=reason):
+        get(f"{site.root}/x")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"])
+def test_loopback_is_never_asked_whatever_it_is_called(site, host):
+    port = site.root.rpartition(":")[2]
+    with pytest.raises(Refused, match="no public address") as refusal:
+        get(f"http://{host}:{port}/x", allow_local=False, robots=True)
+    assert refusal.value.setting == "allow_local"
+    assert site.asked == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("number", ["169.254.169.254", "10.0.0.1", "192.168.0.1", "100.64.1.1", "[fe80::1]", "[::]"])
+def test_private_addresses_are_refused_before_anything_is_sent(scheme, number):
+    began = time.monotonic()
+    with pytest.raises(Refused, match="no public address"):
+        get(f"{scheme}://{number}/latest", allow_local=False)
+    assert time.monotonic() - began < 1
+
+
+class Rebinding:
+    """Stands in for a name server: the first look-up gives a public address, those after it the loopback's."""
+
+    def __init__(self, first, true):
+        self.first, self.true, self.calls = first, true, 0
+
+    def __call__(self, host, port, *words, **more):
+        self.calls += 1
+        number = self.first if self.calls == 1 else "127.0.0.1"
+        return self.true(number, port, *words, **more)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_name_that_means_loopback_on_second_thoughts_gets_no_byte(monkeypatch, scheme):
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def listen():
+            caller, _ = server.accept()
+            with caller:
+                heard.append(caller.recv(1000))
+
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        names = Rebinding("93.184.216.34", socket.getaddrinfo)
+        monkeypatch.setattr(socket, "getaddrinfo", names)
+        with pytest.raises(Refused, match=r"\(127\.0\.0\.1\) is no public address"):
+            get(f"{scheme}://rebinding.example:{server.getsockname()[1]}/x", allow_local=False)
+        thread.join(5)
+    assert names.calls == 2
+    assert heard == [b""]
+
+
+# Runs where the network is the machine's own loopback and nothing else, with a public address on it.
+ON_A_PUBLIC_ADDRESS = """
+from competition.collect.fetch import Fetcher
+from competition.collect.addresses import Refused
+from tests.collect.site import Answer, Site
+with Site("93.184.216.34") as public, Site() as local, Fetcher(False, 0.0, 0, True) as fetcher:
+    public.pages["/x"] = local.pages["/x"] = Answer(b"fine")
+    print(fetcher.get(public.root + "/x", 99).body)
+    for place in (local.root + "/x", "http://169.254.169.254/latest", "file:///etc/passwd"):
+        public.pages["/y"] = Answer(status=302, headers={"Location": place})
+        try:
+            print(fetcher.get(public.root + "/y", 99))
+        except Refused as refusal:
+            print(refusal)
+    print(local.asked)
+"""
+
+
+@pytest.mark.skipif(not (shutil.which("unshare") and shutil.which("ip")), reason="needs a network of its own")
+def test_a_redirect_from_an_allowed_to_a_refused_address_is_refused():
+    inside = 'ip link set lo up && ip addr add 93.184.216.34/32 dev lo && exec "$0" -c "$1"'
+    words = ["unshare", "-rn", "sh", "-c", inside, sys.executable, ON_A_PUBLIC_ADDRESS]
+    if subprocess.run([*words[:2], "true"], capture_output=True).returncode:
+        pytest.skip("this machine gives no network of one's own")
+    run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines() == [
+        "b'fine'",
+        "127.0.0.1 is no public address",
+        "169.254.169.254 is no public address",
+        "it is no http or https address",
+        "[]",
+    ]
+
+
+def test_proxies_of_the_environment_are_not_asked(monkeypatch, site):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    site.pages["/x"] = Answer(b"direct")
+    assert get(f"{site.root}/x").body == b"direct"
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="makes a certificate with openssl")
+def test_a_certificate_is_accepted_only_if_somebody_vouches_for_it(tmp_path, monkeypatch):
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-keyout", "key.pem",
+            "-out", "cert.pem", "-addext", "subjectAltName=IP:127.0.0.1"]  # fmt: skip
+    subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
+    with Site(certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem") as site:
+        site.pages["/x"] = Answer(b"fine")
+        with pytest.raises(Failed, match=r"the certificate of 127\.0\.0\.1 is not valid") as failure:
+            get(f"{site.root}/x")
+        assert not failure.value.passing and site.asked == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        assert get(f"{site.root}/x").body == b"fine"
+        with pytest.raises(Failed, match="the certificate of localhost is not valid"):
+            get(f"{site.root}/x".replace("127.0.0.1", "localhost"))

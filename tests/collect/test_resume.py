@@ -1,0 +1,145 @@
+"""A collection run again, killed, or run twice at once: nothing is fetched twice and nothing is lost."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import pytest
+
+from competition.collect.gather import collect
+from competition.collect.provenance import read_rows
+from competition.data.decode import decode
+from competition.errors import UserError
+from tests.collect.site import Answer, collected, images_in, png, serve, settings_for
+from tests.running import ROOT
+
+
+def test_a_second_run_asks_only_for_what_failed_and_what_is_new(site, tmp_path):
+    good, none, failing, new = [f"{site.root}/{name}" for name in ("good", "none", "failing", "new")]
+    site.pages.update({"/good": Answer(png(1)), "/failing": Answer(b"", 503), "/new": Answer(png(3))})
+    first, rows = collected(tmp_path, [good, none, failing], retries=1, robots=False)
+    assert (first.saved, first.refused, first.failed) == (1, 1, 1)
+    assert rows[failing].status == "failed: the server says 503 Service Unavailable"
+    assert "run the same line again" in " ".join(first.lines())
+    site.pages["/failing"] = Answer(png(2))
+    site.asked.clear()
+    second, rows = collected(tmp_path, [good, none, failing, new], robots=False)
+    assert (second.saved, second.finished) == (2, 2)
+    assert sorted(site.asked) == ["/failing", "/new"]
+    assert {row.status for row in rows.values()} == {"saved", "refused: the server says 404 Not Found"}
+    provenance = tmp_path / "data/ai/provenance.csv"
+    before = provenance.stat().st_mtime_ns
+    third, _ = collected(tmp_path, [good, none, failing, new], robots=False)
+    assert third.finished == 4 and provenance.stat().st_mtime_ns == before
+
+
+def test_what_the_user_weeded_out_is_not_fetched_again(site, tmp_path):
+    (address,) = serve(site, a_png=png(1))
+    _, rows = collected(tmp_path, [address])
+    (tmp_path / "data" / rows[address].file).unlink()
+    summary, _ = collected(tmp_path, [address])
+    assert summary.finished == 1 and site.times_asked("/a.png") == 1
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.97])
+def test_a_row_cut_short_is_dropped_and_its_image_keeps_its_place(site, tmp_path, kept):
+    addresses = serve(site, a_png=png(1), b_png=png(2))
+    _, rows = collected(tmp_path, addresses)
+    path = tmp_path / "data/ai/provenance.csv"
+    raw = path.read_bytes()
+    path.write_bytes(raw[: int(len(raw) * kept)])
+    summary, again = collected(tmp_path, addresses)
+    assert {row.status for row in again.values()} == {"saved"} and summary.saved in (1, 2)
+    assert {row.file for row in again.values()} == {row.file for row in rows.values()}
+    assert len(images_in(tmp_path / "data" / "ai")) == 2
+
+
+def test_a_table_that_is_no_provenance_is_not_overwritten(site, tmp_path):
+    (tmp_path / "data" / "ai").mkdir(parents=True)
+    path = tmp_path / "data/ai/provenance.csv"
+    path.write_text("painter,year\nme,2024\n")
+    with pytest.raises(UserError, match=r"provenance\.csv has no column 'label'"):
+        collected(tmp_path, serve(site, a_png=png(1)))
+    assert path.read_text() == "painter,year\nme,2024\n"
+
+
+RUN = """
+import json, os, signal, sys
+from competition.collect.gather import CollectSettings, collect
+if sys.argv[2] == "replace":  # the process ends in the middle of storing its third file
+    replace, calls = os.replace, []
+    def dying(*words):
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(*words)
+    os.replace = dying
+collect(CollectSettings(**json.loads(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("when", ["asking", "replace"])
+def test_a_killed_run_goes_on_where_it_was_and_fetches_nothing_twice(site, tmp_path, when):
+    """``asking``: killed while it waits for the server; ``replace``: while it stores an image."""
+    reached, forever = threading.Event(), threading.Event()
+
+    def stuck(handler):
+        reached.set()
+        forever.wait(30)
+
+    site.pages.update({f"/{seed}": Answer(png(seed)) for seed in range(6)})
+    if when == "asking":
+        site.pages["/3"] = stuck
+    addresses = [f"{site.root}/{seed}" for seed in range(6)]
+    settings = settings_for(tmp_path, addresses, connections=1, robots=False)
+    process = subprocess.Popen([sys.executable, "-c", RUN, json.dumps(vars(settings)), when], cwd=ROOT)
+    try:
+        if when == "asking":
+            assert reached.wait(60)
+            process.kill()
+        assert process.wait(60) == -signal.SIGKILL
+    finally:
+        process.kill()
+        forever.set()
+    folder = tmp_path / "data" / "ai"
+    recorded = {row.address for row in read_rows(folder / "provenance.csv")}
+    assert 1 <= len(recorded) <= 3
+    for path in folder.iterdir():
+        if not path.name.startswith(".") and path.name != "provenance.csv":
+            decode(path.read_bytes(), path)
+    site.pages["/3"] = Answer(png(3))
+    site.asked.clear()
+    summary = collect(replace(settings, connections=4))
+    assert summary.finished == len(recorded) and summary.saved == 6 - len(recorded)
+    assert not {f"{site.root}{path}" for path in site.asked} & recorded
+    assert len(site.asked) == 6 - len(recorded)
+    rows = read_rows(folder / "provenance.csv")
+    assert sorted(row.address for row in rows) == addresses and {row.status for row in rows} == {"saved"}
+    assert images_in(folder) == sorted(row.file.removeprefix("ai/") for row in rows)
+
+
+def test_two_collections_at_once_in_one_folder_are_refused(site, tmp_path):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def slow(handler):
+        reached.set()
+        go_on.wait(30)
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(png(1))
+
+    site.pages["/a"] = slow
+    settings = settings_for(tmp_path, [f"{site.root}/a"], robots=False)
+    thread = threading.Thread(target=collect, args=(settings,))
+    thread.start()
+    try:
+        assert reached.wait(10)
+        with pytest.raises(UserError, match="Another collection works in"):
+            collect(replace(settings, label="human"))
+    finally:
+        go_on.set()
+        thread.join(10)
+    assert len(images_in(tmp_path / "data" / "ai")) == 1

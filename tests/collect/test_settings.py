@@ -1,0 +1,71 @@
+"""The words of the command line become settings, or one sentence that says what is wrong with them."""
+
+import pytest
+
+from competition.collect.gather import CollectSettings, parse_settings
+from competition.errors import UserError
+
+
+def words(tmp_path, *more):
+    return ["urls=list.txt", "label=ai", f"out={tmp_path / 'data'}", *more]
+
+
+def test_words_become_settings_with_their_types(tmp_path):
+    settings = parse_settings(
+        words(tmp_path, "page=https://a.example/x?y=z", "allow_local=true", "max_mb=2.5", "min_side=64",
+              "connections=2", "delay=1", "retries=0", "robots=False")
+    )  # fmt: skip
+    assert settings == CollectSettings(
+        urls="list.txt", page="https://a.example/x?y=z", label="ai", out=str(tmp_path / "data"), allow_local=True,
+        max_mb=2.5, min_side=64, connections=2, delay=1.0, retries=0, robots=False,
+    )  # fmt: skip
+    assert settings.limit == 2_500_000
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("lable=ai", "collect has no setting 'lable'; did you mean 'label'?"),
+     ("fold=0", "collect has no setting 'fold'; known are allow_local,"),
+     ("ai", "'ai' is not a setting: write key=value"), ("label=human", "'label' is given twice"),
+     ("max_mb=big", "max_mb=big is not a number."), ("min_side=1.5", "min_side=1.5 is not a whole number."),
+     ("robots=maybe", "robots=maybe is not true or false."), ("delay=nan", "delay=nan is out of range"),
+     ("connections=0", "connections=0 is out of range: give a value from 1 to 16."),
+     ("delay=-1", "delay=-1.0 is out of range"), ("max_mb=inf", "max_mb=inf is out of range"),
+     ("page=a.example/x", "page=a.example/x cannot be asked for (it is no http or https address)"),
+     ("page=http://me:pw@a.example/", "page=http://me:pw@a.example/ cannot be asked for (the address holds a user")],
+)  # fmt: skip
+def test_a_wrong_word_is_one_sentence(tmp_path, word, said):
+    with pytest.raises(UserError) as error:
+        parse_settings(words(tmp_path, word))
+    assert str(error.value).startswith(said) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("lacking", "said"), [("urls", "Say where"), ("label", "needs label="), ("out", "needs out=")])
+def test_what_is_lacking_is_asked_for(tmp_path, lacking, said):
+    with pytest.raises(UserError, match=said):
+        parse_settings([word for word in words(tmp_path) if not word.startswith(lacking)])
+
+
+@pytest.mark.parametrize(
+    "label", ["../up", "a/b", ".hidden", "__x", "a b", "ä", "-x", "x.", "..", "train", "Test", "x" * 101]
+)
+def test_a_label_that_cannot_be_a_class_folder_is_refused(tmp_path, label):
+    with pytest.raises(UserError, match="label="):
+        parse_settings(["urls=x", f"label={label}", f"out={tmp_path}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "said"),
+    [("train.csv", False, "holds train.csv"), ("AI", True, "write label=AI"), ("train", True, "name out=.*train"),
+     ("ai", False, "ai is a file")],
+)  # fmt: skip
+def test_a_folder_that_would_not_be_read_as_class_folders_is_refused(tmp_path, name, folder, said):
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / name
+    path.mkdir() if folder else path.write_text("x")
+    with pytest.raises(UserError, match=said):
+        parse_settings(words(tmp_path))
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="is a file"):
+        parse_settings(["urls=x", "label=ai", f"out={tmp_path / 'file'}"])
