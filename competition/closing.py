@@ -45,7 +45,9 @@ def conclude(
         out.print(table)
     _remember(config, data, result)
     label = _decide(config, result) if result.complete and len(data.test) else None
-    out.print(f"\nReport      {shown(_report(config, data, plans, result, label))}")
+    out.print()
+    if config.report or not submit:
+        out.print(f"Report      {shown(_report(config, data, plans, result, label))}")
     if not submit:
         return
     if not result.complete:

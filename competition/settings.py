@@ -116,6 +116,7 @@ class Config(Recipe):
     tta: str = "flip"
     threshold: str = "bootstrap"  # bootstrap | argmax | a number
     public_fraction: float = 1.0  # the share of the test set that the public leaderboard scores
+    report: bool = True  # write the report at a run's end (./run.sh report writes it at any time)
     overwrite: bool = False  # discard results made with other settings
 
     device: str = "auto"

@@ -11,7 +11,7 @@ SHARED = ROOT.parent / "shared" / "data"
 
 TINY = [
     "preset=demo", "demo.train_scenes=30", "demo.test_scenes=12", "epochs=2", "batch_size=8", "jobs=1", "folds=3",
-    "checkpoint_seconds=0",
+    "checkpoint_seconds=0", "report=false",
     "members.convnext.backbone_args={patch_size: 2, depths: [1, 1, 1, 1], dims: [8, 16, 24, 32]}",
     "members.swin.backbone_args={patch_size: 2, embed_dim: 16, depths: [1, 1], num_heads: [2, 4], window_size: 4}",
 ]  # fmt: skip

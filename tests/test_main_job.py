@@ -15,13 +15,14 @@ from sklearn.metrics import f1_score
 from tests.running import ROOT, TINY, done, environment, everything, killed, outcome, telltale
 
 NAME = "demo-0-30-12"
+WHOLE = [word for word in TINY if word != "report=false"]
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """One uninterrupted run: its home, what it printed and the bytes it left."""
     home = tmp_path_factory.mktemp("straight")
-    printed = done(home, *TINY, "fold=0..2")
+    printed = done(home, *WHOLE, "fold=0..2")
     return home, printed, outcome(home)
 
 
@@ -37,7 +38,9 @@ def test_the_main_job_leaves_a_valid_submission_and_says_what_it_is_worth(straig
     assert not list(home.rglob("resume.pt")) and not list(home.rglob("*.tmp"))
     report = home / "folds" / NAME / "report"
     assert {p.stem for p in report.glob("*.png")} == {
-        "training_curves", "roc_curve", "pr_curve", "confusion_matrix", "threshold"}  # fmt: skip
+        "epoch_training_curves", "batch_training_curves", "roc_curve", "pr_curve", "confusion_matrix", "threshold",
+        "calibration", "agreement", "mistakes"}  # fmt: skip
+    assert {p.name for p in report.iterdir()} >= {"metrics.json", "report.html"}
 
 
 def test_the_card_and_the_printed_leaderboard_score_are_those_of_the_files(straight):
@@ -77,14 +80,14 @@ def test_no_group_crosses_folds_and_no_row_judges_itself(straight):
 def test_run_again_changes_nothing(straight):
     home, printed, _ = straight
     before = everything(home)
-    again = done(home, *TINY, "fold=0..2")
+    again = done(home, *WHOLE, "fold=0..2")
     assert everything(home) == before
     assert again.splitlines()[-1] == printed.splitlines()[-1]
 
 
 def test_fold_by_fold_ends_in_the_same_bytes_and_says_which_line_completes_it(straight, tmp_path):
     first = done(tmp_path, *TINY, "fold=0")
-    assert "for want of a second fold" in first and "To complete the submission: ./run.sh" in first
+    assert "for want of rows to tune it on" in first and "To complete the submission: ./run.sh" in first
     assert "fold=1..2" in first and not (tmp_path / "submissions").exists()
     done(tmp_path, *TINY, "fold=1..2")
     assert outcome(tmp_path) == straight[2]

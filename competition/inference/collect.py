@@ -26,7 +26,7 @@ class Predictions:
 def read_predictions(path: Path) -> pd.DataFrame:
     """Read oof.csv or test.csv; ids are words whatever they look like, an empty cell is NaN."""
     missing = {column: [""] for column in ("logit", "prob")}
-    return pd.read_csv(path, dtype={"id": str}, keep_default_na=False, na_values=missing)
+    return pd.read_csv(path, dtype={"id": str, "logit": float, "prob": float}, keep_default_na=False, na_values=missing)
 
 
 def collect_member(

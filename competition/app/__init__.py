@@ -1,0 +1,1 @@
+"""The web page: drop an image, see the verdict and why."""

@@ -1,0 +1,186 @@
+"""What the file itself tells, before any network looks: format, compression and the marks that software leaves.
+
+Facts are hints, never a verdict: metadata is easily removed or forged. Promises: no decodable image makes this raise,
+and no text from a file leaves it unprintable or long; a place on Earth never leaves it.
+"""
+
+import contextlib
+import io
+import struct
+import warnings
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+from PIL.ExifTags import IFD, Base
+from PIL.JpegImagePlugin import get_sampling
+
+LONGEST = 80  # characters of any text from a file
+SAME_TABLE = 1.0  # mean difference of quantisation steps up to which a table counts as the standard's
+
+# What PIL raises for damaged metadata: struct.error and the like come from inside its parsers.
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
+           ZeroDivisionError, RecursionError, NotImplementedError, struct.error,
+           Image.DecompressionBombError)  # fmt: skip
+
+# The luminance table of ITU-T T.81 (JPEG), annex K.1, row by row.
+_LUMINANCE = np.array([
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
+    87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
+    72, 92, 95, 98, 112, 100, 103, 99,
+])  # fmt: skip
+
+_SUFFIXES = {
+    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".jif"}, "PNG": {".png", ".apng"}, "WEBP": {".webp"}, "GIF": {".gif"},
+    "BMP": {".bmp", ".dib"}, "TIFF": {".tif", ".tiff"}, "AVIF": {".avif", ".avifs"}, "MPO": {".jpg", ".jpeg", ".mpo"},
+}  # fmt: skip
+_MODES = {
+    "1": "black and white, 1 bit", "L": "grey, 8 bit", "P": "palette", "RGB": "RGB, 8 bit", "CMYK": "CMYK",
+    "RGBA": "RGB with alpha", "LA": "grey with alpha", "PA": "palette with alpha", "YCbCr": "YCbCr", "LAB": "Lab",
+    "I": "grey, 32 bit", "F": "grey, floating point",
+}  # fmt: skip
+_SUBSAMPLING = {0: "4:4:4 (none)", 1: "4:2:2", 2: "4:2:0"}
+# Text chunks in which image generators keep what they were asked for.
+_GENERATOR_KEYS = {"parameters", "prompt", "workflow", "negative_prompt", "dream", "sd-metadata", "invokeai_metadata",
+                   "generation_data", "aesthetic_score", "comment", "software", "description", "title"}  # fmt: skip
+
+
+def file_facts(raw: bytes, name: str) -> list[tuple[str, str]]:
+    """Return (what, value) pairs about an image file of these bytes and this name, in the order to be shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PIL warns of damaged metadata and of large images
+        try:
+            image = Image.open(io.BytesIO(raw))
+        except _DAMAGE:  # some formats only OpenCV knows
+            return [("format", "not one that Pillow knows"), ("bytes", f"{len(raw):,}"), *_provenance(raw)]
+        with image:
+            return [
+                *_shape(image, raw, name),
+                *_compression(image),
+                *_exif(image),
+                *_colour_profile(image),
+                *_texts(image),
+                *_provenance(raw),
+            ]
+
+
+def jpeg_quality(table: ArrayLike) -> tuple[int, float]:
+    """Return the quality 1..100 whose standard luminance table is nearest, and the mean absolute difference of steps.
+
+    ``table`` holds the 64 steps of a luminance table, row by row. The standard table is scaled as the Independent JPEG
+    Group's library does (jcparam.c, jpeg_quality_scaling), as do OpenCV and Pillow. Qualities that make the same table
+    count as the lowest of them.
+    """
+    steps = np.asarray(table, np.int64)
+    quality = np.arange(1, 101)
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    tables = np.clip((_LUMINANCE * scale[:, None] + 50) // 100, 1, 255)
+    differences = np.abs(tables - steps).mean(axis=1)
+    best = int(differences.argmin())
+    return int(quality[best]), float(differences[best])
+
+
+def _shape(image: Image.Image, raw: bytes, name: str) -> list[tuple[str, str]]:
+    kind = image.format or "unknown"
+    suffix = PurePath(name).suffix.lower()
+    known = next((other for other, suffixes in _SUFFIXES.items() if suffix in suffixes), None)
+    facts = [("format", kind)]
+    if known and suffix not in _SUFFIXES.get(kind, {suffix}):
+        facts.append(("name", f"ends in {_printable(suffix)}, but the content is {kind}"))
+    facts += [
+        ("size", f"{image.width} x {image.height} pixels"),
+        ("bytes", f"{len(raw):,} ({8 * len(raw) / (image.width * image.height):.2f} bits per pixel)"),
+        ("mode", _mode(image, raw)),
+    ]
+    frames = _or_none(lambda: image.n_frames) if hasattr(image, "n_frames") else 1
+    if frames and frames > 1:
+        facts.append(("frames", f"{frames:,} (only the first is judged)"))
+    return facts
+
+
+def _mode(image: Image.Image, raw: bytes) -> str:
+    # Pillow shows a colour PNG of 16 bits as one of 8: its header's bit depth does not lie.
+    deep = image.mode.startswith("I;16") or (image.format == "PNG" and raw[24:25] == b"\x10")
+    mode = "grey" if image.mode.startswith("I;16") else _MODES.get(image.mode, image.mode)
+    alpha = ", with a transparent colour" if "transparency" in image.info else ""
+    return (f"{mode.removesuffix(', 8 bit')}, 16 bit" if deep else mode) + alpha
+
+
+def _compression(image: Image.Image) -> list[tuple[str, str]]:
+    tables = getattr(image, "quantization", None)
+    if not tables:
+        return []
+    facts = [("JPEG quality", _or_none(lambda: _quality(tables)) or "not a standard table")]
+    sampling = _or_none(lambda: get_sampling(image))
+    if image.mode in ("RGB", "YCbCr") and sampling is not None:
+        facts.append(("chroma subsampling", _SUBSAMPLING.get(sampling, "unusual")))
+    facts.append(("scan", "progressive" if image.info.get("progressive") else "sequential"))
+    return facts
+
+
+def _quality(tables: dict[int, ArrayLike]) -> str:
+    quality, difference = jpeg_quality(tables[min(tables)])
+    if difference > SAME_TABLE:
+        return f"not a standard table (nearest: {quality})"
+    return f"{quality} (the standard table)" if difference == 0 else f"about {quality} (almost the standard table)"
+
+
+def _exif(image: Image.Image) -> list[tuple[str, str]]:
+    exif = _or_none(image.getexif)
+    if not exif:
+        return [("EXIF", "none")]
+    named = [(word, exif.get(tag)) for word, tag in
+             [("camera", Base.Make), ("model", Base.Model), ("software", Base.Software)]]  # fmt: skip
+    facts = [("EXIF", f"present, {len(exif)} entries" if len(exif) != 1 else "present, 1 entry")]
+    facts += [(f"EXIF {word}", _printable(text)) for word, text in named if text]
+    if IFD.GPSInfo in exif:
+        facts.append(("EXIF place", "present (not shown)"))
+    return facts
+
+
+def _colour_profile(image: Image.Image) -> list[tuple[str, str]]:
+    profile = image.info.get("icc_profile")
+    return [("ICC profile", f"{len(profile):,} bytes")] if isinstance(profile, bytes) and profile else []
+
+
+def _texts(image: Image.Image) -> list[tuple[str, str]]:
+    """Return what generators and editors write into text chunks (PNG) and comments."""
+    if image.format == "PNG":
+        _or_none(image.load)  # chunks may follow the pixels
+    texts = {str(key): text for key, text in image.info.items() if isinstance(text, str | bytes)}
+    return [(f"text '{_printable(key)}'", _printable(text)) for key, text in texts.items()
+            if key.lower() in _GENERATOR_KEYS and text]  # fmt: skip
+
+
+def _provenance(raw: bytes) -> list[tuple[str, str]]:
+    """Return signed provenance (C2PA, in a JUMBF box) and IPTC's digital source type (in XMP), by their marks.
+
+    Marks are found, not verified: whether a signature holds is beyond this.
+    """
+    facts = []
+    if b"c2pa" in raw and (b"jumb" in raw or b"caBX" in raw):
+        facts.append(("content credentials", "C2PA manifest present (not verified)"))
+    elif b"jumb" in raw and b"jumd" in raw:
+        facts.append(("content credentials", "JUMBF box present"))
+    for word, meaning in [("compositeWithTrainedAlgorithmicMedia", "partly made by AI, it says"),
+                          ("trainedAlgorithmicMedia", "made by AI, it says")]:  # fmt: skip
+        if f"/{word}".encode() in raw or f">{word}".encode() in raw or f'"{word}'.encode() in raw:
+            facts.append(("digital source type", f"{word} ({meaning})"))
+    return facts
+
+
+def _printable(text: Any) -> str:
+    """Return any value as one line of at most ``LONGEST`` printable characters."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)).split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def _or_none(read) -> Any:
+    """Return what ``read`` does, or ``None`` where the file's metadata is damaged."""
+    with contextlib.suppress(*_DAMAGE):
+        return read()
+    return None

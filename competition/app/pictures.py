@@ -1,0 +1,113 @@
+"""What a detector looked at, made visible: the residual, the spectrum, the heat over the image.
+
+Pictures are uint8 (h, w, 3) in memory and leave as data URIs: nothing is written to disk. The views are the models'
+own, so that what is shown is what was seen.
+"""
+
+import base64
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from competition.data.augment import CROPS
+from competition.data.decode import stored_size
+from competition.models.views import make_view
+
+TINY = 128  # pixels: smaller pictures are enlarged, each pixel to a square
+DIMMED = 0.4  # what is left of the brightness outside the box
+STRONGEST = 0.7  # opacity of the heat where it is 1
+
+Box = tuple[int, int, int, int]  # top, left, height, width, in pixels
+
+
+def residual_picture(image: NDArray) -> NDArray[np.uint8]:
+    """Return the noise residual of an image (h, w, 3), grey where it is nothing, enlarged if tiny.
+
+    ``image`` is uint8, or standardised floats. The contrast is such that 99 % of the values are told apart.
+    """
+    residual = _view("residual", image)
+    strongest = float(np.quantile(np.abs(residual), 0.99))
+    return _enlarged(_bytes(0.5 + residual / (2 * strongest or 1)))
+
+
+def spectrum_picture(image: NDArray) -> NDArray[np.uint8]:
+    """Return the log-magnitude spectrum of an image (h, w, 3), zero frequency in the centre, enlarged if tiny.
+
+    ``image`` is uint8, or standardised floats. Black and white are the 1 % faintest and strongest frequencies.
+    """
+    spectrum = _view("fourier", image)
+    faint, strong = np.quantile(spectrum, [0.01, 0.99])
+    return _enlarged(_bytes((spectrum - faint) / ((strong - faint) or 1)))
+
+
+def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], box: Box | None = None) -> NDArray[np.uint8]:
+    """Return the image (h, w, 3) with the heat over it, the more opaque the hotter, enlarged if tiny.
+
+    ``heat`` holds 0..1 and covers ``box`` (top, left, height, width), or the whole image; it is resized to fit. What
+    lies outside the box, and so was not seen, is dimmed. The colours are matplotlib's inferno, perceptually uniform.
+    """
+    from matplotlib import colormaps  # takes a third of a second
+
+    height, width = image.shape[:2]
+    top, left, rows, columns = box or (0, 0, height, width)
+    if not (0 <= top < top + rows <= height and 0 <= left < left + columns <= width):
+        raise ValueError(f"the box {box} does not lie in an image of {height} x {width} pixels")
+    picture = _three_channels(image).astype(np.float32) * DIMMED
+    place = slice(top, top + rows), slice(left, left + columns)
+    fitted = np.clip(cv2.resize(heat.astype(np.float32), (columns, rows), interpolation=cv2.INTER_LINEAR), 0, 1)
+    colours = colormaps["inferno"](fitted)[..., :3] * 255
+    alpha = STRONGEST * fitted[..., None]
+    picture[place] = (1 - alpha) * _three_channels(image)[place] + alpha * colours
+    return _enlarged(np.rint(picture).astype(np.uint8))
+
+
+def data_uri(image: NDArray[np.uint8], max_side: int = 640) -> str:
+    """Return the image (h, w, 3) as a PNG in a data URI, shrunk until its longer side is at most ``max_side``."""
+    height, width = stored_size(*image.shape[:2], 0, max_side)
+    if (height, width) != image.shape[:2]:
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def seen_box(shape: Sequence[int], size: int, fit: str) -> Box:
+    """Return the (top, left, height, width) of an image of this shape (h, w, ...) that the central view covers.
+
+    ``shape`` is that of the stored image: one larger than the recipe's ``store_cap`` was shrunk first. ``resize`` sees
+    all of it, ``crop`` a window of ``size`` x ``size``, and all of a side that is shorter (the rest is its mirror).
+    """
+    height, width = shape[:2]
+    if fit == "resize":
+        return 0, 0, height, width
+    if fit != "crop":
+        raise ValueError(f"fit is '{fit}': it is 'resize' or 'crop'")
+    above, left = CROPS["centre"]
+    rows, columns = min(height, size), min(width, size)
+    return int((height - rows) * above), int((width - columns) * left), rows, columns
+
+
+def _view(name: str, image: NDArray) -> NDArray[np.float32]:
+    """Return what the view ``name`` shows of an image (h, w, c): float32 of the same shape."""
+    floating = image.dtype != np.uint8
+    channels = image.shape[2]
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    view = make_view(name, (0.0,) * channels, (1.0,) * channels, floating)
+    with torch.inference_mode():
+        return view(pixels if floating else pixels / 255)[0].permute(1, 2, 0).numpy()
+
+
+def _bytes(values: NDArray) -> NDArray[np.uint8]:
+    return np.rint(np.clip(_three_channels(values), 0, 1) * 255).astype(np.uint8)
+
+
+def _three_channels(image: NDArray) -> NDArray:
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def _enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Repeat the pixels of a tiny picture until its longer side has ``TINY``."""
+    times = -(-TINY // max(picture.shape[:2]))
+    return np.ascontiguousarray(picture.repeat(times, axis=0).repeat(times, axis=1))

@@ -1,0 +1,149 @@
+"""The five systems' presets: they build at full size, and what is particular to each runs on small drawn images."""
+
+import json
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from competition.config import load_config, preset_names
+from competition.models.heads import WithHead
+from competition.models.zoo import check_model, count_parameters
+from tests.running import done, outcome, telltale
+
+SCRATCH = ["pretrained=false", "threads=1", "jobs=1", "report=false"]
+
+
+def members(*words):
+    config = load_config([*words, "pretrained=false"], {"data": "."})
+    return config, {name: check_model(recipe, 3, False) for name, recipe in config.members.items()}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Class folders with a labelled test set: 40 + 12 images a class, 32 px, one class smoother than the other."""
+    root, rng = tmp_path_factory.mktemp("folders"), np.random.default_rng(0)
+    for part, count in (("train", 40), ("test", 12)):
+        for name in ("REAL", "FAKE"):
+            (root / part / name).mkdir(parents=True)
+            for index in range(count):
+                image = rng.integers(0, 256, (32, 32, 3), np.uint8)
+                image = cv2.blur(image, (3, 3)) if name == "FAKE" else image
+                cv2.imwrite(str(root / part / name / f"{index:04} (1).jpg"), image)
+    return root
+
+
+@pytest.mark.parametrize("preset", [name for name in preset_names() if name != "demo"])
+def test_every_preset_builds_at_its_full_size(preset):
+    _, models = members(f"preset={preset}")
+    assert all(count_parameters(model)[1] > 0 for model in models.values())
+
+
+def test_frozen_vit_trains_769_parameters():
+    _, models = members("preset=frozen-vit")
+    total, trained = count_parameters(models["vit"])
+    assert trained == 769 and total > 85_000_000
+
+
+def test_the_resnets_head_and_convitx_fused_features_are_those_of_the_systems():
+    _, models = members("preset=cifake-resnet50")
+    widths = [layer.out_features for layer in models["resnet50"].backbone.head if isinstance(layer, torch.nn.Linear)]
+    assert widths == [256, 128, 1]
+    _, models = members("preset=convitx")
+    layers = [layer for layer in models["convitx"].backbone.head if isinstance(layer, torch.nn.Linear)]
+    assert [layer.in_features for layer in layers] == [1536 + 1024, 1024, 512, 256, 128]
+    assert isinstance(models["convitx"].backbone, WithHead)
+
+
+def test_small_cnn_has_four_blocks_and_three_dense_layers():
+    _, models = members("preset=small-cnn")
+    layers = list(models["small-cnn"].modules())
+    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in layers) == 4
+    assert sum(isinstance(layer, torch.nn.Linear) for layer in layers) == 3
+
+
+def test_a_hold_out_is_judged_on_rows_that_neither_trained_nor_tuned(folders, tmp_path):
+    words = ["preset=small-cnn", f"data={folders}", "split=holdout:0.6,0.2,0.2", "epochs=2", *SCRATCH]
+    printed = done(tmp_path, *words)
+    folds = pd.read_csv(tmp_path / "folds" / "small-cnn" / "folds.csv")
+    assert folds["fold"].value_counts().to_dict() == {-1: 48, 0: 16, 1: 16}
+    assert (folds.groupby("fold")["label"].mean() == 0.5).all()
+    oof = pd.read_csv(tmp_path / "folds" / "small-cnn" / "small-cnn" / "fold0" / "oof.csv")
+    assert set(oof["id"]) == set(folds["id"][folds["fold"] >= 0])
+    record = json.loads((tmp_path / "folds" / "small-cnn" / "run.json").read_text())
+    judged = oof[oof["fold"] == 1]
+    decided = (judged["prob"] >= record["threshold"]).astype(int)
+    true_positive = int((decided & judged["label"]).sum())
+    assert record["cv"]["f1"] == pytest.approx(2 * true_positive / max(1, decided.sum() + judged["label"].sum()))
+    assert "hold-out" in printed and "labels kept aside" in printed
+    result = telltale(tmp_path, *words, "fold=0..4")
+    assert result.returncode == 2 and "leave fold= out" in result.stderr
+    result = telltale(tmp_path, *[word for word in words if "split" not in word])
+    assert result.returncode == 2 and "split=" in result.stderr
+
+
+def test_the_labels_of_the_test_set_change_nothing_but_the_closing_score(folders, tmp_path):
+    swapped = tmp_path / "swapped"
+    swapped.mkdir()
+    (swapped / "train").symlink_to(folders / "train")
+    for name, other in (("REAL", "FAKE"), ("FAKE", "REAL")):
+        (swapped / "test" / name).mkdir(parents=True)
+        for path in (folders / "test" / other).iterdir():
+            (swapped / "test" / name / path.name).symlink_to(path)
+    words = ["preset=small-cnn", "epochs=2", "folds=2", *SCRATCH]
+    told = [done(tmp_path / home, *words, f"data={data}", "name=x") for home, data in homes(tmp_path, folders, swapped)]
+    results = [outcome(tmp_path / home) for home in "ab"]
+    for path in results[0]:
+        if path.endswith("oof.csv"):
+            assert results[0][path] == results[1][path]
+    probs = [pd.read_csv(tmp_path / home / "folds/x/small-cnn/fold0/test.csv") for home in "ab"]
+    by_picture = [dict(zip(table["id"].map(flipped), table["prob"], strict=True))
+                  for table, flipped in zip(probs, (str, other_folder), strict=True)]  # fmt: skip
+    assert by_picture[0] == pytest.approx(by_picture[1])
+    assert told[0] != told[1]
+
+
+def homes(root, *data):
+    for home in "ab":
+        (root / home).mkdir()
+    return zip("ab", data, strict=True)
+
+
+def other_folder(name):
+    return name.replace("REAL", "-").replace("FAKE", "REAL").replace("-", "FAKE")
+
+
+def test_a_frozen_members_features_are_computed_once_and_predict_as_the_whole_model_does(folders, tmp_path):
+    words = ["preset=frozen-vit", "size=tiny", f"data={folders}", "split=folds", "folds=3", "image_size=32", "lr=1e-2",
+             "members.vit.backbone_args={embed_dim: 32, depth: 2, num_heads: 2, patch_size: 8}", *SCRATCH]  # fmt: skip
+    printed = done(tmp_path, *words, "fold=0")
+    assert "33 trainable parameters" in printed
+    features = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("features-*.npy")}
+    assert len(features) == 2
+    done(tmp_path, *words, "fold=1,2")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("features-*.npy")} == features
+    answers = json.loads(done(tmp_path, "predict", "name=frozen-vit", "format=json", str(folders / "test")))["answers"]
+    tables = [pd.read_csv(path) for path in tmp_path.glob("folds/frozen-vit/vit/fold*/test.csv")]
+    logit = sum(table.set_index("id")["logit"] for table in tables) / len(tables)
+    expected = 1 / (1 + np.exp(-logit))
+    for answer in answers:
+        assert answer["probability"] == pytest.approx(expected[answer["file"].split(f"{folders}/")[1]], abs=1e-4)
+    refused = telltale(tmp_path, *words, "augment=flips", "name=y")
+    assert refused.returncode == 2 and "augment=none" in refused.stderr
+
+
+def test_balanced_classes_weigh_the_same_however_rare_one_is(folders, tmp_path):
+    rare = tmp_path / "rare"
+    for name, count in (("REAL", 40), ("FAKE", 10)):
+        (rare / name).mkdir(parents=True)
+        for path in sorted((folders / "train" / name).iterdir())[:count]:
+            (rare / name / path.name).symlink_to(path)
+    words = ["preset=small-cnn", f"data={rare}", "epochs=1", "folds=2", "lr=1e-9", *SCRATCH]
+    for balance in ("true", "false"):
+        done(tmp_path, *words, f"balance={balance}", f"name={balance}")
+    losses = [json.loads((tmp_path / "folds" / name / "small-cnn/fold0/history.jsonl").read_text())["train_loss"]
+              for name in ("true", "false")]  # fmt: skip
+    table = pd.read_csv(tmp_path / "folds/true/small-cnn/fold0/oof.csv")
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(np.log(2), abs=0.1) and len(table) == 25
