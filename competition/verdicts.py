@@ -15,7 +15,7 @@ from competition.config import parse_options
 from competition.data.dataset import IMAGE_EXTENSIONS
 from competition.data.decode import UnreadableImage, read_image
 from competition.errors import UserError, did_you_mean
-from competition.inference.judge import Judge, Verdict, open_judge
+from competition.inference.judge import Judge, Verdict
 from competition.report.table import console
 
 FORMATS, ENGINES = ("table", "csv", "json"), ("torch", "onnx")
@@ -44,8 +44,12 @@ def predict(words: Sequence[str]) -> int:
 def open_engine(engine: str, name: str, device: str) -> Judge:
     """Return the run's judge: by its weights, or by what `export` wrote."""
     if engine == "torch":
+        from competition.inference.eye import open_judge  # torch takes seconds to import, and the other engine has none
+
         return open_judge(name, device)
-    from competition.inference.onnx import open_onnx_judge  # an optional package
+    if device == "cuda":
+        raise UserError("engine=onnx runs on the CPU: leave device=cuda out, or use engine=torch.")
+    from competition.inference.onnx import open_onnx_judge
 
     return open_onnx_judge(name)
 

@@ -55,28 +55,33 @@ TTA: dict[str, tuple[TestView, ...]] = {
 
 
 def turn(batch: Any, name: str) -> Any:
-    """Apply one of the 8 symmetries of the square to a torch tensor (n, C, H, W); rotations are counter-clockwise.
+    """Apply one of the 8 symmetries of the square to (n, C, H, W), an array or a torch tensor.
 
-    ``turn(turn(batch, name), UNDO[name])`` is ``batch``. Torch itself is not imported here.
+    Rotations are counter-clockwise; ``turn(turn(batch, name), UNDO[name])`` is ``batch``. Torch itself is not imported
+    here, and whoever has arrays needs none.
     """
     match name:
         case "identity":
             return batch
         case "hflip":
-            return batch.flip(-1)
+            return _mirror(batch, -1)
         case "vflip":
-            return batch.flip(-2)
+            return _mirror(batch, -2)
         case "rot180":
-            return batch.flip((-2, -1))
+            return _mirror(batch, -2, -1)
         case "rot90":
-            return batch.transpose(-2, -1).flip(-2)
+            return _mirror(batch.swapaxes(-2, -1), -2)
         case "rot270":
-            return batch.transpose(-2, -1).flip(-1)
+            return _mirror(batch.swapaxes(-2, -1), -1)
         case "transpose":
-            return batch.transpose(-2, -1)
+            return batch.swapaxes(-2, -1)
         case "antitranspose":
-            return batch.transpose(-2, -1).flip((-2, -1))
+            return _mirror(batch.swapaxes(-2, -1), -2, -1)
     raise UserError(f"'{name}' is no turn of a test-time view{did_you_mean(name, UNDO)}")
+
+
+def _mirror(batch: Any, *axes: int) -> Any:
+    return np.flip(batch, axes) if isinstance(batch, np.ndarray) else batch.flip(axes)
 
 
 def needs_padding(shape: Sequence[int], size: int) -> bool:

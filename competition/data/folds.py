@@ -39,11 +39,11 @@ def make_folds(train: pd.DataFrame, k: int, seed: int, shares: Shares = None) ->
 
 def _hold_out(train: pd.DataFrame, shares: Sequence[float], seed: int) -> np.ndarray:
     kinds = train.groupby("group")["label"].agg(["min", "max"]).sort_index().sum(axis=1)
+    sizes = [max(1, round(share * len(kinds))) for share in shares]
     try:
-        rest, validation = train_test_split(kinds, test_size=shares[1], stratify=kinds, random_state=seed)
+        rest, validation = train_test_split(kinds, test_size=sizes[1], stratify=kinds, random_state=seed)
         if len(shares) == 3:
-            share = shares[2] / (shares[0] + shares[2])
-            judged = train_test_split(rest, test_size=share, stratify=rest, random_state=seed)[1]
+            judged = train_test_split(rest, test_size=sizes[2], stratify=rest, random_state=seed)[1]
         else:
             judged = rest[:0]
     except ValueError as error:

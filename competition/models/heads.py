@@ -61,7 +61,5 @@ def make_head(layers: Sequence[str], features: int, dropout: float) -> nn.Sequen
                 stack.append(nn.Linear(features, int(layer)))
                 features = int(layer)
             case _:
-                raise UserError(
-                    f"'{layer}' is no layer of a head{did_you_mean(layer, LAYERS)} Or give a width, as 256."
-                )
+                raise UserError(f"'{layer}' is no width, as 256, and no layer of a head{did_you_mean(layer, LAYERS)}")
     return nn.Sequential(*stack, nn.Linear(features, 1))

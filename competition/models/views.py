@@ -49,6 +49,7 @@ class Fourier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         centred = x - x.mean(dim=(2, 3), keepdim=True)
+        centred = centred - centred.mean(dim=(2, 3), keepdim=True)  # the first mean's rounding would show in the log
         spectrum = torch.fft.fftshift(torch.fft.fft2(centred, norm="ortho").abs(), dim=(2, 3))
         return (torch.log(spectrum + 1e-3) + 3) / 1.5
 

@@ -216,9 +216,10 @@ def test_every_test_time_view_is_made_of_known_parts_and_listed_once():
 
 @settings(deadline=None)
 @given(st.sampled_from(sorted(UNDO)), st.integers(1, 3), st.integers(1, 5), st.integers(1, 6))
-def test_turning_and_undoing_is_the_identity(name, n, height, width):
+def test_turning_and_undoing_is_the_identity_and_an_array_turns_as_a_tensor_does(name, n, height, width):
     batch = torch.arange(n * 2 * height * width).reshape(n, 2, height, width)
     assert torch.equal(turn(turn(batch, name), UNDO[name]), batch)
+    np.testing.assert_array_equal(turn(batch.numpy(), name), turn(batch, name).numpy())
 
 
 def test_the_eight_turns_are_the_eight_symmetries_and_rotations_go_counter_clockwise():

@@ -171,3 +171,36 @@ def test_another_number_of_folds_is_refused(tmp_path):
     open_folds(tmp_path / "folds.csv", pairs(40), 4, seed=0)
     with pytest.raises(UserError, match=r"folds=5 but .*folds.csv has 4: say folds=4, or .*overwrite=true"):
         open_folds(tmp_path / "folds.csv", pairs(40), 5, seed=0)
+
+
+def test_hold_out_parts_have_their_shares_of_each_class_and_whole_groups():
+    made = make_folds(pairs(400), 5, 0, (0.7, 0.2, 0.1))
+    assert made["fold"].value_counts().to_dict() == {-1: 280, 0: 80, 1: 40}
+    assert (made.groupby("group")["fold"].nunique() == 1).all()
+    assert (made.groupby("fold")["label"].mean() == 0.5).all()
+    shuffled = pairs(400).sample(frac=1, random_state=1)
+    assert make_folds(shuffled, 5, 0, (0.7, 0.2, 0.1)).set_index("id")["fold"].to_dict() == (
+        made.set_index("id")["fold"].to_dict()
+    )
+    assert (make_folds(pairs(400), 5, 1, (0.7, 0.2, 0.1))["fold"] != made["fold"]).any()
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked", "said"),
+    [
+        (None, (0.8, 0.2), "holds folds, which split= does not ask for"),
+        ((0.8, 0.2), None, "holds a hold-out split, which split= does not ask for"),
+        ((0.8, 0.2), (0.7, 0.2, 0.1), "a hold-out split into 2 parts, not 3"),
+    ],
+)
+def test_another_way_to_split_than_the_kept_one_is_refused(tmp_path, kept, asked, said):
+    open_folds(tmp_path / "folds.csv", pairs(40), 4, 0, kept)
+    with pytest.raises(UserError, match=said):
+        open_folds(tmp_path / "folds.csv", pairs(40), 4, 0, asked)
+
+
+def test_a_hold_out_that_cannot_be_had_is_refused(tmp_path):
+    few = table("abcdefgh", [0, 0, 0, 0, 0, 0, 1, 1], "abcdefgh")
+    with pytest.raises(UserError, match="Class 1 has 2 groups of rows, too few for 3 parts: change split="):
+        open_folds(tmp_path / "folds.csv", few, 5, 0, (0.6, 0.2, 0.2))
+    assert not list(tmp_path.iterdir())
