@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from competition.config import Config, as_yaml, load_config
+from competition.config import Config, as_yaml, load_config, preset_names
 from competition.errors import UserError, did_you_mean
 from competition.files import home
 
@@ -18,7 +18,7 @@ def main(words: Sequence[str]) -> int:
     """Run one command and return its exit status; a user's mistake is one sentence and status 2."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     if any(word in ("-h", "--help", "help") for word in words):
-        print(USAGE)
+        print(USAGE.format(presets=", ".join(preset_names())))
         return 0
     command, words = (words[0], words[1:]) if words and "=" not in words[0] else ("run", words)
     try:
@@ -169,10 +169,15 @@ USAGE = """\
 ./run.sh [command] [key=value ...]     no command: train what is missing and write submissions/submission.csv
 
   ./run.sh fold=0..4                       the main job: the embedded demo, or the competition in data/
-  ./run.sh preset=wai2025 fold=0..4        a preset's competition (presets: demo, small, wai2025)
+  ./run.sh preset=wai2025 fold=0..4        a preset: {presets}
   ./run.sh data=FOLDER name=mine fold=0..4 members.swin.lr=1e-4
   ./run.sh fold=0                          one fold: its score, and the line that completes the submission
   ./run.sh ensemble ...                    blend and tune again from what is trained
+  ./run.sh report [name=NAME]              the evaluation report of what is trained
+  ./run.sh predict name=NAME IMAGE ...     a trained run's verdict on images and folders (format=table|csv|json)
+  ./run.sh app name=NAME                   the same as a web page on this machine
+  ./run.sh export name=NAME                the members as ONNX; then predict engine=onnx
+  ./run.sh collect urls=FILE label=ai out=DIR    download images into a class folder (or page=ADDRESS)
   ./run.sh config ...                      print the resolved settings
   ./run.sh audit ...                       look at the data's tables
   ./run.sh bench [name ...]                measure speed on this machine

@@ -17,6 +17,7 @@ from competition.data.decode import UnreadableImage, read_image
 from competition.errors import UserError, did_you_mean
 from competition.inference.judge import Judge, Verdict
 from competition.report.table import console
+from competition.settings import CHOICES
 
 FORMATS, ENGINES = ("table", "csv", "json"), ("torch", "onnx")
 CHUNK_IMAGES, CHUNK_BYTES = 64, 400_000_000  # decoded and judged at a time
@@ -28,7 +29,7 @@ Answer = tuple[Path, Verdict | str]  # a file, and its verdict or why it cannot 
 def predict(words: Sequence[str]) -> int:
     """Judge the files that ``words`` name and print the answers; returns 1 if some could not be read, else 0."""
     options, named = parse_options(words, {"name": "demo", "format": "table", "engine": "torch", "device": "auto"})
-    for key, known in (("format", FORMATS), ("engine", ENGINES)):
+    for key, known in (("format", FORMATS), ("engine", ENGINES), ("device", CHOICES["device"])):
         if options[key] not in known:
             raise UserError(f"{key}={options[key]} is not known{did_you_mean(options[key], known)}")
     files = find_images(named)
