@@ -1,12 +1,15 @@
 """The main job, whole, cut and killed: the same bytes every time."""
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
@@ -83,6 +86,35 @@ def test_run_again_changes_nothing(straight):
     again = done(home, *WHOLE, "fold=0..2")
     assert everything(home) == before
     assert again.splitlines()[-1] == printed.splitlines()[-1]
+
+
+def test_the_name_alone_goes_on_with_the_runs_own_settings(straight, tmp_path):
+    home, _, _ = straight
+    before = everything(home)
+    assert done(home, f"name={NAME}").count("Submission") == 1
+    assert everything(home) == before
+    subprocess.run(["cp", "-a", f"{home}/.", tmp_path], check=True)
+    report = tmp_path / "folds" / NAME / "report"
+    pictures = {path.name: path.read_bytes() for path in report.iterdir()}
+    shutil.rmtree(report)
+    assert "Submission" not in done(tmp_path, "report", f"name={NAME}")
+    assert {path.name: path.read_bytes() for path in report.iterdir()} == pictures
+
+
+def test_a_run_judges_pictures_as_it_judged_its_test_set(straight):
+    home, _, bytes_of = straight
+    answers = json.loads(done(home, "predict", f"name={NAME}", "format=json", f"data/{NAME}/test_data_v2"))["answers"]
+    submitted = pd.read_csv(io.BytesIO(bytes_of["submissions/submission.csv"])).set_index("id")["label"]
+    assert len(answers) == len(submitted)
+    for answer in answers:
+        name = answer["file"].split(f"{NAME}/")[1]
+        assert submitted[name] == (answer["verdict"] == "AI-made") == (answer["probability"] >= answer["threshold"])
+    for member in ("convnext", "swin"):
+        tables = [pd.read_csv(io.BytesIO(content)).set_index("id")["logit"] for path, content in bytes_of.items()
+                  if f"/{member}/" in path and path.endswith("test.csv")]  # fmt: skip
+        prob = 1 / (1 + np.exp(-sum(tables) / len(tables)))
+        for answer in answers:  # the batches differ, so the last digits may; bf16 has few
+            assert answer[member] == pytest.approx(prob[answer["file"].split(f"{NAME}/")[1]], abs=2e-3)
 
 
 def test_fold_by_fold_ends_in_the_same_bytes_and_says_which_line_completes_it(straight, tmp_path):

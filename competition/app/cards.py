@@ -1,0 +1,157 @@
+"""The page's HTML: an answer as a card, and what the run knows. Every text is escaped, every picture a data URI."""
+
+import html
+from collections.abc import Mapping
+
+from competition.app.answer import WORDS, Answer, Picture
+from competition.config import Recipe
+from competition.inference.judge import Verdict
+from competition.inference.record import Record
+from competition.report.look import decimals
+
+VIEWS = {
+    "identity": "as it is", "hflip": "mirrored", "vflip": "upside down", "rot180": "turned 180°",
+    "rot90": "turned 90°", "rot270": "turned 270°", "transpose": "transposed", "antitranspose": "antitransposed",
+    "centre": "centre", "top_left": "top left", "top_right": "top right", "bottom_left": "bottom left",
+    "bottom_right": "bottom right",
+}  # fmt: skip
+LOOKS_AT = {"rgb": "colours", "residual": "noise residual", "fourier": "spectrum"}
+
+
+def text(value: object) -> str:
+    """Return any text as HTML that neither a browser nor the page's own templates (``${}``, ``{{}}``) act upon."""
+    escaped = html.escape(str(value))
+    return escaped.replace("{", "&#123;").replace("}", "&#125;").replace("$", "&#36;").replace("`", "&#96;")
+
+
+def card(answer: Answer, record: Record, recipes: Mapping[str, Recipe]) -> str:
+    """Return the answer as HTML."""
+    if answer.verdict is None:
+        return (f'<article class="tt-card tt-refused"><p class="tt-file">{text(answer.name)}</p>'
+                f"<h2>No verdict</h2><p>{text(answer.refusal)}</p></article>")  # fmt: skip
+    verdict = answer.verdict
+    side = "ai" if verdict.positive else "human"
+    return (
+        f'<article class="tt-card tt-{side}">'
+        f'<p class="tt-file">{text(answer.name)}</p>'
+        f'<h2 class="tt-verdict">{WORDS[verdict.positive]}</h2>'
+        f'<p class="tt-near">{text(nearness(verdict.prob, record.threshold))} '
+        f"{text(agreement(verdict, record.threshold))}</p>"
+        f"{_bar(verdict.prob, record.threshold)}"
+        f'<div class="tt-pictures">{"".join(map(_figure, answer.pictures))}</div>'
+        f"{_votes(verdict, record.threshold, recipes)}{_facts(answer)}</article>"
+    )
+
+
+def nearness(prob: float, threshold: float) -> str:
+    """Return in words how far the probability is from the threshold, measured on its own side of it."""
+    room = 1 - threshold if prob >= threshold else threshold
+    part = abs(prob - threshold) / room if room else 0.0
+    if part < 0.1:
+        return "At the threshold: it could as well have gone the other way."
+    if part < 0.35:
+        return "Near the threshold: a weak answer."
+    if part < 0.75:
+        return "Some way from the threshold."
+    return "Far from the threshold."
+
+
+def agreement(verdict: Verdict, threshold: float) -> str:
+    """Return how many members are on the verdict's side of the threshold."""
+    same = sum((prob >= threshold) == verdict.positive for prob in verdict.members.values())
+    count = len(verdict.members)
+    if count == 1:
+        return "One member judged it."
+    if same == count:
+        return f"{'Both' if count == 2 else f'All {count}'} members are on this side."
+    return f"{same} of {count} members {'is' if same == 1 else 'are'} on this side."
+
+
+def _bar(prob: float, threshold: float) -> str:
+    return (
+        '<div class="tt-bar" role="img" '
+        f'aria-label="Probability {decimals(prob)}, threshold {decimals(threshold)}">'
+        f'<span class="tt-fill" style="width:{prob:.2%}"></span>'
+        f'<span class="tt-mark" style="left:{threshold:.2%}"></span></div>'
+        '<p class="tt-scale"><span>human-made</span>'
+        f'<span class="tt-figures">probability of AI <b class="tt-prob">{decimals(prob)}</b>, '
+        f"threshold <b>{decimals(threshold)}</b></span>"
+        "<span>AI-made</span></p>"
+    )
+
+
+def _figure(picture: Picture) -> str:
+    look = ' class="tt-tiny"' if picture.tiny else ""
+    return (
+        f'<figure><img{look} src="{html.escape(picture.uri)}" alt="{text(picture.title)}">'
+        f"<figcaption><b>{text(picture.title)}</b> {text(picture.caption)}</figcaption></figure>"
+    )
+
+
+def _votes(verdict: Verdict, threshold: float, recipes: Mapping[str, Recipe]) -> str:
+    """Return the table of members and their views; a vote's colour and arrow say on which side it is."""
+
+    def cell(prob: float) -> str:
+        side, arrow = ("ai", "▲") if prob >= threshold else ("human", "▽")
+        return f'<td class="tt-vote-{side}">{decimals(prob)} <i>{arrow}</i></td>'
+
+    views = list(next(iter(verdict.views.values())))
+    head = "".join(f"<th>{text(VIEWS.get(view, view))}</th>" for view in views)
+    rows = "".join(
+        f'<tr><th scope="row">{text(member)}<small>{text(LOOKS_AT[recipes[member].view])}</small></th>'
+        f"{cell(prob)}{''.join(map(cell, verdict.views[member].values()))}</tr>"
+        for member, prob in verdict.members.items()
+    )
+    return (
+        '<h3>Who voted how</h3><div class="tt-scroll"><table><thead><tr><th>member</th><th>its mean</th>'
+        f"{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        '<p class="tt-small">Each column is the same image, shown differently; ▲ reaches the threshold, ▽ does not. '
+        "Votes that differ between columns are a reason for doubt.</p>"
+    )
+
+
+def _facts(answer: Answer) -> str:
+    rows = "".join(f"<tr><th scope='row'>{text(what)}</th><td>{text(value)}</td></tr>" for what, value in answer.facts)
+    return (
+        "<details><summary>What the file itself says</summary>"
+        f'<table class="tt-facts">{rows}</table>'
+        '<p class="tt-small">Hints beside the verdict, which does not use them: metadata is easily removed or forged.'
+        "</p></details>"
+    )
+
+
+def about(record: Record, recipes: Mapping[str, Recipe]) -> str:
+    """Return what the run knows and what it is worth, as HTML."""
+    rows, members = record.rows, []
+    for name, folders in record.members.items():
+        recipe = recipes[name]
+        members.append(f"<li><b>{text(name)}</b>: {text(recipe.backbone)} on {LOOKS_AT[recipe.view]}, "
+                       f"{recipe.image_size} px, the mean of {_counted(len(folders), 'model')}</li>")  # fmt: skip
+    groups = f" in {rows['groups']:,} groups" if rows.get("groups", rows["train"]) != rows["train"] else ""
+    classes = f"{text(record.classes[0])} (human-made) and {text(record.classes[1])} (AI-made)"
+    return (
+        '<section class="tt-about"><h2>What these models know</h2>'
+        f"<p>They were trained on <b>{text(record.source)}</b>: {rows['train']:,} images{groups}, of the classes "
+        f"{classes}. They know what sets these two apart, and nothing else: on images from other cameras, other "
+        "generators or after other processing, they can be confidently wrong.</p>"
+        f"<p>{_score(record)} An image counts as AI-made from a probability of {record.threshold:.3f}.</p>"
+        f"<ul>{''.join(members)}</ul>"
+        "<p><b>A verdict is a score, not proof.</b> Do not accuse anyone on the strength of it.</p>"
+        f'<p class="tt-small">Run “{text(record.name)}”, Telltale {text(record.telltale)}. Images are judged on the '
+        "machine that serves this page, sent nowhere else, and not kept.</p></section>"
+    )
+
+
+def _score(record: Record) -> str:
+    cv = record.cv
+    if "f1" not in cv:
+        return "What they are worth was not measured."
+    low, high = cv.get("interval") or (float("nan"),) * 2
+    how = f" ({text(cv['how'])})" if cv.get("how") else ""
+    interval = f", with a 95 % interval of {low:.3f} to {high:.3f}" if low == low else ""
+    return (f"On images of that data set which they had not seen, their F1 is <b>{cv['f1']:.3f}</b>{how}{interval}; "
+            "1 is perfect.")  # fmt: skip
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")

@@ -1,0 +1,125 @@
+"""What the page answers, without the page: every file gets a verdict or a sentence, and nothing in it is acted upon."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from competition.app.answer import MAX_PIXELS, answer, evidence
+from competition.app.cards import about, agreement, card, nearness, text
+from competition.data.decode import decode
+from competition.inference.eye import open_judge
+from competition.inference.judge import Verdict
+from competition.settings import Recipe
+from tests.app.hostile import JUDGED, REFUSED, bomb, encoded, picture
+from tests.runs import make_run
+
+NET = {"backbone": "small_cnn", "backbone_args": {"widths": [4, 8]}}
+MEMBERS = {
+    "whole": Recipe(**NET, image_size=32),
+    "centre": Recipe(**NET, image_size=32, fit="crop", view="residual"),
+    "spectrum": Recipe(**NET, image_size=32, view="fourier"),
+}
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
+    return _judge(tmp_path_factory.mktemp("answers"), MEMBERS)
+
+
+def _judge(home, members):
+    name = make_run(home, members)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TELLTALE_HOME", str(home))
+        judge = open_judge(name, "cpu")
+        assert all(eye.models for eye in judge.eyes.values())
+    return judge
+
+
+def _card(judge, found):
+    return card(found, judge.record, {name: eye.recipe for name, eye in judge.eyes.items()})
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_that_is_no_whole_image_gets_a_sentence_that_says_why(judge, name):
+    raw, reason = REFUSED[name]
+    found = answer(judge, raw, name)
+    assert found.verdict is None and reason in found.refusal and found.refusal.endswith(".")
+    assert "No verdict" in _card(judge, found) and reason in _card(judge, found)
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_an_unusual_image_gets_the_verdict_that_predict_gives_it(judge, name):
+    found = answer(judge, JUDGED[name], name)
+    assert found.verdict == judge.judge([decode(JUDGED[name], name)])[0]
+    assert len(found.pictures) == 3 and all(one.uri.startswith("data:image/png;base64,") for one in found.pictures)
+    assert ("AI-made" if found.verdict.positive else "human-made") in _card(judge, found)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (9, 300), (1500, 40), (700, 900)])
+def test_an_image_of_any_shape_gets_pictures(judge, shape):
+    found = answer(judge, encoded(picture(*shape), "PNG"), "shape.png")
+    assert found.refusal == "" and len(found.pictures) == 3
+
+
+def test_a_file_or_an_image_beyond_the_limits_is_refused_before_it_is_decoded(judge):
+    large = answer(judge, bytes(3 * 2**20), "large.png", max_mb=2)
+    assert "3.0 MB" in large.refusal and "2 MB" in large.refusal
+    side = int(MAX_PIXELS**0.5) + 1
+    assert "50 million" in answer(judge, bomb(side), "wide.png").refusal
+    assert "1 x 1" in answer(judge, encoded(picture(1, 1), "PNG"), "dot.png").refusal
+
+
+def test_the_heat_covers_all_of_a_resized_image_and_the_window_of_a_cropped_one(judge, tmp_path):
+    image = np.asarray(picture(128, 256))
+    places, part = evidence(judge, image, 1)
+    assert part == (0, 0, 1, 1) and places.shape == (128, 256)
+    assert 0 <= places.min() and places.max() == pytest.approx(1)
+    cropping = _judge(tmp_path / "crop", {"centre": MEMBERS["centre"]})
+    places, part = evidence(cropping, image, 1)
+    assert part == (48 / 128, 112 / 256, 32 / 128, 32 / 256) and places.shape == (32, 32)
+    caption = answer(cropping, encoded(picture(128, 256), "PNG"), "wide.png").pictures[0].caption
+    assert "dimmed" in caption and "3.1 % of the image" in caption
+
+
+def test_a_run_of_spectrum_members_shows_the_image_without_a_heat(tmp_path):
+    judge = _judge(tmp_path, {"spectrum": MEMBERS["spectrum"]})
+    assert evidence(judge, np.asarray(picture()), 1) is None
+    assert "no place" in answer(judge, encoded(picture(), "PNG"), "a.png").pictures[0].caption
+
+
+def test_no_name_of_a_file_reaches_the_page_as_markup(judge):
+    name = "<img src=x onerror=alert(1)> ${1+1} {{7*7}} `x` \"'.png"
+    for raw in (encoded(picture(), "PNG"), b"no image"):
+        shown = _card(judge, answer(judge, raw, name))
+        assert "<img src=x" not in shown and not re.search(r"\$\{|\{\{|`", shown)
+
+
+@given(st.text())
+def test_escaped_text_holds_no_sign_that_a_browser_or_a_template_acts_upon(words):
+    assert not set("<>\"'{}$`") & set(text(words))
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_every_distance_from_the_threshold_has_words(prob, threshold):
+    assert nearness(prob, threshold).endswith(".")
+
+
+def test_words_for_the_distance_go_from_the_threshold_outwards():
+    assert "other way" in nearness(0.5, 0.48) and "other way" in nearness(0.45, 0.48)
+    assert "weak" in nearness(0.62, 0.5) and nearness(0.99, 0.5) == nearness(0.01, 0.5) == "Far from the threshold."
+
+
+def test_members_are_counted_on_the_side_of_the_verdict():
+    verdict = Verdict(0.3, False, {"a": 0.1, "b": 0.2, "c": 0.6}, {})
+    assert agreement(verdict, 0.5) == "2 of 3 members are on this side."
+    assert agreement(Verdict(0.9, True, {"a": 0.8, "b": 1.0}, {}), 0.5) == "Both members are on this side."
+
+
+def test_the_page_says_what_the_run_was_trained_on_and_what_it_is_worth(judge):
+    shown = about(judge.record, MEMBERS)
+    for words in ("<b>data</b>: 80 images in 40 groups", "real (human-made) and fake (AI-made)", "<b>0.800</b>",
+                  "0.700 to 0.900", "cross-fitted", "0.450", "not proof", *MEMBERS):  # fmt: skip
+        assert words in shown

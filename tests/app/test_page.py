@@ -1,0 +1,276 @@
+"""The page as a visitor meets it: the real server, and a real browser that drops real files."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from competition.data.decode import decode
+from competition.errors import UserError
+from competition.settings import Recipe
+from tests.app.hostile import JUDGED, REFUSED, encoded, picture
+from tests.running import environment
+from tests.runs import TINY, make_run
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SERVE = "import sys; from competition.app.serve import app_command; sys.exit(app_command(sys.argv[1:]))"
+PATIENCE = 20_000  # milliseconds; an answer takes one or two seconds on a core
+MEMBERS = {"convnext": TINY["convnext"], "swin": Recipe(**{**vars(TINY["swin"]), "view": "residual", "fit": "crop"})}
+
+pytest.importorskip("gradio", reason="the extra 'app' is not installed")
+
+
+class Server:
+    """The `app` command in a process of its own, with a temporary folder of its own."""
+
+    def __init__(self, home: Path, *words: str):
+        self.home, self.temporary = home, home / "tmp"
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        self.name = make_run(home, MEMBERS)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, f"name={self.name}", "open=false", "device=cpu", *words],
+            env={**environment(home), "TMPDIR": str(self.temporary)}, cwd=home, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.said = self.address = ""
+
+    def ready(self) -> "Server":
+        """Wait until the page is there."""
+        while "The page is at" not in self.said:
+            line = self.process.stdout.readline()
+            assert line, self.said
+            self.said += line
+        self.address = re.search(r"http://\S+", self.said)[0]
+        return self
+
+    def uploads(self) -> list[Path]:
+        return [path for path in self.temporary.glob("telltale-*/**/*") if path.is_file()]
+
+    def stop(self, how: signal.Signals) -> tuple[int, str]:
+        self.process.send_signal(how)
+        rest, _ = self.process.communicate(timeout=20)
+        return self.process.returncode, rest
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("served"), "max_mb=2").ready()
+    yield server
+    code, rest = server.stop(signal.SIGINT)
+    assert code == 0 and "Stopped" in rest and "Traceback" not in rest
+    assert list(server.temporary.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on the PATH")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One open page, and what the browser asked for and complained about meanwhile."""
+
+    def __init__(self, browser, server: Server, width: int = 1280, height: int = 900, scheme: str = "light"):
+        self.page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+        self.asked, self.complaints = [], []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(server.address)
+        self.zone = self.page.locator("#tt-drop input[type=file]")
+        self.zone.wait_for(state="attached", timeout=PATIENCE)
+        self.server = server
+
+    def drop(self, *files: tuple[str, bytes]):
+        """Drop (name, bytes) files and return their cards."""
+        self.page.evaluate("document.querySelectorAll('.tt-card').forEach(card => card.classList.add('before'))")
+        self.zone.set_input_files([{"name": n, "mimeType": _kind(n), "buffer": raw} for n, raw in files])
+        cards = self.page.locator(".tt-card:not(.before)")
+        cards.nth(len(files) - 1).wait_for(timeout=PATIENCE)
+        self.page.locator(".tt-status:not(.tt-done)").wait_for(state="detached", timeout=PATIENCE)
+        assert cards.count() == len(files)
+        return [cards.nth(row) for row in range(len(files))]
+
+
+def _kind(name: str) -> str:
+    return {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif"}[name.rsplit(".")[-1]]
+
+
+@pytest.fixture
+def visit(browser, server):
+    visit = Visit(browser, server)
+    yield visit
+    visit.page.close()
+    assert visit.complaints == []
+    assert {urlsplit(url).hostname for url in visit.asked if url.startswith("http")} == {"127.0.0.1"}
+    assert server.uploads() == []
+
+
+@pytest.fixture(scope="module")
+def judge(server):
+    from competition.inference.eye import open_judge
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TELLTALE_HOME", str(server.home))
+        return open_judge(server.name, "cpu")
+
+
+def _both_sides(judge) -> list[tuple[str, bytes]]:
+    """Return an image that the run calls human-made and one that it calls AI-made."""
+    from PIL import Image
+
+    from tests.runs import random_pictures
+
+    found, images = {}, random_pictures(*[(64, 64)] * 20)
+    for number, (pixels, verdict) in enumerate(zip(images, judge.judge(images), strict=True)):
+        found.setdefault(verdict.positive, (f"{number}.png", encoded(Image.fromarray(pixels), "PNG")))
+    return [found[False], found[True]]
+
+
+def test_the_page_shows_the_verdict_and_the_probability_that_the_run_gives(visit, judge):
+    files = _both_sides(judge)
+    for (name, raw), shown in zip(files, visit.drop(*files), strict=True):
+        verdict = judge.judge([decode(raw, name)])[0]
+        assert shown.locator("h2").inner_text() == ("AI-made" if verdict.positive else "human-made")
+        assert float(shown.locator(".tt-prob").inner_text()) == pytest.approx(verdict.prob, abs=6e-4)
+        assert shown.locator("figure img").count() == 3 and name in shown.inner_text()
+        votes = [float(vote.split()[0]) for vote in shown.locator(".tt-scroll td").all_inner_texts()]
+        wanted = [p for m, p in verdict.members.items() for p in (p, *verdict.views[m].values())]
+        assert votes == pytest.approx(wanted, abs=6e-4)
+
+
+def test_every_hostile_file_is_answered_and_the_page_lives_on(visit, judge):
+    refused = visit.drop(*[(name, raw) for name, (raw, _) in REFUSED.items()])
+    for shown, (_, reason) in zip(refused, REFUSED.values(), strict=True):
+        assert "No verdict" in shown.inner_text() and reason in shown.inner_text()
+    for shown, (name, raw) in zip(visit.drop(*JUDGED.items()), JUDGED.items(), strict=True):
+        prob = judge.judge([decode(raw, name)])[0].prob
+        assert float(shown.locator(".tt-prob").inner_text()) == pytest.approx(prob, abs=6e-4)
+    (good,) = visit.drop(("good.png", encoded(picture(), "PNG")))
+    assert good.locator(".tt-prob").count() == 1
+
+
+def test_a_name_is_shown_as_it_is_and_never_run(visit):
+    name = "<b>${1+1}{{7}}<img src=x onerror=document.title=1>.png"
+    (shown,) = visit.drop((name, encoded(picture(), "PNG")))
+    assert shown.locator(".tt-file").inner_text() == name
+    assert visit.page.title().startswith("Telltale")
+
+
+def test_a_file_over_the_limit_is_named_and_the_next_one_is_answered(visit):
+    visit.zone.set_input_files([{"name": "huge.png", "mimeType": "image/png", "buffer": bytes(3 * 2**20)}])
+    visit.page.get_by_text("huge.png").first.wait_for(timeout=PATIENCE)
+    assert "maximum allowed size" in visit.page.locator("body").inner_text()
+    (good,) = visit.drop(("good.png", encoded(picture(), "PNG")))
+    assert good.locator(".tt-prob").count() == 1
+
+
+def test_of_too_many_files_the_first_are_answered_and_the_rest_counted(visit):
+    from competition.app.page import MOST_FILES
+
+    raw = b"no image"
+    visit.zone.set_input_files([{"name": f"{n}.png", "mimeType": "image/png", "buffer": raw + bytes([n])}
+                                for n in range(MOST_FILES + 3)])  # fmt: skip
+    visit.page.get_by_text("3 more were not looked at").wait_for(timeout=PATIENCE)
+    assert visit.page.locator(".tt-card").count() == MOST_FILES
+
+
+def test_a_second_drop_waits_for_the_first_and_then_takes_its_place(visit):
+    for name in ("first.png", "second.png"):
+        visit.zone.set_input_files([{"name": name, "mimeType": "image/png", "buffer": encoded(picture(), "PNG")}])
+        visit.page.locator(".tt-status, .tt-card", has_text=name).first.wait_for(timeout=PATIENCE)
+    visit.page.locator(".tt-card", has_text="second.png").wait_for(timeout=PATIENCE)
+    assert visit.page.locator(".tt-card").count() == 1
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_the_screen(browser, server, width):
+    visit = Visit(browser, server, width, scheme="dark")
+    (shown,) = visit.drop(("a-name-without-any-place-to-break-it" * 4 + ".png", encoded(picture(64, 640), "PNG")))
+    shown.locator("summary").click()
+    beyond = visit.page.evaluate(
+        "[...document.querySelectorAll('.gradio-container *')].filter(one => !one.closest('.tt-scroll table') && "
+        "one.getClientRects().length && (one.getBoundingClientRect().right > innerWidth + .5 || "
+        "one.getBoundingClientRect().left < -.5)).map(one => one.outerHTML.slice(0, 90))"
+    )
+    assert beyond == [] and visit.page.evaluate("document.documentElement.scrollWidth") <= width
+    visit.page.close()
+
+
+def test_an_upload_is_taken_off_the_disk_as_it_is_read_and_no_other_file_is_touched(tmp_path):
+    from competition.app.page import STALE, take, uploaded
+
+    uploads, secret = tmp_path / "uploads", tmp_path / "secret.png"
+    one, fresh, stale = uploads / "a" / "one.png", uploads / "b" / "fresh.png", uploads / "c" / "stale.png"
+    for path in (secret, one, fresh, stale):
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_bytes(path.name.encode())
+    old = time.time() - STALE - 1
+    os.utime(stale, (old, old))
+    named = uploaded([{"path": str(one), "orig_name": "One.png"}, {"path": str(secret)}, {"path": f"{uploads}/gone"},
+                      {"path": f"{uploads}/a/../../secret.png"}, "nonsense"])  # fmt: skip
+    assert take(named, uploads) == [("One.png", b"one.png"), ("image", None), ("image", None), ("image", None)]
+    assert [path for path in uploads.rglob("*") if path.is_file()] == [fresh] and secret.exists()
+    assert uploaded(None) == uploaded({"path": "x"}) == []
+
+
+def test_a_terminated_server_ends_cleanly_and_leaves_nothing_even_while_a_page_is_open(browser, tmp_path):
+    server = Server(tmp_path).ready()
+    (folder,) = server.temporary.glob("telltale-*")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    visit = Visit(browser, server)
+    code, rest = server.stop(signal.SIGTERM)
+    visit.page.close()
+    assert code == 0 and "Stopped" in rest and "Traceback" not in rest
+    assert list(server.temporary.iterdir()) == []
+
+
+def test_a_taken_port_is_an_error_where_it_was_asked_for_and_passed_over_where_it_was_not():
+    from competition.app.serve import address_of, listen
+
+    with listen("127.0.0.1", "") as first, listen("127.0.0.1", "") as second:
+        taken = first.getsockname()[1]
+        assert second.getsockname()[1] > taken and address_of(first) == f"http://127.0.0.1:{taken}/"
+        with pytest.raises(UserError, match=f"port={taken} "):
+            listen("127.0.0.1", str(taken))
+
+
+@pytest.mark.parametrize("words", [["max_mb=none"], ["port=70000"], ["open=maybe"], ["host=no.such.host.invalid"],
+                                   ["image.png"], ["device=tpu"], ["nmae=nmae"], ["name=none-such"]])  # fmt: skip
+def test_a_mistake_on_the_command_line_is_one_sentence(words, tmp_path, monkeypatch):
+    from competition.app.serve import app_command
+
+    monkeypatch.setenv("TELLTALE_HOME", str(tmp_path))
+    with pytest.raises(UserError) as error:
+        app_command(["open=false", *words] if "open=maybe" not in words else words)
+    assert words[0].split("=")[-1] in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_missing_extra_is_named_with_its_remedy(monkeypatch):
+    from competition.app.serve import app_command
+
+    monkeypatch.delitem(sys.modules, "gradio", raising=False)
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(UserError, match=r"needs Gradio.*pip install"):
+        app_command([])
+
+
+def test_only_this_machine_is_served_unless_asked_otherwise():
+    from competition.app.serve import listen
+
+    with listen("127.0.0.1", "") as own, listen("0.0.0.0", "") as all_of_them:
+        assert own.getsockname()[0] == "127.0.0.1" and all_of_them.getsockname()[0] == "0.0.0.0"
+        assert own.family == socket.AF_INET
