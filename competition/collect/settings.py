@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from competition.collect.addresses import Refused, parsed
-from competition.config import KINDS
-from competition.errors import UserError, did_you_mean
+from competition.config import KINDS, parse_options
+from competition.data.classfolders import TEST, TRAIN
+from competition.errors import UserError
 
 BOUNDS = {
     "max_mb": (0.001, 1000), "min_side": (1, 10_000), "connections": (1, 16), "delay": (0, 60), "retries": (0, 10),
 }  # fmt: skip
-# Folders of these names are no classes to competition.data.classfolders: the first hold the classes.
-TRAIN = ("train", "training", "train_set")
-TEST = ("test", "testing", "test_set")
 USAGE = "./run.sh collect urls=FILE label=ai out=DIR"
 
 
@@ -60,17 +58,10 @@ def parse_settings(words: Sequence[str]) -> CollectSettings:
     Raises ``UserError`` for an unknown or repeated key, a wrong type, a value out of range and for what is lacking.
     """
     types = {item.name: item.type for item in fields(CollectSettings)}
-    given: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise UserError(f"'{word}' is not a setting: write key=value, as in {USAGE}.")
-        if key not in types:
-            raise UserError(f"collect has no setting '{key}'{did_you_mean(key, types)}")
-        if key in given:
-            raise UserError(f"'{key}' is given twice: keep one of them.")
-        given[key] = _typed(key, value.strip(), types[key])
-    settings = CollectSettings(**given)
+    given, named = parse_options(words, dict.fromkeys(types, ""))
+    if named:
+        raise UserError(f"'{named[0]}' is not a setting: write key=value, as in {USAGE}.")
+    settings = CollectSettings(**{key: _typed(key, text.strip(), types[key]) for key, text in given.items() if text})
     check(settings)
     return settings
 

@@ -16,7 +16,7 @@ from competition.data.dataset import IMAGE_EXTENSIONS, Dataset, table_of
 from competition.data.tables import listed
 from competition.errors import UserError
 
-_TRAIN, _TEST = ("train", "training", "train_set"), ("test", "testing", "test_set")
+TRAIN, TEST = ("train", "training", "train_set"), ("test", "testing", "test_set")
 _HIDDEN = (".", "__")  # __MACOSX holds a shadow of every file
 
 
@@ -27,7 +27,7 @@ def read_folders(root: Path, positive: str | None, group: str) -> Dataset:
     """
     if group_column(group) or group != "none":
         raise UserError(f"group={group} needs the rows of a train.csv; {root} has class folders: leave group out.")
-    base, test_folder = train_folder(root), _folder(root, _TEST)
+    base, test_folder = train_folder(root), _folder(root, TEST)
     images = {name: list(_images(base / name, root)) for name in class_folders(root)}
     empty = [name for name, found in images.items() if not found]
     if empty:
@@ -46,7 +46,7 @@ def class_folders(root: Path) -> list[str]:
 
     In the root itself a folder without images is none: it may hold anything.
     """
-    base, test_folder = train_folder(root), _folder(root, _TEST)
+    base, test_folder = train_folder(root), _folder(root, TEST)
     names = [name for name in _subfolders(base) if base / name != test_folder]
     return names if base != root else [name for name in names if next(_images(base / name, root), None)]
 
@@ -78,7 +78,7 @@ def _read_test(root: Path, folder: Path | None, label_of: dict[str, int]) -> tup
 
 def train_folder(root: Path) -> Path:
     """Return the folder that holds the class folders: ``train`` in the root, else the root itself."""
-    return _folder(root, _TRAIN) or root
+    return _folder(root, TRAIN) or root
 
 
 def _folder(root: Path, names: tuple[str, ...]) -> Path | None:

@@ -25,8 +25,8 @@ def test_words_become_settings_with_their_types(tmp_path):
 
 @pytest.mark.parametrize(
     ("word", "said"),
-    [("lable=ai", "collect has no setting 'lable'; did you mean 'label'?"),
-     ("fold=0", "collect has no setting 'fold'; known are allow_local,"),
+    [("lable=ai", "There is no setting 'lable' (in the command line); did you mean 'label'?"),
+     ("fold=0", "There is no setting 'fold' (in the command line); known are allow_local,"),
      ("ai", "'ai' is not a setting: write key=value"), ("label=human", "'label' is given twice"),
      ("max_mb=big", "max_mb=big is not a number."), ("min_side=1.5", "min_side=1.5 is not a whole number."),
      ("robots=maybe", "robots=maybe is not true or false."), ("delay=nan", "delay=nan is out of range"),
