@@ -30,7 +30,7 @@ def main(words: Sequence[str]) -> int:
         print(f"Error: {sentence}" + ("" if sentence[-1] in ".?" else "."), file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOSPC):
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST):
             raise
         print(f"Error: {error.filename or home()} cannot be written ({error.strerror}): make room there, or put the "
               "results elsewhere with TELLTALE_HOME=FOLDER.", file=sys.stderr)  # fmt: skip
@@ -40,12 +40,15 @@ def main(words: Sequence[str]) -> int:
         return 130
 
 
-def _load(words: Sequence[str]) -> Config:
-    return load_config(words, _defaults(words))
+def _load(words: Sequence[str], must_exist: bool = False) -> Config:
+    return load_config(words, _defaults(words, must_exist))
 
 
-def _defaults(words: Sequence[str]) -> dict[str, str]:
-    """Choose preset and data where the user names neither: a run of that name, what lies in data/, or the demo."""
+def _defaults(words: Sequence[str], must_exist: bool) -> dict[str, str]:
+    """Choose preset and data where the user names neither: a run of that name, what lies in data/, or the demo.
+
+    ``must_exist``: a name alone is that of a run.
+    """
     named = dict(word.partition("=")[::2] for word in words)
     if named.keys() & {"preset", "config"}:
         return {}
@@ -54,6 +57,10 @@ def _defaults(words: Sequence[str]) -> dict[str, str]:
     kept = home() / "folds" / named.get("name", "") / "config.yaml"
     if "name" in named and kept.is_file():
         return {"config": str(kept)}
+    if "name" in named and must_exist:
+        known = sorted(path.parent.name for path in (home() / "folds").glob("*/config.yaml"))
+        hint = did_you_mean(named["name"], known) if known else ": train one first"
+        raise UserError(f"There is no run '{named['name']}' in folds/{hint}")
     if found := _competition_data(home() / "data"):
         print(f"Data found in {found}: running preset=small on it (presets: ./run.sh help).")
         return {"preset": "small", "data": str(found)}
@@ -80,7 +87,7 @@ def run_command(words: Sequence[str]) -> None:
 
 def ensemble_command(words: Sequence[str]) -> None:
     """Blend, tune and write the submission from trained results alone."""
-    config = _load(words)
+    config = _load(words, must_exist=True)
     from competition.pipeline import run
 
     run(config, words, train=False)
@@ -95,7 +102,7 @@ def predict_command(words: Sequence[str]) -> int:
 
 def report_command(words: Sequence[str]) -> None:
     """Write the evaluation report of what is trained."""
-    config = _load(words)
+    config = _load(words, must_exist=True)
     from competition.pipeline import run
 
     run(config, words, train=False, submit=False)

@@ -1,7 +1,6 @@
 """The end of a run: its table, its report, its record for `predict` and `app`, and its submission with the card."""
 
 import dataclasses
-import os
 import platform
 import shlex
 import subprocess
@@ -15,11 +14,11 @@ import pandas as pd
 from rich.console import Console
 
 from competition import __version__
-from competition.config import Config, as_yaml
+from competition.config import Config, Recipe, as_yaml, chosen_folds
 from competition.data.assemble import RunData, data_root, run_folder
 from competition.data.decode import UnreadableImage, read_image
 from competition.ensemble import Result
-from competition.files import fingerprint, home, read_json, write_text
+from competition.files import fingerprint, home, read_json, shown, write_text
 from competition.inference.record import Record, write_record
 from competition.plan import Plan
 from competition.report.figures import write_report
@@ -43,20 +42,16 @@ def conclude(
     title = f"{config.name}: F1 of class 1, {score_of.how}"
     for table in closing_tables(result.scores, result.seconds, title, out.width):
         out.print(table)
-    _remember(config, data, result)
     label = _decide(config, result) if result.complete and len(data.test) else None
     out.print()
-    if config.report or not submit:
+    last = ""
+    if submit:
+        _remember(config, data, result)
+        last = _submit(config, data, plans, result, label, words, out)
+    if config.report or not submit:  # after the submission, so that no picture can cost it
         out.print(f"Report      {shown(_report(config, data, plans, result, label))}")
-    if not submit:
-        return
-    if not result.complete:
-        missing = [k for k in range(config.parts) if any(not p.is_done() for p in plans if p.job.fold == k)]
-        out.print(f"To complete the submission: ./run.sh {_line(words, missing)}")
-    elif label is None:
-        out.print("There is no test set in the data, so there is no submission.")
-    else:
-        _submit(config, data, plans, result, label, out)
+    if last:
+        out.print(last)
 
 
 def _report(config: Config, data: RunData, plans: Sequence[Plan], result: Result, label: np.ndarray | None) -> Path:
@@ -67,11 +62,8 @@ def _report(config: Config, data: RunData, plans: Sequence[Plan], result: Result
                  result.scores[final].decision, _thumbnails(data, judged, 0))  # fmt: skip
     test = None
     if label is not None and data.dataset.test_label is not None:
-        seen = ~np.isnan(result.predictions[final].test)
-        rows = data.test[seen]
-        test = Judged(rows["id"].tolist(), _truth(data)[seen],
-                      {name: found.test[seen] for name, found in result.predictions.items()}, label[seen],
-                      _thumbnails(data, rows, 1))  # fmt: skip
+        probs = {name: _known(found.test) for name, found in result.predictions.items()}
+        test = Judged(data.test["id"].tolist(), _truth(data), probs, label, _thumbnails(data, data.test, 1))
     histories = {name: [p.folder / "history.jsonl" for p in plans if p.job.member == name and p.is_done()]
                  for name in config.members}  # fmt: skip
     return write_report(run_folder(config) / "report", oof, test, histories, _story(config, data, plans, result))
@@ -138,10 +130,23 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
     root = data_root(config)
     write_record(Record(config.name, data.dataset.classes, root.name, data.dataset.kind, rows, members, config.tta,
                         score_of.threshold, cv, __version__))  # fmt: skip
-    text = as_yaml(dataclasses.replace(config, data=str(root), fold="all", overwrite=False))
+    text = as_yaml(_anywhere(dataclasses.replace(
+        config, data=str(root), fold="full" if chosen_folds(config)[1] else "all", overwrite=False
+    )))  # fmt: skip
     path = folder / CONFIG_FILE
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
+
+
+def _anywhere(config: Config) -> Config:
+    """Return the settings with the weights' paths as they are from every folder."""
+
+    def moved(recipe: Recipe) -> dict[str, str]:
+        path = recipe.pretrained
+        return {"pretrained": path if path in ("true", "false", "auto") else str(Path(path).expanduser().absolute())}
+
+    members = {name: dataclasses.replace(recipe, **moved(recipe)) for name, recipe in config.members.items()}
+    return dataclasses.replace(config, members=members, **moved(config))
 
 
 def _line(words: Sequence[str], missing: Sequence[int]) -> str:
@@ -159,9 +164,19 @@ def _decide(config: Config, result: Result) -> np.ndarray:
     return np.where(np.isnan(prob), config.fallback, prob >= result.scores[final].threshold).astype(int)
 
 
-def _submit(
-    config: Config, data: RunData, plans: Sequence[Plan], result: Result, label: np.ndarray, out: Console
-) -> None:
+def _known(prob: np.ndarray) -> np.ndarray:
+    """Return probabilities with one half where no model could see the image, for figures over all rows."""
+    return np.where(np.isnan(prob), 0.5, prob)
+
+
+def _submit(config: Config, data: RunData, plans: Sequence[Plan], result: Result, label: np.ndarray | None,
+            words: Sequence[str], out: Console) -> str:  # fmt: skip
+    """Write the submission, where there can be one, and return the line that says what to do next."""
+    if not result.complete:
+        missing = [k for k in range(config.parts) if any(not p.is_done() for p in plans if p.job.fold == k)]
+        return f"To complete the submission: ./run.sh {_line(words, missing)}"
+    if label is None:
+        return "There is no test set in the data, so there is no submission."
     score_of = list(result.scores.values())[-1]
     header = data.dataset.header
     content = submission_bytes(data.test["id"].tolist(), label, header)
@@ -175,7 +190,7 @@ def _submit(
         _reveal(data, label, list(result.predictions.values())[-1].test, score_of, out)
     slug = config.competition or "COMPETITION"
     message = f"{config.name} CV {score_of.figures['f1']:.4f} {fingerprint(content)[:8]}"
-    out.print(f'Upload      {_kaggle()} competitions submit {slug} -f {latest} -m "{message}"')
+    return f'Upload      {_kaggle()} competitions submit {slug} -f {latest} -m "{message}"'
 
 
 def _truth(data: RunData) -> np.ndarray:
@@ -189,10 +204,12 @@ def _reveal(data: RunData, label: np.ndarray, prob: np.ndarray, score_of: Score,
     value, (low, high) = f1(truth, label), score_of.leaderboard
     where = "inside" if low <= value <= high else "OUTSIDE"
     out.print(f"Leaderboard F1 {value:.4f} on the labels kept aside, {where} the range {low:.3f}-{high:.3f}")
-    seen = ~np.isnan(prob)
-    figures = summary(truth[seen], prob[seen], label[seen])
-    shown_here = ("accuracy", "precision", "recall", "auc", "pr_auc")
-    out.print("            " + ", ".join(f"{name} {figures[name]:.4f}" for name in shown_here))
+    figures = summary(truth, _known(prob), label)
+    named = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "auc": "AUC",
+             "pr_auc": "average precision"}  # fmt: skip
+    out.print(
+        "            " + ", ".join(f"{named[key]} {figures[key]:.4f}" for key in named if figures[key] == figures[key])
+    )
 
 
 def make_card(config: Config, data: RunData, plans: Sequence[Plan], result: Result) -> dict[str, Any]:
@@ -205,7 +222,7 @@ def make_card(config: Config, data: RunData, plans: Sequence[Plan], result: Resu
         "cv_interval": list(score_of.interval),
         "leaderboard_range": list(score_of.leaderboard),
         "public_fraction": config.public_fraction,
-        "threshold": {"value": score_of.threshold, "rule": config.threshold, "chosen_on": "the ensemble's OOF"},
+        "threshold": {"value": score_of.threshold, "rule": config.threshold, "judged": score_of.how},
         "predicted_positive_rate": {"oof": score_of.figures["predicted_positive_rate"], "test": score_of.test_rate},
         "members": {
             name: {"weight": 1 / len(config.members), "backbone": recipe.backbone, "view": recipe.view,
@@ -232,11 +249,6 @@ def git_commit() -> str | None:
     except FileNotFoundError:
         return None
     return found.stdout.strip() or None
-
-
-def shown(path: Path) -> str:
-    """Return a path as the user would type it: relative where it lies below the current folder."""
-    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
 
 
 def _kaggle() -> str:

@@ -38,6 +38,9 @@ def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None)
     path = given.pop("config", "")
     file = _read_yaml(path) if path else {}
     raw = OmegaConf.structured(Config)
+    if path and "size" in given and given["size"] != file.get("size", ""):
+        raise UserError(f"size={given['size']} goes with a preset, and {path} holds settings of another size: name the "
+                        "preset instead, and another name= for its results.")  # fmt: skip
     if preset := given.get("preset", file.get("preset", "")):
         layer = _read_preset(preset)
         sizes = layer.pop("sizes", {})
@@ -119,6 +122,8 @@ def _merge_size(raw: Any, sizes: Mapping[str, Any], size: str, preset: str) -> A
     if size and size not in sizes:
         known = did_you_mean(size, sizes) if sizes else " (it has none)"
         raise UserError(f"preset={preset} has no size '{size}'{known}")
+    if sizes and not size:
+        raise UserError(f"preset={preset} needs one of its sizes: {', '.join(sizes)}.")
     return _merge(raw, {**sizes.get(size, {}), "size": size}, f"preset {preset}, size {size}") if size else raw
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from competition.config import Config
-from competition.data.assemble import RunData
+from competition.data.assemble import RunData, run_folder
 from competition.data.folds import JUDGED
 from competition.errors import UserError
 from competition.files import read_json
 from competition.inference.collect import Predictions, blend, collect_member
+from competition.job import FEATURES_FILE
 from competition.plan import Plan
 from competition.scoring.scorecard import Score, score_hold_out, score_predictions
 
@@ -45,6 +46,7 @@ def score(config: Config, data: RunData, plans: Sequence[Plan]) -> Result:
         folders[member] = [plan.folder for plan in own]
         predictions[member] = collect_member(by_fold, full, data.train["id"], data.test["id"])
         seconds[member] = sum(read_json(plan.folder / "done.json")["seconds"] for plan in own)
+        seconds[member] += (read_json(run_folder(config) / member / FEATURES_FILE) or {"seconds": 0})["seconds"]
     if len(predictions) > 1:
         predictions["ensemble"] = blend(list(predictions.values()))
         seconds["ensemble"] = sum(seconds.values())

@@ -15,7 +15,7 @@ FORWARD_SHARE = 1 / 3  # of a training step's time: the backward pass costs abou
 def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None:
     """Print the hours and gigabytes of the run without ``limit``: training, predictions, cache and checkpoints."""
     train_rows, test_rows = data.full_size
-    seconds = megabytes = 0.0
+    seconds = alone = megabytes = 0.0  # of jobs side by side; of what nothing runs beside
     for member, recipe in config.members.items():
         plan = next(plan for plan in plans if plan.job.member == member)
         build, pixels = probe_of(data, recipe)
@@ -25,12 +25,13 @@ def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None
         held = 1 / config.folds if config.shares is None else 1 - config.shares[0]
         trained = train_rows * (1 - held) * recipe.epochs
         predicted = (train_rows * held + test_rows) * len(TTA[config.tta])
-        if recipe.frozen:  # every image once, for all folds and epochs
-            trained, predicted = 0, (train_rows + test_rows) * len(TTA[config.tta]) / models
-        seconds += models * each * (trained + FORWARD_SHARE * predicted)
-        copies = 3 + bool(recipe.ema)  # weights and AdamW's two moments; the moving average
+        if recipe.frozen:  # a forward pass is all there is: over every image once, for all folds and epochs
+            alone += each * (train_rows + test_rows) * len(TTA[config.tta])
+        else:
+            seconds += models * each * (trained + FORWARD_SHARE * predicted)
+        copies = 1 if recipe.frozen else 3 + bool(recipe.ema)  # weights and AdamW's two moments; the moving average
         megabytes += count_parameters(model)[0] * 4 * (models + config.jobs * copies) / 1e6
-    hours = seconds / min(config.jobs, len(plans)) / 3600
+    hours = (alone + seconds / min(config.jobs, len(plans))) / 3600
     cache = _cache_gigabytes(config, data)
     print(f"  Estimate for all {train_rows:,} + {test_rows:,} images: {hours:.1f} hours of training and prediction, "
           f"{cache:.2f} GB of decoded pixels, {megabytes / 1000:.2f} GB of weights and resume points.")  # fmt: skip

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from rich.table import Table
 from tqdm import tqdm
 
-from competition.closing import shown
 from competition.config import parse_options
 from competition.errors import UserError
+from competition.files import shown
 from competition.inference.export import CHECKS, STAGES, Exported, export
 from competition.inference.record import read_record
 from competition.report.table import console

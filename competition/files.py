@@ -94,7 +94,7 @@ def home() -> Path:
 def only_one(path: Path, patience: float) -> Iterator[None]:
     """Hold an exclusive lock on ``path``, waiting up to ``patience`` seconds; UserError if another process keeps it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as lock:
+    with open(path, "a") as lock:
         deadline = time.monotonic() + patience
         while True:
             try:
@@ -105,6 +105,11 @@ def only_one(path: Path, patience: float) -> Iterator[None]:
                     raise UserError(f"Another run works in {path.parent}: wait for it, or use another name=.") from None
                 time.sleep(0.2)
         yield
+
+
+def shown(path: Path) -> str:
+    """Return a path as the user would type it: relative where it lies below the current folder."""
+    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
 
 
 def cores() -> int:

@@ -19,7 +19,7 @@ from competition.data.loader import TrainFeed, stream
 from competition.errors import UserError
 from competition.files import atomic_write, read_json, write_json, write_text
 from competition.inference.predict import predict_logits
-from competition.learner import TEST, TRAIN, Learner, fresh_model, make_learner
+from competition.learner import TEST, TRAIN, Learner, features_paths, fresh_model, make_learner
 from competition.models.zoo import Detector, build_model, count_parameters
 from competition.plan import PLACEMENT_FILE, Plan
 from competition.scoring.blend import mean_logit
@@ -28,6 +28,7 @@ from competition.training.checkpoint import load_weights, save_weights
 from competition.training.fit import Task, fit
 from competition.training.placement import store, stored
 
+FEATURES_FILE = "features.json"  # beside a frozen member's folds: what its features took
 Progress = Callable[[int, str], None]
 
 
@@ -68,8 +69,13 @@ def prepare_features(config: Config, data: RunData, plans: Sequence[Plan], worke
     """Compute the features of frozen members before their jobs start, each member's once."""
     for member in dict.fromkeys(plan.job.member for plan in plans if config.members[plan.job.member].frozen):
         plan = next(plan for plan in plans if plan.job.member == member)
-        make_model = trained_model(config, data, plan) if plan.is_trained() else fresh_model(config, data, member, 0)
-        _learner(config, data, plan, make_model, workers)
+        paths = features_paths(config, data, member, plan.placement, plan.settings["pretrained"])
+        if all(path.exists() for path in paths):
+            continue
+        start = time.monotonic()
+        model = trained_model(config, data, plan) if plan.is_trained() else fresh_model(config, data, member, 0)
+        _learner(config, data, plan, model, workers)
+        write_json(plan.folder.parent / FEATURES_FILE, {"seconds": round(time.monotonic() - start, 1)})
 
 
 def _learner(config: Config, data: RunData, plan: Plan, model: Detector, workers: int) -> Learner:
@@ -101,7 +107,7 @@ def _train(config: Config, data: RunData, plan: Plan, workers: int, progress: Pr
             return model, history, plan
         except torch.OutOfMemoryError:
             half = plan.placement.micro_batch // 2
-            if not half:
+            if not half or (half == 1 and "batchnorm" in recipe.head):
                 raise UserError(
                     f"Training {job} runs out of GPU memory even one image at a time: choose a smaller backbone or "
                     "image_size, or checkpointing=true."
@@ -114,19 +120,19 @@ def _train(config: Config, data: RunData, plan: Plan, workers: int, progress: Pr
 
 def _task(config: Config, data: RunData, plan: Plan, learner: Learner, seed: int, workers: int, progress: Progress
           ) -> Task:  # fmt: skip
-    job, recipe, placement, store = plan.job, learner.recipe, learner.placement, learner.stores[TRAIN][0]
+    job, recipe, placement, pixels = plan.job, learner.recipe, learner.placement, learner.stores[TRAIN][0]
     rows = data.train[data.fitted(job.fold)]
     transform = train_transform(recipe.augment, recipe.image_size, recipe.fit, data.floating)
-    feed = TrainFeed(store, rows["row"].to_numpy(), transform, recipe.batch_size * recipe.accumulate,
+    feed = TrainFeed(pixels, rows["row"].to_numpy(), transform, recipe.batch_size * recipe.accumulate,
                      seed, workers, pin=placement.device == "cuda")  # fmt: skip
-    label = torch.zeros(len(store))
+    label = torch.zeros(len(pixels))
     label[torch.tensor(data.train["row"].tolist())] = torch.tensor(data.train["label"].tolist(), dtype=torch.float32)
     held = data.train[data.held(job.fold)]
 
     def validate(model) -> dict[str, float]:
         if held.empty:
             return {}
-        logit = predict_logits(model, store, held["row"], recipe, placement, "none", workers)[0]
+        logit = predict_logits(model, pixels, held["row"], recipe, placement, "none", workers)[0]
         figures = summary(held["label"].to_numpy(), sigmoid(logit), logit >= 0)
         figures = {"val_loss": figures["log_loss"], "val_f1": figures["f1"], "val_auc": figures["auc"]}
         return {key: value for key, value in figures.items() if value == value}  # one class alone has no AUC

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from competition.config import Config, Recipe
 from competition.data.assemble import RunData, cache_folder
 from competition.data.loader import stream
-from competition.inference.features import open_features
+from competition.inference.features import compute_features, features_path, load_features
 from competition.inference.predict import predict_logits
 from competition.models.heads import WithHead
 from competition.models.zoo import Detector, build_model
@@ -42,28 +43,40 @@ class Learner:
 
 
 def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detector:
-    """Return a member's model before training; a frozen one is the same for every fold, as its features must be."""
+    """Return a member's model before training; a frozen trunk is the same for every fold, as its features must be."""
     recipe = config.members[member]
     torch.manual_seed(stream("weights", stream(config.seed, member) if recipe.frozen else seed))
-    return build_model(recipe, data.channels, data.floating)
+    model = build_model(recipe, data.channels, data.floating)
+    if recipe.frozen:
+        torch.manual_seed(stream("head", seed))
+        for layer in model.backbone.head:
+            if hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()
+    return model
+
+
+def features_paths(config: Config, data: RunData, member: str, placement: Placement, weights: str) -> list[Path]:
+    """Return where a frozen member's features of the train and of the test set are, or will be.
+
+    ``weights`` is the fingerprint of the pretrained weights, or ``false``.
+    """
+    recipe, folder = config.members[member], cache_folder(config)
+    origin = weights if weights != "false" else f"random {config.seed} {member}"
+    return [features_path(folder, recipe, origin, placement, config.tta, store) for store in data.of(recipe)]
 
 
 def make_learner(config: Config, data: RunData, member: str, placement: Placement, weights: str, model: Detector,
                  workers: int) -> Learner:  # fmt: skip
-    """Return what trains and predicts with ``model``, computing a frozen one's features where they are not there yet.
-
-    ``weights`` is the fingerprint of the pretrained weights, or ``false``.
-    """
+    """Return what trains and predicts with ``model``; a frozen one's features are computed where they are missing."""
     recipe = config.members[member]
     stores = data.of(recipe)
     if not recipe.frozen:
         return Learner(model, recipe, placement, tuple([store] for store in stores), config.tta)
-    origin = weights if weights != "false" else f"random {config.seed} {member}"
-    features = tuple(
-        open_features(cache_folder(config), recipe, origin, placement, config.tta, store, lambda: model, workers,
-                      f"{member} {side}")
-        for side, store in zip(("train", "test"), stores, strict=True)
-    )  # fmt: skip
+    paths = features_paths(config, data, member, placement, weights)
+    for path, store, side in zip(paths, stores, ("train", "test"), strict=True):
+        if not path.exists():
+            compute_features(path, model, store, recipe, placement, config.tta, workers, f"{member} {side}")
+    features = tuple(map(load_features, paths))
     head = Detector(nn.Identity(), WithHead(nn.Identity(), model.backbone.head, frozen=False), floating=True)
     seen = dataclasses.replace(recipe, image_size=1, fit="resize", compile=False, checkpointing=False, frozen=False)
     exact = dataclasses.replace(placement, precision="fp32", memory_format="contiguous")

@@ -19,8 +19,10 @@ from competition.ensemble import Result, score
 from competition.errors import UserError
 from competition.estimate import print_estimate
 from competition.files import only_one
+from competition.inference.record import FILE as RECORD
 from competition.models.zoo import Detector, check_model, count_parameters
-from competition.plan import Job, Plan, keep_pretrained, make_plans, settle_pretrained
+from competition.plan import Job, Plan, make_plans
+from competition.pretrained import keep_pretrained, settle_pretrained
 from competition.scoring.threshold import find_rule
 from competition.training.placement import choose_device
 
@@ -33,6 +35,8 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
 
     ``words`` are the user's own, for the line that completes a partial run.
     """
+    if not train:  # nothing that stands is discarded for want of it
+        config = dataclasses.replace(config, overwrite=False)
     asked, device = config, choose_device(config.device)
     config, notes = settle_pretrained(config)
     prepare_process(config, device, config.jobs)
@@ -40,16 +44,18 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     models = check(config, dataset)
     with only_one(run_folder(config) / ".lock", LOCK_PATIENCE):
         data = assemble(config, dataset)
-        keep_pretrained(config, asked)
         plans = make_plans(config, data, all_jobs(config), device)
-        refuse_conflicts(config, plans, discard=train and config.overwrite)
+        todo = [plan for plan in asked_for(config, plans) if not plan.is_done()]
+        check_pretrained(config, data, [plan.job.member for plan in todo if train and not plan.is_trained()])
+        refuse_conflicts(config, plans, discard=config.overwrite)
+        if todo and not train and (submit or len(todo) == len(plans)):
+            raise UserError(f"{len(todo)} jobs of {config.name} are not finished under these settings, first "
+                            f"{todo[0].job}: run the line without its command.")  # fmt: skip
         _announce(config, data, device, models, notes)
         if config.limit:
             print_estimate(config, data, plans)
-        todo = [plan for plan in asked_for(config, plans) if not plan.is_done()]
-        if todo and not train and (submit or len(todo) == len(plans)):
-            raise UserError(f"{len(todo)} jobs of {config.name} are not trained yet, first {todo[0].job}: train them.")
         if todo and train:
+            keep_pretrained(config, asked)
             run_jobs(config, data, todo, device)
         result = score(config, data, plans)
         conclude(config, data, plans, result, words, submit)
@@ -74,9 +80,16 @@ def check(config: Config, dataset: Dataset) -> dict[str, Detector]:
     for name, recipe in config.members.items():
         train_transform(recipe.augment, recipe.image_size, recipe.fit, floating)
         if list((run_folder(config) / name).glob("*/model.safetensors")):
-            recipe = dataclasses.replace(recipe, pretrained="false")  # the weights were loaded before: no need of them
+            recipe = dataclasses.replace(recipe, pretrained="false")  # not needed, or looked at once that is clear
         models[name] = check_model(recipe, dataset.pixels[0].shape[-1] if floating else 3, floating)
     return models
+
+
+def check_pretrained(config: Config, data: RunData, members: Sequence[str]) -> None:
+    """Refuse pretrained weights that cannot be had or do not fit, of members of which something is left to train."""
+    for name in dict.fromkeys(members):
+        if list((run_folder(config) / name).glob("*/model.safetensors")):  # or they were looked at before
+            check_model(config.members[name], data.channels, data.floating)
 
 
 def all_jobs(config: Config) -> list[Job]:
@@ -103,6 +116,7 @@ def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> No
                 f"{plan.folder} holds results of other settings ({conflict}): keep them with another name=, or discard "
                 "them with overwrite=true."
             )
+        (run_folder(config) / RECORD).unlink(missing_ok=True)  # the models that it answers for go
         shutil.rmtree(plan.folder)
 
 

@@ -3,7 +3,6 @@
 What is finished under the same settings is not done again; what stands under other settings is never reused.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,12 @@ import yaml
 from competition.config import Config, Recipe, as_dict
 from competition.data.assemble import RunData, run_folder
 from competition.data.decode import DECODER
-from competition.files import fingerprint, read_json, write_json
-from competition.models.availability import weights_at_hand
-from competition.models.zoo import Detector, build_model, normalisation, timm_parts, weights_digest
+from competition.files import fingerprint, read_json
+from competition.models.zoo import Detector, build_model, normalisation
+from competition.pretrained import digest_of
 from competition.training.placement import Placement, settle, stored
 
-PLACEMENT_FILE, PRETRAINED_FILE = "placement.json", "pretrained.json"  # beside a member's folds
+PLACEMENT_FILE = "placement.json"  # beside a member's folds
 
 
 @dataclass(frozen=True)
@@ -85,36 +84,10 @@ class Plan:
         return ", ".join(dict.fromkeys(told)) or None
 
 
-def settle_pretrained(config: Config) -> tuple[Config, list[str]]:
-    """Decide ``pretrained=auto`` for each member as it was decided before, or by what is at hand; with notes for it."""
-    members, notes = {}, []
-    for name, recipe in config.members.items():
-        if recipe.pretrained == "auto":
-            kept = None if config.overwrite else read_json(run_folder(config) / name / PRETRAINED_FILE)
-            parts = timm_parts(recipe)
-            value = kept or ("true" if parts and all(weights_at_hand(part.backbone) for part in parts) else "false")
-            if value == "false" and parts:
-                notes.append(
-                    f"NO PRETRAINED WEIGHTS of {' and '.join(part.backbone for part in parts)} are cached or to "
-                    f"be fetched: {name} starts from random ones (pretrained=FOLDER takes local files)"
-                )
-            recipe = dataclasses.replace(recipe, pretrained=value)
-        members[name] = recipe
-    return dataclasses.replace(config, members=members), notes
-
-
-def keep_pretrained(config: Config, asked: Config) -> None:
-    """Write down what became of each ``pretrained=auto`` in ``asked``, so that all of a member's jobs start alike."""
-    for name, recipe in config.members.items():
-        path = run_folder(config) / name / PRETRAINED_FILE
-        if asked.members[name].pretrained == "auto" and read_json(path) != recipe.pretrained:
-            write_json(path, recipe.pretrained)
-
-
 def make_plans(config: Config, data: RunData, jobs: Sequence[Job], device: str) -> list[Plan]:
     """Settle every job's settings; precision and memory layout are settled once for each member."""
     places = {member: _place(config, data, member, device) for member in dict.fromkeys(job.member for job in jobs)}
-    weights = {member: weights_digest(config.members[member]) for member in places}  # files of gigabytes: read once
+    weights = {member: digest_of(config, member) for member in places}  # files of gigabytes: read once
     return [_make_plan(config, data, job, places[job.member], weights[job.member]) for job in jobs]
 
 

@@ -21,7 +21,6 @@ from competition.settings import CHOICES
 
 FORMATS, ENGINES = ("table", "csv", "json"), ("torch", "onnx")
 CHUNK_IMAGES, CHUNK_BYTES = 64, 400_000_000  # decoded and judged at a time
-WORDS = {True: "AI-made", False: "human-made"}
 
 Answer = tuple[Path, Verdict | str]  # a file, and its verdict or why it cannot be read
 
@@ -63,7 +62,9 @@ def find_images(named: Sequence[str]) -> list[Path]:
     for word in named:
         path = Path(word).expanduser()
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_EXTENSIONS and p.is_file())
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_EXTENSIONS and p.is_file()
+                            and not any(part[:1] == "." or part[:2] == "__" for part in p.relative_to(path).parts)
+                            )  # fmt: skip
             if not inside:
                 raise UserError(f"{word} holds no images: name another folder, or the files themselves.")
             files.update(dict.fromkeys(inside))
@@ -101,7 +102,7 @@ def print_answers(judge: Judge, answers: Sequence[Answer], form: str) -> None:
     """Print the answers to standard output; unreadable files are in the JSON alone."""
     threshold = judge.record.threshold
     rows = [
-        {"file": str(path), "verdict": WORDS[found.positive], "probability": round(found.prob, 6),
+        {"file": str(path), "verdict": judge.words[found.positive], "probability": round(found.prob, 6),
          "threshold": round(threshold, 6), **{name: round(prob, 6) for name, prob in found.members.items()}}
         for path, found in answers if not isinstance(found, str)
     ]  # fmt: skip
@@ -122,5 +123,6 @@ def print_answers(judge: Judge, answers: Sequence[Answer], form: str) -> None:
         for row in rows:
             table.add_row(*(f"{value:.4f}" if isinstance(value, float) else value for value in row.values()))
         console().print(table)
-        value = judge.record.cv.get("f1", float("nan"))
-        print(f"Cross-validated F1 of these models: {value:.4f}. A verdict is a score, not proof.")
+        cv = judge.record.cv
+        print(f"F1 of these models on images they had not seen: {cv['f1']:.4f} ({cv['how']}).")
+        print("A verdict is a score, not proof.")

@@ -12,7 +12,9 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 from sklearn.metrics import f1_score
 
 from tests.running import ROOT, TINY, done, environment, everything, killed, outcome, telltale
@@ -96,6 +98,9 @@ def test_the_name_alone_goes_on_with_the_runs_own_settings(straight, tmp_path):
     subprocess.run(["cp", "-a", f"{home}/.", tmp_path], check=True)
     report = tmp_path / "folds" / NAME / "report"
     pictures = {path.name: path.read_bytes() for path in report.iterdir()}
+    facts = {path: before[path] for path in before if "/report/" not in path}
+    done(tmp_path, "report", f"name={NAME}", "threshold=0.9")
+    assert {path: fact for path, fact in everything(tmp_path).items() if "/report/" not in path} == facts
     shutil.rmtree(report)
     assert "Submission" not in done(tmp_path, "report", f"name={NAME}")
     assert {path.name: path.read_bytes() for path in report.iterdir()} == pictures
@@ -238,6 +243,14 @@ def test_a_changed_setting_over_results_is_refused_and_overwrite_starts_again(co
     assert outcome(copied) != straight[2]
 
 
+def test_weights_that_do_not_fit_are_refused_before_overwrite_discards_anything(copied):
+    save_file({"something": torch.zeros(2, 2)}, copied / "wrong.safetensors")
+    before = results(copied)
+    result = telltale(copied, *TINY, "fold=0..2", "pretrained=wrong.safetensors", "overwrite=true")
+    assert result.returncode == 2 and "do not fit" in result.stderr
+    assert results(copied) == before
+
+
 def test_overwrite_with_another_seed_makes_other_folds_and_side_by_side_jobs_agree(copied):
     words = [word if word != "jobs=1" else "jobs=2" for word in TINY]
     before = (copied / "folds" / NAME / "folds.csv").read_text()
@@ -251,6 +264,9 @@ def test_several_seeds_and_a_model_on_all_rows_join_the_average(copied, straight
     printed = done(copied, *TINY, "members.swin=null", "seeds=2", "fold=full")
     after = weights_of(copied)
     assert {path: after[path] for path in before} == before
+    record = (copied / "folds" / NAME / "run.json").read_text()
+    done(copied, "ensemble", f"name={NAME}")
+    assert (copied / "folds" / NAME / "run.json").read_text() == record and "full-seed1" in record
     new = {path.split("/")[-2] for path in set(after) - set(before)}
     assert new == {"fold0-seed1", "fold1-seed1", "fold2-seed1", "full", "full-seed1"}
     assert "ensemble" not in printed

@@ -1,14 +1,17 @@
 """The five systems' presets: they build at full size, and what is particular to each runs on small drawn images."""
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
-from competition.config import load_config, preset_names
+from competition.config import PRESETS, load_config, preset_names
+from competition.learner import fresh_model
 from competition.models.heads import WithHead
 from competition.models.zoo import check_model, count_parameters
 from tests.running import done, outcome, telltale
@@ -35,9 +38,15 @@ def folders(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("preset", [name for name in preset_names() if name != "demo"])
-def test_every_preset_builds_at_its_full_size(preset):
-    _, models = members(f"preset={preset}")
+def every_size():
+    for preset in preset_names():
+        sizes = yaml.safe_load((PRESETS / f"{preset}.yaml").read_text(encoding="utf-8")).get("sizes", {})
+        yield from [(preset, f"size={size}") for size in sizes] or [(preset,)]
+
+
+@pytest.mark.parametrize("preset", list(every_size()), ids=" ".join)
+def test_every_preset_builds_at_every_size(preset):
+    _, models = members(f"preset={preset[0]}", *preset[1:])
     assert all(count_parameters(model)[1] > 0 for model in models.values())
 
 
@@ -132,6 +141,14 @@ def test_a_frozen_members_features_are_computed_once_and_predict_as_the_whole_mo
         assert answer["probability"] == pytest.approx(expected[answer["file"].split(f"{folders}/")[1]], abs=1e-4)
     refused = telltale(tmp_path, *words, "augment=flips", "name=y")
     assert refused.returncode == 2 and "augment=none" in refused.stderr
+
+
+def test_a_frozen_trunk_is_the_same_for_every_seed_and_its_head_is_not():
+    config = load_config(["preset=frozen-vit", "size=tiny", "pretrained=false", "image_size=32", "data=."])
+    data = SimpleNamespace(channels=3, floating=False)
+    one, two = (fresh_model(config, data, "vit", seed).state_dict() for seed in (1, 2))
+    assert {key for key in one if not torch.equal(one[key], two[key])} == {
+        "backbone.head.1.weight", "backbone.head.1.bias"}  # fmt: skip
 
 
 def test_balanced_classes_weigh_the_same_however_rare_one_is(folders, tmp_path):

@@ -35,8 +35,6 @@ _NO_HEAT = np.zeros((1, 1), np.float32)
 
 Part = tuple[float, float, float, float]  # top, left, height, width, in parts of the image's height and width
 
-WORDS = {True: "AI-made", False: "human-made"}
-
 
 class OpenEye(Protocol):
     """A member whose networks can be looked into (see inference/eye.py)."""
@@ -133,7 +131,7 @@ def _heat_picture(judge: Judge, image: NDArray[np.uint8], verdict: Verdict) -> P
         caption = "Every member of this run looks at the spectrum alone, where evidence has a frequency and no place."
         return Picture("The image", data_uri(overlay(_shown(image), _NO_HEAT)), caption, _is_tiny(image))
     places, (top, left, height, width) = found
-    word = WORDS[verdict.positive]
+    word = judge.words[verdict.positive]
     caption = f"The brighter, the more a place spoke for “{word}”: it shows what swayed the models, not the truth"
     if not places.any():
         caption = f"No place in the image spoke for “{word}” on its own"

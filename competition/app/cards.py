@@ -3,9 +3,9 @@
 import html
 from collections.abc import Mapping
 
-from competition.app.answer import WORDS, Answer, Picture
+from competition.app.answer import Answer, Picture
 from competition.config import Recipe
-from competition.inference.judge import Verdict
+from competition.inference.judge import Verdict, verdict_words
 from competition.inference.record import Record
 from competition.report.look import decimals
 
@@ -29,18 +29,23 @@ def card(answer: Answer, record: Record, recipes: Mapping[str, Recipe]) -> str:
     if answer.verdict is None:
         return (f'<article class="tt-card tt-refused"><p class="tt-file">{text(answer.name)}</p>'
                 f"<h2>No verdict</h2><p>{text(answer.refusal)}</p></article>")  # fmt: skip
-    verdict = answer.verdict
-    side = "ai" if verdict.positive else "human"
+    verdict, words = answer.verdict, verdict_words(record.classes)
+    sides = _sides(words)
     return (
-        f'<article class="tt-card tt-{side}">'
+        f'<article class="tt-card tt-{sides[verdict.positive]}">'
         f'<p class="tt-file">{text(answer.name)}</p>'
-        f'<h2 class="tt-verdict">{WORDS[verdict.positive]}</h2>'
+        f'<h2 class="tt-verdict">{text(words[verdict.positive])}</h2>'
         f'<p class="tt-near">{text(nearness(verdict.prob, record.threshold))} '
         f"{text(agreement(verdict, record.threshold))}</p>"
-        f"{_bar(verdict.prob, record.threshold)}"
+        f"{_bar(verdict.prob, record.threshold, words)}"
         f'<div class="tt-pictures">{"".join(map(_figure, answer.pictures))}</div>'
-        f"{_votes(verdict, record.threshold, recipes)}{_facts(answer)}</article>"
+        f"{_votes(verdict, record.threshold, recipes, sides)}{_facts(answer)}</article>"
     )
+
+
+def _sides(words: tuple[str, str]) -> tuple[str, str]:
+    """Return the looks of class 0 and class 1: AI's has one look, whichever class it is."""
+    return ("ai", "human") if words[0] == "AI-made" else ("human", "ai")
 
 
 def nearness(prob: float, threshold: float) -> str:
@@ -67,16 +72,16 @@ def agreement(verdict: Verdict, threshold: float) -> str:
     return f"{same} of {count} members {'is' if same == 1 else 'are'} on this side."
 
 
-def _bar(prob: float, threshold: float) -> str:
+def _bar(prob: float, threshold: float, words: tuple[str, str]) -> str:
     return (
         '<div class="tt-bar" role="img" '
         f'aria-label="Probability {decimals(prob)}, threshold {decimals(threshold)}">'
         f'<span class="tt-fill" style="width:{prob:.2%}"></span>'
         f'<span class="tt-mark" style="left:{threshold:.2%}"></span></div>'
-        '<p class="tt-scale"><span>human-made</span>'
-        f'<span class="tt-figures">probability of AI <b class="tt-prob">{decimals(prob)}</b>, '
+        f'<p class="tt-scale"><span>{text(words[0])}</span>'
+        f'<span class="tt-figures">probability of “{text(words[1])}” <b class="tt-prob">{decimals(prob)}</b>, '
         f"threshold <b>{decimals(threshold)}</b></span>"
-        "<span>AI-made</span></p>"
+        f"<span>{text(words[1])}</span></p>"
     )
 
 
@@ -88,12 +93,12 @@ def _figure(picture: Picture) -> str:
     )
 
 
-def _votes(verdict: Verdict, threshold: float, recipes: Mapping[str, Recipe]) -> str:
+def _votes(verdict: Verdict, threshold: float, recipes: Mapping[str, Recipe], sides: tuple[str, str]) -> str:
     """Return the table of members and their views; a vote's colour and arrow say on which side it is."""
 
     def cell(prob: float) -> str:
-        side, arrow = ("ai", "▲") if prob >= threshold else ("human", "▽")
-        return f'<td class="tt-vote-{side}">{decimals(prob)} <i>{arrow}</i></td>'
+        reaches = prob >= threshold
+        return f'<td class="tt-vote-{sides[reaches]}">{decimals(prob)} <i>{"▽▲"[reaches]}</i></td>'
 
     views = list(next(iter(verdict.views.values())))
     head = "".join(f"<th>{text(VIEWS.get(view, view))}</th>" for view in views)
@@ -128,13 +133,16 @@ def about(record: Record, recipes: Mapping[str, Recipe]) -> str:
         members.append(f"<li><b>{text(name)}</b>: {text(recipe.backbone)} on {LOOKS_AT[recipe.view]}, "
                        f"{recipe.image_size} px, the mean of {_counted(len(folders), 'model')}</li>")  # fmt: skip
     groups = f" in {rows['groups']:,} groups" if rows.get("groups", rows["train"]) != rows["train"] else ""
-    classes = f"{text(record.classes[0])} (human-made) and {text(record.classes[1])} (AI-made)"
+    words = verdict_words(record.classes)
+    named = [text(name) if name == word else f"{text(name)} ({word})"
+             for name, word in zip(record.classes, words, strict=True)]  # fmt: skip
     return (
         '<section class="tt-about"><h2>What these models know</h2>'
         f"<p>They were trained on <b>{text(record.source)}</b>: {rows['train']:,} images{groups}, of the classes "
-        f"{classes}. They know what sets these two apart, and nothing else: on images from other cameras, other "
-        "generators or after other processing, they can be confidently wrong.</p>"
-        f"<p>{_score(record)} An image counts as AI-made from a probability of {record.threshold:.3f}.</p>"
+        f"{' and '.join(named)}. They know what sets these two apart, and nothing else: on images from other cameras, "
+        "other generators or after other processing, they can be confidently wrong.</p>"
+        f"<p>{_score(record)} An image counts as “{text(words[1])}” from a probability of "
+        f"{record.threshold:.3f}.</p>"
         f"<ul>{''.join(members)}</ul>"
         "<p><b>A verdict is a score, not proof.</b> Do not accuse anyone on the strength of it.</p>"
         f'<p class="tt-small">Run “{text(record.name)}”, Telltale {text(record.telltale)}. Images are judged on the '

@@ -40,9 +40,10 @@ def app_command(words: Sequence[str]) -> int:
         with listener, tempfile.TemporaryDirectory(prefix="telltale-", ignore_cleanup_errors=True) as folder:
             _serve(options, listener, Path(folder), max_mb, opens)
     except KeyboardInterrupt:
-        print("\nStopped; nothing was kept.")
+        print()
     finally:
         signal.signal(signal.SIGTERM, stopping)
+    print("Stopped; nothing was kept.")
     return 0
 
 

@@ -1,23 +1,20 @@
-"""Web addresses: read from lists and pages, brought into one spelling, and refused where they must not be asked.
+"""Web addresses: read from lists, brought into one spelling, and refused where they must not be asked.
 
 Nothing here touches the network. :func:`parsed` is the only reader of an address, so what is checked is what is asked.
 """
 
 import ipaddress
-import math
 import re
 from collections import deque
 from collections.abc import Iterable
-from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import urldefrag, urljoin
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 from competition.errors import UserError
 
-MAX_ADDRESS = 8000  # characters; servers refuse longer ones
+MAX_ADDRESS = 8000  # characters; servers refuse longer ones, and a CSV is no place for them
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 space handed out to the public
 
@@ -115,87 +112,3 @@ def read_list(path: str) -> list[str]:
     if not any(lines):
         raise UserError(f"urls={path} holds no address: write one a line.")
     return [line for line in lines if line]
-
-
-def page_images(html: str, address: str) -> list[str]:
-    """Return the addresses of the images that a page shows, in its order, resolved against its ``<base>`` or
-    ``address``.
-
-    Of each ``<img>`` and ``<source>`` the best candidate is taken: the largest of ``srcset``, else what a lazy page
-    keeps in ``data-src``, else ``src``. Images inside the page itself (``data:``) have no address.
-    """
-    tags = _ImageTags()
-    tags.feed(html)
-    tags.close()
-    base = _joined(address, tags.base) or address
-    found = [_joined(base, link) for link in tags.links]
-    return distinct(link for link in found if link and link.startswith(("http://", "https://")))
-
-
-def page_text(body: bytes, content_type: str) -> str:
-    """Decode a page by the charset that its server or its first kilobyte states, UTF-8 where neither does."""
-    stated = re.search(
-        r"charset\s*=\s*[\"']?([\w.:-]+)", content_type + " " + body[:1024].decode("latin-1"), re.IGNORECASE
-    )
-    try:
-        return body.decode(stated[1] if stated else "utf-8", "replace")
-    except (LookupError, UnicodeError):
-        return body.decode("utf-8", "replace")
-
-
-def _joined(base: str, link: str) -> str:
-    """Resolve ``link`` against ``base``; the empty text for what is no address at all."""
-    try:
-        return urldefrag(urljoin(base, link)).url
-    except ValueError:
-        return ""
-
-
-class _ImageTags(HTMLParser):
-    """Gathers the best candidate of each image tag, and the page's base."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.links: list[str] = []
-        self.base = ""
-        self._media = 0  # how many <video> and <audio> are open: their <source> is no image
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        words = {name: re.sub(r"[\t\r\n]", "", value or "").strip() for name, value in reversed(attributes)}
-        if tag in ("video", "audio"):
-            self._media += 1
-        elif tag == "base" and not self.base:
-            self.base = words.get("href", "")
-        elif tag == "img" or (tag == "source" and not self._media):
-            lists = [words.get(name, "") for name in ("srcset", "data-srcset")]
-            single = [words.get(name, "") for name in ("data-src", "src")]
-            best = [_largest(candidates(text)) for text in lists]
-            links = [link for link in (*best, *single) if link and not link.lower().startswith("data:")]
-            self.links += links[:1]
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("video", "audio"):
-            self._media = max(0, self._media - 1)
-
-
-def candidates(srcset: str) -> list[tuple[str, float]]:
-    """Return (link, size) of each candidate in a ``srcset``; size is the width in pixels or the density, 1 if none.
-
-    Links may hold commas but not end in one, as in the HTML standard ("parse a srcset attribute").
-    """
-    found = []
-    for match in re.finditer(r"[\s,]*([^\s,]\S*)([^,]*)", _spaced(srcset)):
-        link, descriptor = match[1], match[2].split()
-        sizes = [float(word[:-1]) for word in descriptor if re.fullmatch(r"\d+(\.\d+)?[wx]", word)]
-        found.append((link, max(sizes, default=1.0)))
-    return found
-
-
-def _spaced(srcset: str) -> str:
-    """Part a link from the comma that ends it: ``a.png, b.png`` becomes ``a.png , b.png``."""
-    return re.sub(r"(?<=\S),(?=\s|$)", " ,", srcset)
-
-
-def _largest(found: list[tuple[str, float]]) -> str:
-    pictures = [(link, size) for link, size in found if math.isfinite(size) and not link.lower().startswith("data:")]
-    return max(pictures, key=lambda one: one[1])[0] if pictures else ""

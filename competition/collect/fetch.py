@@ -7,6 +7,7 @@ it would be the proxy, not this gate, that decides whom to connect to.
 
 import contextlib
 import http.client
+import itertools
 import socket
 import ssl
 import threading
@@ -25,7 +26,7 @@ from urllib3.util import Url
 from competition import __version__
 from competition.collect.addresses import Refused, parsed
 from competition.collect.guard import GuardedHTTP, GuardedHTTPS, cut, cut_off
-from competition.collect.manners import Failed, Manners, retry_after
+from competition.collect.manners import Denied, Failed, Manners, retry_after
 
 AGENT = f"Telltale/{__version__} (+image collection for research)"
 # "*/*" rather than a list of image types: many servers answer the latter with a copy that they made for the asker.
@@ -80,36 +81,48 @@ class Fetcher:
         Raises :class:`Refused` for what will not be fetched, such as more than ``limit`` bytes, and :class:`Failed` for
         what another run may get.
         """
-        attempt = 0
-        while True:
-            try:
-                return self._follow(address, limit, robots=True)
-            except Failed as failure:
-                if not failure.passing or attempt == self._retries:
-                    raise
-            self._manners.rest(self._delay * 2**attempt)
-            attempt += 1
+        return self._follow(address, limit)
 
     def _robots_text(self, address: str, limit: int) -> str:
-        """Return a robots.txt, or nothing where there is none: what cannot be read forbids nothing."""
+        """Return the whole lines within the first ``limit`` bytes of a robots.txt, nothing where there is none."""
         try:
-            return self._follow(address, limit, robots=False).body.decode("utf-8", "replace")
-        except (Refused, Failed):
+            body = self._follow(address, limit, robots=True).body
+        except (Refused, Denied):
             return ""
+        whole = body if len(body) <= limit else body[: body.rfind(b"\n", 0, limit) + 1]
+        return whole.decode("utf-8", "replace")
 
-    def _follow(self, address: str, limit: int, robots: bool) -> Fetched:
+    def _follow(self, address: str, limit: int, robots: bool = False) -> Fetched:
+        """Ask for an address and for what it redirects to; ``robots``: it is a robots.txt, which may be cut short."""
         for _ in range(MAX_REDIRECTS + 1):
             url = parsed(address)
-            if robots:
+            if not robots:
                 self._manners.permit(url)
-            self._manners.take_turn(url.netloc)
-            answer = self._ask(url, limit)
+            answer = self._insist(url, limit, robots)
             if isinstance(answer, Fetched):
                 return answer
             address = _joined(url.url, answer)
         raise Refused(f"it redirects more than {MAX_REDIRECTS} times")
 
-    def _ask(self, url: Url, limit: int) -> Fetched | str:
+    def _insist(self, url: Url, limit: int, cut_short: bool) -> Fetched | str:
+        """Ask again where that may help; return the answer, or where it points to."""
+        for attempt in itertools.count():
+            self._manners.take_turn(url.netloc)
+            try:
+                answer = self._ask(url, limit, cut_short)
+            except (Refused, Denied):
+                self._manners.heard(url.netloc, True)
+                raise
+            except Failed as failure:
+                if not failure.passing or attempt == self._retries:
+                    self._manners.heard(url.netloc, False)
+                    raise
+                self._manners.rest(self._delay * 2**attempt)
+            else:
+                self._manners.heard(url.netloc, True)
+                return answer
+
+    def _ask(self, url: Url, limit: int, cut_short: bool) -> Fetched | str:
         """Send one request; return the answer, or where it points to."""
         deadline = time.monotonic() + DEADLINE
         with _plain_words(url.host), contextlib.closing(self._connection(url)) as connection:
@@ -124,7 +137,7 @@ class Fetcher:
                     if response.status in _MOVED and place:
                         return place.encode("latin-1", "replace").decode("utf-8", "replace")
                     self._check_status(url, response)
-                    body = self._read(response, limit, deadline)
+                    body = self._read(response, limit, deadline, cut_short)
                     return Fetched(body, url.url, response.headers.get("Content-Type", ""))
 
     @contextlib.contextmanager
@@ -144,13 +157,15 @@ class Fetcher:
         if response.status in _PASSING:
             self._manners.hold(url.netloc, retry_after(response.headers.get("Retry-After", "")))
             raise Failed(said)
+        if response.status in (401, 403):
+            raise Denied(said)
         if response.status not in (200, 203):
             raise Refused(said)
 
-    def _read(self, response: BaseHTTPResponse, limit: int, deadline: float) -> bytes:
-        """Return the body, having read at most a chunk more than ``limit`` bytes of it."""
+    def _read(self, response: BaseHTTPResponse, limit: int, deadline: float, cut_short: bool) -> bytes:
+        """Return the body; of one longer than ``limit`` bytes at most a chunk more is read, and kept if ``cut_short``."""
         stated = response.headers.get("Content-Length", "")
-        if stated.isdecimal() and int(stated[:18]) > limit:
+        if not cut_short and stated.isdecimal() and int(stated[:18]) > limit:
             raise Refused(f"its {int(stated[:18]):,} bytes are too many", "max_mb")
         parts: list[bytes] = []
         held = 0
@@ -158,6 +173,8 @@ class Fetcher:
             parts.append(part)
             held += len(part)
             if held > limit:
+                if cut_short:
+                    return b"".join(parts)
                 raise Refused(f"it is longer than {limit:,} bytes", "max_mb")
             if time.monotonic() > deadline:
                 raise Failed(f"it did not come within {DEADLINE:g} seconds", passing=False)

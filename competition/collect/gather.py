@@ -5,22 +5,24 @@ moment, it loses the images in flight and nothing else.
 """
 
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from tqdm import tqdm
 
-from competition.collect.addresses import Refused, distinct, page_images, page_text, read_list, same, taking_turns
+from competition.collect.addresses import MAX_ADDRESS, Refused, distinct, read_list, same, taking_turns
 from competition.collect.fetch import Fetched, Fetcher
 from competition.collect.judge import Judge
 from competition.collect.known import survey
-from competition.collect.manners import Failed
-from competition.collect.provenance import NAME, appending, read_rows
+from competition.collect.manners import SILENT, Failed
+from competition.collect.pages import page_images, page_text
+from competition.collect.provenance import NAME, appending, read_rows, remove_halves
 from competition.collect.settings import CollectSettings, check, parse_settings
 from competition.data.classes import POSITIVE_NAMES, two_classes
 from competition.data.classfolders import class_folders
@@ -30,12 +32,13 @@ from competition.files import only_one
 
 __all__ = ["CollectSettings", "Summary", "collect", "parse_settings"]
 
-PAGE_BYTES = 10_000_000
+PAGE_BYTES = 2_000_000
+SPARE = 100_000_000  # bytes of disk left free beside one more image
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How many addresses became what in this run; ``finished`` were so before it."""
+    """How many addresses became what in this run; ``finished`` were so before it, and ``too_long`` ones have no row."""
 
     label: str
     out: Path
@@ -45,6 +48,7 @@ class Summary:
     refused: int
     failed: int
     finished: int
+    too_long: int
 
     def lines(self) -> list[str]:
         """Return the closing words, the last of them what to do next."""
@@ -54,6 +58,8 @@ class Summary:
             f"{self.finished:,} done before.",
             f"Where each came from, and why not: {self.out / self.label / NAME}",
         ]
+        if self.too_long:
+            said.append(f"Addresses of more than {MAX_ADDRESS:,} characters, left out: {self.too_long:,}")
         if self.failed:
             said.append("What failed may succeed later: run the same line again.")
         return [*said, _what_next(self.label, self.out)]
@@ -72,30 +78,54 @@ def collect(settings: CollectSettings) -> Summary:
         fetcher = stack.enter_context(  # left before the pool, so that no thread goes on waiting
             Fetcher(settings.allow_local, settings.delay, settings.retries, settings.robots)
         )
-        addresses = _addresses(settings, fetcher)
-        try:
-            stack.enter_context(only_one(out / ".collect.lock", patience=0))
-        except UserError:
-            raise UserError(f"Another collection works in {out}: wait for it.") from None
-        for half in folder.glob(".*.tmp"):  # of a killed run: we hold the lock
-            half.unlink()
+        named = _addresses(settings, fetcher)
+        addresses = [address for address in named if len(address) <= MAX_ADDRESS]
+        stack.enter_context(_alone(out))
+        remove_halves(folder)  # of a killed run: we hold the lock
         rows = read_rows(folder / NAME)
         done = {same(row.address) for row in rows if row.finished(settings)}
-        todo = taking_turns(address for address in addresses if same(address) not in done)
+        # What failed by itself comes last: else a few dead addresses would again keep the rest of a host from its turn.
+        tried = {same(row.address) for row in rows if row.kind == "failed" and not row.status.endswith(SILENT)}
+        todo = [address for address in addresses if same(address) not in done]
+        todo = taking_turns(sorted(todo, key=lambda address: same(address) in tried))
         counts: Counter[str] = Counter()
         if todo:
+            _check_disk(out, settings.limit)
             again = {same(address) for address in todo}
             kept = [row for row in rows if same(row.address) not in again]
             judge = Judge(settings, survey(out), {row.file for row in kept})
             record = stack.enter_context(appending(folder / NAME, kept))
             bar = stack.enter_context(tqdm(total=len(todo), desc=f"collect {settings.label}", unit="img", disable=None))
             for address, answer in _answers(pool, fetcher, todo, settings):
+                _check_disk(out, settings.limit)
                 row = judge.row(address, answer)
                 record.add(row)
                 counts[row.kind] += 1
                 bar.update()
     kinds = ("saved", "duplicate", "near-duplicate", "refused", "failed")
-    return Summary(settings.label, out, *(counts[kind] for kind in kinds), len(addresses) - len(todo))
+    return Summary(
+        settings.label, out, *(counts[kind] for kind in kinds), len(addresses) - len(todo), len(named) - len(addresses)
+    )
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the folder's lock; ``UserError`` if another collection does."""
+    lock = out / ".collect.lock"
+    if lock.is_symlink() or (lock.exists() and not lock.is_file()):
+        raise UserError(f"{lock} is not this program's file: move it away.")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(only_one(lock, patience=0))
+        except UserError:
+            raise UserError(f"Another collection works in {out}: wait for it.") from None
+        yield
+
+
+def _check_disk(out: Path, needed: int) -> None:
+    free = shutil.disk_usage(out).free
+    if free < needed + SPARE:
+        raise UserError(f"Only {free / 1e6:,.0f} MB are free in {out}: make room, then run the same line again.")
 
 
 def _addresses(settings: CollectSettings, fetcher: Fetcher) -> list[str]:

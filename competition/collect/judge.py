@@ -1,6 +1,7 @@
 """What becomes of one answer: a new image of the class folder, a duplicate of one that is there, or refused and why."""
 
 import hashlib
+import os
 import re
 from collections.abc import Collection
 from dataclasses import replace
@@ -44,38 +45,53 @@ class Judge:
         if isinstance(answer, Failed):
             return replace(row, status=f"failed: {answer.reason}")
         if isinstance(answer, Refused):
-            return replace(row, status=self._refused(answer.reason, answer.setting))
+            return self._refused(row, answer.reason, answer.setting)
         digest = hashlib.sha256(answer.body).hexdigest()
         row = replace(row, final_address=answer.address, sha256=digest, bytes=str(len(answer.body)))
+        if answer.body and not extension(answer.body):
+            if _is_text(answer):  # "Please wait", say, instead of the image
+                return replace(row, status="failed: it is not an image")
+            return self._refused(row, "it is of a format that class folders do not hold")
         return self._image(row, answer.body)
 
     def _image(self, row: Row, raw: bytes) -> Row:
+        """Return the row for the bytes of what begins as an image."""
         name = f"{row.label}/{row.sha256[:16]}{extension(raw)}"
         twin = self._known.twin(row.sha256)
         left_behind = twin == name and name not in self._described
         if twin and not left_behind:
             return replace(row, status=f"duplicate of {twin}")
+        path = Path(self._settings.out) / name
+        if not left_behind and os.path.lexists(path):  # the user has changed the file
+            return replace(row, status=f"duplicate of {name}")
         try:
             image = decode(raw, row.address)
         except UnreadableImage as error:
-            return replace(row, status=self._refused(error.reason))
+            return self._refused(row, error.reason)
         except MemoryError:
             return replace(row, status="failed: it does not fit into memory")
         height, width = image.shape[:2]
         value = perceptual_hash(image)
         row = replace(row, width=str(width), height=str(height), perceptual_hash=f"{value:016x}")
         if min(height, width) < self._settings.min_side:
-            return replace(row, status=self._refused(f"its {width} x {height} pixels are too few", "min_side"))
-        if not extension(raw):
-            return replace(row, status=self._refused("it is of a format that class folders do not hold"))
+            return self._refused(row, f"its {width} x {height} pixels are too few", "min_side")
         if not left_behind:
-            if similar := self._known.nearest(value):
+            if similar := self._known.nearest(row.label, value):
                 return replace(row, status=f"near-duplicate of {similar}")
-            with atomic_write(Path(self._settings.out) / name, "wb") as file:
+            with atomic_write(path, "wb") as file:
                 file.write(raw)
             self._known.add(name, row.sha256, value)
         self._described.add(name)
         return replace(row, status="saved", file=name)
 
-    def _refused(self, reason: str, setting: str = "") -> str:
-        return f"refused: {reason}" + (f" ({self._settings.said(setting)})" if setting else "")
+    def _refused(self, row: Row, reason: str, setting: str = "") -> Row:
+        said = self._settings.said(setting) if setting else ""
+        return replace(row, status=f"refused: {reason}", setting=said)
+
+
+def _is_text(answer: Fetched) -> bool:
+    """Tell whether the server sent a page or a message, whatever it calls it."""
+    kind = answer.content_type.lower()
+    return kind.startswith(("text/", "application/json")) or bool(
+        re.match(rb"\s*(<(?!svg|\?xml)|\{)", answer.body[:999])
+    )

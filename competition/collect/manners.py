@@ -15,7 +15,9 @@ from competition.collect.addresses import Refused
 
 LONGEST_WAIT = 120.0  # seconds; a host that asks for more is left alone until another run
 LONGEST_CRAWL_DELAY = 30.0  # seconds
-ROBOTS_BYTES = 512_000  # RFC 9309, section 2.5, asks for 500 KiB or more
+ENOUGH = 5  # addresses in a row of which a host gave nothing: it is left alone until another run
+SILENT = "its host does not answer now"
+ROBOTS_BYTES = 512_000  # RFC 9309, section 2.5, asks for 500 KiB; what comes after them is not read
 
 
 class Failed(Exception):
@@ -29,26 +31,36 @@ class Failed(Exception):
         self.reason, self.passing = reason, passing
 
 
+class Denied(Failed):
+    """The server answers that it will not give this to us now: no use to insist, but another run may be let in."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason, passing=False)
+
+
 class Manners:
     """Shared by the threads of a fetcher.
 
-    robots: reads the text of ``(address, limit in bytes)``, empty where there is none; ``None`` to go without.
+    robots: reads the text of ``(address, limit in bytes)``, empty where there is none, :class:`Failed` where
+    that cannot be known; ``None`` to go without.
     delay: the least seconds between the starts of two requests to one host.
     """
 
     def __init__(self, robots: Callable[[str, int], str] | None, agent: str, delay: float):
         self._robots, self._agent, self._delay = robots, agent, delay
-        self._rules: dict[str, RobotFileParser] = {}
+        self._rules: dict[str, RobotFileParser | str] = {}  # a text says why there are none
         self._reading: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
         self._next: dict[str, float] = {}
         self._held: dict[str, float] = {}
         self._pause: dict[str, float] = {}
+        self._missed: dict[str, int] = {}  # addresses in a row
         self._stopped = threading.Event()
 
     def permit(self, url: Url) -> None:
         """Raise :class:`Refused` where the host's robots.txt, read once, forbids the address.
 
+        One that the host fails to give forbids all, which is :class:`Failed` (RFC 9309, section 2.3.1.4).
         The standard library's parser reads it, which knows prefixes but no wildcards inside a path.
         """
         if self._robots is None:
@@ -58,16 +70,29 @@ class Manners:
             reading = self._reading[origin]
         with reading:  # the other threads wait for the one that asks
             if origin not in self._rules:
-                self._rules[origin] = rules = _rules(self._robots(f"{origin}/robots.txt", ROBOTS_BYTES))
-                wished = float(rules.crawl_delay(self._agent) or 0)
-                self._pause[url.netloc] = max(self._delay, min(wished, LONGEST_CRAWL_DELAY))
-        if not self._rules[origin].can_fetch(self._agent, url.url):
+                self._rules[origin] = self._read(url.netloc, f"{origin}/robots.txt")
+        rules = self._rules[origin]
+        if isinstance(rules, str):
+            raise Failed(rules, passing=False)
+        if not rules.can_fetch(self._agent, url.url):
             raise Refused(f"robots.txt of {url.netloc} forbids it", "robots")
 
+    def _read(self, host: str, address: str) -> RobotFileParser | str:
+        try:
+            rules = _rules(self._robots(address, ROBOTS_BYTES))
+        except Failed as failure:
+            return f"robots.txt of {host} cannot be read ({failure.reason})"
+        wished = float(rules.crawl_delay(self._agent) or 0)
+        self._pause[host] = max(self._delay, min(wished, LONGEST_CRAWL_DELAY))
+        return rules
+
     def take_turn(self, host: str) -> None:
-        """Wait until ``host`` may be asked; :class:`Failed` at once if it wants to be left alone for long."""
+        """Wait until ``host`` may be asked; :class:`Failed` at once if it wants to be left alone for long, or is silent
+        anyway."""
         while True:
             with self._lock:
+                if self._missed.get(host, 0) >= ENOUGH:
+                    raise Failed(SILENT, passing=False)
                 now = time.monotonic()
                 held = self._held.get(host, 0.0)
                 if held - now > LONGEST_WAIT:
@@ -77,6 +102,11 @@ class Manners:
             self.rest(turn - now)
             if self._held.get(host, 0.0) <= time.monotonic():  # nobody was asked to wait meanwhile
                 return
+
+    def heard(self, host: str, answer: bool) -> None:
+        """Take note of whether ``host`` gave an answer, of whatever kind, for one address."""
+        with self._lock:
+            self._missed[host] = 0 if answer else self._missed.get(host, 0) + 1
 
     def hold(self, host: str, seconds: float) -> None:
         """Ask nothing of ``host`` for so long."""

@@ -17,12 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from competition.collect.settings import CollectSettings
+from competition.collect.settings import REFUSING, CollectSettings
 from competition.data.tables import csv_rows
 from competition.errors import UserError
 from competition.files import write_text
 
 NAME = "provenance.csv"
+# The names that atomic_write gives to an image, or this file, while it is being written.
+_HALF = re.compile(r"\.([0-9a-f]{16}\.[a-z]+|provenance\.csv)\.\w+\.tmp")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Row:
     file: the image relative to the data set's folder, for saved ones. address: as given; final_address: after
     redirects. time: UTC. sha256, bytes, width, height, perceptual_hash (16 hex digits) are those of what was served.
     status: ``saved``, ``duplicate of FILE``, ``near-duplicate of FILE``, ``refused: REASON`` or ``failed: REASON``.
+    setting: what refused it, as it would be typed, where another value of it would not.
     """
 
     label: str
@@ -45,6 +48,7 @@ class Row:
     width: str = ""
     height: str = ""
     perceptual_hash: str = ""
+    setting: str = ""
 
     @property
     def kind(self) -> str:
@@ -53,15 +57,14 @@ class Row:
 
     def finished(self, settings: CollectSettings) -> bool:
         """Tell whether asking again is pointless: not if it failed, nor if a setting, since changed, refused it."""
-        if self.kind != "refused":
+        if self.kind != "refused" or not self.setting:
             return self.kind != "failed"
-        setting = re.search(r"\((allow_local|max_mb|min_side|robots)=\S+\)$", self.status)
-        return setting is None or setting[0] == f"({settings.said(setting[1])})"
+        return self.setting in [settings.said(name) for name in REFUSING]
 
 
 COLUMNS = (
     "label", "file", "address", "final_address", "time", "sha256", "bytes", "width", "height", "perceptual_hash",
-    "status",
+    "status", "setting",
 )  # fmt: skip
 
 
@@ -87,6 +90,13 @@ def read_rows(path: Path) -> list[Row]:
     return [
         Row(**{name: cell for name, cell in zip(header, cells, strict=True) if name in COLUMNS}) for cells in rows[1:]
     ]
+
+
+def remove_halves(folder: Path) -> None:
+    """Remove the temporary files that a killed run left in a class folder, and nothing else."""
+    for path in folder.glob(".*.tmp"):
+        if _HALF.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink()
 
 
 @contextmanager

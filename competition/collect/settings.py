@@ -14,6 +14,7 @@ from competition.errors import UserError
 BOUNDS = {
     "max_mb": (0.001, 1000), "min_side": (1, 10_000), "connections": (1, 16), "delay": (0, 60), "retries": (0, 10),
 }  # fmt: skip
+REFUSING = ("allow_local", "max_mb", "min_side", "robots")  # those for which an address or image may be refused
 USAGE = "./run.sh collect urls=FILE label=ai out=DIR"
 
 

@@ -40,6 +40,11 @@ def label_texts(column: pd.Series, path: object) -> pd.Series:
     return labels
 
 
+def is_positive(name: str) -> bool:
+    """Whether a label or folder of this name is usually that of images made by AI."""
+    return "".join(filter(str.isalnum, name.lower())) in POSITIVE_NAMES
+
+
 def two_classes(names: list[str], positive: str | None, where: object) -> tuple[str, str]:
     """Return the names of class 0 and class 1.
 
@@ -54,7 +59,7 @@ def two_classes(names: list[str], positive: str | None, where: object) -> tuple[
         exact = [name for name in names if name == positive]
         found = exact or [name for name in names if name.lower() == positive.strip().lower()]
     else:
-        found = [name for name in names if "".join(filter(str.isalnum, name.lower())) in POSITIVE_NAMES]
+        found = [name for name in names if is_positive(name)]
     if len(found) != 1:
         first, second = sorted(names)
         if positive is None:

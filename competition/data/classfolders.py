@@ -28,13 +28,13 @@ def read_folders(root: Path, positive: str | None, group: str) -> Dataset:
     if group_column(group) or group != "none":
         raise UserError(f"group={group} needs the rows of a train.csv; {root} has class folders: leave group out.")
     base, test_folder = train_folder(root), _folder(root, TEST)
-    images = {name: list(_images(base / name, root)) for name in class_folders(root)}
-    empty = [name for name, found in images.items() if not found]
+    found_in = {name: list(images(base / name, root)) for name in class_folders(root)}
+    empty = [name for name, found in found_in.items() if not found]
     if empty:
         raise UserError(f"{base / empty[0]} holds no images: put them there or remove the folder.")
-    classes = two_classes(list(images), positive, base)
+    classes = two_classes(list(found_in), positive, base)
     label_of = {classes[0]: 0, classes[1]: 1}
-    rows = [(*image, label_of[name]) for name, found in images.items() for image in found]
+    rows = [(*image, label_of[name]) for name, found in found_in.items() for image in found]
     ids, paths, labels = zip(*sorted(rows, key=lambda row: natural_order(row[0])), strict=True)
     train = table_of(id=ids, path=paths, label=labels, group=ids)
     test, known = _read_test(root, test_folder, label_of)
@@ -48,7 +48,7 @@ def class_folders(root: Path) -> list[str]:
     """
     base, test_folder = train_folder(root), _folder(root, TEST)
     names = [name for name in _subfolders(base) if base / name != test_folder]
-    return names if base != root else [name for name in names if next(_images(base / name, root), None)]
+    return names if base != root else [name for name in names if next(images(base / name, root), None)]
 
 
 def natural_order(text: str) -> tuple[list, str]:
@@ -59,9 +59,9 @@ def natural_order(text: str) -> tuple[list, str]:
 
 def _read_test(root: Path, folder: Path | None, label_of: dict[str, int]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Return the test's table, and its labels where its folders are the train's classes."""
-    images = sorted(_images(folder, root), key=lambda image: natural_order(image[0])) if folder else []
-    ids = [one for one, _ in images]
-    test = table_of(id=ids, path=[path for _, path in images])
+    found = sorted(images(folder, root), key=lambda image: natural_order(image[0])) if folder else []
+    ids = [one for one, _ in found]
+    test = table_of(id=ids, path=[path for _, path in found])
     # The second part of an id is the class folder, or the image itself where there is none.
     folded = {name.lower(): label for name, label in label_of.items()}
     insides = [one.split("/")[1].lower() for one in ids]
@@ -92,7 +92,7 @@ def _subfolders(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(_HIDDEN))
 
 
-def _images(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
+def images(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
     """Yield (id, path) of each image in ``folder``, however deep; ``UserError`` for a name that no CSV can hold."""
     for place, inside, names in os.walk(folder):
         inside[:] = [name for name in inside if not name.startswith(_HIDDEN)]

@@ -7,11 +7,12 @@ Forensic traces differ between decoders, so there is one (OpenCV's), it never sc
 import io
 import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 DECODER = f"opencv-{cv2.__version__}-1"  # raise the last number when the steps below change a pixel
 MAX_PIXELS = 178_000_000  # PIL's own limit for a decompression bomb, about 13,300 x 13,300
@@ -24,7 +25,13 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
-_PIL_REFUSALS = (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError)
+# The only formats that PIL may open: others hand the file on to programs (EPS to Ghostscript), or are little tested.
+_PIL_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+# What its readers raise for damaged files; it reads from memory here, so OSError is no fault of the machine.
+_PIL_REFUSALS = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, Image.DecompressionBombError, LookupError, OSError,
+    RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error,
+)  # fmt: skip
 
 
 class UnreadableImage(Exception):
@@ -164,7 +171,7 @@ def _ends_properly(raw: bytes) -> bool:
 
 def _open_with_pil(raw: bytes, path: str | Path) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(raw))
+        return Image.open(io.BytesIO(raw), formats=_PIL_FORMATS)
     except Image.DecompressionBombError:
         raise UnreadableImage(path, f"its pixels exceed the limit of {MAX_PIXELS:,}") from None
     except _PIL_REFUSALS:

@@ -105,6 +105,14 @@ def open_folds(path: Path, train: pd.DataFrame, k: int, seed: int, shares: Share
     return kept.astype({"label": "int64", "fold": "int64"})
 
 
+def folds_in(path: Path) -> dict[str, str] | None:
+    """Return the fold of each id in a file that :func:`open_folds` wrote; None for any other."""
+    rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))
+    if not rows or rows[0] != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+        return None
+    return {row[0]: row[3] for row in rows[1:]}
+
+
 def check_possible(train: pd.DataFrame, k: int, shares: Shares = None) -> None:
     """Raise ``UserError`` where ``train`` (label, group) cannot be split into parts that hold both classes."""
     k = len(shares) if shares else k

@@ -3,56 +3,68 @@
 They depend on neither fold nor epoch, so five folds of ten epochs cost one pass over the images.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from competition.config import Recipe
+from competition.data.assemble import store_spec
 from competition.data.augment import TTA
 from competition.data.decode import DECODER
 from competition.data.stores import ArrayStore
 from competition.errors import UserError
-from competition.files import atomic_write, fingerprint
+from competition.files import fingerprint
 from competition.inference.predict import each_view
 from competition.models.zoo import Detector
 from competition.training.placement import Placement
 
 
-def open_features(
-    folder: Path,
-    recipe: Recipe,
-    weights: str,
-    placement: Placement,
-    tta: str,
-    store,
-    build: Callable[[], Detector],
-    workers: int,
-    title: str,
-) -> list[ArrayStore]:
-    """Return the features of the store's rows under each view of ``tta``, in its order, each (n, 1, 1, d) float32.
+def features_path(folder: Path, recipe: Recipe, weights: str, placement: Placement, tta: str, store) -> Path:
+    """Return the file in ``folder`` that is named after everything the features of a store's rows depend on.
 
-    ``weights`` names the backbone's weights, for the file's name in ``folder``; ``build`` makes the model where the
-    features are not there yet. The central view's, which training reads, is the first of the set. Rows that the store
-    cannot read are NaN.
+    ``weights`` names the backbone's weights; ``tta`` the set of views.
     """
     views = [[view.crop, view.turn] for view in TTA[tta]]
-    seen = [recipe.backbone, recipe.backbone_args, recipe.view, recipe.image_size, recipe.fit, "flatten" in recipe.head,
-            recipe.small_stem, weights, placement.precision, placement.memory_format, views, DECODER]  # fmt: skip
-    path = folder / f"features-{fingerprint(seen, store.digest)}.npy"
-    if not path.exists():
-        model = placement.place(build()).eval()
-        rows = [row for row in range(len(store)) if row not in store.bad]
-        _compute(path, model, store, rows, recipe, placement, tta, workers, title)
+    spec = store_spec(recipe, store.dtype != np.uint8)
+    seen = [recipe.backbone, recipe.backbone_args, recipe.view, recipe.image_size, recipe.fit, spec.size, spec.cap,
+            "flatten" in recipe.head, recipe.small_stem, weights, placement.precision, placement.memory_format, views,
+            DECODER]  # fmt: skip
+    return folder / f"features-{fingerprint(seen, store.digest)}.npy"
+
+
+def load_features(path: Path) -> list[ArrayStore]:
+    """Return the rows' features under each view, each (n, 1, 1, d) float32, the central view first.
+
+    Rows that the images' store could not read are NaN.
+    """
     features = np.load(path, mmap_mode="r")
     return [ArrayStore(view[:, None, None, :], fingerprint(path.stem, index)) for index, view in enumerate(features)]
 
 
-def _compute(path: Path, model: Detector, store, rows: Sequence[int], recipe: Recipe, placement: Placement, tta: str,
-             workers: int, title: str) -> None:  # fmt: skip
-    """Write the (views, n, d) features of all the store's rows to ``path``."""
+def compute_features(path: Path, model: Detector, store, recipe: Recipe, placement: Placement, tta: str, workers: int,
+                     title: str) -> None:  # fmt: skip
+    """Write the (views, n, d) features of all the store's rows to ``path``; the file is there whole or not at all."""
+    model = placement.place(model).eval()
+    rows = [row for row in range(len(store)) if row not in store.bad]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        features = _fill(temporary, model, store, rows, recipe, placement, tta, workers, title)
+        if not all(np.isfinite(view[rows]).all() for view in features):
+            raise UserError(f"The features of '{recipe.backbone}' are no numbers for some images: use precision=fp32.")
+        features.flush()
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _fill(path: Path, model: Detector, store, rows: Sequence[int], recipe: Recipe, placement: Placement, tta: str,
+          workers: int, title: str) -> np.memmap:  # fmt: skip
     trunk, features = model.backbone.trunk, None
 
     def forward(pixels: torch.Tensor) -> torch.Tensor:
@@ -60,12 +72,11 @@ def _compute(path: Path, model: Detector, store, rows: Sequence[int], recipe: Re
 
     with tqdm(total=len(rows), unit="img", desc=f"{title}: features", disable=None, dynamic_ncols=True) as bar:
         for batch, out in each_view(forward, store, rows, recipe, placement, tta, workers, bar.update):
-            if features is None:
-                features = np.full((out.shape[0], len(store), out.shape[2]), np.nan, np.float32)
+            if features is None:  # on disk from the start: they may be more than memory holds
+                features = open_memmap(path, "w+", np.float32, (out.shape[0], len(store), out.shape[2]))
+                features[:, list(store.bad)] = np.nan
             features[:, batch.numpy()] = out.cpu().numpy()
     if features is None:
-        features = np.full((len(TTA[tta]), len(store), 1), np.nan, np.float32)
-    if not np.isfinite(features[:, list(rows)]).all():
-        raise UserError(f"The features of '{recipe.backbone}' are no numbers for some images: use precision=fp32.")
-    with atomic_write(path, "wb") as file:
-        np.save(file, features)
+        features = open_memmap(path, "w+", np.float32, (len(TTA[tta]), len(store), 1))
+        features[:] = np.nan
+    return features

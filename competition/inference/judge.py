@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from competition.data.augment import TTA
+from competition.data.classes import is_positive
 from competition.inference.record import Record
 from competition.scoring.blend import mean_logit, mean_prob
 from competition.scoring.metrics import sigmoid
@@ -32,11 +33,23 @@ class Eye(Protocol):
         """Return float64 (views, n) logits, the mean of the member's models, of n uint8 (H, W, 3) pictures."""
 
 
+def verdict_words(classes: Sequence[str]) -> tuple[str, str]:
+    """Return what to call pictures of class 0 and class 1: by which of them is AI's, else by their own names."""
+    human, ai = "human-made", "AI-made"
+    made_by_ai = [is_positive(name) for name in classes]
+    if made_by_ai == [False, True]:
+        return human, ai
+    return (ai, human) if made_by_ai == [True, False] else (classes[0], classes[1])
+
+
 class Judge:
-    """Answers for a run; ``eyes`` holds its members in the run's order."""
+    """Answers for a run; ``eyes`` holds its members in the run's order.
+
+    ``words`` say what pictures of class 0 and of class 1 are.
+    """
 
     def __init__(self, record: Record, eyes: Mapping[str, Eye]):
-        self.record, self.eyes = record, dict(eyes)
+        self.record, self.eyes, self.words = record, dict(eyes), verdict_words(record.classes)
 
     def judge(self, images: Sequence[np.ndarray]) -> list[Verdict]:
         """Return a verdict on each of n uint8 (H, W, 3) RGB pictures of any sizes (see data/decode.py)."""

@@ -53,4 +53,8 @@ def read_record(name: str) -> Record:
         known = sorted(path.parent.name for path in (home() / "folds").glob(f"*/{FILE}"))
         hint = did_you_mean(name, known) if known else ": train one with ./run.sh fold=0..4"
         raise UserError(f"There is no finished run '{name}' in folds/{hint}")
-    return Record(**found | {"classes": tuple(found["classes"])})
+    try:
+        return Record(**found | {"classes": tuple(found["classes"])})
+    except (TypeError, KeyError) as error:
+        raise UserError(f"{home() / 'folds' / name / FILE} is of another version ({error}): run the line that trained "
+                        f"'{name}' again.") from error  # fmt: skip

@@ -26,11 +26,12 @@ def make_timm(recipe: Recipe, channels: int, load: bool, **output: Any) -> nn.Mo
     """Return the recipe's timm backbone for images of ``channels`` channels.
 
     ``output`` says what comes out: ``num_classes=1``, or ``num_classes=0`` for features (with ``global_pool=""`` the
-    whole map). ``load=False`` leaves the weights random whatever ``recipe.pretrained`` says.
+    whole map), without the dropout that belongs to a classifier. ``load=False`` leaves the weights random whatever
+    ``recipe.pretrained`` says.
     """
     cfg = backbone_cfg(recipe.backbone)
     options: dict[str, Any] = {"img_size": recipe.image_size} if cfg.fixed_input_size else {}
-    rates = {"drop_path_rate": recipe.drop_path, "drop_rate": 0.0 if recipe.head else recipe.dropout}
+    rates = {"drop_path_rate": recipe.drop_path, "drop_rate": recipe.dropout if output["num_classes"] else 0.0}
     options |= {key: rate for key, rate in rates.items() if rate or takes(recipe.backbone, key)}
     options |= {key: tuple(v) if isinstance(v, list) else v for key, v in recipe.backbone_args.items()}
     options |= weights_options(recipe) if load else {"pretrained": False}

@@ -37,6 +37,9 @@ def convitx_parts(recipe: Recipe) -> list[Recipe]:
     for key in ARGUMENTS[:2]:
         if not isinstance(given.get(key), str):
             raise UserError(f"Backbone 'convitx' needs a timm name for its {key}: give backbone_args.{key}=NAME.")
+    for key in ARGUMENTS[2:]:
+        if not isinstance(given.get(key) or {}, dict):
+            raise UserError(f"backbone_args.{key}={given[key]} is not a mapping: write it like {{window_size: 4}}.")
     return [
         dataclasses.replace(recipe, backbone=given[key], backbone_args=given.get(f"{key}_args") or {}, head=[])
         for key in ARGUMENTS[:2]

@@ -44,9 +44,11 @@ class WithHead(nn.Module):
 def make_head(layers: Sequence[str], features: int, dropout: float) -> nn.Sequential:
     """Return the layers, then the last: (n, ...) with ``features`` values a row to (n, 1).
 
-    ``dropout`` is the rate wherever the head says so. Raises UserError for a word that is no layer.
+    ``dropout`` is the rate wherever the head says so, and before the last layer where it says nothing. Raises
+    UserError for a word that is no layer.
     """
     stack: list[nn.Module] = [nn.Flatten()]
+    layers = layers or (["dropout"] if dropout else [])
     for layer in layers:
         match layer:
             case "flatten":

@@ -81,6 +81,9 @@ def _backbone(recipe: Recipe, channels: int, load: bool) -> nn.Module:
 
 
 def _small_cnn(recipe: Recipe, channels: int) -> SmallCnn:
+    for key in ("small_stem", "checkpointing", "drop_path"):
+        if getattr(recipe, key):
+            raise UserError(f"Backbone 'small_cnn' has no use for {key}={getattr(recipe, key)}: leave it out.")
     try:
         return SmallCnn(channels, recipe.dropout, **recipe.backbone_args)
     except (TypeError, RuntimeError) as error:
@@ -108,6 +111,8 @@ def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
     if recipe.frozen and recipe.augment != "none":
         raise UserError(f"frozen=true computes an image's features once, so augment={recipe.augment} cannot be: set "
                         "augment=none.")  # fmt: skip
+    if "batchnorm" in recipe.head and recipe.batch_size < 2:
+        raise UserError("A head with batchnorm needs 2 rows or more in a pass: raise batch_size, now 1.")
     with torch.device("meta"):  # shapes alone: neither memory nor time
         model = build_model(recipe, channels, floating, load=False)
         try:

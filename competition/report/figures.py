@@ -32,9 +32,10 @@ def write_report(
     parts = [*_contents(oof), *(_contents(test) if test else ()), *("none" if t is None else t for t in thumbnails)]
     key = fingerprint(TEMPLATE.read_bytes(), STYLE.read_bytes(), plain(vars(story)), lines, *parts)
     stamp = read_json(folder / STAMP)
-    if isinstance(stamp, dict) and stamp["key"] == key and all((folder / name).exists() for name in stamp["files"]):
+    if isinstance(stamp, dict) and stamp.get("key") == key and all((folder / name).exists() for name in stamp["files"]):
         return folder / PAGE
     metrics = measure(oof, test, lines, story)
+    (folder / STAMP).unlink(missing_ok=True)  # a kill from here on must not leave a mixture that counts as whole
     write_json(folder / METRICS, metrics)
     drawn = _draw(folder, oof, lines, thumbnails, metrics)
     pictures = {name: (folder / f"{name}.png").read_bytes() for name in drawn}

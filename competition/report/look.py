@@ -88,9 +88,9 @@ def add_panel(
 
 
 def name_axes(axes: "Axes", x: str, y: str = "") -> None:
-    """Say what the axes show."""
-    axes.set_xlabel(x, color=MUTED, fontsize=9)
-    axes.set_ylabel(y, color=MUTED, fontsize=9)
+    """Say what the axes show; no sign in it is read as a formula."""
+    axes.set_xlabel(x, color=MUTED, fontsize=9, parse_math=False)
+    axes.set_ylabel(y, color=MUTED, fontsize=9, parse_math=False)
 
 
 def name_curves(axes: "Axes", curves: Sequence["Line2D"], names: Sequence[str], corner: str) -> None:

@@ -40,7 +40,7 @@ class Judged:
 class Story:
     """What the page tells besides: ``scores``, ``members``, ``settings`` and ``provenance`` hold JSON values.
 
-    ``how`` says how the decisions were made, as in "cross-fitted over 5 folds". ``scores``, by member, the last one
+    ``how`` says how the decisions were made, as in "cross-fitted". ``scores``, by member, the last one
     included: ``figures`` (a ``metrics.summary``), ``interval`` (low, high), ``leaderboard`` (low, high) or None,
     ``threshold``, ``test_rate`` or None, and ``seconds``. ``rows``: train, groups, test, judged, and leaderboard where
     that is fewer than test. ``members``: backbone, view, image_size, epochs, parameters, trained_parameters and

@@ -8,11 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 from competition.scoring.averaging import as_if_averaged
 from competition.scoring.interval import cv_interval, leaderboard_range
 from competition.scoring.metrics import summary
-from competition.scoring.threshold import choose_threshold, cross_fit
+from competition.scoring.threshold import RULES, choose_threshold, cross_fit
 
 CROSS_FITTED = "cross-fitted"
 HOLD_OUT = "hold-out: tuned on its validation part, judged on its test part"
 AT_HALF = "at threshold .5, for want of rows to tune it on"
+AS_GIVEN = "at the threshold given"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Score:
 
     ``decision`` and everything made of it is about the rows that are judged: all of them, or a hold-out's test part.
     ``threshold`` is the one for the test set; ``test_rate`` the share of test rows that it calls positive. ``how`` says
-    how the judging threshold came about: one of CROSS_FITTED, HOLD_OUT and AT_HALF. ``test_rate`` and ``leaderboard``
+    how the judging threshold came about: CROSS_FITTED, HOLD_OUT, AT_HALF or AS_GIVEN. ``test_rate`` and ``leaderboard``
     are None without a test set.
     """
 
@@ -50,14 +51,16 @@ def score_predictions(
     ``test_parts`` (k, m): the test rows by each fold's models alone, whose mean ``test_prob`` is. The leaderboard range
     reaches from the lower end for one model to the upper end for the mean of all (see ``as_if_averaged``).
 
-    With one fold there are no other folds to choose a threshold on: the decisions are those at .5.
+    With one fold there are no other folds to choose a threshold on: the decisions are those at .5, or at the number
+    that ``rule`` is.
     """
     prob = np.asarray(prob, float)
     if len(np.unique(fold)) > 1:
         decision, used = cross_fit(label, prob, fold, group, rule, seed)
         threshold, how = choose_threshold(rule, label, prob, group, seed), CROSS_FITTED
     else:
-        decision, used, threshold, how = (prob >= 0.5).astype(np.int64), 0.5, 0.5, AT_HALF
+        used = threshold = 0.5 if rule in RULES else choose_threshold(rule, label, prob, group, seed)
+        decision, how = (prob >= used).astype(np.int64), AT_HALF if rule in RULES else AS_GIVEN
     return _score(label, prob, decision, used, threshold, how, group, test_prob, test_parts, seed, public_fraction)
 
 

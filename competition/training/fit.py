@@ -157,8 +157,7 @@ def _step(task: Task, state: State, forward: nn.Module, batch, step: int) -> Ten
     weight = target * task.class_weight[1] + (1 - target) * task.class_weight[0]
     target = target * (1 - recipe.label_smoothing) + recipe.label_smoothing / 2
     total = torch.zeros((), device=placement.device)
-    for part in range(0, len(pixels), placement.micro_batch):
-        piece = slice(part, part + placement.micro_batch)
+    for piece in _pieces(len(pixels), placement.micro_batch):
         with placement.autocast():
             logit = forward(pixels[piece])
         loss = F.binary_cross_entropy_with_logits(logit, target[piece], weight[piece], reduction="sum") / len(pixels)
@@ -173,6 +172,14 @@ def _step(task: Task, state: State, forward: nn.Module, batch, step: int) -> Ten
     if state.ema:
         state.ema.update(state.model, step=step + 1)
     return total
+
+
+def _pieces(rows: int, most: int) -> list[slice]:
+    """Divide a batch's rows; a last row alone joins the piece before it, for batch normalisation needs two."""
+    starts = list(range(0, rows, most))
+    if len(starts) > 1 and most > 1 and rows - starts[-1] == 1:
+        starts.pop()
+    return [slice(start, end) for start, end in zip(starts, [*starts[1:], rows], strict=True)]
 
 
 def _check_loss(task: Task, total: float, epoch: int) -> None:

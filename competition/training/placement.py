@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from competition.config import Recipe
 from competition.errors import UserError
 from competition.files import read_json, write_json
+from competition.settings import CHOICES
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -45,6 +46,8 @@ class Placement:
 
 def choose_device(wanted: str) -> str:
     """Return ``cpu`` or ``cuda``; UserError where CUDA is asked for and is not there, or is too old."""
+    if wanted not in CHOICES["device"]:
+        raise UserError(f"device={wanted} is not one of {', '.join(CHOICES['device'])}.")
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
         raise UserError("device=cuda, but torch sees no CUDA device here: use device=cpu or mend the driver.")

@@ -1,5 +1,6 @@
 """What the page answers, without the page: every file gets a verdict or a sentence, and nothing in it is acted upon."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -11,7 +12,7 @@ from competition.app.answer import MAX_PIXELS, answer, evidence
 from competition.app.cards import about, agreement, card, nearness, text
 from competition.data.decode import decode
 from competition.inference.eye import open_judge
-from competition.inference.judge import Verdict
+from competition.inference.judge import Judge, Verdict
 from competition.settings import Recipe
 from tests.app.hostile import JUDGED, REFUSED, bomb, encoded, picture
 from tests.runs import make_run
@@ -88,6 +89,25 @@ def test_a_run_of_spectrum_members_shows_the_image_without_a_heat(tmp_path):
     judge = _judge(tmp_path, {"spectrum": MEMBERS["spectrum"]})
     assert evidence(judge, np.asarray(picture()), 1) is None
     assert "no place" in answer(judge, encoded(picture(), "PNG"), "a.png").pictures[0].caption
+
+
+@pytest.mark.parametrize(
+    ("classes", "words", "sides"),
+    [(("real", "fake"), ("human-made", "AI-made"), ("human", "ai")),
+     (("ai", "nature"), ("AI-made", "human-made"), ("ai", "human")),
+     (("<cats>", "dogs"), ("&lt;cats&gt;", "dogs"), ("human", "ai"))],
+)  # fmt: skip
+def test_what_a_verdict_is_called_follows_from_which_class_is_ai(judge, classes, words, sides):
+    named = Judge(dataclasses.replace(judge.record, classes=classes), judge.eyes)
+    found = answer(named, encoded(picture(), "PNG"), "a.png")
+    for positive in (False, True):
+        verdict = dataclasses.replace(found.verdict, positive=positive)
+        shown = _card(named, dataclasses.replace(found, verdict=verdict))
+        assert f'tt-verdict">{words[positive]}</h2>' in shown and f"tt-card tt-{sides[positive]}" in shown
+        assert f"probability of “{words[1]}”" in shown
+        assert f"<span>{words[0]}</span>" in shown and f"<span>{words[1]}</span>" in shown
+    assert f"“{named.words[found.verdict.positive]}”" in found.pictures[0].caption
+    assert f"counts as “{words[1]}”" in about(named.record, MEMBERS)
 
 
 def test_no_name_of_a_file_reaches_the_page_as_markup(judge):

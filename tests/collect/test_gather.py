@@ -91,9 +91,17 @@ def test_images_that_were_in_the_folder_before_count_for_duplicates(site, tmp_pa
     (tmp_path / "data" / "human" / "deep" / "mine.png").write_bytes(png(1))
     (tmp_path / "data" / "human" / "broken.png").write_bytes(b"no image")
     same, near = serve(site, a_png=png(1), b_jpg=encoded(picture(1), "JPEG"))
-    _, rows = collected(tmp_path, [same, near])
+    _, rows = collected(tmp_path, [same, near], label="human")
     assert rows[same].status == "duplicate of human/deep/mine.png"
     assert rows[near].status == "near-duplicate of human/deep/mine.png"
+
+
+def test_an_image_like_one_of_the_other_class_is_kept_for_it_may_be_its_edit(site, tmp_path):
+    original, edit, copy = serve(site, a_png=png(1), b_jpg=encoded(picture(1), "JPEG"), c_png=png(1))
+    collected(tmp_path, [original], label="human")
+    _, rows = collected(tmp_path, [edit, copy])
+    assert rows[edit].status == "saved"
+    assert rows[copy].status.startswith("duplicate of human/")
 
 
 def test_what_is_no_whole_image_of_some_size_is_refused_with_its_reason(site, tmp_path):
@@ -103,16 +111,19 @@ def test_what_is_no_whole_image_of_some_size_is_refused_with_its_reason(site, tm
         tiny_png=png(3, side=31), odd_ppm=encoded(picture(4), "PPM"), large_png=png(5, side=400),
     )  # fmt: skip
     summary, rows = collected(tmp_path, [*addresses, f"{site.root}/none", "mailto:x@y", "not an address"], max_mb=0.05)
-    reasons = [rows[address].status for address in [*addresses, f"{site.root}/none", "mailto:x@y", "not an address"]]
-    assert reasons[0] == "refused: it is not an image"
+    answers = [rows[address] for address in [*addresses, f"{site.root}/none", "mailto:x@y", "not an address"]]
+    reasons = [row.status for row in answers]
+    assert reasons[0] == "failed: it is not an image"  # a page in its place may be gone tomorrow
     assert "truncated" in reasons[1] and reasons[2].startswith("refused: it is ")
     assert reasons[3] == "refused: the file is empty"
-    assert reasons[4] == "refused: its 31 x 31 pixels are too few (min_side=32)"
+    assert reasons[4] == "refused: its 31 x 31 pixels are too few" and answers[4].setting == "min_side=32"
     assert reasons[5] == "refused: it is of a format that class folders do not hold"
-    assert reasons[6].startswith("refused: its ") and reasons[6].endswith("bytes are too many (max_mb=0.05)")
+    assert reasons[6].startswith("refused: its ") and reasons[6].endswith("bytes are too many")
+    assert answers[6].setting == "max_mb=0.05"
     assert reasons[7] == "refused: the server says 404 Not Found"
     assert reasons[8:] == ["refused: it is no http or https address", "refused: it is no address"]
-    assert (summary.saved, summary.refused) == (0, 10)
+    assert (summary.saved, summary.refused, summary.failed) == (0, 9, 1)
+    assert not any(row.setting for row in (answers[5], *answers[7:]))
     assert summary.lines()[-1].startswith("No image is in")
     assert images_in(tmp_path / "data" / "ai") == []
 
@@ -120,7 +131,8 @@ def test_what_is_no_whole_image_of_some_size_is_refused_with_its_reason(site, tm
 def test_loopback_is_refused_unless_allowed_and_asked_for_once_it_is(site, tmp_path):
     (address,) = serve(site, a_png=png(1))
     _, rows = collected(tmp_path, [address], allow_local=False)
-    assert rows[address].status == "refused: 127.0.0.1 is no public address (allow_local=false)"
+    assert rows[address].status == "refused: 127.0.0.1 is no public address"
+    assert rows[address].setting == "allow_local=false"
     assert site.asked == []
     _, rows = collected(tmp_path, [address], allow_local=True)
     assert rows[address].status == "saved"
@@ -165,7 +177,8 @@ def test_robots_txt_forbids_images_unless_it_is_not_asked(site, tmp_path):
     _, rows = collected(tmp_path, [allowed, forbidden])
     assert rows[allowed].status == "saved"
     host = site.root.removeprefix("http://")
-    assert rows[forbidden].status == f"refused: robots.txt of {host} forbids it (robots=true)"
+    assert rows[forbidden].status == f"refused: robots.txt of {host} forbids it"
+    assert rows[forbidden].setting == "robots=true"
     assert site.times_asked("/secret.png") == 0
     _, rows = collected(tmp_path, [allowed, forbidden], robots=False)
     assert rows[forbidden].status == "saved"

@@ -9,7 +9,7 @@ import pytest
 from competition.collect.addresses import Refused
 from competition.collect.fetch import Fetcher
 from competition.collect.manners import Failed, retry_after
-from tests.collect.site import LIMIT, Answer, get
+from tests.collect.site import LIMIT, Answer, Site, get
 
 
 def test_pauses_between_retries_grow(site):
@@ -75,7 +75,7 @@ def test_robots_txt_is_read_once_and_obeyed_also_behind_a_redirect(site):
 
 @pytest.mark.parametrize(
     "rules",
-    [Answer(b"", 404), Answer(b"", 503), Answer(b"", 403), Answer(b"\xff\xfe\0binary"),
+    [Answer(b"", 404), Answer(b"", 403), Answer(b"", 401), Answer(b"\xff\xfe\0binary"),
      Answer(b"<html>Disallow: /</html>"),
      Answer(b"User-agent: *\nCrawl-delay: \xc2\xb2\nDisallow: /"),
      Answer(status=302, headers={"Location": "ftp://a/"})],
@@ -83,6 +83,49 @@ def test_robots_txt_is_read_once_and_obeyed_also_behind_a_redirect(site):
 def test_a_robots_txt_that_is_none_forbids_nothing(site, rules):
     site.pages.update({"/robots.txt": rules, "/x": Answer(b"fine")})
     assert get(f"{site.root}/x", robots=True).body == b"fine"
+
+
+def test_a_robots_txt_that_the_server_fails_to_give_forbids_all_until_another_run(site):
+    site.pages.update({"/robots.txt": Answer(b"", 503), "/x": Answer(b"fine"), "/y": Answer(b"fine")})
+    with Fetcher(True, 0.0, 1, True) as fetcher:
+        for path in ("/x", "/y"):
+            with pytest.raises(Failed, match=r"robots\.txt of .* cannot be read \(the server says 503"):
+                fetcher.get(site.root + path, LIMIT)
+    assert site.asked == ["/robots.txt", "/robots.txt"]
+    site.pages["/robots.txt"] = [Answer(b"", 503), Answer(b"", 404)]
+    assert get(f"{site.root}/x", robots=True).body == b"fine"
+
+
+def test_a_long_robots_txt_is_obeyed_as_far_as_its_first_500_kilobytes_go(site):
+    rules = b"User-agent: *\nDisallow: /x\n" + b"#" * 483_970 + b"\n"
+    rules += b"Disallow: /" + b"y" * 999_999
+    site.pages.update({"/robots.txt": Answer(rules), "/x": Answer(b"fine"), "/yes": Answer(b"fine")})
+    with Fetcher(True, 0.0, 0, True) as fetcher:
+        with pytest.raises(Refused, match="forbids it"):
+            fetcher.get(f"{site.root}/x", LIMIT)
+        assert fetcher.get(f"{site.root}/yes", LIMIT).body == b"fine"
+
+
+def test_a_host_that_gives_nothing_for_five_addresses_is_left_alone_and_others_are_not(site):
+    site.pages.update({"/ok": Answer(b"fine"), "/none": Answer(b"", 404)})
+    dead = [f"{site.root}/dead{number}" for number in range(6)]
+    site.pages.update({f"/dead{number}": Answer(b"", 503) for number in range(6)})
+    with Site() as other, Fetcher(True, 0.0, 1, False) as fetcher:
+        other.pages["/ok"] = Answer(b"fine")
+
+        def fail(addresses, said):
+            for address in addresses:
+                with pytest.raises(Failed, match=said):
+                    fetcher.get(address, LIMIT)
+
+        fail(dead[:4], "503")
+        with pytest.raises(Refused, match="404"):
+            fetcher.get(f"{site.root}/none", LIMIT)  # an answer, too
+        fail(dead[:5], "503")
+        before = len(site.asked)
+        fail([dead[5], f"{site.root}/ok"], "its host does not answer now")
+        assert len(site.asked) == before == 4 * 2 + 1 + 5 * 2
+        assert fetcher.get(f"{other.root}/ok", LIMIT).body == b"fine"
 
 
 def test_the_delay_that_robots_txt_asks_for_is_kept(site):

@@ -58,6 +58,17 @@ def test_a_frozen_trunk_trains_the_head_alone_and_keeps_its_statistics(recipe):
     assert count_parameters(model)[1] == head == sum(p.numel() for g in optimizer.param_groups for p in g["params"])
 
 
+def test_dropout_is_where_the_head_says_and_nowhere_else(recipe):
+    def rates(module):
+        return [layer.p for layer in module.modules() if isinstance(layer, torch.nn.Dropout) and layer.p]
+
+    model = build_model(recipe)
+    if recipe.backbone != "small_cnn":  # whose own blocks have it
+        assert rates(model.backbone.trunk) == []
+    assert rates(model.backbone.head) == [0.5]
+    assert rates(build_model(dataclasses.replace(recipe, head=[], frozen=True)).backbone.head) == [0.5]
+
+
 def test_a_small_stem_keeps_the_resolution_and_the_weights():
     recipe = Recipe(backbone="resnet18", backbone_args={"channels": [4, 8, 8, 8]}, image_size=32)
     usual, small = (build_model(dataclasses.replace(recipe, small_stem=small)) for small in (False, True))

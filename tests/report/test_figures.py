@@ -7,12 +7,21 @@ import shutil
 import numpy as np
 import pytest
 
+from competition.report import look
 from competition.report.figures import write_report
 from competition.scoring.evaluation import evaluate
 from tests.report.runs import judged, story, write_histories
 
 ALWAYS = {"metrics.json", "report.html", "figures.json", "epoch_training_curves.png", "batch_training_curves.png",
           "confusion_matrix.png", "roc_curve.png", "pr_curve.png", "calibration.png", "threshold.png"}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coarse():
+    """Figures of few pixels: here it matters when they are drawn, not what they show."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(look, "DPI", 40)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from competition.report import look
 from competition.report.figures import write_report
 from competition.report.page import show
 from tests.report.runs import judged, story, write_histories
@@ -42,6 +43,14 @@ class Page(HTMLParser):
             self.numbers.append((self.tags[-1][1]["title"], self.tags[-1][1]["value"], text))
         elif self.inside is None:
             self.text += text
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coarse():
+    """Figures of fewer pixels, which are still wider than a phone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(look, "DPI", 80)
+        yield
 
 
 def write(folder, names=("convnext", "swin", "ensemble"), classes=("human", "AI"), ids="train/{}.jpg", test=True):
@@ -180,7 +189,9 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_in_a_browser_nothing_overflows_and_nothing_is_fetched(tmp_path, browser, kind):
+def test_in_a_browser_nothing_overflows_and_nothing_is_fetched(tmp_path, browser, kind, monkeypatch):
+    if kind == "usual":
+        monkeypatch.setattr(look, "DPI", 240)  # wider than a desk's page
     address = write(tmp_path, **KINDS[kind]).as_uri()
     for width in (390, 1280):
         page = browser.new_page(viewport={"width": width, "height": 844})

@@ -1,7 +1,8 @@
 """Every picture is a readable PNG, the same bytes each time, and says so where there is nothing to show."""
 
-import subprocess
+import runpy
 import sys
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -33,8 +34,16 @@ def draw_all(folder):
     return sorted(folder.iterdir())
 
 
-def test_every_picture_is_a_png_of_1200_pixels_width_and_nothing_else_is_left(tmp_path):
-    written = draw_all(tmp_path)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """One of each picture, drawn where pyplot cannot be imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "matplotlib.pyplot", None)
+        patch.delattr(matplotlib, "pyplot", raising=False)
+        return draw_all(tmp_path_factory.mktemp("drawn"))
+
+
+def test_every_picture_is_a_png_of_1200_pixels_width_and_nothing_else_is_left(written):
     names = ["agreement", "batches", "calibration", "confusion", "epochs", "mistakes", "pr", "roc", "threshold"]
     assert [path.name for path in written] == [f"{name}.png" for name in names]
     for path in written:
@@ -43,25 +52,19 @@ def test_every_picture_is_a_png_of_1200_pixels_width_and_nothing_else_is_left(tm
         assert ink(path) > 0.02
 
 
-def test_the_same_inputs_give_the_same_bytes_whatever_is_set_for_pyplot(tmp_path):
-    first = [path.read_bytes() for path in draw_all(tmp_path)]
+def test_the_same_inputs_give_the_same_bytes_whatever_is_set_for_pyplot_and_no_setting_is_changed(tmp_path, written):
     with matplotlib.rc_context({"figure.dpi": 31, "savefig.dpi": 17}):
-        assert [path.read_bytes() for path in draw_all(tmp_path)] == first
+        before = dict(matplotlib.rcParams)
+        again = draw_all(tmp_path)
+        assert dict(matplotlib.rcParams) == before
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
 
 
-def test_drawing_changes_no_setting_of_matplotlib(tmp_path):
-    before = dict(matplotlib.rcParams)
-    draw_all(tmp_path)
-    assert dict(matplotlib.rcParams) == before
-
-
-def test_importing_costs_no_matplotlib_and_drawing_no_pyplot(tmp_path):
-    code = (
-        "import pathlib, sys; from competition.report import plots; assert 'matplotlib' not in sys.modules;"
-        "plots.roc_curve([0, 1], {'ensemble': [0.1, 0.9]}, pathlib.Path(sys.argv[1]));"
-        "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code, tmp_path / "roc.png"], check=True)
+@pytest.mark.parametrize("module", sorted(Path(look.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+def test_importing_costs_no_matplotlib(module, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)  # importing it fails
+    assert runpy.run_path(str(module))["__doc__"]
 
 
 @pytest.mark.parametrize("draw", [plots.roc_curve, plots.pr_curve])
@@ -78,18 +81,22 @@ def test_curves_take_one_member_or_more_than_a_legend_can_name(tmp_path, draw, n
     assert pixels(tmp_path / "c.png").shape == (1272, 1200, 3)
 
 
-def test_names_are_drawn_as_they_are_and_never_read_as_formulas(tmp_path):
-    label, members = world(names=("$\\bad{", "_hidden", "a" * 70, "ensemble"))
+def test_names_are_drawn_as_they_are_and_never_read_as_formulas(tmp_path, monkeypatch):
+    monkeypatch.setattr(look, "DPI", 40)
+    label, members = world(names=("$\\bad$", "_hidden", "a" * 70, "ensemble"))
     plots.roc_curve(label, members, tmp_path / "roc.png")
-    curves.epoch_training_curves({"$\\bad{": [history()], "b" * 70: [history()]}, tmp_path / "epochs.png")
-    curves.batch_training_curves({"$\\bad{": [history()], "b" * 70: [history(batches=3)]}, tmp_path / "batches.png")
-    calibration.calibration_curve(label, members, ("$\\bad{", "a" * 70), tmp_path / "calibration.png")
+    curves.epoch_training_curves({"$\\bad$": [history()], "b" * 70: [history()]}, tmp_path / "epochs.png")
+    curves.batch_training_curves({"$\\bad$": [history()], "b" * 70: [history(batches=3)]}, tmp_path / "batches.png")
+    calibration.calibration_curve(label, members, ("a" * 70, "$\\bad$"), tmp_path / "calibration.png")
+    only = {"$\\bad$": members["ensemble"]}
+    calibration.calibration_curve(label, only, ("$\\bad$", "a" * 70), tmp_path / "alone.png")
+    plots.pr_curve(label, only, tmp_path / "pr.png")
     alike = {name: (prob > 0.5).astype(int) for name, prob in members.items()}
     agreement.agreement_matrix(evaluation.agreement(alike, label), tmp_path / "agreement.png")
-    wrong = [{"id": "$\\bad{" + "a" * 70, "label": 1, "prob": 0.1}]
-    gallery.mistakes_gallery(wrong, [None], ("human", "$\\bad{"), tmp_path / "mistakes.png")
-    plots.confusion_matrix(label, label, ("$\\bad{", "made by a machine " * 3), tmp_path / "confusion.png")
-    assert len(list(tmp_path.iterdir())) == 7
+    wrong = [{"id": "$\\bad$" + "a" * 70, "label": 1, "prob": 0.1}]
+    gallery.mistakes_gallery(wrong, [None], ("human", "$\\bad$"), tmp_path / "mistakes.png")
+    plots.confusion_matrix(label, label, ("$\\bad$", "made by a machine " * 3), tmp_path / "confusion.png")
+    assert len(list(tmp_path.iterdir())) == 9
 
 
 @pytest.mark.parametrize(("label", "decision"), [([0, 0], [0, 1]), ([1], [0]), ([1, 0], [1, 1])])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from competition.scoring.metrics import f1, sigmoid
-from competition.scoring.scorecard import AT_HALF, CROSS_FITTED, HOLD_OUT, score_hold_out, score_predictions
+from competition.scoring.scorecard import AS_GIVEN, AT_HALF, CROSS_FITTED, HOLD_OUT, score_hold_out, score_predictions
 from competition.scoring.threshold import choose_threshold, cross_fit
 
 RNG = np.random.default_rng(0)
@@ -31,6 +31,12 @@ def test_one_fold_is_scored_at_one_half_with_no_claim_about_a_threshold():
 def test_images_that_no_model_saw_count_in_the_leaderboard_and_not_in_the_rate():
     score = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "0.5")
     assert score.test_rate == pytest.approx((TEST[:-1] >= 0.5).mean())
+
+
+def test_a_threshold_given_as_a_number_needs_no_rows_to_tune_it_on():
+    score = score_predictions(LABEL, PROB, np.zeros(300), GROUP, TEST, PARTS, "0.3")
+    assert score.how == AS_GIVEN and score.threshold == 0.3
+    assert score.figures["f1"] == f1(LABEL, PROB >= 0.3)
 
 
 def test_a_hold_out_is_tuned_on_one_part_and_judged_on_the_other():
