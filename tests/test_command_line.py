@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from competition.__main__ import main
+from competition.config import as_yaml, load_config
 from tests.running import ROOT, SHARED, TINY, done, everything, telltale
 
 FAST = [
@@ -159,6 +161,40 @@ def test_commands_are_spelt_or_corrected(home):
     result = telltale(home, "ensmble")
     assert result.returncode == 2 and "did you mean 'ensemble'?" in result.stderr
     assert "./run.sh" in done(home, "help")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["report", "name=typo"], "There is no run 'typo' in folds/: train one first."),
+        (["ensemble", "name=typo"], "There is no run 'typo' in folds/: train one first."),
+        (["predict", "name=typo", str(ROOT / "README.md")], "There is no finished run 'typo' in folds/"),
+        (["export", "name=typo"], "There is no finished run 'typo' in folds/"),
+        (["app", "name=typo", "open=false"], "There is no finished run 'typo' in folds/"),
+        (["collect", "label=ai", "out=x"], "Say where the images are"),
+        (["config", "preset=convitx", "size="], "preset=convitx needs one of its sizes: large, base, tiny."),
+        (["config", "preset=demo", "split=holdout:0.7,0.2"], "split=holdout:0.7,0.2 does not share out all the rows"),
+        (["config", "preset=demo", "split=half"], "split=half is no way to split the data"),
+        (["config", "preset=cifake-resnet50", "fold=0..4"], "fold=0..4 does not go with split=holdout:0.7,0.2,0.1"),
+        (["config", "preset=demo", "head=relu"], "head=relu (in the command line) is not a list like [256, relu]"),
+    ],
+)
+def test_a_commands_mistake_is_one_sentence_and_nothing_written(home, monkeypatch, capsys, words, said):
+    monkeypatch.setenv("TELLTALE_HOME", str(home))
+    monkeypatch.chdir(home)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"Error: {said}") and error.count("\n") == 1
+    assert not any(home.iterdir())
+
+
+def test_a_finished_runs_settings_do_not_take_another_size(home, monkeypatch, capsys):
+    monkeypatch.setenv("TELLTALE_HOME", str(home))
+    (home / "folds" / "x").mkdir(parents=True)
+    (home / "folds" / "x" / "config.yaml").write_text(as_yaml(load_config(["preset=convitx", "data=.", "name=x"])))
+    assert main(["config", "name=x"]) == 0 and "size: large" in capsys.readouterr().out
+    assert main(["config", "name=x", "size=tiny"]) == 2
+    assert "size=tiny goes with a preset" in capsys.readouterr().err
 
 
 def test_config_prints_settings_without_touching_anything(home):

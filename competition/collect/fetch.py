@@ -6,7 +6,6 @@ it would be the proxy, not this gate, that decides whom to connect to.
 """
 
 import contextlib
-import http.client
 import itertools
 import socket
 import ssl
@@ -18,14 +17,12 @@ from urllib.parse import urljoin
 
 import certifi
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError, NewConnectionError
-from urllib3.exceptions import TimeoutError as NoAnswer
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Url
 
 from competition import __version__
 from competition.collect.addresses import Refused, parsed
-from competition.collect.guard import GuardedHTTP, GuardedHTTPS, cut, cut_off
+from competition.collect.guard import GuardedHTTP, GuardedHTTPS, cut, cut_off, plain_words
 from competition.collect.manners import Denied, Failed, Manners, retry_after
 
 AGENT = f"Telltale/{__version__} (+image collection for research)"
@@ -125,7 +122,7 @@ class Fetcher:
     def _ask(self, url: Url, limit: int, cut_short: bool) -> Fetched | str:
         """Send one request; return the answer, or where it points to."""
         deadline = time.monotonic() + DEADLINE
-        with _plain_words(url.host), contextlib.closing(self._connection(url)) as connection:
+        with plain_words(url.host), contextlib.closing(self._connection(url)) as connection:
             connection.connect()
             connection.timeout = PATIENCE  # which request() gives to the socket
             with self._in_flight(connection.sock):
@@ -163,7 +160,7 @@ class Fetcher:
             raise Refused(said)
 
     def _read(self, response: BaseHTTPResponse, limit: int, deadline: float, cut_short: bool) -> bytes:
-        """Return the body; of one longer than ``limit`` bytes at most a chunk more is read, and kept if ``cut_short``."""
+        """Return the body; of a longer one at most a chunk more than ``limit`` bytes is read, kept if ``cut_short``."""
         stated = response.headers.get("Content-Length", "")
         if not cut_short and stated.isdecimal() and int(stated[:18]) > limit:
             raise Refused(f"its {int(stated[:18]):,} bytes are too many", "max_mb")
@@ -197,22 +194,3 @@ def _joined(address: str, place: str) -> str:
         return urljoin(address, place)
     except ValueError:
         raise Refused("it redirects to what is no address") from None
-
-
-@contextlib.contextmanager
-def _plain_words(host: str) -> Iterator[None]:
-    """Turn every way in which a connection can break into :class:`Failed`."""
-    try:
-        yield
-    except NewConnectionError:
-        raise Failed(f"{host} cannot be reached") from None
-    except (TimeoutError, NoAnswer):
-        raise Failed(f"{host} does not answer in time") from None
-    except socket.gaierror as error:
-        raise Failed(f"{host} cannot be found", passing=error.errno == socket.EAI_AGAIN) from None
-    except UnicodeError:  # a label of the name is empty or too long
-        raise Refused("the address names no host") from None
-    except ssl.SSLCertVerificationError as error:
-        raise Failed(f"the certificate of {host} is not valid ({error.verify_message})", passing=False) from None
-    except (OSError, http.client.HTTPException, HTTPError) as error:
-        raise Failed(f"the connection to {host} broke ({type(error).__name__})") from None

@@ -5,13 +5,18 @@ well, so that a refused address does not even see an attempt to connect.
 """
 
 import contextlib
+import http.client
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import TimeoutError as NoAnswer
 
 from competition.collect.addresses import Refused, is_public
+from competition.collect.manners import Failed
 
 
 def not_public(host: str, number: str) -> Refused:
@@ -64,3 +69,22 @@ def cut_off(connected: socket.socket, seconds: float) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+@contextlib.contextmanager
+def plain_words(host: str) -> Iterator[None]:
+    """Turn every way in which a connection can break into :class:`Failed`."""
+    try:
+        yield
+    except NewConnectionError:
+        raise Failed(f"{host} cannot be reached") from None
+    except (TimeoutError, NoAnswer):
+        raise Failed(f"{host} does not answer in time") from None
+    except socket.gaierror as error:
+        raise Failed(f"{host} cannot be found", passing=error.errno == socket.EAI_AGAIN) from None
+    except UnicodeError:  # a label of the name is empty or too long
+        raise Refused("the address names no host") from None
+    except ssl.SSLCertVerificationError as error:
+        raise Failed(f"the certificate of {host} is not valid ({error.verify_message})", passing=False) from None
+    except (OSError, http.client.HTTPException, HTTPError) as error:
+        raise Failed(f"the connection to {host} broke ({type(error).__name__})") from None

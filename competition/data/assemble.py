@@ -130,10 +130,8 @@ def assemble(config: Config, dataset: Dataset) -> RunData:
     unreadable = [str(test["id"][row]) for row in sorted(test_store.bad)]
     if unreadable:
         named = ", ".join(unreadable[:3])
-        notes.append(
-            f"{len(unreadable)} test images cannot be read and get label {config.fallback} (in figures, probability "
-            f".5): {named}"
-        )
+        notes.append(f"{len(unreadable)} test images cannot be read and get label {config.fallback}: {named} (and "
+                     "probability .5 in figures)")  # fmt: skip
     folds = _open_folds(config, train)
     train = train.assign(fold=folds["fold"].to_numpy())
     if not all(store.cached for pair in stores.values() for store in pair):

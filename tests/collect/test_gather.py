@@ -157,6 +157,15 @@ def test_images_of_a_page_and_of_a_list_come_together(site, tmp_path):
     assert (again.saved, again.finished) == (0, 4)
 
 
+def test_addresses_longer_than_any_server_takes_are_left_out_and_said(site, tmp_path):
+    (good,) = serve(site, ok_png=png(1))
+    site.pages["/page"] = Answer(f'<img src="/{"A" * 200_000}"><img src="/ok.png">'.encode())
+    for finished in (0, 1):
+        summary, rows = collected(tmp_path, [f"{site.root}/{'B' * 9000}"], page=f"{site.root}/page")
+        assert set(rows) == {good} and summary.finished == finished
+        assert "Addresses of more than 8,000 characters, left out: 2" in summary.lines()
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [(Answer(b"<p>words</p>"), "names no images"), (Answer(b"", 404), "the server says 404"),

@@ -37,6 +37,10 @@ def _encoded(image: Image.Image | np.ndarray, kind: str, **options) -> bytes:
 
 JPEG = _encoded(_picture(), "JPEG", quality=90)
 PNG = _encoded(_picture(), "PNG")
+RARER = [
+    *(_encoded(_picture(), kind) for kind in ("WEBP", "BMP", "GIF")),
+    *(_encoded(_picture(), "TIFF", compression=way) for way in ("raw", "tiff_lzw", "jpeg", "tiff_deflate")),
+]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP"])
@@ -127,6 +131,22 @@ def test_no_image_is_refused_in_plain_words(tmp_path):
         assert str(tmp_path / name) in str(refused.value)
 
 
+@pytest.mark.parametrize("kind", ["EPS", "AVIF", "DDS", "BLP", "QOI", "SPIDER", "PPM", "JPEG2000", "TGA", "ICO"])
+def test_a_format_that_data_sets_do_not_hold_is_refused_unopened(kind, monkeypatch):
+    raw = _encoded(
+        Image.fromarray(_picture()).convert("P" if kind == "BLP" else "F" if kind == "SPIDER" else "RGB"), kind
+    )
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *words: pytest.fail("Ghostscript was run"))
+    with pytest.raises(UnreadableImage, match="not an image"):
+        decode(raw, "x.jpg")
+
+
+def test_of_a_camera_s_two_pictures_in_one_file_the_first_is_read():
+    raw = _encoded(_picture(), "MPO", save_all=True, append_images=[Image.fromarray(_picture()[::-1].copy())])
+    assert np.abs(decode(raw, "x").astype(int) - _picture()).mean() < 6
+    assert np.abs(decode(raw + b"junk", "x").astype(int) - _picture()).mean() < 6
+
+
 def test_a_decompression_bomb_is_refused_from_its_header(tmp_path):
     side = 14_000
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
@@ -146,10 +166,10 @@ def test_a_jpeg_that_claims_too_many_pixels_is_refused_from_its_header():
         decode(bomb, "x")
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.sampled_from([JPEG, PNG]), st.data())
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from([JPEG, PNG, *RARER]), st.data())
 def test_a_damaged_file_gives_pixels_or_unreadable_and_no_other_error(raw, data):
-    at = data.draw(st.integers(0, len(raw) - 1))
+    at = data.draw(st.integers(0, min(len(raw), data.draw(st.sampled_from([40, 200, len(raw)]))) - 1))
     damaged = raw[:at] + data.draw(st.binary(max_size=8)) + raw[at + data.draw(st.integers(0, 8)) :]
     try:
         image = decode(damaged, "x")
