@@ -21,7 +21,8 @@ from tests.running import environment
 from tests.runs import TINY, make_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SERVE = "import sys; from competition.app.serve import app_command; sys.exit(app_command(sys.argv[1:]))"
+# Serves twice, since the imports take most of a start: once the page has been ended, it is there again.
+SERVE = "import sys; from competition.app.serve import app_command as serve; w = sys.argv[1:]; sys.exit(serve(w) or serve(w))"
 PATIENCE = 20_000  # milliseconds; an answer takes one or two seconds on a core
 MEMBERS = {"convnext": TINY["convnext"], "swin": Recipe(**{**vars(TINY["swin"]), "view": "residual", "fit": "crop"})}
 
@@ -40,16 +41,17 @@ class Server:
             env={**environment(home), "TMPDIR": str(self.temporary)}, cwd=home, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )  # fmt: skip
-        self.said = self.address = ""
+        self.address = ""
 
-    def ready(self) -> "Server":
-        """Wait until the page is there."""
-        while "The page is at" not in self.said:
+    def ready(self) -> str:
+        """Wait until the page is there and return what was said until then."""
+        said = ""
+        while "The page is at" not in said:
             line = self.process.stdout.readline()
-            assert line, self.said
-            self.said += line
-        self.address = re.search(r"http://\S+", self.said)[0]
-        return self
+            assert line, said
+            said += line
+        self.address = re.search(r"http://\S+", said)[0]
+        return said
 
     def uploads(self) -> list[Path]:
         return [path for path in self.temporary.glob("telltale-*/**/*") if path.is_file()]
@@ -62,7 +64,8 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("served"), "max_mb=2").ready()
+    server = Server(tmp_path_factory.mktemp("served"), "max_mb=2")
+    server.ready()
     yield server
     code, rest = server.stop(signal.SIGINT)
     assert code == 0 and "Stopped" in rest and "Traceback" not in rest
@@ -83,8 +86,8 @@ def browser():
 class Visit:
     """One open page, and what the browser asked for and complained about meanwhile."""
 
-    def __init__(self, browser, server: Server, width: int = 1280, height: int = 900, scheme: str = "light"):
-        self.page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    def __init__(self, browser, server: Server, scheme: str = "light"):
+        self.page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
         self.asked, self.complaints = [], []
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
@@ -109,11 +112,18 @@ def _kind(name: str) -> str:
     return {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif"}[name.rsplit(".")[-1]]
 
 
-@pytest.fixture
-def visit(browser, server):
+@pytest.fixture(scope="module")
+def opened(browser, server):
     visit = Visit(browser, server)
     yield visit
     visit.page.close()
+
+
+@pytest.fixture
+def visit(opened):
+    """The one page that all drop their files on, one after the other."""
+    visit, server = opened, opened.server
+    yield visit
     assert visit.complaints == []
     assert {urlsplit(url).hostname for url in visit.asked if url.startswith("http")} == {"127.0.0.1"}
     assert server.uploads() == []
@@ -196,17 +206,18 @@ def test_a_second_drop_waits_for_the_first_and_then_takes_its_place(visit):
     assert visit.page.locator(".tt-card").count() == 1
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_is_wider_than_the_screen(browser, server, width):
-    visit = Visit(browser, server, width, scheme="dark")
+def test_nothing_is_wider_than_the_screen(browser, server):
+    visit = Visit(browser, server, scheme="dark")
     (shown,) = visit.drop(("a-name-without-any-place-to-break-it" * 4 + ".png", encoded(picture(64, 640), "PNG")))
     shown.locator("summary").click()
-    beyond = visit.page.evaluate(
-        "[...document.querySelectorAll('.gradio-container *')].filter(one => !one.closest('.tt-scroll table') && "
-        "one.getClientRects().length && (one.getBoundingClientRect().right > innerWidth + .5 || "
-        "one.getBoundingClientRect().left < -.5)).map(one => one.outerHTML.slice(0, 90))"
-    )
-    assert beyond == [] and visit.page.evaluate("document.documentElement.scrollWidth") <= width
+    for width in (1280, 390):
+        visit.page.set_viewport_size({"width": width, "height": 900})
+        beyond = visit.page.evaluate(
+            "[...document.querySelectorAll('.gradio-container *')].filter(one => !one.closest('.tt-scroll table') && "
+            "one.getClientRects().length && (one.getBoundingClientRect().right > innerWidth + .5 || "
+            "one.getBoundingClientRect().left < -.5)).map(one => one.outerHTML.slice(0, 90))"
+        )
+        assert beyond == [] and visit.page.evaluate("document.documentElement.scrollWidth") <= width
     visit.page.close()
 
 
@@ -225,17 +236,6 @@ def test_an_upload_is_taken_off_the_disk_as_it_is_read_and_no_other_file_is_touc
     assert take(named, uploads) == [("One.png", b"one.png"), ("image", None), ("image", None), ("image", None)]
     assert [path for path in uploads.rglob("*") if path.is_file()] == [fresh] and secret.exists()
     assert uploaded(None) == uploaded({"path": "x"}) == []
-
-
-def test_a_terminated_server_ends_cleanly_and_leaves_nothing_even_while_a_page_is_open(browser, tmp_path):
-    server = Server(tmp_path).ready()
-    (folder,) = server.temporary.glob("telltale-*")
-    assert folder.stat().st_mode & 0o777 == 0o700
-    visit = Visit(browser, server)
-    code, rest = server.stop(signal.SIGTERM)
-    visit.page.close()
-    assert code == 0 and "Stopped" in rest and "Traceback" not in rest
-    assert list(server.temporary.iterdir()) == []
 
 
 def test_a_taken_port_is_an_error_where_it_was_asked_for_and_passed_over_where_it_was_not():
@@ -274,3 +274,15 @@ def test_only_this_machine_is_served_unless_asked_otherwise():
     with listen("127.0.0.1", "") as own, listen("0.0.0.0", "") as all_of_them:
         assert own.getsockname()[0] == "127.0.0.1" and all_of_them.getsockname()[0] == "0.0.0.0"
         assert own.family == socket.AF_INET
+
+
+def test_a_terminated_server_ends_cleanly_and_leaves_nothing_even_while_a_page_is_open(browser, server):
+    (folder,) = server.temporary.glob("telltale-*")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    visit = Visit(browser, server)
+    server.process.send_signal(signal.SIGTERM)
+    said = server.ready()
+    visit.page.close()
+    assert "Stopped" in said and "Traceback" not in said
+    (other,) = server.temporary.iterdir()
+    assert other != folder and server.uploads() == []

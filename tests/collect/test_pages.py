@@ -67,24 +67,24 @@ def test_text_that_cannot_be_written_again_is_replaced():
 
 @pytest.mark.parametrize(
     "html",
-    ["<a " * 600_000, "<img " * 400_000, "<img a='" * 200_000, '<img a="' * 200_000 + "'", "<!--" * 500_000,
-     "<script>" * 250_000, "<" * 2_000_000, "<img a" + " " * 2_000_000, "<img" + " =" * 1_000_000 + ">",
-     '<img srcset="' + "b" + "," * 2_000_000 + '">', '<img srcset="' + ", " * 1_000_000 + '">',
-     '<img srcset="' + "b, " * 600_000 + '">', '<img srcset="a ' + "1" * 2_000_000 + 'w">',
-     '<img src="&#' + "9" * 2_000_000 + ';">', '<img src="' + "&amp" * 500_000 + '">', "<video>" * 280_000,
-     '<base href="/' + "b" * 1_000_000 + '/">' + '<img src=a>' * 80_000],
+    ["<a " * 120_000, "<img " * 80_000, "<img a='" * 40_000, '<img a="' * 40_000 + "'", "<!--" * 100_000,
+     "<script>" * 50_000, "<" * 400_000, "<img a" + " " * 400_000, "<img" + " =" * 200_000 + ">",
+     '<img srcset="' + "b" + "," * 400_000 + '">', '<img srcset="' + ", " * 200_000 + '">',
+     '<img srcset="' + "b, " * 120_000 + '">', '<img srcset="a ' + "1" * 400_000 + 'w">',
+     '<img src="&#' + "9" * 400_000 + ';">', '<img src="' + "&amp" * 100_000 + '">', "<video>" * 56_000,
+     '<base href="/' + "b" * 200_000 + '/">' + '<img src=a>' * 16_000],
     ids=lambda html: html[:16],
 )  # fmt: skip
-def test_a_hostile_page_of_two_megabytes_is_read_in_linear_time(html):
+def test_a_hostile_page_is_read_in_linear_time(html):
     began = time.process_time()
     page_images(html, PAGE)
-    assert time.process_time() - began < 5  # it takes a second at most; a quadratic scan takes minutes
+    assert time.process_time() - began < 3  # it takes 0.3 s at most; a quadratic scan of 400 kB takes minutes
 
 
 def test_a_codec_that_is_slow_on_long_texts_is_not_used():
     began = time.process_time()
-    page_text(b"a" * 1_000_000 + b"-" + b"b" * 1_000_000, "text/html; charset=punycode")
-    assert time.process_time() - began < 5
+    page_text(b"a" * 200_000 + b"-" + b"b" * 200_000, "text/html; charset=punycode")
+    assert time.process_time() - began < 3
 
 
 def test_a_tag_inside_an_attribute_or_in_text_is_no_tag():
