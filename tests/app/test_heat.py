@@ -88,10 +88,12 @@ NETWORKS = {
 }
 
 
-# Steps and images in each: of the five first seeds, every one then passes with room to spare.
+# Steps, and images in each.
 TRAINING = {"convnext": (130, 16), "swin": (100, 16), "resnet": (130, 16), "vit by class token": (60, 32),
             "plain": (80, 16)}  # fmt: skip
-FOUND = 0.7  # of the images; by chance it would be 0.2
+# The least share of images in which the place is found; by chance it would be 0.2. With the first five seeds the
+# ConvNeXt's is 0.7 to 0.9, and everyone else's 0.9 to 1.
+FOUND, FOUND_BY_CONVNEXT = 0.8, 0.6
 
 
 def _untrained(name: str) -> Detector:
@@ -134,7 +136,7 @@ def _hits(model: Detector, n: int = 40) -> float:
 
 @pytest.mark.parametrize("name", TRAINING)
 def test_the_heat_lies_where_the_evidence_was_planted(name):
-    assert _hits(_trained(name)) >= FOUND
+    assert _hits(_trained(name)) >= (FOUND_BY_CONVNEXT if name == "convnext" else FOUND)
 
 
 def test_the_heat_of_two_fused_backbones_lies_where_the_evidence_was_planted():
