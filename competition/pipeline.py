@@ -49,8 +49,9 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         check_pretrained(config, data, [plan.job.member for plan in todo if train and not plan.is_trained()])
         refuse_conflicts(config, plans, discard=config.overwrite)
         if todo and not train and (submit or len(todo) == len(plans)):
+            command = "ensemble" if submit else "report"
             raise UserError(f"{len(todo)} jobs of {config.name} are not finished under these settings, first "
-                            f"{todo[0].job}: run the line without its command.")  # fmt: skip
+                            f"{todo[0].job}: run the same line without '{command}'.")  # fmt: skip
         _announce(config, data, device, models, notes)
         if config.limit:
             print_estimate(config, data, plans)

@@ -217,7 +217,7 @@ def test_data_in_its_place_is_found_and_said_first(home, data):
 
 def test_ensemble_without_trained_jobs_is_one_sentence(home):
     result = telltale(home, "ensemble", *TINY)
-    assert result.returncode == 2 and "6 jobs of demo-0-30-12 are not trained yet" in result.stderr
+    assert result.returncode == 2 and "6 jobs of demo-0-30-12 are not finished" in result.stderr
 
 
 def test_ensemble_writes_the_submission_again_from_what_is_trained(home, data):

@@ -20,8 +20,9 @@ MAX_PIXELS = 178_000_000  # PIL's own limit for a decompression bomb, about 13,3
 # Set at import so that it holds in forked and spawned workers too: images are decoded side by side, one per thread,
 # and a pool of OpenCV's own would only compete with them (and deadlock after a fork).
 cv2.setNumThreads(0)
-# PIL announces large headers on stderr; this module has its own limit and says so in the exception.
+# PIL announces large headers and odd EXIF on stderr; what matters of it this module says in the exception.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", message="Corrupt EXIF data")
 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
