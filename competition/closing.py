@@ -1,19 +1,17 @@
 """The end of a run: its table, its report, its record for `predict` and `app`, and its submission with the card."""
 
 import dataclasses
-import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.console import Console
 
 from competition import __version__
+from competition.card import make_card, provenance
 from competition.config import Config, Recipe, as_yaml, chosen_folds
 from competition.data.assemble import RunData, data_root, run_folder
 from competition.data.decode import UnreadableImage, read_image
@@ -107,11 +105,6 @@ def _story(config: Config, data: RunData, plans: Sequence[Plan], result: Result)
                 "seeds": config.seeds, "tta": config.tta, "threshold rule": config.threshold}  # fmt: skip
     how = list(result.scores.values())[-1].how
     return Story(config.name, data.dataset.classes, how, scores, rows, members, settings, data.notes, provenance())
-
-
-def provenance() -> dict[str, Any]:
-    """Return the versions that made this."""
-    return {"git_commit": git_commit(), "telltale": __version__, "python": platform.python_version()}
 
 
 def _remember(config: Config, data: RunData, result: Result) -> None:
@@ -210,45 +203,6 @@ def _reveal(data: RunData, label: np.ndarray, prob: np.ndarray, score_of: Score,
     out.print(
         "            " + ", ".join(f"{named[key]} {figures[key]:.4f}" for key in named if figures[key] == figures[key])
     )
-
-
-def make_card(config: Config, data: RunData, plans: Sequence[Plan], result: Result) -> dict[str, Any]:
-    """Return what is known about a submission; the same results give the same card, whenever they were made."""
-    final = list(result.scores)[-1]
-    score_of = result.scores[final]
-    return {
-        "name": config.name,
-        "cv": {name: _rounded(score.figures) for name, score in result.scores.items()},
-        "cv_interval": list(score_of.interval),
-        "leaderboard_range": list(score_of.leaderboard),
-        "public_fraction": config.public_fraction,
-        "threshold": {"value": score_of.threshold, "rule": config.threshold, "judged": score_of.how},
-        "predicted_positive_rate": {"oof": score_of.figures["predicted_positive_rate"], "test": score_of.test_rate},
-        "members": {
-            name: {"weight": 1 / len(config.members), "backbone": recipe.backbone, "view": recipe.view,
-                   "models": sum(plan.job.member == name for plan in plans)}
-            for name, recipe in config.members.items()
-        },
-        "tta": config.tta,
-        "rows": {"train": len(data.train), "test": len(data.test)},
-        "unreadable_test": data.unreadable_test,
-        "fallback": config.fallback,
-        "notes": data.notes,
-        "fingerprints": {"data": data.table_key, "jobs": fingerprint(sorted(p.prediction_key for p in plans))},
-    }  # fmt: skip
-
-
-def _rounded(figures: dict[str, float]) -> dict[str, float]:
-    return {key: round(value, 6) for key, value in figures.items() if value == value}
-
-
-def git_commit() -> str | None:
-    """Return the checkout's commit, or None outside of one."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return found.stdout.strip() or None
 
 
 def _kaggle() -> str:

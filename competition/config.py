@@ -17,8 +17,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from competition.errors import UserError, did_you_mean
 from competition.settings import BOUNDS, CHOICES, RECIPE_KEYS, Config, Demo, Recipe
+from competition.words import check_keys, chosen_folds, nest, parse_folds, parse_options, parse_words
 
-__all__ = ["Config", "Recipe", "as_dict", "as_yaml", "chosen_folds", "load_config", "parse_folds", "preset_names"]
+__all__ = ["Config", "Recipe", "as_dict", "as_yaml", "chosen_folds", "load_config", "parse_folds", "parse_options",
+           "preset_names"]  # fmt: skip
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -34,7 +36,7 @@ def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None)
     ``defaults`` holds words that yield to the user's own (the preset chosen when none is named, say). Raises UserError
     for an unknown key, preset, member or file, a value of the wrong type and a value that is not one of the choices.
     """
-    given = {**(defaults or {}), **_parse_words(words)}
+    given = {**(defaults or {}), **parse_words(words)}
     path = given.pop("config", "")
     file = _read_yaml(path) if path else {}
     raw = OmegaConf.structured(Config)
@@ -49,7 +51,7 @@ def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None)
     elif "size" in given:
         raise UserError(f"size={given['size']} needs a preset that has sizes, as preset=wai2025 has.")
     raw = _merge(raw, file, path)
-    raw = _merge(raw, _nest(given), "the command line")
+    raw = _merge(raw, nest(given), "the command line")
     try:
         return _resolve(OmegaConf.to_object(raw))
     except OmegaConfBaseException as error:
@@ -64,29 +66,6 @@ def _read_preset(name: str) -> dict[str, Any]:
     return yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
-def _parse_words(words: Sequence[str]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise UserError(f"'{word}' is not a setting: write key=value, as in fold=0..4.")
-        if key in given:
-            raise UserError(f"'{key}' is given twice ({given[key]} and {value}): keep one of them.")
-        given[key] = value
-    return given
-
-
-def parse_options(words: Sequence[str], known: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return a command's own ``key=value`` options over their defaults, and the words that are not options.
-
-    A word that names something on disk is no option, whatever signs are in it. Raises UserError for an unknown key.
-    """
-    named = [word for word in words if "=" not in word or Path(word).exists()]
-    given = _parse_words([word for word in words if word not in named])
-    _check_keys(given, list(known), "", "the command line")
-    return {**known, **given}, named
-
-
 def _read_yaml(path: str) -> dict[str, Any]:
     try:
         layer = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -97,25 +76,6 @@ def _read_yaml(path: str) -> dict[str, Any]:
     if not isinstance(layer, dict):
         raise UserError(f"config={path} holds no settings: write one 'key: value' a line.")
     return layer
-
-
-def _nest(given: Mapping[str, str]) -> dict[str, Any]:
-    """Turn dotted keys into nested dictionaries. Words stay text (OmegaConf converts them to each key's type), except
-    lists, mappings and timm's own arguments, whose type only YAML can tell."""
-    tree: dict[str, Any] = {}
-    for key, value in given.items():
-        parts = key.split(".")
-        node = tree
-        for part in parts[:-1]:
-            node = node.setdefault(part, {})
-            if not isinstance(node, dict):
-                raise UserError(f"'{key}' and '{part}' cannot both be given: keep one of them.")
-        is_yaml = value[:1] in ("[", "{") or "backbone_args" in parts or value == "null"
-        try:
-            node[parts[-1]] = yaml.safe_load(value) if is_yaml else value
-        except yaml.YAMLError as error:
-            raise UserError(f"{key}={value} is not YAML: write it like [2,2] or {{a: 1}}.") from error
-    return tree
 
 
 def _merge_size(raw: Any, sizes: Mapping[str, Any], size: str, preset: str) -> Any:
@@ -144,8 +104,8 @@ def _merge(raw: Any, layer: Mapping[str, Any], source: str) -> Any:
 
 def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
     """Refuse a setting or a member that there is not, before OmegaConf makes a new member of a misspelt one."""
-    _check_keys(layer, [item.name for item in fields(Config)], "", source)
-    _check_keys(layer.get("demo") or {}, [item.name for item in fields(Demo)], "demo.", source)
+    check_keys(layer, [item.name for item in fields(Config)], "", source)
+    check_keys(layer.get("demo") or {}, [item.name for item in fields(Demo)], "demo.", source)
     members = layer.get("members") or {}
     if not isinstance(members, dict):
         raise UserError(f"members={members} in {source} is not a mapping: write members.NAME.key=value.")
@@ -160,13 +120,7 @@ def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
         if name not in known and "backbone" not in (own or {}):
             hint = did_you_mean(name, known) if known else ""
             raise UserError(f"There is no member '{name}' (in {source}){hint} A new one needs its own backbone.")
-        _check_keys(own or {}, RECIPE_KEYS, f"members.{name}.", source)
-
-
-def _check_keys(layer: Any, known: Sequence[str], prefix: str, source: str) -> None:
-    for key in layer if isinstance(layer, dict) else ():
-        if key not in known:
-            raise UserError(f"There is no setting '{prefix}{key}' (in {source}){did_you_mean(str(key), known)}")
+        check_keys(own or {}, RECIPE_KEYS, f"members.{name}.", source)
 
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", dict[str, Any]: "a mapping",
@@ -234,39 +188,6 @@ def _check(settings: Recipe, prefix: str) -> None:
         if key in BOUNDS and not BOUNDS[key][0] <= value <= BOUNDS[key][1]:
             least, most = BOUNDS[key]
             raise UserError(f"{prefix}{key}={value} is out of range: give a value from {least:g} to {most:g}.")
-
-
-def parse_folds(text: str, folds: int) -> tuple[list[int], bool]:
-    """Return which folds ``text`` names, sorted, and whether a model on all rows is asked for too.
-
-    ``0..4``, ``0,2``, ``all`` and ``full`` (all folds, and the model on all rows) may be joined by commas.
-    """
-    chosen: set[int] = set()
-    full = False
-    for part in (part.strip() for part in text.split(",")):
-        if part in ("all", "full"):
-            full |= part == "full"
-            chosen.update(range(folds) if part == "all" else ())
-        elif match := re.fullmatch(r"(\d+)(?:\.\.(\d+))?", part):
-            first, last = int(match[1]), int(match[2] or match[1])
-            if last >= folds or first > last:
-                raise UserError(f"fold={text} asks for a fold outside 0..{folds - 1} (folds={folds}).")
-            chosen.update(range(first, last + 1))
-        else:
-            raise UserError(f"fold={text} is not a list of folds: write fold=0..{folds - 1}, fold=0,2 or fold=all.")
-    return sorted(chosen or range(folds)), full
-
-
-def chosen_folds(config: Config) -> tuple[list[int], bool]:
-    """Return which folds the run is to train, and whether a model on all rows is asked for too."""
-    try:
-        return parse_folds(config.fold, config.parts)
-    except UserError as error:
-        if config.shares is None:
-            raise
-        raise UserError(
-            f"fold={config.fold} does not go with split={config.split}, which holds out one part: leave fold= out."
-        ) from error
 
 
 def as_dict(settings: Recipe) -> dict[str, Any]:

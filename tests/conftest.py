@@ -1,5 +1,8 @@
-"""One thread a process: two test processes whose threads fight over two cores take many times as long."""
+"""What holds for every test process and for those it starts."""
 
 import os
+import signal
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, here and in the processes that tests start
+# A shell starts what runs in the background deaf to Ctrl-C, and so would be all that tests start from there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes whose threads fight over two cores take far longer

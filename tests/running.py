@@ -1,10 +1,16 @@
-"""Runs the command line as a user does, in a process of its own; where a test wants it, kills it at a chosen step."""
+"""Runs the command line as a user does, in a process of its own or in this one; where asked, kills it at a step."""
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from competition.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -50,6 +56,24 @@ def telltale(home: Path, *words: str, cwd: Path | None = None) -> subprocess.Com
     """Run `python -m competition` with results in ``home``."""
     return subprocess.run([sys.executable, "-m", "competition", *words], env=environment(home), cwd=cwd or home,
                           capture_output=True, text=True, timeout=300)  # fmt: skip
+
+
+def inside(home: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """Run the command line in this process, seconds sooner: for what does not need a process of its own."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setenv("TELLTALE_HOME", str(home))
+        patch.setenv("COLUMNS", "200")
+        patch.chdir(cwd or home)
+        status = main(words)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
+
+
+def done_inside(home: Path, *words: str) -> str:
+    """Run the command line in this process, assert that it succeeded, and return what it printed."""
+    result = inside(home, *words)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def done(home: Path, *words: str) -> str:

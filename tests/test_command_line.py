@@ -11,7 +11,7 @@ import pytest
 
 from competition.__main__ import main
 from competition.config import as_yaml, load_config
-from tests.running import ROOT, SHARED, TINY, done, everything, telltale
+from tests.running import ROOT, SHARED, TINY, done, done_inside, everything, inside
 
 FAST = [
     "preset=small", "epochs=1", "jobs=1", "folds=2", "members=null", "backbone=resnet18", "image_size=16",
@@ -95,7 +95,7 @@ def test_a_mistake_is_one_sentence_with_status_2_and_nothing_written(data, home,
     spoil, words, said = MISTAKES[mistake]
     spoil(data)
     given = {word.partition("=")[0] for word in words}
-    result = telltale(
+    result = inside(
         home, *(word for word in FAST if word.partition("=")[0] not in given), f"data={data}", "name=x", *words
     )
     assert result.returncode == 2, result.stderr
@@ -109,7 +109,7 @@ def test_a_mistake_is_one_sentence_with_status_2_and_nothing_written(data, home,
 def test_unreadable_images_left_out_by_name_and_test_rows_never(data, home):
     cut(data / "train" / "3.png")
     (data / "test" / "18.png").write_text("hello")
-    printed = done(home, *FAST, f"data={data}", "name=x", "bad_images=drop", "fallback=0", "fold=all")
+    printed = done_inside(home, *FAST, f"data={data}", "name=x", "bad_images=drop", "fallback=0", "fold=all")
     assert "train/3.png" in printed and "left out (bad_images=drop)" in printed
     assert "1 test images cannot be read and get label 0: test/18.png" in printed
     table = pd.read_csv(home / "submissions" / "submission.csv").set_index("id")["label"]
@@ -120,7 +120,7 @@ def test_unreadable_images_left_out_by_name_and_test_rows_never(data, home):
 
 def test_images_smaller_than_the_crop_are_padded_and_said_once(data, home):
     words = [word for word in FAST if not word.startswith(("fit=", "image_size="))]
-    printed = done(home, *words, f"data={data}", "name=x", "fit=crop", "image_size=24", "fold=0")
+    printed = done_inside(home, *words, f"data={data}", "name=x", "fit=crop", "image_size=24", "fold=0")
     assert printed.count("22 images are smaller than the 24-pixel crop") == 1
 
 
@@ -128,7 +128,7 @@ def test_exact_copies_across_folds_and_in_the_test_set_do_not_pass_unnoticed(dat
     for row in range(2, 16, 2):
         shutil.copy(data / "train" / "0.png", data / "train" / f"{row}.png")
     shutil.copy(data / "train" / "1.png", data / "test" / "17.png")
-    printed = done(home, *FAST, f"data={data}", "name=x", "fold=0")
+    printed = done_inside(home, *FAST, f"data={data}", "name=x", "fold=0")
     assert "8 training images have an exact copy in another fold" in printed
     assert "1 training images are also in the test set: train/1.png" in printed
 
@@ -136,7 +136,7 @@ def test_exact_copies_across_folds_and_in_the_test_set_do_not_pass_unnoticed(dat
 def test_a_sample_submission_decides_order_and_columns(data, home):
     ids = [f"test/{row}.png" for row in (20, 16, 21, 17, 19, 18)]
     (data / "sample_submission.csv").write_text("\n".join(["file,target", *(f"{i},0" for i in ids)]) + "\n")
-    done(home, *FAST, f"data={data}", "name=x")
+    done_inside(home, *FAST, f"data={data}", "name=x")
     table = pd.read_csv(home / "submissions" / "submission.csv")
     assert list(table.columns) == ["file", "target"] and table["file"].tolist() == ids
 
@@ -151,14 +151,14 @@ def test_pixel_tables_refuse_what_is_made_for_photographs(home, tmp_path):
         table.to_csv(tmp_path / "pixels" / f"{name}.csv", index=False)
     words = [word for word in FAST if not word.startswith(("image_size=", "augment="))]
     base = [*words, f"data={tmp_path / 'pixels'}", "name=x", "image_size=8"]
-    result = telltale(home, *base, "augment=forensic")
+    result = inside(home, *base, "augment=forensic")
     assert result.returncode == 2 and "standardised floats" in result.stderr and not list(home.glob("folds/x/*/fold*"))
-    done(home, *base, "augment=flips")
+    done_inside(home, *base, "augment=flips")
     assert pd.read_csv(home / "submissions" / "submission.csv")["id"].tolist() == list(range(6))
 
 
 def test_commands_are_spelt_or_corrected(home):
-    result = telltale(home, "ensmble")
+    result = inside(home, "ensmble")
     assert result.returncode == 2 and "did you mean 'ensemble'?" in result.stderr
     assert "./run.sh" in done(home, "help")
 
@@ -198,33 +198,33 @@ def test_a_finished_runs_settings_do_not_take_another_size(home, monkeypatch, ca
 
 
 def test_config_prints_settings_without_touching_anything(home):
-    printed = done(home, "config", "preset=wai2025", "size=tiny", "members.swin.lr=3e-5")
+    printed = done_inside(home, "config", "preset=wai2025", "size=tiny", "members.swin.lr=3e-5")
     assert "backbone: swin_tiny_patch4_window7_224.ms_in22k_ft_in1k" in printed and "lr: 3.0e-05" in printed
     assert everything(home) == {}
 
 
 def test_without_data_the_demo_runs_and_says_so_first(home):
-    printed = done(home, "config")
+    printed = done_inside(home, "config")
     assert printed.splitlines()[0].startswith("No data in data/: running the embedded demo")
     assert "preset: demo" in printed
 
 
 def test_data_in_its_place_is_found_and_said_first(home, data):
     shutil.copytree(data, home / "data" / "mine")
-    printed = done(home, "audit")
+    printed = done_inside(home, "audit")
     assert printed.startswith("Data found in") and "16 training rows" in printed
 
 
 def test_ensemble_without_trained_jobs_is_one_sentence(home):
-    result = telltale(home, "ensemble", *TINY)
+    result = inside(home, "ensemble", *TINY)
     assert result.returncode == 2 and "6 jobs of demo-0-30-12 are not finished" in result.stderr
 
 
 def test_ensemble_writes_the_submission_again_from_what_is_trained(home, data):
     words = [*FAST, f"data={data}", "name=x"]
-    done(home, *words)
+    done_inside(home, *words)
     shutil.rmtree(home / "submissions")
-    done(home, "ensemble", *words)
+    done_inside(home, "ensemble", *words)
     assert (home / "submissions" / "submission.csv").exists()
 
 
@@ -232,9 +232,9 @@ def test_the_kaggle_tables_without_images_are_read_and_training_refuses(home):
     if not (SHARED / "wai2025").is_dir():
         pytest.skip("the competition's tables are not on this machine")
     words = [f"data={SHARED / 'wai2025'}", "preset=wai2025", "pretrained=false"]
-    printed = done(home, "audit", *words)
+    printed = done_inside(home, "audit", *words)
     assert "5,000 training rows" in printed and "2,500 groups of 2 rows" in printed and "possible twins" in printed
-    result = telltale(home, *words, "fold=0..4")
+    result = inside(home, *words, "fold=0..4")
     assert result.returncode == 2 and "6,000 of the 6,000 images listed are missing" in result.stderr
     assert everything(home) == {}
 
@@ -245,7 +245,7 @@ def test_the_other_layouts_train_to_a_submission(home, folder, rows):
         pytest.skip(f"{folder} is not on this machine")
     size = {"cifake": 32, "bitgrit": 20}[folder]
     words = [word for word in FAST if not word.startswith("image_size=")]
-    printed = done(home, *words, f"data={SHARED / folder}", f"image_size={size}")
+    printed = done_inside(home, *words, f"data={SHARED / folder}", f"image_size={size}")
     assert len(pd.read_csv(home / "submissions" / "submission.csv")) == rows
     assert ("Leaderboard F1" in printed) == (folder == "cifake")
 

@@ -1,5 +1,6 @@
 """The main job, whole, cut and killed: the same bytes every time."""
 
+import fcntl
 import io
 import json
 import os
@@ -17,7 +18,18 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from sklearn.metrics import f1_score
 
-from tests.running import ROOT, TINY, done, environment, everything, killed, outcome, telltale
+from tests.running import (
+    ROOT,
+    TINY,
+    done,
+    done_inside,
+    environment,
+    everything,
+    inside,
+    killed,
+    outcome,
+    telltale,  # fmt: skip
+)
 
 NAME = "demo-0-30-12"
 WHOLE = [word for word in TINY if word != "report=false"]
@@ -93,22 +105,24 @@ def test_run_again_changes_nothing(straight):
 def test_the_name_alone_goes_on_with_the_runs_own_settings(straight, tmp_path):
     home, _, _ = straight
     before = everything(home)
-    assert done(home, f"name={NAME}").count("Submission") == 1
+    assert done_inside(home, f"name={NAME}").count("Submission") == 1
     assert everything(home) == before
     subprocess.run(["cp", "-a", f"{home}/.", tmp_path], check=True)
     report = tmp_path / "folds" / NAME / "report"
     pictures = {path.name: path.read_bytes() for path in report.iterdir()}
     facts = {path: before[path] for path in before if "/report/" not in path}
-    done(tmp_path, "report", f"name={NAME}", "threshold=0.9")
+    done_inside(tmp_path, "report", f"name={NAME}", "threshold=0.9")
     assert {path: fact for path, fact in everything(tmp_path).items() if "/report/" not in path} == facts
     shutil.rmtree(report)
-    assert "Submission" not in done(tmp_path, "report", f"name={NAME}")
+    assert "Submission" not in done_inside(tmp_path, "report", f"name={NAME}")
     assert {path.name: path.read_bytes() for path in report.iterdir()} == pictures
 
 
 def test_a_run_judges_pictures_as_it_judged_its_test_set(straight):
     home, _, bytes_of = straight
-    answers = json.loads(done(home, "predict", f"name={NAME}", "format=json", f"data/{NAME}/test_data_v2"))["answers"]
+    answers = json.loads(done_inside(home, "predict", f"name={NAME}", "format=json", f"data/{NAME}/test_data_v2"))[
+        "answers"
+    ]
     submitted = pd.read_csv(io.BytesIO(bytes_of["submissions/submission.csv"])).set_index("id")["label"]
     assert len(answers) == len(submitted)
     for answer in answers:
@@ -206,7 +220,7 @@ def weights_of(home):
 
 def test_another_threshold_retrains_nothing(copied):
     before = weights_of(copied)
-    done(copied, *TINY, "fold=0..2", "threshold=0.9")
+    done_inside(copied, *TINY, "fold=0..2", "threshold=0.9")
     assert weights_of(copied) == before
     cards = [json.loads(path.read_text()) for path in (copied / "submissions" / NAME).glob("*.json")]
     assert sorted(card["threshold"]["rule"] for card in cards) == ["0.9", "bootstrap"]
@@ -215,7 +229,7 @@ def test_another_threshold_retrains_nothing(copied):
 def test_another_member_trains_itself_alone(copied):
     before = weights_of(copied)
     words = ["members.net.backbone=resnet18", "members.net.backbone_args={channels: [4, 8, 8, 8]}"]
-    done(copied, *TINY, "fold=0..2", *words)
+    done_inside(copied, *TINY, "fold=0..2", *words)
     after = weights_of(copied)
     assert {path: after[path] for path in before} == before
     assert len(after) == len(before) + 3
@@ -246,7 +260,7 @@ def test_a_changed_setting_over_results_is_refused_and_overwrite_starts_again(co
 def test_weights_that_do_not_fit_are_refused_before_overwrite_discards_anything(copied):
     save_file({"something": torch.zeros(2, 2)}, copied / "wrong.safetensors")
     before = results(copied)
-    result = telltale(copied, *TINY, "fold=0..2", "pretrained=wrong.safetensors", "overwrite=true")
+    result = inside(copied, *TINY, "fold=0..2", "pretrained=wrong.safetensors", "overwrite=true")
     assert result.returncode == 2 and "do not fit" in result.stderr
     assert results(copied) == before
 
@@ -261,11 +275,11 @@ def test_overwrite_with_another_seed_makes_other_folds_and_side_by_side_jobs_agr
 
 def test_several_seeds_and_a_model_on_all_rows_join_the_average(copied, straight):
     before = weights_of(copied)
-    printed = done(copied, *TINY, "members.swin=null", "seeds=2", "fold=full")
+    printed = done_inside(copied, *TINY, "members.swin=null", "seeds=2", "fold=full")
     after = weights_of(copied)
     assert {path: after[path] for path in before} == before
     record = (copied / "folds" / NAME / "run.json").read_text()
-    done(copied, "ensemble", f"name={NAME}")
+    done_inside(copied, "ensemble", f"name={NAME}")
     assert (copied / "folds" / NAME / "run.json").read_text() == record and "full-seed1" in record
     new = {path.split("/")[-2] for path in set(after) - set(before)}
     assert new == {"fold0-seed1", "fold1-seed1", "fold2-seed1", "full", "full-seed1"}
@@ -278,17 +292,16 @@ def test_several_seeds_and_a_model_on_all_rows_join_the_average(copied, straight
 
 
 def test_a_dry_run_prints_what_the_full_one_costs_and_keeps_its_results_apart(copied):
-    printed = done(copied, *TINY, "fold=0", "limit=24")
+    printed = done_inside(copied, *TINY, "fold=0", "limit=24")
     assert "Estimate for all 60 + 24 images" in printed and "hours" in printed and "GB" in printed
     assert (copied / "folds" / f"{NAME}-limit24" / "convnext" / "fold0" / "done.json").exists()
 
 
-def test_two_runs_of_one_name_do_not_work_at_once(copied):
-    import fcntl
-
-    with open(copied / "folds" / NAME / ".lock", "w") as lock:
+def test_two_runs_of_one_name_do_not_work_at_once(copied, monkeypatch):
+    monkeypatch.setattr("competition.pipeline.LOCK_PATIENCE", 0.5)
+    with open(copied / "folds" / NAME / ".lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        result = telltale(copied, *TINY, "fold=0..2")
+        result = inside(copied, *TINY, "fold=0..2")
     assert result.returncode == 2 and "Another run works in" in result.stderr
 
 

@@ -14,7 +14,7 @@ from competition.config import PRESETS, load_config, preset_names
 from competition.learner import fresh_model
 from competition.models.heads import WithHead
 from competition.models.zoo import check_model, count_parameters
-from tests.running import done, outcome, telltale
+from tests.running import done_inside, inside, outcome
 
 SCRATCH = ["pretrained=false", "threads=1", "jobs=1", "report=false"]
 
@@ -75,7 +75,7 @@ def test_small_cnn_has_four_blocks_and_three_dense_layers():
 
 def test_a_hold_out_is_judged_on_rows_that_neither_trained_nor_tuned(folders, tmp_path):
     words = ["preset=small-cnn", f"data={folders}", "split=holdout:0.6,0.2,0.2", "epochs=2", *SCRATCH]
-    printed = done(tmp_path, *words)
+    printed = done_inside(tmp_path, *words)
     folds = pd.read_csv(tmp_path / "folds" / "small-cnn" / "folds.csv")
     assert folds["fold"].value_counts().to_dict() == {-1: 48, 0: 16, 1: 16}
     assert (folds.groupby("fold")["label"].mean() == 0.5).all()
@@ -87,9 +87,9 @@ def test_a_hold_out_is_judged_on_rows_that_neither_trained_nor_tuned(folders, tm
     true_positive = int((decided & judged["label"]).sum())
     assert record["cv"]["f1"] == pytest.approx(2 * true_positive / max(1, decided.sum() + judged["label"].sum()))
     assert "hold-out" in printed and "labels kept aside" in printed
-    result = telltale(tmp_path, *words, "fold=0..4")
+    result = inside(tmp_path, *words, "fold=0..4")
     assert result.returncode == 2 and "leave fold= out" in result.stderr
-    result = telltale(tmp_path, *[word for word in words if "split" not in word])
+    result = inside(tmp_path, *[word for word in words if "split" not in word])
     assert result.returncode == 2 and "split=" in result.stderr
 
 
@@ -102,7 +102,10 @@ def test_the_labels_of_the_test_set_change_nothing_but_the_closing_score(folders
         for path in (folders / "test" / other).iterdir():
             (swapped / "test" / name / path.name).symlink_to(path)
     words = ["preset=small-cnn", "epochs=2", "folds=2", *SCRATCH]
-    told = [done(tmp_path / home, *words, f"data={data}", "name=x") for home, data in homes(tmp_path, folders, swapped)]
+    told = [
+        done_inside(tmp_path / home, *words, f"data={data}", "name=x")
+        for home, data in homes(tmp_path, folders, swapped)
+    ]
     results = [outcome(tmp_path / home) for home in "ab"]
     for path in results[0]:
         if path.endswith("oof.csv"):
@@ -127,19 +130,21 @@ def other_folder(name):
 def test_a_frozen_members_features_are_computed_once_and_predict_as_the_whole_model_does(folders, tmp_path):
     words = ["preset=frozen-vit", "size=tiny", f"data={folders}", "split=folds", "folds=3", "image_size=32", "lr=1e-2",
              "members.vit.backbone_args={embed_dim: 32, depth: 2, num_heads: 2, patch_size: 8}", *SCRATCH]  # fmt: skip
-    printed = done(tmp_path, *words, "fold=0")
+    printed = done_inside(tmp_path, *words, "fold=0")
     assert "33 trainable parameters" in printed
     features = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("features-*.npy")}
     assert len(features) == 2
-    done(tmp_path, *words, "fold=1,2")
+    done_inside(tmp_path, *words, "fold=1,2")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("features-*.npy")} == features
-    answers = json.loads(done(tmp_path, "predict", "name=frozen-vit", "format=json", str(folders / "test")))["answers"]
+    answers = json.loads(done_inside(tmp_path, "predict", "name=frozen-vit", "format=json", str(folders / "test")))[
+        "answers"
+    ]
     tables = [pd.read_csv(path) for path in tmp_path.glob("folds/frozen-vit/vit/fold*/test.csv")]
     logit = sum(table.set_index("id")["logit"] for table in tables) / len(tables)
     expected = 1 / (1 + np.exp(-logit))
     for answer in answers:
         assert answer["probability"] == pytest.approx(expected[answer["file"].split(f"{folders}/")[1]], abs=1e-4)
-    refused = telltale(tmp_path, *words, "augment=flips", "name=y")
+    refused = inside(tmp_path, *words, "augment=flips", "name=y")
     assert refused.returncode == 2 and "augment=none" in refused.stderr
 
 
@@ -159,7 +164,7 @@ def test_balanced_classes_weigh_the_same_however_rare_one_is(folders, tmp_path):
             (rare / name / path.name).symlink_to(path)
     words = ["preset=small-cnn", f"data={rare}", "epochs=1", "folds=2", "lr=1e-9", *SCRATCH]
     for balance in ("true", "false"):
-        done(tmp_path, *words, f"balance={balance}", f"name={balance}")
+        done_inside(tmp_path, *words, f"balance={balance}", f"name={balance}")
     losses = [json.loads((tmp_path / "folds" / name / "small-cnn/fold0/history.jsonl").read_text())["train_loss"]
               for name in ("true", "false")]  # fmt: skip
     table = pd.read_csv(tmp_path / "folds/true/small-cnn/fold0/oof.csv")

@@ -1,0 +1,58 @@
+"""The card: what is known about a submission, as JSON beside it."""
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from competition import __version__
+from competition.config import Config
+from competition.data.assemble import RunData
+from competition.ensemble import Result
+from competition.files import fingerprint
+from competition.plan import Plan
+
+
+def make_card(config: Config, data: RunData, plans: Sequence[Plan], result: Result) -> dict[str, Any]:
+    """Return what is known about a submission; the same results give the same card, whenever they were made."""
+    final = list(result.scores)[-1]
+    score_of = result.scores[final]
+    return {
+        "name": config.name,
+        "cv": {name: _rounded(score.figures) for name, score in result.scores.items()},
+        "cv_interval": list(score_of.interval),
+        "leaderboard_range": list(score_of.leaderboard),
+        "public_fraction": config.public_fraction,
+        "threshold": {"value": score_of.threshold, "rule": config.threshold, "judged": score_of.how},
+        "predicted_positive_rate": {"oof": score_of.figures["predicted_positive_rate"], "test": score_of.test_rate},
+        "members": {
+            name: {"weight": 1 / len(config.members), "backbone": recipe.backbone, "view": recipe.view,
+                   "models": sum(plan.job.member == name for plan in plans)}
+            for name, recipe in config.members.items()
+        },
+        "tta": config.tta,
+        "rows": {"train": len(data.train), "test": len(data.test)},
+        "unreadable_test": data.unreadable_test,
+        "fallback": config.fallback,
+        "notes": data.notes,
+        "fingerprints": {"data": data.table_key, "jobs": fingerprint(sorted(p.prediction_key for p in plans))},
+    }  # fmt: skip
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {key: round(value, 6) for key, value in figures.items() if value == value}
+
+
+def git_commit() -> str | None:
+    """Return the checkout's commit, or None outside of one."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() or None
+
+
+def provenance() -> dict[str, Any]:
+    """Return the versions that made this."""
+    return {"git_commit": git_commit(), "telltale": __version__, "python": platform.python_version()}
