@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from competition.config import Config, as_yaml, load_config, preset_names
+from competition.config import CONFIG_FILE, Config, as_yaml, load_config, preset_names
 from competition.errors import UserError, did_you_mean
 from competition.files import home
 
@@ -54,11 +54,11 @@ def _defaults(words: Sequence[str], must_exist: bool) -> dict[str, str]:
         return {}
     if "data" in named:
         return {"preset": "small"}
-    kept = home() / "folds" / named.get("name", "") / "config.yaml"
+    kept = home() / "folds" / named.get("name", "") / CONFIG_FILE
     if "name" in named and kept.is_file():
         return {"config": str(kept)}
     if "name" in named and must_exist:
-        known = sorted(path.parent.name for path in (home() / "folds").glob("*/config.yaml"))
+        known = sorted(path.parent.name for path in (home() / "folds").glob(f"*/{CONFIG_FILE}"))
         hint = did_you_mean(named["name"], known) if known else ": train one first"
         raise UserError(f"There is no run '{named['name']}' in folds/{hint}")
     if found := _competition_data(home() / "data"):

@@ -16,8 +16,7 @@ from competition.plan import Plan
 
 def make_card(config: Config, data: RunData, plans: Sequence[Plan], result: Result) -> dict[str, Any]:
     """Return what is known about a submission; the same results give the same card, whenever they were made."""
-    final = list(result.scores)[-1]
-    score_of = result.scores[final]
+    score_of = result.scores[result.final]
     return {
         "name": config.name,
         "cv": {name: _rounded(score.figures) for name, score in result.scores.items()},

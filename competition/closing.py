@@ -12,7 +12,7 @@ from rich.console import Console
 
 from competition import __version__
 from competition.card import make_card, provenance
-from competition.config import Config, Recipe, as_yaml, chosen_folds
+from competition.config import CONFIG_FILE, Config, Recipe, as_yaml, chosen_folds
 from competition.data.assemble import RunData, data_root, run_folder
 from competition.data.decode import UnreadableImage, read_image
 from competition.ensemble import Result
@@ -27,15 +27,12 @@ from competition.scoring.metrics import f1, summary
 from competition.scoring.scorecard import Score
 from competition.submission.write import LATEST, check_against, submission_bytes, write_submission
 
-CONFIG_FILE = "config.yaml"  # in the run's folder: what a later line that names the run alone goes by
-
 
 def conclude(
     config: Config, data: RunData, plans: Sequence[Plan], result: Result, words: Sequence[str], submit: bool
 ) -> None:
     """Print the closing table, write the report and the submission, or say what is missing for one."""
-    final, out = list(result.scores)[-1], console()
-    score_of = result.scores[final]
+    out, score_of = console(), result.scores[result.final]
     out.print()
     title = f"{config.name}: F1 of class 1, {score_of.how}"
     for table in closing_tables(result.scores, result.seconds, title, out.width):
@@ -54,10 +51,10 @@ def conclude(
 
 def _report(config: Config, data: RunData, plans: Sequence[Plan], result: Result, label: np.ndarray | None) -> Path:
     """Write the run's report; ``label`` is what the submission says of the test rows, None without one."""
-    final, judged = list(result.scores)[-1], data.train[result.judged]
+    judged = data.train[result.judged]
     oof = Judged(judged["id"].tolist(), judged["label"].to_numpy(),
                  {name: found.oof[result.judged] for name, found in result.predictions.items()},
-                 result.scores[final].decision, _thumbnails(data, judged, 0))  # fmt: skip
+                 result.scores[result.final].decision, _thumbnails(data, judged, 0))  # fmt: skip
     test = None
     if label is not None and data.dataset.test_label is not None:
         probs = {name: _known(found.test) for name, found in result.predictions.items()}
@@ -103,14 +100,13 @@ def _story(config: Config, data: RunData, plans: Sequence[Plan], result: Result)
         }  # fmt: skip
     settings = {"data": data.dataset.root.name, "split": config.split, "folds": config.parts, "seed": config.seed,
                 "seeds": config.seeds, "tta": config.tta, "threshold rule": config.threshold}  # fmt: skip
-    how = list(result.scores.values())[-1].how
+    how = result.scores[result.final].how
     return Story(config.name, data.dataset.classes, how, scores, rows, members, settings, data.notes, provenance())
 
 
 def _remember(config: Config, data: RunData, result: Result) -> None:
     """Write down what `predict`, `app`, `export` and a later line with this name alone need to know."""
-    final = list(result.scores)[-1]
-    score_of, folder = result.scores[final], run_folder(config)
+    score_of, folder = result.scores[result.final], run_folder(config)
     rows = {"train": len(data.train), "groups": int(data.train["group"].nunique()), "test": len(data.test)}
     cv = {
         "f1": score_of.figures["f1"],
@@ -152,9 +148,8 @@ def _line(words: Sequence[str], missing: Sequence[int]) -> str:
 
 def _decide(config: Config, result: Result) -> np.ndarray:
     """Return the submission's labels, (m,) 0 and 1, in the test table's order."""
-    final = list(result.scores)[-1]
-    prob = result.predictions[final].test
-    return np.where(np.isnan(prob), config.fallback, prob >= result.scores[final].threshold).astype(int)
+    prob = result.predictions[result.final].test
+    return np.where(np.isnan(prob), config.fallback, prob >= result.scores[result.final].threshold).astype(int)
 
 
 def _known(prob: np.ndarray) -> np.ndarray:
@@ -170,7 +165,7 @@ def _submit(config: Config, data: RunData, plans: Sequence[Plan], result: Result
         return f"To complete the submission: ./run.sh {_line(words, missing)}"
     if label is None:
         return "There is no test set in the data, so there is no submission."
-    score_of = list(result.scores.values())[-1]
+    score_of = result.scores[result.final]
     header = data.dataset.header
     content = submission_bytes(data.test["id"].tolist(), label, header)
     check_against(content, data.test["id"].tolist(), header)
@@ -180,7 +175,7 @@ def _submit(config: Config, data: RunData, plans: Sequence[Plan], result: Result
     out.print(f"Submission  {latest}, {len(label):,} rows, {label.mean():.1%} positive")
     out.print(f"Card        {shown(path.with_suffix('.json'))}" + ("" if new else " (unchanged)"))
     if data.dataset.test_label is not None:
-        _reveal(data, label, list(result.predictions.values())[-1].test, score_of, out)
+        _reveal(data, label, result.predictions[result.final].test, score_of, out)
     slug = config.competition or "COMPETITION"
     message = f"{config.name} CV {score_of.figures['f1']:.4f} {fingerprint(content)[:8]}"
     return f'Upload      {_kaggle()} competitions submit {slug} -f {latest} -m "{message}"'

@@ -22,6 +22,7 @@ from competition.words import check_keys, chosen_folds, nest, parse_folds, parse
 __all__ = ["Config", "Recipe", "as_dict", "as_yaml", "chosen_folds", "load_config", "parse_folds", "parse_options",
            "preset_names"]  # fmt: skip
 
+CONFIG_FILE = "config.yaml"  # in a run's folder: what a later line that names the run alone goes by
 PRESETS = Path(__file__).parent / "presets"
 
 

@@ -32,6 +32,11 @@ class Result:
     folders: dict[str, list[Path]]
     complete: bool
 
+    @property
+    def final(self) -> str:
+        """The name that the submission goes by: the ensemble, or the only member."""
+        return list(self.scores)[-1]
+
 
 def score(config: Config, data: RunData, plans: Sequence[Plan]) -> Result:
     """Average the finished folds' predictions and score every member and the ensemble."""

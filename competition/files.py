@@ -85,6 +85,12 @@ def fingerprint(*parts: Any) -> str:
     return digest.hexdigest()
 
 
+def file_digest(path: Path | str) -> str:
+    """Return 16 hex digits that identify a file's content, wherever it lies; read in pieces, whatever its size."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+
+
 def home() -> Path:
     """Return the folder that holds folds/ and submissions/: the checkout, or wherever TELLTALE_HOME points."""
     return Path(os.environ.get("TELLTALE_HOME") or ".")

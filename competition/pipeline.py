@@ -80,16 +80,20 @@ def check(config: Config, dataset: Dataset) -> dict[str, Detector]:
     models = {}
     for name, recipe in config.members.items():
         train_transform(recipe.augment, recipe.image_size, recipe.fit, floating)
-        if list((run_folder(config) / name).glob("*/model.safetensors")):
+        if _has_models(config, name):
             recipe = dataclasses.replace(recipe, pretrained="false")  # not needed, or looked at once that is clear
         models[name] = check_model(recipe, dataset.pixels[0].shape[-1] if floating else 3, floating)
     return models
 
 
+def _has_models(config: Config, member: str) -> bool:
+    return any((run_folder(config) / member).glob("*/model.safetensors"))
+
+
 def check_pretrained(config: Config, data: RunData, members: Sequence[str]) -> None:
     """Refuse pretrained weights that cannot be had or do not fit, of members of which something is left to train."""
     for name in dict.fromkeys(members):
-        if list((run_folder(config) / name).glob("*/model.safetensors")):  # or they were looked at before
+        if _has_models(config, name):  # or they were looked at before
             check_model(config.members[name], data.channels, data.floating)
 
 

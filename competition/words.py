@@ -12,6 +12,7 @@ from competition.settings import Config
 
 
 def parse_words(words: Sequence[str]) -> dict[str, str]:
+    """Return ``key=value`` words as a dictionary of text; UserError for a word without '=' and a key given twice."""
     given: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -54,6 +55,7 @@ def nest(given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def check_keys(layer: Any, known: Sequence[str], prefix: str, source: str) -> None:
+    """Raise UserError for the first key of a mapping that is not known; ``prefix`` and ``source`` say where it is."""
     for key in layer if isinstance(layer, dict) else ():
         if key not in known:
             raise UserError(f"There is no setting '{prefix}{key}' (in {source}){did_you_mean(str(key), known)}")

@@ -6,7 +6,6 @@ and no text from a file leaves it unprintable or long; a place on Earth never le
 
 import contextlib
 import io
-import struct
 import warnings
 from pathlib import PurePath
 from typing import Any
@@ -17,13 +16,10 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 from PIL.JpegImagePlugin import get_sampling
 
+from competition.data.decode import PIL_REFUSALS
+
 LONGEST = 80  # characters of any text from a file
 SAME_TABLE = 1.0  # mean difference of quantisation steps up to which a table counts as the standard's
-
-# What PIL raises for damaged metadata: struct.error and the like come from inside its parsers.
-_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
-           ZeroDivisionError, RecursionError, NotImplementedError, struct.error,
-           Image.DecompressionBombError)  # fmt: skip
 
 # The luminance table of ITU-T T.81 (JPEG), annex K.1, row by row.
 _LUMINANCE = np.array([
@@ -53,7 +49,7 @@ def file_facts(raw: bytes, name: str) -> list[tuple[str, str]]:
         warnings.simplefilter("ignore")  # PIL warns of damaged metadata and of large images
         try:
             image = Image.open(io.BytesIO(raw))
-        except _DAMAGE:  # some formats only OpenCV knows
+        except PIL_REFUSALS:  # some formats only OpenCV knows
             return [("format", "not one that Pillow knows"), ("bytes", f"{len(raw):,}"), *_provenance(raw)]
         with image:
             return [
@@ -181,6 +177,6 @@ def _printable(text: Any) -> str:
 
 def _or_none(read) -> Any:
     """Return what ``read`` does, or ``None`` where the file's metadata is damaged."""
-    with contextlib.suppress(*_DAMAGE):
+    with contextlib.suppress(*PIL_REFUSALS):
         return read()
     return None

@@ -29,7 +29,7 @@ _PNG_END = b"IEND\xaeB`\x82"
 # The only formats that PIL may open: others hand the file on to programs (EPS to Ghostscript), or are little tested.
 _PIL_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # JPEG opens MPO, too
 # What its readers raise for damaged files; it reads from memory here, so OSError is no fault of the machine.
-_PIL_REFUSALS = (
+PIL_REFUSALS = (
     ArithmeticError, AssertionError, AttributeError, EOFError, Image.DecompressionBombError, LookupError, OSError,
     RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error,
 )  # fmt: skip
@@ -175,7 +175,7 @@ def _open_with_pil(raw: bytes, path: str | Path) -> Image.Image:
         return Image.open(io.BytesIO(raw), formats=_PIL_FORMATS)
     except Image.DecompressionBombError:
         raise UnreadableImage(path, f"its pixels exceed the limit of {MAX_PIXELS:,}") from None
-    except _PIL_REFUSALS:
+    except PIL_REFUSALS:
         raise UnreadableImage(path, "it is not an image") from None
 
 
@@ -184,6 +184,6 @@ def _load_with_pil(raw: bytes, path: str | Path) -> None:
     with _open_with_pil(raw, path) as image:
         try:
             image.load()
-        except _PIL_REFUSALS as error:
+        except PIL_REFUSALS as error:
             reason = "it is truncated" if "truncated" in str(error) else "it is damaged"
             raise UnreadableImage(path, reason) from None

@@ -18,7 +18,7 @@ import torch
 from competition.data.assemble import store_spec
 from competition.data.decode import fit_store
 from competition.errors import UserError
-from competition.files import only_one, read_json, write_json
+from competition.files import file_digest, only_one, read_json, write_json
 from competition.inference.eye import TorchEye, load_model, open_judge
 from competition.inference.graph import MeanLogit, write_onnx
 from competition.inference.onnx import (
@@ -27,7 +27,6 @@ from competition.inference.onnx import (
     Manifest,
     MemberFile,
     export_folder,
-    file_digest,
     is_whole,
     need_package,
     open_session,

@@ -5,7 +5,6 @@ of the run as it is now, where that run is still there.
 """
 
 import dataclasses
-import hashlib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ import numpy as np
 from competition.data.augment import TTA, eval_crops, turn
 from competition.data.decode import fit_store
 from competition.errors import UserError
-from competition.files import cores, home, read_json
+from competition.files import cores, file_digest, home, read_json
 from competition.inference.judge import Judge
 from competition.inference.record import FILE, Record, read_record
 
@@ -122,12 +121,6 @@ def need_package(name: str) -> ModuleType:
 def export_folder(name: str) -> Path:
     """Return folds/<name>/export."""
     return home() / "folds" / name / "export"
-
-
-def file_digest(path: Path) -> str:
-    """Return 16 hex digits that identify the file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest | None:

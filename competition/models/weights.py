@@ -1,6 +1,5 @@
 """Where a backbone's pretrained weights come from: the hub, a local file, or a folder of files named as on Kaggle."""
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import timm
 
 from competition.config import Recipe
 from competition.errors import UserError
+from competition.files import file_digest
 from competition.models.availability import cached_weights
 
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
@@ -30,13 +30,11 @@ def weights_options(recipe: Recipe) -> dict[str, Any]:
     return {"pretrained": True, "pretrained_cfg_overlay": {"file": str(path)}}
 
 
-def file_digest(recipe: Recipe) -> str:
+def source_digest(recipe: Recipe) -> str:
     """Return ``true``, ``false``, or a fingerprint of one backbone's weights file: where it lies does not matter."""
     if recipe.pretrained in ("true", "false"):
         return recipe.pretrained
-    overlay = weights_options(recipe)["pretrained_cfg_overlay"]
-    with open(overlay["file"], "rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+    return file_digest(weights_options(recipe)["pretrained_cfg_overlay"]["file"])
 
 
 def _find_weights(folder: Path, name: str) -> Path:

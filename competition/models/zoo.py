@@ -14,7 +14,7 @@ from competition.models.convitx import ConvitX, convitx_parts
 from competition.models.heads import WithHead, make_head
 from competition.models.small_cnn import SmallCnn
 from competition.models.views import make_view
-from competition.models.weights import file_digest
+from competition.models.weights import source_digest
 
 __all__ = [
     "Detector",
@@ -157,7 +157,7 @@ def normalisation(recipe: Recipe, channels: int, floating: bool) -> tuple[tuple[
 
 def weights_digest(recipe: Recipe) -> str:
     """Return ``true``, ``false``, or a fingerprint of the weights files: where they lie does not matter."""
-    return "+".join(dict.fromkeys(file_digest(part) for part in timm_parts(recipe))) or "false"
+    return "+".join(dict.fromkeys(source_digest(part) for part in timm_parts(recipe))) or "false"
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
