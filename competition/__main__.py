@@ -52,6 +52,10 @@ def _defaults(words: Sequence[str], must_exist: bool) -> dict[str, str]:
     named = dict(word.partition("=")[::2] for word in words)
     if named.keys() & {"preset", "config"}:
         return {}
+    if "names" in named:
+        from competition.combine import first_settings
+
+        return first_settings(named["names"])
     if "data" in named:
         return {"preset": "small"}
     kept = home() / "folds" / named.get("name", "") / CONFIG_FILE
@@ -180,6 +184,7 @@ USAGE = """\
   ./run.sh data=FOLDER name=mine fold=0..4 members.swin.lr=1e-4
   ./run.sh fold=0                          one fold: its score, and the line that completes the submission
   ./run.sh ensemble ...                    blend and tune again from what is trained
+  ./run.sh ensemble names=a,b,c            blend finished runs over the same folds
   ./run.sh report [name=NAME]              the evaluation report of what is trained
   ./run.sh predict name=NAME IMAGE ...     a trained run's verdict on images and folders (format=table|csv|json)
   ./run.sh app name=NAME                   the same as a web page on this machine

@@ -2,7 +2,6 @@
 
 import platform
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ from competition.config import Config
 from competition.data.assemble import RunData
 from competition.ensemble import Result
 from competition.files import fingerprint
-from competition.plan import Plan
 
 
-def make_card(config: Config, data: RunData, plans: Sequence[Plan], result: Result) -> dict[str, Any]:
+def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
     """Return what is known about a submission; the same results give the same card, whenever they were made."""
     score_of = result.scores[result.final]
+    jobs = [done["prediction_key"] for entry in result.entries.values() for done in entry.done()]
     return {
         "name": config.name,
         "cv": {name: _rounded(score.figures) for name, score in result.scores.items()},
@@ -26,16 +25,16 @@ def make_card(config: Config, data: RunData, plans: Sequence[Plan], result: Resu
         "threshold": {"value": score_of.threshold, "rule": config.threshold, "judged": score_of.how},
         "predicted_positive_rate": {"oof": score_of.figures["predicted_positive_rate"], "test": score_of.test_rate},
         "members": {
-            name: {"weight": 1 / len(config.members), "backbone": recipe.backbone, "view": recipe.view,
-                   "models": sum(plan.job.member == name for plan in plans)}
-            for name, recipe in config.members.items()
+            name: {"weight": 1 / len(result.entries), "backbone": entry.recipe.backbone, "view": entry.recipe.view,
+                   "models": len(entry.folders)}
+            for name, entry in result.entries.items()
         },
         "tta": config.tta,
         "rows": {"train": len(data.train), "test": len(data.test)},
         "unreadable_test": data.unreadable_test,
         "fallback": config.fallback,
         "notes": data.notes,
-        "fingerprints": {"data": data.table_key, "jobs": fingerprint(sorted(p.prediction_key for p in plans))},
+        "fingerprints": {"data": data.table_key, "jobs": fingerprint(sorted(jobs))},
     }  # fmt: skip
 
 

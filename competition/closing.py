@@ -1,6 +1,7 @@
 """The end of a run: its table, its report, its record for `predict` and `app`, and its submission with the card."""
 
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -16,9 +17,8 @@ from competition.config import CONFIG_FILE, Config, Recipe, as_yaml, chosen_fold
 from competition.data.assemble import RunData, data_root, run_folder
 from competition.data.decode import UnreadableImage, read_image
 from competition.ensemble import Result
-from competition.files import fingerprint, home, read_json, shown, write_text
+from competition.files import fingerprint, home, shown, write_text
 from competition.inference.record import Record, write_record
-from competition.plan import Plan
 from competition.report.figures import write_report
 from competition.report.gallery import visible
 from competition.report.story import Judged, Story
@@ -28,28 +28,26 @@ from competition.scoring.scorecard import Score
 from competition.submission.write import LATEST, check_against, submission_bytes, write_submission
 
 
-def conclude(
-    config: Config, data: RunData, plans: Sequence[Plan], result: Result, words: Sequence[str], submit: bool
-) -> None:
+def conclude(config: Config, data: RunData, result: Result, words: Sequence[str], submit: bool) -> None:
     """Print the closing table, write the report and the submission, or say what is missing for one."""
     out, score_of = console(), result.scores[result.final]
     out.print()
     title = f"{config.name}: F1 of class 1, {score_of.how}"
     for table in closing_tables(result.scores, result.seconds, title, out.width):
         out.print(table)
-    label = _decide(config, result) if result.complete and len(data.test) else None
+    label = _decide(config, result) if not result.missing and len(data.test) else None
     out.print()
     last = ""
     if submit:
         _remember(config, data, result)
-        last = _submit(config, data, plans, result, label, words, out)
+        last = _submit(config, data, result, label, words, out)
     if config.report or not submit:  # after the submission, so that no picture can cost it
-        out.print(f"Report      {shown(_report(config, data, plans, result, label))}")
+        out.print(f"Report      {shown(_report(config, data, result, label))}")
     if last:
         out.print(last)
 
 
-def _report(config: Config, data: RunData, plans: Sequence[Plan], result: Result, label: np.ndarray | None) -> Path:
+def _report(config: Config, data: RunData, result: Result, label: np.ndarray | None) -> Path:
     """Write the run's report; ``label`` is what the submission says of the test rows, None without one."""
     judged = data.train[result.judged]
     oof = Judged(judged["id"].tolist(), judged["label"].to_numpy(),
@@ -59,9 +57,9 @@ def _report(config: Config, data: RunData, plans: Sequence[Plan], result: Result
     if label is not None and data.dataset.test_label is not None:
         probs = {name: _known(found.test) for name, found in result.predictions.items()}
         test = Judged(data.test["id"].tolist(), _truth(data), probs, label, _thumbnails(data, data.test, 1))
-    histories = {name: [p.folder / "history.jsonl" for p in plans if p.job.member == name and p.is_done()]
-                 for name in config.members}  # fmt: skip
-    return write_report(run_folder(config) / "report", oof, test, histories, _story(config, data, plans, result))
+    histories = {name: [folder / "history.jsonl" for folder in entry.folders]
+                 for name, entry in result.entries.items()}  # fmt: skip
+    return write_report(run_folder(config) / "report", oof, test, histories, _story(config, data, result))
 
 
 def _thumbnails(data: RunData, rows: pd.DataFrame, side: int) -> Callable[[Sequence[int]], list[np.ndarray | None]]:
@@ -79,7 +77,7 @@ def _thumbnails(data: RunData, rows: pd.DataFrame, side: int) -> Callable[[Seque
     return lambda positions: [picture(position) for position in positions]
 
 
-def _story(config: Config, data: RunData, plans: Sequence[Plan], result: Result) -> Story:
+def _story(config: Config, data: RunData, result: Result) -> Story:
     scores = {
         name: {**dataclasses.asdict(score), "seconds": result.seconds[name]} for name, score in result.scores.items()
     }
@@ -91,8 +89,8 @@ def _story(config: Config, data: RunData, plans: Sequence[Plan], result: Result)
         "leaderboard": round(len(data.test) * config.public_fraction),
     }
     members = {}
-    for name, recipe in config.members.items():
-        done = [read_json(p.folder / "done.json") for p in plans if p.job.member == name and p.is_done()]
+    for name, entry in result.entries.items():
+        recipe, done = entry.recipe, entry.done()
         members[name] = {
             "backbone": recipe.backbone, "view": recipe.view, "image_size": recipe.image_size,
             "epochs": max(line["epochs"] for line in done), "parameters": done[0]["parameters"],
@@ -115,7 +113,9 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
         "how": score_of.how,
         "members": {name: score.figures["f1"] for name, score in result.scores.items()},
     }
-    members = {name: [str(path.relative_to(folder)) for path in paths] for name, paths in result.folders.items()}
+    members = {
+        name: [os.path.relpath(path, folder) for path in entry.folders] for name, entry in result.entries.items()
+    }
     root = data_root(config)
     write_record(Record(config.name, data.dataset.classes, root.name, data.dataset.kind, rows, members, config.tta,
                         score_of.threshold, cv, __version__))  # fmt: skip
@@ -157,19 +157,19 @@ def _known(prob: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(prob), 0.5, prob)
 
 
-def _submit(config: Config, data: RunData, plans: Sequence[Plan], result: Result, label: np.ndarray | None,
-            words: Sequence[str], out: Console) -> str:  # fmt: skip
+def _submit(
+    config: Config, data: RunData, result: Result, label: np.ndarray | None, words: Sequence[str], out: Console
+) -> str:
     """Write the submission, where there can be one, and return the line that says what to do next."""
-    if not result.complete:
-        missing = [k for k in range(config.parts) if any(not p.is_done() for p in plans if p.job.fold == k)]
-        return f"To complete the submission: ./run.sh {_line(words, missing)}"
+    if result.missing:
+        return f"To complete the submission: ./run.sh {_line(words, result.missing)}"
     if label is None:
         return "There is no test set in the data, so there is no submission."
     score_of = result.scores[result.final]
     header = data.dataset.header
     content = submission_bytes(data.test["id"].tolist(), label, header)
     check_against(content, data.test["id"].tolist(), header)
-    card = make_card(config, data, plans, result)
+    card = make_card(config, data, result)
     path, new = write_submission(home() / "submissions", config.name, content, card, provenance())
     latest = shown(home() / "submissions" / LATEST)
     out.print(f"Submission  {latest}, {len(label):,} rows, {label.mean():.1%} positive")

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from competition import __version__
 from competition.closing import conclude
+from competition.combine import combine
 from competition.config import Config, chosen_folds
 from competition.data.assemble import RunData, assemble, read_tables, run_folder
 from competition.data.augment import train_transform
 from competition.data.folds import check_possible
 from competition.data.layouts import Dataset, check_files
 from competition.engine import prepare_process, run_jobs
-from competition.ensemble import Result, score
+from competition.ensemble import Result, score_run
 from competition.errors import UserError
 from competition.estimate import print_estimate
 from competition.files import only_one
@@ -35,6 +36,8 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
 
     ``words`` are the user's own, for the line that completes a partial run.
     """
+    if config.names:
+        return combine(config, words, submit)
     if not train:  # nothing that stands is discarded for want of it
         config = dataclasses.replace(config, overwrite=False)
     asked, device = config, choose_device(config.device)
@@ -58,8 +61,8 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         if todo and train:
             keep_pretrained(config, asked)
             run_jobs(config, data, todo, device)
-        result = score(config, data, plans)
-        conclude(config, data, plans, result, words, submit)
+        result = score_run(config, data, plans)
+        conclude(config, data, result, words, submit)
     return result
 
 

@@ -92,6 +92,7 @@ class Config(Recipe):
     preset: str = ""
     size: str = ""  # which of the preset's sizes, where it has some
     name: str = ""  # results live in folds/<name>; default: the preset's or the data folder's name
+    names: str = ""  # finished runs over the same folds to blend, as first,second
     data: str = ""  # folder of the competition's files
     competition: str = ""  # Kaggle's name of the competition, for the upload line
     members: dict[str, Member | None] = field(default_factory=dict)

@@ -57,7 +57,8 @@ class Judge:
             return []
         logits = {name: eye.view_logits(images) for name, eye in self.eyes.items()}
         probs = {name: sigmoid(mean_logit(found)) for name, found in logits.items()}
-        blended = mean_prob(np.stack(list(probs.values())))
+        weights = [self.record.weights[name] for name in probs] if self.record.weights else None
+        blended = mean_prob(np.stack(list(probs.values())), weights)
         names = [view.name for view in TTA[self.record.tta]]
         return [
             Verdict(

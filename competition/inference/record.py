@@ -20,6 +20,7 @@ class Record:
 
     ``source``, ``kind`` and ``rows`` (train, groups, test): what the models were trained on. ``cv``: f1, interval (low,
     high), leaderboard (low, high, or None), how the score came about, and each member's f1. ``telltale``: the version.
+    ``weights``: each member's weight in the average; none are equal weights.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Record:
     threshold: float
     cv: dict[str, Any] = field(default_factory=dict)
     telltale: str = ""
+    weights: dict[str, float] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

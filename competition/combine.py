@@ -1,0 +1,157 @@
+"""Finished runs blended: every run's members side by side, over folds that are the same row by row.
+
+Nothing is trained or predicted: what is joined, by id, are the runs' own oof.csv and test.csv.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from competition.closing import conclude
+from competition.config import CONFIG_FILE, Config, load_config
+from competition.data.assemble import FOLDS_FILE, RunData, read_tables, run_folder
+from competition.data.layouts import Dataset, limit_rows
+from competition.data.tables import listed, read_table
+from competition.ensemble import Entry, Result, score
+from competition.errors import UserError
+from competition.files import home, only_one
+from competition.inference.collect import read_predictions
+from competition.inference.eye import job_settings
+from competition.inference.record import Record, read_record
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its settings, its record, and the id, label, group and fold (all text) of its training rows."""
+
+    config: Config
+    record: Record
+    folds: pd.DataFrame
+
+    def entries(self, prefix: str) -> dict[str, Entry]:
+        """Return the run's members, named after the run as well; a run of one member by its own name."""
+        found = {}
+        for member, parts in self.record.members.items():
+            by_fold: dict[int, list[Path]] = {}
+            full = []
+            for folder in (self.record.folder / part for part in parts):
+                fold = job_settings(folder)["fold"]
+                (full if fold is None else by_fold.setdefault(fold, [])).append(folder)
+            name = prefix if len(self.record.members) == 1 else f"{prefix}-{member}"
+            found[name] = Entry(self.config.members[member], [by_fold[fold] for fold in sorted(by_fold)], full)
+        return found
+
+
+def run_names(names: str) -> list[str]:
+    """Return the runs in ``names=a,b``; UserError unless there are two or more, each once."""
+    found = [name for name in names.split(",") if name]
+    if len(found) < 2 or len(set(found)) < len(found):
+        raise UserError(f"names={names} must name two finished runs or more, each once, as in names=first,second.")
+    return found
+
+
+def first_settings(names: str) -> dict[str, str]:
+    """Return the words that a blend of these runs starts from: the first one's settings, and a name of its own."""
+    found = run_names(names)
+    read_record(found[0])
+    return {"config": str(home() / "folds" / found[0] / CONFIG_FILE), "name": "-".join(["blend", *found])}
+
+
+def combine(config: Config, words: Sequence[str], submit: bool = True) -> Result:
+    """Blend the finished runs that ``config.names`` lists; else as the main job's end.
+
+    Raises UserError unless they judge the same training rows in the same folds and predict the same test rows under the
+    same test-time views.
+    """
+    runs = {name: _open(name) for name in run_names(config.names)}
+    if config.name in runs:
+        raise UserError(f"name={config.name} is one of the runs in names={config.names}: give the blend another name.")
+    if (run_folder(config) / FOLDS_FILE).exists():
+        raise UserError(f"name={config.name} is a trained run's: give the blend another name.")
+    first, *others = runs
+    for other in others:
+        _check_alike(first, runs[first], other, runs[other])
+    entries: dict[str, Entry] = {}
+    seen: set[Path] = set()
+    for name, run in runs.items():
+        for member, entry in run.entries(name.replace(".", "-")).items():
+            if not seen.intersection(folders := {folder.resolve() for folder in entry.folders}):  # a blend has it too
+                entries[member] = entry
+                seen |= folders
+    config = dataclasses.replace(config, members={name: entry.recipe for name, entry in entries.items()})
+    with only_one(run_folder(config) / ".lock", 0):
+        data = _join(config, runs[first], next(iter(entries.values())))
+        parts = f"{config.folds} folds" if config.shares is None else f"one split ({config.split})"
+        print(f"Blending {len(entries)} members of {', '.join(runs)} over {parts}: {len(data.train):,} training rows, "
+              f"{len(data.test):,} test rows")  # fmt: skip
+        result = score(config, data, entries, range(config.parts))
+        conclude(config, data, result, words, submit)
+    return result
+
+
+def _open(name: str) -> Run:
+    record = read_record(name)
+    config = load_config([f"config={record.folder / CONFIG_FILE}"])
+    path = record.folder / FOLDS_FILE
+    if config.names:  # a blend has the folds of the runs that it is made of
+        path = home() / "folds" / run_names(config.names)[0] / FOLDS_FILE
+    return Run(config, record, read_table(path).frame)
+
+
+def _check_alike(first: str, one: Run, other: str, another: Run) -> None:
+    """Raise UserError where a row is in another fold, or a test row is missing, in one of two runs."""
+    pair = f"The runs '{first}' and '{other}' cannot be blended"
+    for what in ("tta", "classes", "kind"):
+        mine, theirs = getattr(one.record, what), getattr(another.record, what)
+        if mine != theirs:
+            remedy = f": say ./run.sh name={other} tta={mine} first" if what == "tta" else ""
+            raise UserError(f"{pair}, for their {what} differ ({_plain(mine)} and {_plain(theirs)}){remedy}.")
+    rows, theirs = (run.folds.set_index("id") for run in (one, another))
+    lacking = rows.index.symmetric_difference(theirs.index)
+    if len(lacking):
+        raise UserError(f"{pair}: {len(lacking):,} training rows are in one alone, first '{lacking[0]}'.")
+    for column in ("label", "fold"):
+        differing = rows.index[(rows[column] != theirs[column][rows.index]).to_numpy()]
+        if len(differing):
+            id = differing[0]
+            raise UserError(
+                f"{pair}: '{id}' has {column} {rows[column][id]} in one and {theirs[column][id]} in the other (as "
+                f"{len(differing):,} rows do): train both with the same data, group=, folds= and seed=."
+            )
+    mine, theirs = (_test_ids(run) for run in (one, another))
+    if set(mine) != set(theirs):
+        first_id = sorted(set(mine) ^ set(theirs))[0]
+        raise UserError(f"{pair}: the test row '{first_id}' is in one alone.")
+
+
+def _plain(value: object) -> str:
+    return listed(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def _test_ids(run: Run) -> list[str]:
+    member = next(iter(run.record.members.values()))
+    return read_predictions(run.record.folder / member[0] / "test.csv")["id"].tolist()
+
+
+def _join(config: Config, run: Run, entry: Entry) -> RunData:
+    """Return the data that the runs share: their folds, and the test rows as the submission must list them."""
+    dataset: Dataset = read_tables(config)
+    if config.limit:
+        dataset = limit_rows(dataset, config.limit, config.seed)
+    kept = run.folds.set_index("id")
+    train = dataset.train.assign(row=np.arange(len(dataset.train)))
+    train = train[train["id"].isin(kept.index)].reset_index(drop=True)
+    if len(train) < len(kept):
+        lost = sorted(set(kept.index) - set(train["id"]))
+        raise UserError(f"{dataset.root} has no training row '{lost[0]}', which '{run.record.name}' was trained on: "
+                        "name the data that it had with data=.")  # fmt: skip
+    rows = kept.loc[train["id"]]
+    train = train.assign(group=rows["group"].to_numpy(), fold=rows["fold"].astype("int64").to_numpy())
+    test = dataset.test.assign(row=np.arange(len(dataset.test)))
+    predicted = read_predictions(entry.folders[0] / "test.csv").set_index("id")["logit"]
+    unread = [id for id in test["id"] if id in predicted.index and np.isnan(predicted[id])]
+    return RunData(dataset, train, test, unread, {}, (len(dataset.train), len(dataset.test)), [])
