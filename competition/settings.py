@@ -102,7 +102,8 @@ class Config(Recipe):
     label_column: str | None = None
     id_column: str | None = None
     positive: str | None = None  # which label or class folder is class 1
-    group: str = "none"  # none | pairs | column:NAME: rows that must share a fold
+    group: str = "none"  # none | pairs | column:NAME: rows that must share a fold; auto, auto+pairs, auto+column:NAME:
+    # also those that the audit finds to be duplicates or twins
     image_shape: str | None = None  # pixel CSV only, e.g. 20x20x3; default: from the column count
     bad_images: str = "error"  # an unreadable training image stops the run (error), or is left out (drop)
     fallback: int = 1  # the label of a test image that cannot be read: test rows are never left out

@@ -11,6 +11,7 @@ import pandas as pd
 from competition.config import Config, Recipe
 from competition.data.augment import needs_padding
 from competition.data.cache import ArrayStore, StoreSpec, open_stores
+from competition.data.classes import split_group
 from competition.data.demo import draw_demo
 from competition.data.folds import JUDGED, TRAIN, folds_in, make_folds, open_folds
 from competition.data.layouts import Dataset, limit_rows, read_dataset
@@ -112,8 +113,8 @@ def read_tables(config: Config) -> Dataset:
     root = data_root(config)
     if config.demo.draw:
         draw_demo(root, config.demo.seed, (config.demo.train_scenes, config.demo.test_scenes))
-    return read_dataset(root, config.layout, config.label_column, config.id_column, config.positive, config.group,
-                        config.image_shape)  # fmt: skip
+    return read_dataset(root, config.layout, config.label_column, config.id_column, config.positive,
+                        split_group(config.group)[0], config.image_shape)  # fmt: skip
 
 
 def assemble(config: Config, dataset: Dataset) -> RunData:

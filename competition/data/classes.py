@@ -103,13 +103,24 @@ def group_rows(rule: str, table: Table, ids: pd.Series) -> pd.Series:
     return values
 
 
+def split_group(rule: str) -> tuple[str, bool]:
+    """Return the declared part of a group rule, and whether the audit's duplicates and twins join it.
+
+    ``auto`` declares nothing, ``auto+pairs`` and ``auto+column:NAME`` what comes after it.
+    """
+    first, _, rest = rule.partition("+")
+    return (rest or "none", True) if first == "auto" else (rule, False)
+
+
 def group_column(rule: str) -> str | None:
     """Return NAME of ``column:NAME``, ``None`` for ``none`` and ``pairs``; ``UserError`` for any other rule."""
     kind, _, column = rule.partition(":")
     if kind == "column" and column:
         return column
     if rule not in ("none", "pairs"):
-        raise UserError(f"group={rule} is no rule{did_you_mean(rule, ['none', 'pairs', 'column:NAME'])}")
+        raise UserError(
+            f"group={rule} is no rule{did_you_mean(rule, ['none', 'pairs', 'column:NAME', 'auto', 'auto+pairs'])}"
+        )
     return None
 
 
