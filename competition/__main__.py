@@ -141,14 +141,11 @@ def config_command(words: Sequence[str]) -> None:
 
 
 def audit_command(words: Sequence[str]) -> None:
-    """Look at the data's tables."""
+    """Look for what is wrong with the data before a model sees it."""
     config = _load(words)
-    from competition.audit.tables import table_findings
-    from competition.data.assemble import read_tables
+    from competition.auditing import full_audit
 
-    print(f"{config.data}:")
-    for finding in table_findings(read_tables(config)):
-        print(f"  - {finding}")
+    print("\n".join(full_audit(config)))
 
 
 def bench_command(words: Sequence[str]) -> None:
@@ -191,7 +188,7 @@ USAGE = """\
   ./run.sh export name=NAME                the members as ONNX; then predict engine=onnx
   ./run.sh collect urls=FILE label=ai out=DIR    download images into a class folder (or page=ADDRESS)
   ./run.sh config ...                      print the resolved settings
-  ./run.sh audit ...                       look at the data's tables
+  ./run.sh audit ...                       what is wrong with the data: shortcuts, leaks, copies, broken files
   ./run.sh bench [name ...]                measure speed on this machine
   ./run.sh test                            run the tests"""
 

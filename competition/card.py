@@ -15,6 +15,7 @@ from competition.files import fingerprint
 def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
     """Return what is known about a submission; the same results give the same card, whenever they were made."""
     score_of = result.scores[result.final]
+    honest = result.analysis.as_json(config.threshold, score_of)
     jobs = [done["prediction_key"] for entry in result.entries.values() for done in entry.done()]
     return {
         "name": config.name,
@@ -22,10 +23,16 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
         "cv_interval": list(score_of.interval),
         "leaderboard_range": list(score_of.leaderboard),
         "public_fraction": config.public_fraction,
-        "threshold": {"value": score_of.threshold, "rule": config.threshold, "judged": score_of.how},
+        "threshold": {"value": score_of.threshold, "judged": score_of.how, **honest["threshold"]},
+        "world": honest["shift"],
+        "audit": honest["audit"],
+        "blend": honest["blend"],
+        "without": honest["without"],
+        "tta_views": honest["views"],
+        "robustness": honest["robustness"],
         "predicted_positive_rate": {"oof": score_of.figures["predicted_positive_rate"], "test": score_of.test_rate},
         "members": {
-            name: {"weight": 1 / len(result.entries), "backbone": entry.recipe.backbone, "view": entry.recipe.view,
+            name: {"weight": result.weights[name], "backbone": entry.recipe.backbone, "view": entry.recipe.view,
                    "models": len(entry.folders)}
             for name, entry in result.entries.items()
         },

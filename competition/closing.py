@@ -16,13 +16,13 @@ from competition.card import make_card, provenance
 from competition.config import CONFIG_FILE, Config, Recipe, as_yaml, chosen_folds
 from competition.data.assemble import RunData, data_root, run_folder
 from competition.data.decode import UnreadableImage, read_image
-from competition.ensemble import Result
+from competition.ensemble import RANK, Result
 from competition.files import fingerprint, home, shown, write_text
 from competition.inference.record import Record, write_record
 from competition.report.figures import write_report
 from competition.report.gallery import visible
 from competition.report.story import Judged, Story
-from competition.report.table import closing_tables, console
+from competition.report.table import closing_tables, console, honest_lines
 from competition.scoring.metrics import f1, summary
 from competition.scoring.scorecard import Score
 from competition.submission.write import LATEST, check_against, submission_bytes, write_submission
@@ -35,11 +35,16 @@ def conclude(config: Config, data: RunData, result: Result, words: Sequence[str]
     title = f"{config.name}: F1 of class 1, {score_of.how}"
     for table in closing_tables(result.scores, result.seconds, title, out.width):
         out.print(table)
+    out.print()
+    honest = result.analysis.as_json(config.threshold, score_of)
+    for text, style in honest_lines(honest):
+        out.print(text, style=style)
     label = _decide(config, result) if not result.missing and len(data.test) else None
     out.print()
     last = ""
     if submit:
-        _remember(config, data, result)
+        if config.blend != RANK:  # which no single picture has
+            _remember(config, data, result)
         last = _submit(config, data, result, label, words, out)
     if config.report or not submit:  # after the submission, so that no picture can cost it
         out.print(f"Report      {shown(_report(config, data, result, label))}")
@@ -99,7 +104,11 @@ def _story(config: Config, data: RunData, result: Result) -> Story:
     settings = {"data": data.dataset.root.name, "split": config.split, "folds": config.parts, "seed": config.seed,
                 "seeds": config.seeds, "tta": config.tta, "threshold rule": config.threshold}  # fmt: skip
     how = result.scores[result.final].how
-    return Story(config.name, data.dataset.classes, how, scores, rows, members, settings, data.notes, provenance())
+    honest = result.analysis.as_json(config.threshold, result.scores[result.final])
+    parts = result.predictions[result.final].parts
+    seen = parts[:, ~np.isnan(parts).any(axis=0)]
+    return Story(config.name, data.dataset.classes, how, scores, rows, members, settings, data.notes, provenance(),
+                 honest, seen if seen.size and not result.missing else None)  # fmt: skip
 
 
 def _remember(config: Config, data: RunData, result: Result) -> None:
@@ -118,7 +127,7 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
     }
     root = data_root(config)
     write_record(Record(config.name, data.dataset.classes, root.name, data.dataset.kind, rows, members, config.tta,
-                        score_of.threshold, cv, __version__))  # fmt: skip
+                        score_of.threshold, cv, __version__, dict(result.weights)))  # fmt: skip
     text = as_yaml(_anywhere(dataclasses.replace(
         config, data=str(root), fold="full" if chosen_folds(config)[1] else "all", overwrite=False
     )))  # fmt: skip

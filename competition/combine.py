@@ -16,7 +16,8 @@ from competition.config import CONFIG_FILE, Config, load_config
 from competition.data.assemble import FOLDS_FILE, RunData, read_tables, run_folder
 from competition.data.layouts import Dataset, limit_rows
 from competition.data.tables import listed, read_table
-from competition.ensemble import Entry, Result, score
+from competition.ensemble import Result, score
+from competition.entries import Entry
 from competition.errors import UserError
 from competition.files import home, only_one
 from competition.inference.collect import read_predictions

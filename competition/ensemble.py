@@ -1,46 +1,25 @@
 """From finished jobs to one answer: fold models averaged per member, members averaged, everything scored."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from competition.config import Config, Recipe
+from competition.analysis import Analysis, Judged, find_rules, find_shift, find_worth
+from competition.audit.findings import Audit
+from competition.config import Config
 from competition.data.assemble import RunData
 from competition.data.folds import JUDGED
+from competition.entries import Entry
 from competition.errors import UserError
-from competition.files import read_json
-from competition.inference.collect import Predictions, blend, collect_member
-from competition.job import FEATURES_FILE
+from competition.inference.collect import Predictions, blend, collect_member, rank_blend
 from competition.plan import Plan
 from competition.scoring.scorecard import Score, score_hold_out, score_predictions
+from competition.scoring.weights import Blend, choose_blend, choose_blend_hold_out
 
-ENSEMBLE = "ensemble"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One member with its finished models: ``by_fold``, for each finished fold their folders (one a seed), and
-    ``full``, the folders of models on all rows."""
-
-    recipe: Recipe
-    by_fold: Sequence[Sequence[Path]]
-    full: Sequence[Path] = ()
-
-    @property
-    def folders(self) -> list[Path]:
-        """The folders of all models that are in the member's average."""
-        return [folder for folders in [*self.by_fold, self.full] for folder in folders]
-
-    def done(self) -> list[dict]:
-        """Return what each model's job said when it was done."""
-        return [read_json(folder / "done.json") for folder in self.folders]
-
-    def seconds(self) -> float:
-        """Return what the jobs took, a frozen member's features included."""
-        features = read_json(self.folders[0].parent / FEATURES_FILE) or {"seconds": 0}
-        return sum(done["seconds"] for done in self.done()) + features["seconds"]
+ENSEMBLE, RANK = "ensemble", "rank"
 
 
 @dataclass(frozen=True)
@@ -48,19 +27,26 @@ class Result:
     """``scores`` and ``predictions`` by member, the ensemble last; ``entries`` by member.
 
     ``judged``: (n,) bool, the training rows that the scores are about: those with an out-of-fold prediction, or a
-    hold-out's test part where it has one. ``missing``: the folds that are not finished.
+    hold-out's test part where it has one. ``missing``: the folds that are not finished. ``weights``: each member's.
     """
 
     scores: dict[str, Score]
     predictions: dict[str, Predictions]
     entries: Mapping[str, Entry]
+    weights: Mapping[str, float]
     judged: np.ndarray
     missing: list[int]
+    analysis: Analysis
 
     @property
     def final(self) -> str:
         """The name that the submission goes by: the ensemble, or the only member."""
         return list(self.scores)[-1]
+
+    @property
+    def shift(self):
+        """What became of the question whether the test set is of the training rows' world; None where not asked."""
+        return self.analysis.shift
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -69,7 +55,7 @@ class Result:
         return own | ({self.final: sum(own.values())} if self.final not in own else {})
 
 
-def score_run(config: Config, data: RunData, plans: Sequence[Plan]) -> Result:
+def score_run(config: Config, data: RunData, plans: Sequence[Plan], audit: Audit | None = None) -> Result:
     """Average the finished folds' predictions of a run and score every member and the ensemble."""
     folds = [fold for fold in range(config.parts) if all(p.is_done() for p in plans if p.job.fold == fold)]
     if not folds:
@@ -80,28 +66,83 @@ def score_run(config: Config, data: RunData, plans: Sequence[Plan]) -> Result:
         own = [plan for plan in plans if plan.job.member == member]
         by_fold = [[plan.folder for plan in own if plan.job.fold == fold] for fold in folds]
         entries[member] = Entry(recipe, by_fold, [] if missing else [p.folder for p in own if p.job.fold is None])
-    return score(config, data, entries, folds, missing)
+    return score(config, data, entries, folds, missing, audit)
 
 
 def score(
-    config: Config, data: RunData, entries: Mapping[str, Entry], folds: Sequence[int], missing: Sequence[int] = ()
+    config: Config,
+    data: RunData,
+    entries: Mapping[str, Entry],
+    folds: Sequence[int],
+    missing: Sequence[int] = (),
+    audit: Audit | None = None,
 ) -> Result:
-    """Average each member's models of ``folds`` and the members, and score them all."""
-    predictions = {
-        name: collect_member(entry.by_fold, entry.full, data.train["id"], data.test["id"])
+    """Average each member's models of ``folds``, weigh the members, and score them all.
+
+    With folds ``missing``, the members weigh the same, and nothing is asked of the test set.
+    """
+    known = np.any([data.predicted(fold) for fold in folds], axis=0)
+    rows = data.train[known].reset_index(drop=True)
+    judged = (rows["fold"] == JUDGED).to_numpy() if data.hold_out and (data.train["fold"] == JUDGED).any() else None
+    members = {
+        name: _cut(collect_member(entry.by_fold, entry.full, data.train["id"], data.test["id"]), known)
         for name, entry in entries.items()
     }
-    if len(predictions) > 1:
-        predictions[ENSEMBLE] = blend(list(predictions.values()))
-    known = np.any([data.predicted(fold) for fold in folds], axis=0)
-    rows = data.train[known]
-    judged = (rows["fold"] == JUDGED).to_numpy() if data.hold_out else np.zeros(len(rows), bool)
-    how, part = (score_hold_out, judged) if judged.any() else (score_predictions, rows["fold"])
+    weighed = _weigh(config, rows, judged, members, "equal" if missing else config.blend)
+    weights = weighed.weights if weighed else dict.fromkeys(entries, 1.0)
+    predictions = members if weighed is None else members | {ENSEMBLE: _blended(config, members, weighed, rows, judged)}
+    asked = Judged(rows, judged, predictions, weights)
+    shift = None if missing else find_shift(asked, entries, audit, config.seed)
+    how, part = (score_predictions, rows["fold"]) if judged is None else (score_hold_out, judged)
     scores = {
-        name: how(rows["label"], found.oof[known], part, rows["group"], found.test, found.parts, config.threshold,
-                  config.seed, config.public_fraction)
+        name: how(rows["label"], _judging(name, found, weighed, judged), part, rows["group"], found.test, found.parts,
+                  config.threshold, config.seed, config.public_fraction, shift)
         for name, found in predictions.items()
     }  # fmt: skip
-    if judged.any():
+    analysis = Analysis(weighed, shift, audit=audit)
+    if not missing:
+        final = list(scores.values())[-1]
+        worth = find_worth(asked, entries, final, config.seed)
+        analysis = Analysis(weighed, shift, find_rules(asked, config.threshold, config.seed), audit=audit, **worth)
+    predictions = {name: _spread(found, known) for name, found in predictions.items()}
+    if judged is not None:
         known = known & (data.train["fold"] == JUDGED).to_numpy()
-    return Result(scores, predictions, entries, known, list(missing))
+    return Result(scores, predictions, entries, weights, known, list(missing), analysis)
+
+
+def _cut(found: Predictions, known: np.ndarray) -> Predictions:
+    return dataclasses.replace(found, oof=found.oof[known])
+
+
+def _spread(found: Predictions, known: np.ndarray) -> Predictions:
+    oof = np.full(len(known), np.nan)
+    oof[known] = found.oof
+    return dataclasses.replace(found, oof=oof)
+
+
+def _weigh(config: Config, rows: pd.DataFrame, judged: np.ndarray | None, members: Mapping[str, Predictions],
+           method: str) -> Blend | None:  # fmt: skip
+    """Choose how much each member counts; None for a single one."""
+    if len(members) < 2:
+        return None
+    probs = {name: found.oof for name, found in members.items()}
+    asked = None if method == "auto" else "equal" if method == RANK else method
+    if judged is not None:
+        return choose_blend_hold_out(probs, rows["label"], rows["group"], ~judged, config.seed, asked)
+    return choose_blend(probs, rows["label"], rows["fold"], rows["group"], config.seed, asked)
+
+
+def _blended(config: Config, members: Mapping[str, Predictions], weighed: Blend, rows: pd.DataFrame,
+             judged: np.ndarray | None) -> Predictions:  # fmt: skip
+    """Return the members' mean; each out-of-fold row's by the weights that never saw its fold."""
+    found, weights = list(members.values()), list(weighed.weights.values())
+    if config.blend == RANK:
+        return rank_blend(found, rows["fold"].to_numpy())
+    fold = np.unique(rows["fold"], return_inverse=True)[1] if len(weighed.oof) > 1 else np.zeros(len(rows), int)
+    return dataclasses.replace(blend(found, weights), oof=weighed.oof[fold, np.arange(len(rows))])
+
+
+def _judging(name: str, found: Predictions, weighed: Blend | None, judged: np.ndarray | None) -> np.ndarray:
+    """Return the probabilities that judge the rows: of weights fitted for each fold, a row for each fold."""
+    several = name == ENSEMBLE and judged is None and weighed is not None and len(weighed.oof) > 1
+    return weighed.oof if several and weighed.method != RANK else found.oof

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 
 from competition import __version__
+from competition.auditing import quick_audit, regroup
 from competition.closing import conclude
 from competition.combine import combine
 from competition.config import Config, chosen_folds
@@ -46,7 +47,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     dataset = read_tables(config)
     models = check(config, dataset)
     with only_one(run_folder(config) / ".lock", LOCK_PATIENCE):
-        data = assemble(config, dataset)
+        data = assemble(config, regroup(config, dataset))
         plans = make_plans(config, data, all_jobs(config), device)
         todo = [plan for plan in asked_for(config, plans) if not plan.is_done()]
         check_pretrained(config, data, [plan.job.member for plan in todo if train and not plan.is_trained()])
@@ -56,12 +57,14 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
             raise UserError(f"{len(todo)} jobs of {config.name} are not finished under these settings, first "
                             f"{todo[0].job}: run the same line without '{command}'.")  # fmt: skip
         _announce(config, data, device, models, notes)
+        audit, lines = quick_audit(config, data)
+        print("".join(f"  {line}\n" for line in lines), end="")
         if config.limit:
             print_estimate(config, data, plans)
         if todo and train:
             keep_pretrained(config, asked)
             run_jobs(config, data, todo, device)
-        result = score_run(config, data, plans)
+        result = score_run(config, data, plans, audit)
         conclude(config, data, result, words, submit)
     return result
 
@@ -72,6 +75,9 @@ def check(config: Config, dataset: Dataset) -> dict[str, Detector]:
     Returns each member's model, its shapes alone.
     """
     find_rule(config.threshold)
+    if config.blend == "rank" and not config.threshold.startswith("prior:"):
+        raise UserError(f"blend=rank has no probabilities to tune threshold={config.threshold} on: declare the test "
+                        "set's positive rate with threshold=prior:P.")  # fmt: skip
     check_files(dataset)
     check_possible(dataset.train, config.folds, config.shares)
     public = len(dataset.test) * config.public_fraction

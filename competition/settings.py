@@ -16,6 +16,7 @@ CHOICES = {
     "tta": ("none", "flip", "d4", "crops"),
     "layout": ("auto", "kaggle", "folders", "pixels"),
     "bad_images": ("error", "drop"),
+    "blend": ("auto", "equal", "caruana", "stacking", "rank"),
     "device": ("auto", "cpu", "cuda"),
 }
 
@@ -116,7 +117,10 @@ class Config(Recipe):
     seeds: int = 1  # models per member and fold, differing in their seed
 
     tta: str = "flip"
-    threshold: str = "bootstrap"  # bootstrap | argmax | a number
+    blend: str = "auto"  # auto | equal | caruana | stacking: the members' weights | rank: ranks, for prior:P alone
+    threshold: str = (
+        "auto"  # auto | argmax | bootstrap | calibrated | em | prior:P (the test's positive rate) | a number
+    )
     public_fraction: float = 1.0  # the share of the test set that the public leaderboard scores
     report: bool = True  # write the report at a run's end (./run.sh report writes it at any time)
     overwrite: bool = False  # discard results made with other settings

@@ -1,0 +1,158 @@
+"""What stands behind a score: how the members are weighed, whether the test set is of the same world, and what each
+member, each test-time view and each kind of damage to the images is worth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from competition.audit.findings import Audit
+from competition.entries import Entry
+from competition.inference.collect import Predictions
+from competition.inference.evidence import Evidence, collect_sweep, collect_views, read_evidence
+from competition.scoring.ablation import leave_one_out, view_ablation
+from competition.scoring.blend import mean_prob
+from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.rules import RuleScore, compare_rules
+from competition.scoring.scorecard import Score
+from competition.scoring.shift import Domain, FoldFeatures, Shift, judge_shift
+from competition.scoring.weights import Blend
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """``shift`` is None without a test set or with some folds alone, ``blend`` with a single member, ``audit`` for
+    blended runs; what cannot be had is left empty."""
+
+    blend: Blend | None = None
+    shift: Shift | None = None
+    rules: Mapping[str, RuleScore] = field(default_factory=dict)
+    without: Sequence[Mapping[str, Any]] = ()
+    views: Sequence[Mapping[str, Any]] = ()
+    robustness: Sequence[Mapping[str, Any]] = ()
+    audit: Audit | None = None
+
+    def as_json(self, asked: str, score: Score) -> dict[str, Any]:
+        """Return all of it as JSON values; ``asked`` is the threshold setting, ``score`` what came of it."""
+        return {
+            "shift": None if self.shift is None else {
+                "verdict": self.shift.verdict, "remedy": self.shift.remedy, "prior": asdict(self.shift.prior),
+                "evidence": [asdict(item) for item in self.shift.evidence],
+            },
+            "threshold": {"asked": asked, "rule": score.rule, "why": score.why, "value": score.threshold,
+                          "rules": {name: asdict(rule) for name, rule in self.rules.items()}},
+            "blend": None if self.blend is None else {
+                "method": self.blend.method, "why": self.blend.why, "weights": self.blend.weights,
+                "scores": self.blend.scores, "se": self.blend.se,
+            },
+            "without": list(self.without),
+            "views": list(self.views),
+            "robustness": list(self.robustness),
+            "audit": None if self.audit is None else {
+                "honest": self.audit.honest,
+                "findings": [
+                    {"name": one.name, "level": one.level, "what": one.what, "remedy": one.remedy,
+                     "rows_file": None if one.rows is None else f"audit/{one.name}.csv"}
+                    for one in self.audit.findings
+                ],
+            },
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The rows that a run's questions are asked on: all with an out-of-fold prediction.
+
+    ``rows``: id, label, group and fold of each; ``judged`` (n,) marks a hold-out's test part, None with folds;
+    ``predictions`` by member, the ensemble last, their ``oof`` cut down to these rows; ``weights`` of the members.
+    """
+
+    rows: pd.DataFrame
+    judged: np.ndarray | None
+    predictions: Mapping[str, Predictions]
+    weights: Mapping[str, float]
+
+    @property
+    def fold(self) -> np.ndarray:
+        """The fold whose model judged each row: a hold-out has one."""
+        return self.rows["fold"].to_numpy() if self.judged is None else np.zeros(len(self.rows), int)
+
+
+def find_shift(judged: Judged, entries: Mapping[str, Entry], audit: Audit | None, seed: int) -> Shift | None:
+    """Judge whether the test set is of the training rows' world, by all that the finished jobs left behind."""
+    final = list(judged.predictions.values())[-1]
+    seen = ~np.isnan(final.parts).any(axis=0)
+    if not seen.any():
+        return None
+    members = {name: (judged.predictions[name].oof, judged.predictions[name].parts[:, seen]) for name in entries}
+    features = {name: found for name, entry in entries.items() if (found := _features(entry, judged.rows))}
+    apart = audit.domain if audit else None
+    metadata = None if apart is None else Domain(apart.auc, apart.low, apart.high, 0.5, len(judged.rows), len(seen))
+    rows = judged.rows
+    return judge_shift(rows["label"], final.oof, judged.fold, rows["group"], final.parts[:, seen], features, metadata,
+                       members, seed=seed)  # fmt: skip
+
+
+LEAST_FEATURES = 20  # rows and groups on either side, below which features can tell nothing apart
+
+
+def _features(entry: Entry, rows: pd.DataFrame) -> list[FoldFeatures]:
+    """Return what each fold's first model saw of held-out and test rows; none where a sample is too small."""
+    by_id = rows.set_index("id")
+    found = []
+    for number, folders in enumerate(entry.by_fold):
+        evidence: Evidence = read_evidence(folders[0])
+        known = by_id.loc[evidence.validation_ids]
+        if min(known["group"].nunique(), len(evidence.test)) < LEAST_FEATURES or known["label"].nunique() < 2:
+            return []
+        found.append(FoldFeatures(number, evidence.validation, known["label"].to_numpy(), known["group"].to_numpy(),
+                                  evidence.test))  # fmt: skip
+    return found
+
+
+def find_worth(
+    judged: Judged, entries: Mapping[str, Entry], score: Score, rule: str, seed: int
+) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Return what the members, the test-time views and clean images are worth to the ensemble: see ``Analysis``."""
+    label, group = judged.rows["label"].to_numpy(), judged.rows["group"].to_numpy()
+    ids = judged.rows["id"]
+    probs = {name: judged.predictions[name].oof for name in entries}
+    weights = [judged.weights[name] for name in entries]
+    views = {name: collect_views(entry.by_fold, ids) for name, entry in entries.items()}
+    sweeps = {name: collect_sweep(entry.by_fold, ids) for name, entry in entries.items()}
+    part = judged.fold if judged.judged is None else judged.judged
+    without = leave_one_out(probs, label, part, group, rule, seed) if len(probs) > 1 else []
+    return {
+        "without": without,
+        "views": view_ablation(views, weights, label, part, group, rule, seed),
+        "robustness": _robustness(list(sweeps.values()), weights, label, score),
+    }
+
+
+def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], weights: Sequence[float], label: np.ndarray, score: Score
+                ) -> list[dict[str, Any]]:  # fmt: skip
+    """Return the ensemble's F1 and AUC on the sampled rows under each condition, at each row's own threshold."""
+    found = []
+    for condition in sweeps[0]:
+        logits = np.stack([sweep[condition] for sweep in sweeps])
+        known = ~np.isnan(logits).any(axis=0)
+        if not known.any():
+            continue
+        prob = mean_prob(sigmoid(logits[:, known]), weights)
+        truth = label[known]
+        auc = float(roc_auc_score(truth, prob)) if 0 < truth.sum() < len(truth) else None
+        found.append({"condition": condition, "f1": f1(truth, prob >= score.used[known]), "auc": auc,
+                      "rows": int(known.sum())})  # fmt: skip
+    return found
+
+
+def find_rules(judged: Judged, asked: str, seed: int) -> dict[str, RuleScore]:
+    """Return every threshold rule's score on the final predictions; a hold-out and a single fold have none."""
+    if judged.judged is not None or judged.rows["fold"].nunique() < 2:
+        return {}
+    final = list(judged.predictions.values())[-1]
+    rows = judged.rows
+    return compare_rules(rows["label"], final.oof, rows["fold"], rows["group"], final.test, final.parts, asked, seed)

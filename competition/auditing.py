@@ -1,0 +1,55 @@
+"""The audit where it meets a run: the command, the quick look at a run's start, and the groups that it finds."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from competition.audit.audit import Audit, audit, audit_lines, merged_groups, write_audit
+from competition.config import Config
+from competition.data.assemble import FOLDS_FILE, RunData, cache_folder, data_root, read_tables, run_folder
+from competition.data.classes import split_group
+from competition.data.folds import folds_in
+from competition.data.layouts import Dataset
+
+QUIET = ("note",)  # levels that a run's start leaves to the audit's own files
+
+
+def audit_folder(config: Config) -> Path:
+    """Return where a run's findings lie."""
+    return run_folder(config) / "audit"
+
+
+def full_audit(config: Config) -> list[str]:
+    """Look at everything in the data, write what is found, and return it as lines for the terminal."""
+    dataset = regroup(config, read_tables(config))
+    found = audit(dataset, cache_folder(config), "full", _kept_folds(config, dataset), config.seed)
+    write_audit(audit_folder(config), found)
+    return [f"{data_root(config)}:", *audit_lines(found, audit_folder(config))]
+
+
+def regroup(config: Config, dataset: Dataset) -> Dataset:
+    """Return the data set with the groups that ``group=auto`` stands for: declared ones, duplicates and twins."""
+    if not split_group(config.group)[1]:
+        return dataset
+    found = audit(dataset, cache_folder(config), "full", seed=config.seed)
+    return dataclasses.replace(dataset, train=dataset.train.assign(group=merged_groups(dataset, found)))
+
+
+def quick_audit(config: Config, data: RunData) -> tuple[Audit, Sequence[str]]:
+    """Return what a look of seconds finds at a run's start, and the lines that its user should read now."""
+    folds = data.train[["id", "label", "group", "fold"]]
+    found = audit(data.dataset, cache_folder(config), "quick", folds, config.seed)
+    write_audit(audit_folder(config), found)
+    loud = dataclasses.replace(found, findings=[one for one in found.findings if one.level not in QUIET])
+    return found, audit_lines(loud, audit_folder(config)) if loud.findings else []
+
+
+def _kept_folds(config: Config, dataset: Dataset) -> pd.DataFrame | None:
+    """Return the folds that the run has, where they are of these rows."""
+    path = run_folder(config) / FOLDS_FILE
+    kept = folds_in(path) if path.exists() else None
+    if kept is None or set(kept) != set(dataset.train["id"]):
+        return None
+    return dataset.train[["id", "label", "group"]].assign(fold=dataset.train["id"].map(kept).astype("int64"))
