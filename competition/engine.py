@@ -25,6 +25,7 @@ from competition.config import Config
 from competition.data.assemble import RunData, assemble, read_tables
 from competition.errors import UserError
 from competition.files import cores
+from competition.inference.evidence import evidence_images
 from competition.job import prepare_features, run_job
 from competition.plan import Plan
 
@@ -64,12 +65,14 @@ def run_jobs(config: Config, data: RunData, plans: Sequence[Plan], device: str) 
 
 
 def _images(config: Config, data: RunData, plan: Plan) -> int:
-    """Return how many images a job will have seen at its end, in training and in its predictions."""
+    """Return how many images a job will have seen at its end: in training, its predictions and its evidence."""
     recipe = config.members[plan.job.member]
-    if recipe.frozen:  # its features were computed before; what is left takes no time
-        return 0
     rows = int(data.fitted(plan.job.fold).sum())
-    predicted = len(data.train) - rows + len(data.test) - len(data.unreadable_test)
+    held, tested = len(data.train) - rows, len(data.test) - len(data.unreadable_test)
+    featured, swept = evidence_images(config.evidence_rows, held, tested, data.floating)
+    if recipe.frozen:  # its features were computed before: only new pixels take time
+        return swept
+    predicted = held + tested + featured + swept
     if plan.is_trained():
         return predicted
     batch = min(rows, recipe.batch_size * recipe.accumulate)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from competition.config import Config
 from competition.data.assemble import RunData, gigabytes, store_spec
 from competition.data.augment import TTA
+from competition.inference.evidence import evidence_images
 from competition.models.zoo import count_parameters
 from competition.plan import Plan, probe_of
 from competition.training.placement import step_seconds
@@ -25,10 +26,12 @@ def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None
         held = 1 / config.folds if config.shares is None else 1 - config.shares[0]
         trained = train_rows * (1 - held) * recipe.epochs
         predicted = (train_rows * held + test_rows) * len(TTA[config.tta])
+        featured, swept = evidence_images(config.evidence_rows, round(train_rows * held), test_rows, data.floating)
         if recipe.frozen:  # a forward pass is all there is: over every image once, for all folds and epochs
             alone += each * (train_rows + test_rows) * len(TTA[config.tta])
+            seconds += models * each * swept
         else:
-            seconds += models * each * (trained + FORWARD_SHARE * predicted)
+            seconds += models * each * (trained + FORWARD_SHARE * (predicted + featured + swept))
         copies = 1 if recipe.frozen else 3 + bool(recipe.ema)  # weights and AdamW's two moments; the moving average
         megabytes += count_parameters(model)[0] * 4 * (models + config.jobs * copies) / 1e6
     hours = (alone + seconds / min(config.jobs, len(plans))) / 3600

@@ -14,10 +14,19 @@ import yaml
 
 from competition.config import Config, Recipe
 from competition.data.assemble import RunData
-from competition.data.augment import train_transform
+from competition.data.augment import TTA, train_transform
 from competition.data.loader import TrainFeed, stream
 from competition.errors import UserError
 from competition.files import atomic_write, read_json, write_json, write_text
+from competition.inference.evidence import (
+    CLEAN,
+    SWEPT_ROWS,
+    Evidence,
+    penultimate,
+    sample,
+    sweep_logits,
+    write_evidence,
+)
 from competition.inference.predict import predict_logits
 from competition.learner import TEST, TRAIN, Learner, features_paths, fresh_model, make_learner
 from competition.models.zoo import Detector, build_model, count_parameters
@@ -47,7 +56,7 @@ def run_job(config: Config, data: RunData, plan: Plan, workers: int, progress: P
         done["parameters"], done["trained_parameters"] = count_parameters(model)
     else:
         model = trained_model(config, data, plan)
-    done.pop("prediction_key", None)  # until both tables are written, there are no predictions
+    done.pop("prediction_key", None)  # until all of them are written, there are no predictions
     write_json(plan.folder / "done.json", done)  # from here on, a kill costs the predictions alone
     done["oof"] = _write_predictions(config, data, plan, model, workers, progress)
     done["prediction_key"] = plan.prediction_key
@@ -157,26 +166,64 @@ def _class_weight(recipe: Recipe, label: pd.Series) -> tuple[float, float]:
 def _write_predictions(
     config: Config, data: RunData, plan: Plan, model: Detector, workers: int, progress: Progress
 ) -> dict[str, float]:
-    """Write oof.csv and test.csv; returns the fold's figures at threshold .5 (empty for a model on all rows)."""
+    """Write oof.csv, test.csv and evidence.npz; returns the fold's figures at threshold .5.
+
+    A model on all rows has no held-out rows, hence neither oof.csv nor evidence.npz nor figures.
+    """
     learner = _learner(config, data, plan, model, workers)
-    test_store = data.of(config.members[plan.job.member])[TEST]
     hear = functools.partial(_heard(config, plan, progress), note=f"{plan.job} predicting")
-
-    def logits(side: int, rows: Sequence[int]) -> np.ndarray:
-        return mean_logit(learner.logits(side, rows, workers, hear))
-
-    figures = {}
-    if plan.job.fold is not None:
-        held = data.train[data.predicted(plan.job.fold)]
-        logit = logits(TRAIN, held["row"])
-        table = held[["id", "label", "fold"]].assign(logit=logit, prob=sigmoid(logit))
-        write_table(plan.folder / "oof.csv", table)
-        figures = summary(held["label"].to_numpy(), table["prob"].to_numpy(), logit >= 0)
-    seen = ~data.test["row"].isin(list(test_store.bad))
+    seen = _seen(config, data, plan)
     logit = np.full(len(data.test), np.nan)
-    logit[seen] = logits(TEST, data.test["row"][seen])
+    logit[seen] = mean_logit(learner.logits(TEST, data.test["row"][seen], workers, hear))
     write_table(plan.folder / "test.csv", data.test[["id"]].assign(logit=logit, prob=sigmoid(logit)))
+    if plan.job.fold is None:
+        return {}
+    held = data.train[data.predicted(plan.job.fold)]
+    views = learner.logits(TRAIN, held["row"], workers, hear)
+    logit = mean_logit(views)
+    table = held[["id", "label", "fold"]].assign(logit=logit, prob=sigmoid(logit))
+    write_table(plan.folder / "oof.csv", table)
+    write_evidence(plan.folder, _evidence(config, data, plan, model, learner, views, workers, progress))
+    figures = summary(held["label"].to_numpy(), table["prob"].to_numpy(), logit >= 0)
     return {key: round(value, 6) for key, value in figures.items() if value == value}
+
+
+def _seen(config: Config, data: RunData, plan: Plan) -> np.ndarray:
+    """Return which rows of the test table have an image that can be read, (m,) bool."""
+    return ~data.test["row"].isin(list(data.of(config.members[plan.job.member])[TEST].bad)).to_numpy()
+
+
+def _evidence(config: Config, data: RunData, plan: Plan, model: Detector, learner: Learner, views: np.ndarray,
+              workers: int, progress: Progress) -> Evidence:  # fmt: skip
+    """Return what later questions need; ``views``: the held-out rows' logits (V, n).
+
+    The sample is the same for all members and seeds of a fold, so that ensembles can be judged on it too.
+    """
+    recipe, held = config.members[plan.job.member], data.train[data.predicted(plan.job.fold)]
+    note, seed = f"{plan.job} evidence", (config.seed, plan.job.fold)
+    hear = functools.partial(_heard(config, plan, progress), note=note)
+    tables = (held, data.test[_seen(config, data, plan)])
+    chosen = [table.iloc[sample(table["id"], config.evidence_rows, *seed)] for table in tables]
+    features = [penultimate(learner.module, learner.stores[side][0], table["row"], learner.recipe, learner.placement,
+                            workers, hear) for side, table in enumerate(chosen)]  # fmt: skip
+    swept = sample(held["id"], min(config.evidence_rows, SWEPT_ROWS), *seed)
+    sweep = {}
+    if len(swept):  # a frozen member's too costs what its whole model costs
+        sweep = {CLEAN: views[0, swept]} | sweep_logits(
+            model, data.of(recipe)[TRAIN], held["row"].iloc[swept], recipe, plan.placement, workers,
+            functools.partial(progress, note=note))  # fmt: skip
+    return Evidence(
+        views=tuple(view.name for view in TTA[config.tta]),
+        ids=held["id"].to_numpy(dtype=str),
+        logits=views.astype(np.float32),
+        validation_ids=chosen[TRAIN]["id"].to_numpy(dtype=str),
+        validation=features[TRAIN],
+        test_ids=chosen[TEST]["id"].to_numpy(dtype=str),
+        test=features[TEST],
+        conditions=tuple(sweep),
+        sweep_ids=held["id"].iloc[swept].to_numpy(dtype=str),
+        sweep=np.array(list(sweep.values()), np.float32).reshape(len(sweep), len(swept)),
+    )
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -15,6 +15,7 @@ from competition.config import Config, Recipe, as_dict
 from competition.data.assemble import RunData, run_folder
 from competition.data.decode import DECODER
 from competition.files import fingerprint, read_json
+from competition.inference.evidence import FILE as EVIDENCE_FILE
 from competition.models.zoo import Detector, build_model, normalisation
 from competition.pretrained import digest_of
 from competition.training.placement import Placement, settle, stored
@@ -68,7 +69,7 @@ class Plan:
     def is_done(self) -> bool:
         """Whether weights and predictions stand under these settings."""
         done = read_json(self.folder / "done.json") or {}
-        files = ["test.csv"] if self.job.fold is None else ["oof.csv", "test.csv"]
+        files = ["test.csv"] if self.job.fold is None else ["oof.csv", "test.csv", EVIDENCE_FILE]
         there = all((self.folder / name).exists() for name in files)
         return there and self.is_trained() and done.get("prediction_key") == self.prediction_key
 
@@ -126,4 +127,6 @@ def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, we
         "held_out": fingerprint(predicted, held),
     }
     views = {"tta": config.tta, "test_data": fingerprint(data.test["id"].tolist(), test_store.digest)}
+    if job.fold is not None:  # a model on all rows leaves no evidence
+        views["evidence_rows"] = config.evidence_rows
     return Plan(job, job.folder(config), placement, settings, views)

@@ -28,7 +28,7 @@ BOUNDS = {
     "mixup": (0, 100), "cutmix": (0, 100), "patience": (0, 10_000), "store_size": (0, 8192), "store_cap": (0, 65_536),
     "folds": (2, 100), "seeds": (1, 100), "limit": (0, 10**9), "public_fraction": (0.001, 1), "threads": (0, 1024),
     "jobs": (1, 256), "workers": (-1, 256), "cache_gb": (0, 1e6), "checkpoint_seconds": (0, 1e6), "seed": (0, 2**31),
-    "fallback": (0, 1),
+    "fallback": (0, 1), "evidence_rows": (0, 10**6),
 }  # fmt: skip
 
 
@@ -118,9 +118,8 @@ class Config(Recipe):
 
     tta: str = "flip"
     blend: str = "auto"  # auto | equal | caruana | stacking: the members' weights | rank: ranks, for prior:P alone
-    threshold: str = (
-        "auto"  # auto | argmax | bootstrap | calibrated | em | prior:P (the test's positive rate) | a number
-    )
+    threshold: str = "auto"  # auto | argmax | bootstrap | calibrated | em | prior:P (of the test set) | a number
+    evidence_rows: int = 1000  # rows of each fold, and of the test set, kept for shift and robustness checks; 0 = none
     public_fraction: float = 1.0  # the share of the test set that the public leaderboard scores
     report: bool = True  # write the report at a run's end (./run.sh report writes it at any time)
     overwrite: bool = False  # discard results made with other settings

@@ -92,7 +92,8 @@ def killed(home: Path, at: tuple[str, str, int, str], *words: str) -> None:
 
 def outcome(home: Path) -> dict[str, bytes]:
     """Return the bytes of everything a run promises to repeat."""
-    files = [*home.glob("folds/*/*/*/oof.csv"), *home.glob("folds/*/*/*/test.csv"), home / "submissions/submission.csv"]
+    made = [path for name in ("oof.csv", "test.csv", "evidence.npz") for path in home.glob(f"folds/*/*/*/{name}")]
+    files = [*made, home / "submissions/submission.csv"]
     return {str(path.relative_to(home)): path.read_bytes() for path in files}
 
 

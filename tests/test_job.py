@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from competition.plan import Job, make_plans
+from safetensors.numpy import load_file
 from sklearn.metrics import f1_score, roc_auc_score
 from timm.models import generate_default_cfgs, register_model
 
@@ -12,9 +12,11 @@ from competition.data.assemble import assemble, read_tables
 from competition.errors import UserError
 from competition.files import read_json
 from competition.inference.collect import read_predictions
+from competition.inference.evidence import collect_sweep, collect_views, evidence_images, read_evidence
 from competition.inference.predict import predict_logits
-from competition.job import run_job
+from competition.job import prepare_features, run_job
 from competition.models.zoo import build_model
+from competition.plan import Job, make_plans
 from competition.training.checkpoint import load_weights
 
 WORDS = [
@@ -103,3 +105,105 @@ def test_validation_gathers_the_whole_fold_before_any_figure(run):
     oof = read_predictions(plans[0].folder / "oof.csv").set_index("id")
     views = predict_logits(model, data.of(recipe)[0], held["row"], recipe, plans[0].placement, "flip", 0)
     assert np.allclose(oof["logit"][held["id"]], views.mean(axis=0), atol=1e-6)
+
+
+SMALL = [
+    "preset=demo", "demo.train_scenes=12", "demo.test_scenes=4", "image_size=16", "batch_size=8", "epochs=1",
+    "folds=2", "threads=1", "members.convnext=null", "members.swin=null", "members.cnn.backbone=small_cnn",
+    "members.cnn.backbone_args={widths: [4, 8, 8, 8]}", "members.probe.backbone=resnet18",
+    "members.probe.backbone_args={layers: [1, 1, 1, 1], channels: [8, 8, 16, 16]}", "members.probe.frozen=true",
+    "members.probe.augment=none",
+]  # fmt: skip
+JOBS = [Job("cnn", 0), Job("cnn", 0, 1), Job("probe", 0), Job("cnn", 1), Job("cnn", None)]
+
+
+def finished(*words, jobs=JOBS, heard=None):
+    """Do the jobs; returns the data and each job's folder."""
+    config = load_config([*SMALL, *words])
+    data = assemble(config, read_tables(config))
+    plans = make_plans(config, data, jobs, "cpu")
+    prepare_features(config, data, plans, 0)
+    for plan in plans:
+        if not plan.is_done():
+            run_job(config, data, plan, 0, lambda images, note: heard is not None and heard.append((note, images)))
+    assert all(plan.is_done() for plan in plans)
+    return data, {plan.job: plan.folder for plan in plans}
+
+
+@pytest.fixture(scope="module")
+def evident(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TELLTALE_HOME", str(tmp_path_factory.mktemp("evident")))
+        heard = []
+        yield *finished("evidence_rows=7", "seeds=2", heard=heard), heard
+
+
+def test_a_job_leaves_every_held_out_rows_logit_under_each_view(evident):
+    data, folders, _ = evident
+    for job in JOBS[:-1]:
+        oof = read_predictions(folders[job] / "oof.csv").set_index("id")["logit"]
+        evidence = read_evidence(folders[job])
+        assert evidence.views == ("identity", "hflip") and set(evidence.ids) == set(oof.index)
+        assert np.array_equal(oof[evidence.ids], evidence.logits.astype(float).mean(axis=0))
+    views = collect_views([[folders[JOBS[0]], folders[JOBS[1]]], [folders[JOBS[3]]]], data.train["id"])
+    assert all(np.isfinite(logits).all() for logits in views.values())
+
+
+def test_its_sample_is_the_folds_own_and_the_same_for_all_members_and_seeds(evident):
+    data, folders, _ = evident
+    one, seed, probe, other = (read_evidence(folders[job]) for job in JOBS[:-1])
+    for evidence in (seed, probe):
+        for name in ("validation_ids", "test_ids", "sweep_ids"):
+            assert np.array_equal(getattr(one, name), getattr(evidence, name))
+    assert len(one.validation_ids) == len(one.test_ids) == 7 and set(one.sweep_ids) <= set(one.validation_ids)
+    assert set(one.validation_ids) <= set(one.ids) and not set(one.ids) & set(other.ids)
+    assert set(one.test_ids) <= set(data.test["id"])
+
+
+def test_its_features_times_the_last_weights_are_the_logits_under_the_first_view(evident):
+    _, folders, _ = evident
+    for job in (JOBS[0], JOBS[2]):
+        evidence, weights = read_evidence(folders[job]), load_file(folders[job] / "model.safetensors")
+        last = max(name for name in weights if name.startswith("backbone.head.")).rsplit(".", 1)[0]
+        logit = evidence.validation.astype(float) @ weights[f"{last}.weight"].T + weights[f"{last}.bias"]
+        at = [evidence.ids.tolist().index(id) for id in evidence.validation_ids]
+        assert np.allclose(logit[:, 0], evidence.logits[0][at], atol=1e-2)
+
+
+def test_its_sweep_begins_with_the_first_views_logits_and_compression_moves_them(evident):
+    data, folders, _ = evident
+    for job in (JOBS[0], JOBS[2]):
+        evidence = read_evidence(folders[job])
+        assert evidence.conditions == ("clean", "jpeg95", "jpeg85", "jpeg75", "blur", "half")
+        at = [evidence.ids.tolist().index(id) for id in evidence.sweep_ids]
+        assert np.array_equal(evidence.sweep[0], evidence.logits[0][at])
+        assert (np.abs(evidence.sweep[1:] - evidence.sweep[0]).max(axis=1) > 0).all()
+    swept = collect_sweep([[folders[JOBS[0]], folders[JOBS[1]]], [folders[JOBS[3]]]], data.train["id"])
+    assert {int(np.isfinite(logits).sum()) for logits in swept.values()} == {14}
+
+
+def test_a_model_on_all_rows_leaves_none(evident):
+    _, folders, _ = evident
+    assert sorted(path.name for path in folders[JOBS[-1]].glob("*.*")) == [
+        "config.yaml", "done.json", "history.jsonl", "model.safetensors", "test.csv"]  # fmt: skip
+
+
+def test_the_bar_hears_of_as_many_images_as_it_is_promised(evident):
+    data, _, heard = evident
+    featured, swept = evidence_images(7, 12, len(data.test), floating=False)
+    for job, promised in zip(JOBS, [featured + swept, featured + swept, swept, featured + swept, 0], strict=True):
+        assert sum(images for note, images in heard if note == f"{job} evidence") == promised
+    assert evidence_images(7, 0, 8, floating=False) == (0, 0)
+
+
+def test_without_evidence_rows_the_views_alone_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("TELLTALE_HOME", str(tmp_path))
+    data, folders = finished("evidence_rows=0", jobs=JOBS[:1])
+    evidence = read_evidence(folders[JOBS[0]])
+    assert evidence.logits.shape == (2, 12) and evidence.conditions == ()
+    assert len(evidence.validation) == len(evidence.test) == len(evidence.sweep) == 0
+    assert collect_sweep([[folders[JOBS[0]]]], data.train["id"]) == {}
+    kept = (folders[JOBS[0]] / "model.safetensors").stat().st_mtime_ns
+    finished("evidence_rows=3", jobs=JOBS[:1])
+    assert len(read_evidence(folders[JOBS[0]]).validation) == 3
+    assert (folders[JOBS[0]] / "model.safetensors").stat().st_mtime_ns == kept

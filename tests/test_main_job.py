@@ -150,6 +150,8 @@ KILLS = {
     "in the second member's last epoch": ("torch.optim", "AdamW.step", 18, "before"),
     "while a resume point is written": ("torch", "save", 1, "half"),
     "between weights and predictions": ("competition.learner", "predict_logits", 1, "before"),
+    "between predictions and evidence": ("competition.job", "write_evidence", 1, "before"),
+    "while the evidence is written": ("competition.inference.evidence", "_pack", 1, "half"),
     "before a job is declared done": ("competition.job", "write_json", 3, "before"),
     "before the submission": ("competition.submission.write", "atomic_write", 1, "before"),
     "between the submission and its card": ("competition.submission.write", "write_json", 1, "before"),
@@ -224,6 +226,18 @@ def test_another_threshold_retrains_nothing(copied):
     assert weights_of(copied) == before
     cards = [json.loads(path.read_text()) for path in (copied / "submissions" / NAME).glob("*.json")]
     assert sorted(card["threshold"]["rule"] for card in cards) == ["0.9", "bootstrap"]
+
+
+def test_evidence_that_is_missing_or_of_other_rows_is_made_again_and_trains_nothing(copied, straight):
+    before = weights_of(copied)
+    for path in copied.glob("folds/*/swin/fold*/evidence.npz"):
+        path.unlink()
+    done_inside(copied, *TINY, "fold=0..2")
+    assert weights_of(copied) == before and outcome(copied) == straight[2]
+    done_inside(copied, *TINY, "fold=0..2", "evidence_rows=5")
+    changed = {path for path, content in outcome(copied).items() if content != straight[2][path]}
+    assert weights_of(copied) == before
+    assert len(changed) == 6 and all(path.endswith("evidence.npz") for path in changed)
 
 
 def test_another_member_trains_itself_alone(copied):
