@@ -114,37 +114,41 @@ def _features(entry: Entry, rows: pd.DataFrame) -> list[FoldFeatures]:
 
 
 def find_worth(
-    judged: Judged, entries: Mapping[str, Entry], score: Score, rule: str, seed: int
+    judged: Judged, entries: Mapping[str, Entry], method: str, score: Score, seed: int
 ) -> dict[str, Sequence[Mapping[str, Any]]]:
-    """Return what the members, the test-time views and clean images are worth to the ensemble: see ``Analysis``."""
+    """Return what the members, the test-time views and clean images are worth to the ensemble: see ``Analysis``.
+
+    ``method`` weighs the members; ``score`` is the ensemble's.
+    """
     label, group = judged.rows["label"].to_numpy(), judged.rows["group"].to_numpy()
     ids = judged.rows["id"]
     probs = {name: judged.predictions[name].oof for name in entries}
     weights = [judged.weights[name] for name in entries]
+    part = judged.rows["fold"].to_numpy() if judged.judged is None else judged.judged
     views = {name: collect_views(entry.by_fold, ids) for name, entry in entries.items()}
-    sweeps = {name: collect_sweep(entry.by_fold, ids) for name, entry in entries.items()}
-    part = judged.fold if judged.judged is None else judged.judged
-    without = leave_one_out(probs, label, part, group, rule, seed) if len(probs) > 1 else []
-    return {
-        "without": without,
-        "views": view_ablation(views, weights, label, part, group, rule, seed),
-        "robustness": _robustness(list(sweeps.values()), weights, label, score),
-    }
+    names = list(next(iter(views.values())))
+    logits = {name: np.stack([found[view] for view in names]) for name, found in views.items()}
+    worth = view_ablation(logits, names, label, part, group, weights, score.rule, seed) if len(names) > 1 else []
+    without = leave_one_out(probs, label, part, group, method, score.rule, seed) if len(probs) > 1 else []
+    sweeps = [collect_sweep(entry.by_fold, ids) for entry in entries.values()]
+    return {"without": without, "views": worth, "robustness": _robustness(sweeps, weights, label, judged, score)}
 
 
-def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], weights: Sequence[float], label: np.ndarray, score: Score
-                ) -> list[dict[str, Any]]:  # fmt: skip
+def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], weights: Sequence[float], label: np.ndarray,
+                judged: Judged, score: Score) -> list[dict[str, Any]]:  # fmt: skip
     """Return the ensemble's F1 and AUC on the sampled rows under each condition, at each row's own threshold."""
+    used = np.full(len(label), np.nan)
+    used[slice(None) if judged.judged is None else judged.judged] = score.used
     found = []
     for condition in sweeps[0]:
         logits = np.stack([sweep[condition] for sweep in sweeps])
-        known = ~np.isnan(logits).any(axis=0)
+        known = ~np.isnan(logits).any(axis=0) & ~np.isnan(used)
         if not known.any():
             continue
         prob = mean_prob(sigmoid(logits[:, known]), weights)
         truth = label[known]
         auc = float(roc_auc_score(truth, prob)) if 0 < truth.sum() < len(truth) else None
-        found.append({"condition": condition, "f1": f1(truth, prob >= score.used[known]), "auc": auc,
+        found.append({"condition": condition, "f1": f1(truth, prob >= used[known]), "auc": auc,
                       "rows": int(known.sum())})  # fmt: skip
     return found
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from competition.audit.audit import Audit, audit, audit_lines, merged_groups, write_audit
+from competition.audit import Audit, audit, audit_lines, merged_groups, write_audit
 from competition.config import Config
 from competition.data.assemble import FOLDS_FILE, RunData, cache_folder, data_root, read_tables, run_folder
 from competition.data.classes import split_group

@@ -102,7 +102,7 @@ def score(
     analysis = Analysis(weighed, shift, audit=audit)
     if not missing:
         final = list(scores.values())[-1]
-        worth = find_worth(asked, entries, final, config.seed)
+        worth = find_worth(asked, entries, weighed.method if weighed else "equal", final, config.seed)
         analysis = Analysis(weighed, shift, find_rules(asked, config.threshold, config.seed), audit=audit, **worth)
     predictions = {name: _spread(found, known) for name, found in predictions.items()}
     if judged is not None:

@@ -1,1 +1,12 @@
-"""What is wrong with the data before a model sees it."""
+"""What is wrong with the data before a model sees it: leaks, shortcuts, twins and broken files.
+
+``audit`` looks, ``write_audit`` and ``audit_lines`` say what it found, ``merged_groups`` makes folds that cannot leak.
+"""
+
+from competition.audit.examine import DEPTHS, audit
+from competition.audit.findings import LEVELS, Audit, Finding, Separation
+from competition.audit.groups import merged_groups, overlap
+from competition.audit.write import audit_lines, write_audit
+
+__all__ = ["DEPTHS", "LEVELS", "Audit", "Finding", "Separation", "audit", "audit_lines", "merged_groups", "overlap",
+           "write_audit"]  # fmt: skip

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.files import fingerprint, read_json, write_json, write_text
-from competition.report import agreement, calibration, curves, gallery, plots
-from competition.report.page import STYLE, TEMPLATE, render_page
+from competition.report import agreement, calibration, curves, gallery, plots, world
+from competition.report.page import SOURCES, render_page
 from competition.report.story import Judged, Story, measure, mistakes, plain
 
 METRICS, PAGE, STAMP = "metrics.json", "report.html", "figures.json"
 FIGURES = ("epoch_training_curves", "batch_training_curves", "confusion_matrix", "roc_curve", "pr_curve", "calibration",
-           "threshold", "agreement", "mistakes")  # fmt: skip
+           "threshold", "agreement", "mistakes", "shift", "robustness")  # fmt: skip
 
 
 def write_report(
@@ -30,14 +30,14 @@ def write_report(
     lines = {name: [_read_lines(path) for path in paths] for name, paths in histories.items()}
     thumbnails = [None if image is None else gallery.thumbnail(image) for image in oof.thumbnails(mistakes(oof))]
     parts = [*_contents(oof), *(_contents(test) if test else ()), *("none" if t is None else t for t in thumbnails)]
-    key = fingerprint(TEMPLATE.read_bytes(), STYLE.read_bytes(), plain(vars(story)), lines, *parts)
+    key = fingerprint(*(path.read_bytes() for path in SOURCES), *_told(story), lines, *parts)
     stamp = read_json(folder / STAMP)
     if isinstance(stamp, dict) and stamp.get("key") == key and all((folder / name).exists() for name in stamp["files"]):
         return folder / PAGE
     metrics = measure(oof, test, lines, story)
     (folder / STAMP).unlink(missing_ok=True)  # a kill from here on must not leave a mixture that counts as whole
     write_json(folder / METRICS, metrics)
-    drawn = _draw(folder, oof, lines, thumbnails, metrics)
+    drawn = _draw(folder, oof, lines, thumbnails, metrics, story.test_scores)
     pictures = {name: (folder / f"{name}.png").read_bytes() for name in drawn}
     small = [None if image is None else gallery.jpeg(image) for image in thumbnails]
     write_text(folder / PAGE, render_page(metrics, pictures, small))
@@ -53,10 +53,17 @@ def _contents(judged: Judged) -> list[Any]:
     return [list(judged.probs), list(map(str, judged.id)), *arrays]
 
 
+def _told(story: Story) -> list[Any]:
+    """Return what tells two stories apart, as parts of a fingerprint: scores of many rows as an array, not as JSON."""
+    words = {name: value for name, value in vars(story).items() if name != "test_scores"}
+    return [plain(words), "none" if story.test_scores is None else np.asarray(story.test_scores, float)]
+
+
 def _draw(folder: Path, oof: Judged, lines: Mapping[str, Sequence[curves.History]],
-          thumbnails: Sequence[NDArray | None], metrics: Mapping[str, Any]) -> list[str]:  # fmt: skip
+          thumbnails: Sequence[NDArray | None], metrics: Mapping[str, Any],
+          test_scores: NDArray | None) -> list[str]:  # fmt: skip
     """Draw every figure that there is something for, and return the names of those."""
-    classes = metrics["classes"]
+    classes, honest = metrics["classes"], metrics["honest"]
     draw = {
         "epoch_training_curves": lambda path: curves.epoch_training_curves(lines, path),
         "batch_training_curves": lambda path: curves.batch_training_curves(lines, path),
@@ -72,6 +79,12 @@ def _draw(folder: Path, oof: Judged, lines: Mapping[str, Sequence[curves.History
         draw["agreement"] = lambda path: agreement.agreement_matrix(metrics["agreement"], path)
     if any(image is not None for image in thumbnails):
         draw["mistakes"] = lambda path: gallery.mistakes_gallery(metrics["mistakes"], thumbnails, classes, path)
+    if test_scores is not None and np.isfinite(test_scores).any():
+        draw["shift"] = lambda path: world.shift_figure(
+            oof.label, oof.probs[oof.final], test_scores, classes, honest["shift"], path
+        )
+    if honest["robustness"]:
+        draw["robustness"] = lambda path: world.robustness_figure(honest["robustness"], path)
     for name, draw_one in draw.items():
         draw_one(folder / f"{name}.png")
     return list(draw)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.report.curves import History, last_mean
+from competition.report.honest import complete
 from competition.scoring.evaluation import agreement, evaluate
 
 LEVEL = 0.95  # of both intervals: the default in scoring.interval
@@ -44,7 +45,9 @@ class Story:
     included: ``figures`` (a ``metrics.summary``), ``interval`` (low, high), ``leaderboard`` (low, high) or None,
     ``threshold``, ``test_rate`` or None, and ``seconds``. ``rows``: train, groups, test, judged, and leaderboard where
     that is fewer than test. ``members``: backbone, view, image_size, epochs, parameters, trained_parameters and
-    pretrained of each.
+    pretrained of each. ``honest``: how far the score can be believed (see ``honest.complete``), as far as it is known.
+    ``test_scores``: (k, m) probabilities of the test rows by each fold's models, for comparison with OOF rows, which
+    single fold models judge as well; NaN where no model could see a row.
     """
 
     name: str
@@ -56,6 +59,8 @@ class Story:
     settings: Mapping[str, Any]
     notes: Sequence[str]
     provenance: Mapping[str, Any]
+    honest: Mapping[str, Any] = field(default_factory=dict)
+    test_scores: NDArray | None = None
 
 
 def measure(
@@ -91,6 +96,7 @@ def measure(
             "agreement": agreement(members, oof.label) if len(members) > 1 else None,
             "mistakes": [_describe(oof, position) for position in mistakes(oof)],
             "training": {name: _last_epoch(folds) for name, folds in histories.items()},
+            "honest": complete(story.honest),
             "members": story.members,
             "settings": story.settings,
             "notes": story.notes,

@@ -1,7 +1,7 @@
 """What averaging does to a score: out-of-fold rows are judged by one model, test rows by the mean of all folds' models.
 
-The mean is less noisy, so the leaderboard tends to lie above the CV score. How much less is seen without any label: the
-folds' models disagree on the test rows by just the noise that their mean averages out.
+The mean is less noisy, so the leaderboard tends to lie above the CV score, and its best cut elsewhere. How much less is
+seen without any label: the folds' models disagree on the test rows by just the noise that their mean averages out.
 """
 
 import numpy as np
@@ -21,7 +21,8 @@ def as_if_averaged(label: ArrayLike, prob: ArrayLike, test_parts: ArrayLike) -> 
     own probabilities of the test rows. With s the variance of a class's logits and v the variance between models (mean
     over test rows, unbiased), the mean of k models has variance s - v (1 - 1/k): each class's logits are drawn towards
     their mean by the root of that share. This takes noise as independent of the row, which holds roughly; it is for the
-    leaderboard range, never for the score. With fewer than two models or no test rows ``prob`` comes back.
+    submission's threshold and the leaderboard range, never for the score. With fewer than two models, models that agree
+    or no test rows ``prob`` comes back.
     """
     label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
     check_same_length(label=label, prob=prob)
@@ -29,6 +30,8 @@ def as_if_averaged(label: ArrayLike, prob: ArrayLike, test_parts: ArrayLike) -> 
     if parts.ndim != 2 or len(parts) < 2 or not parts.shape[1]:
         return prob
     noise = _logit(parts).var(axis=0, ddof=1).mean() * (1 - 1 / len(parts))
+    if noise < EDGE:
+        return prob
     logit = _logit(prob)
     for rows in (label, ~label):
         spread = logit[rows].var() if rows.any() else 0.0

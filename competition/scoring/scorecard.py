@@ -8,7 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 from competition.scoring.averaging import as_if_averaged
 from competition.scoring.interval import cv_interval, leaderboard_range
 from competition.scoring.metrics import summary
-from competition.scoring.threshold import RULES, choose_threshold, cross_fit
+from competition.scoring.prior import Prior
+from competition.scoring.rules import decide, seen_rows, submission_threshold
+from competition.scoring.shift import LABEL_SHIFT, Shift
+from competition.scoring.threshold import by_fold, choose_threshold, cross_fit, is_number, own_rate
 
 CROSS_FITTED = "cross-fitted"
 HOLD_OUT = "hold-out: tuned on its validation part, judged on its test part"
@@ -20,18 +23,27 @@ AS_GIVEN = "at the threshold given"
 class Score:
     """``figures``: see metrics.summary, at the cross-fitted decisions (at .5 with a single fold).
 
-    ``decision`` and everything made of it is about the rows that are judged: all of them, or a hold-out's test part.
-    ``threshold`` is the one for the test set; ``test_rate`` the share of test rows that it calls positive. ``how`` says
-    how the judging threshold came about: CROSS_FITTED, HOLD_OUT, AT_HALF or AS_GIVEN. ``test_rate`` and ``leaderboard``
-    are None without a test set.
+    ``decision`` and ``prob`` (n,) and everything made of them are about the rows that are judged: all of them, or a
+    hold-out's test part; ``prob`` is the probability that was judged, of (k, n) each row's own, and
+    ``used`` (n,) the threshold that decided it. ``threshold`` is that
+    for the test set, in the units of its mean probability; ``test_rate`` the share of test rows it calls positive.
+    ``how`` says how the judging threshold came about: CROSS_FITTED, HOLD_OUT, AT_HALF or AS_GIVEN. ``rule`` is the one
+    that was used, which is what ``auto`` decided on, and ``why`` one clause. ``leaderboard_prior`` is the positive rate
+    that the range was drawn for where that is not the training rows' own. ``test_rate`` and ``leaderboard`` are None
+    without a test set.
     """
 
     decision: NDArray[np.int64]
+    prob: NDArray[np.float64]
     figures: dict[str, float]
     interval: tuple[float, float]
     leaderboard: tuple[float, float] | None
+    leaderboard_prior: float | None
     threshold: float
+    used: NDArray[np.float64]
     how: str
+    rule: str
+    why: str
     test_rate: float | None
 
 
@@ -45,23 +57,48 @@ def score_predictions(
     rule: str,
     seed: int = 0,
     public_fraction: float = 1.0,
+    shift: Shift | None = None,
 ) -> Score:
-    """Score (n,) out-of-fold probabilities; ``test_prob`` (m,) may hold NaN for images that no model could see.
+    """Score out-of-fold probabilities; ``test_prob`` (m,) may hold NaN for images that no model could see.
 
-    ``test_parts`` (k, m): the test rows by each fold's models alone, whose mean ``test_prob`` is. The leaderboard range
-    reaches from the lower end for one model to the upper end for the mean of all (see ``as_if_averaged``).
+    ``prob`` is (n,), or (k, n) where weights were cross-fitted too (see ``cross_fit``). ``test_parts`` (k, m): the test
+    rows by each fold's models alone, whose mean ``test_prob`` is. The threshold is ``submission_threshold``'s.
+
+    The leaderboard range reaches from the lower end for one model to the upper end for the mean of all (see
+    ``as_if_averaged``). Where ``shift`` is a label shift, both ends are for the test's estimated class balance, at what
+    the rule makes of the out-of-fold rows when it is shown the test's scores.
 
     With one fold there are no other folds to choose a threshold on: the decisions are those at .5, or at the number
     that ``rule`` is.
     """
-    prob = np.asarray(prob, float)
-    if len(np.unique(fold)) > 1:
-        decision, used = cross_fit(label, prob, fold, group, rule, seed)
-        threshold, how = choose_threshold(rule, label, prob, group, seed), CROSS_FITTED
-    else:
-        used = threshold = 0.5 if rule in RULES else choose_threshold(rule, label, prob, group, seed)
-        decision, how = (prob >= used).astype(np.int64), AT_HALF if rule in RULES else AS_GIVEN
-    return _score(label, prob, decision, used, threshold, how, group, test_prob, test_parts, seed, public_fraction)
+    own, test, parts = seen_rows(prob, fold, test_prob, test_parts)
+    prior = _shifted_prior(shift)
+    if len(np.unique(fold)) < 2:
+        fixed = is_number(rule)
+        threshold = choose_threshold(rule, label, own, group, seed) if fixed else 0.5
+        decision = (own >= threshold).astype(np.int64)
+        made = _Made(
+            decision,
+            threshold,
+            np.full(decision.size, threshold),
+            AS_GIVEN if fixed else AT_HALF,
+            rule,
+            AS_GIVEN if fixed else AT_HALF,
+        )
+        averaged = (as_if_averaged(label, own, parts) >= threshold).astype(np.int64)
+        return _score(label, own, group, made, [decision, averaged], test_prob, public_fraction, prior, seed)
+    rule, why = decide(rule, label, own, group, shift, seed)
+    decision, used = cross_fit(label, prob, fold, group, rule, seed)
+    threshold = submission_threshold(rule, label, own, group, test, parts, seed)
+    table = by_fold(np.asarray(prob, float), len(np.unique(fold)), len(own))
+    averaged = np.stack([as_if_averaged(label, row, parts) for row in table])
+    # One model's scores go with the test scores of single models, the mean's with those of the mean.
+    one_target, mean_target = (None, None) if prior is None else (parts.ravel(), test)
+    one = decision if prior is None else cross_fit(label, prob, fold, group, rule, seed, one_target)[0]
+    same = prior is None and np.array_equal(averaged, table)
+    mean = decision if same else cross_fit(label, averaged, fold, group, rule, seed, mean_target)[0]
+    made = _Made(decision, threshold, used, CROSS_FITTED, rule, why)
+    return _score(label, own, group, made, [one, mean], test_prob, public_fraction, prior, seed)
 
 
 def score_hold_out(
@@ -74,40 +111,65 @@ def score_hold_out(
     rule: str,
     seed: int = 0,
     public_fraction: float = 1.0,
+    shift: Shift | None = None,
 ) -> Score:
-    """Score the rows that ``judged`` (n,) bool marks, at the threshold chosen on the others; else as above."""
+    """Score the rows that ``judged`` (n,) bool marks, at the threshold chosen on the others; else as above.
+
+    ``prob`` is (n,). A rule that looks at target rows is shown the judged rows for the score, and the test rows for the
+    submission.
+    """
     label, prob, group, judged = np.asarray(label), np.asarray(prob, float), np.asarray(group), np.asarray(judged, bool)
     tuned = ~judged
-    threshold = choose_threshold(rule, label[tuned], prob[tuned], group[tuned], seed)
+    _, test, parts = seen_rows(prob, judged, test_prob, test_parts)
+    rule, why = decide(rule, label[tuned], prob[tuned], group[tuned], shift, seed)
+    threshold = submission_threshold(rule, label[tuned], prob[tuned], group[tuned], test, parts, seed)
+    shown = own_rate(rule), label[tuned], prob[tuned], group[tuned], seed, prob[judged]
     label, prob, group = label[judged], prob[judged], group[judged]
-    decision = (prob >= threshold).astype(np.int64)
-    return _score(label, prob, decision, threshold, threshold, HOLD_OUT, group, test_prob, test_parts, seed,
-                  public_fraction)  # fmt: skip
+    used = np.full(prob.size, choose_threshold(*shown))
+    decision = (prob >= used).astype(np.int64)
+    prior = _shifted_prior(shift)
+    ends = [decision if prior is None else (prob >= threshold).astype(np.int64)]
+    made = _Made(decision, threshold, used, HOLD_OUT, rule, why)
+    return _score(label, prob, group, made, ends, test_prob, public_fraction, prior, seed)
 
 
-def _score(label, prob, decision, used, threshold: float, how: str, group, test_prob, test_parts, seed: int,
-           public_fraction: float) -> Score:  # fmt: skip
-    """Judge decisions; ``used`` is the threshold, or each row's, behind them."""
-    test_prob, parts = np.asarray(test_prob, float), np.asarray(test_parts, float)
+@dataclass(frozen=True)
+class _Made:
+    """Decisions and how they came about; see ``Score``."""
+
+    decision: NDArray[np.int64]
+    threshold: float
+    used: NDArray[np.float64]
+    how: str
+    rule: str
+    why: str
+
+
+def _score(label, prob, group, made: _Made, ends: list[NDArray[np.int64]], test_prob, public_fraction: float,
+           prior: Prior | None, seed: int) -> Score:  # fmt: skip
+    """Judge decisions; ``ends`` are those that the leaderboard range spans: one model's and the mean's."""
+    test_prob = np.asarray(test_prob, float)
     seen = test_prob[~np.isnan(test_prob)]
-    averaged = as_if_averaged(label, prob, parts[:, ~np.isnan(parts).any(axis=0)]) >= used
+    leaderboard = None
+    if test_prob.size:
+        spans = [leaderboard_range(label, end, group, test_prob.size, public_fraction, seed=seed, prior=prior)
+                 for end in ends]  # fmt: skip
+        leaderboard = min(low for low, _ in spans), max(high for _, high in spans)
     return Score(
-        decision=decision,
-        figures=summary(label, prob, decision),
-        interval=cv_interval(label, decision, group, seed=seed),
-        leaderboard=_leaderboard(label, decision, averaged, group, len(test_prob), public_fraction, seed),
-        threshold=threshold,
-        how=how,
-        test_rate=float((seen >= threshold).mean()) if len(seen) else None,
+        decision=made.decision,
+        prob=prob,
+        figures=summary(label, prob, made.decision),
+        interval=cv_interval(label, made.decision, group, seed=seed),
+        leaderboard=leaderboard,
+        leaderboard_prior=None if prior is None or leaderboard is None else prior.value,
+        threshold=made.threshold,
+        used=made.used,
+        how=made.how,
+        rule=made.rule,
+        why=made.why,
+        test_rate=float((seen >= made.threshold).mean()) if seen.size else None,
     )
 
 
-def _leaderboard(
-    label, one, averaged, group, rows: int, public_fraction: float, seed: int
-) -> tuple[float, float] | None:
-    """Span the ranges of one model's decisions and of the mean's, which bracket where averaging may take the score."""
-    if not rows:
-        return None
-    ends = [leaderboard_range(label, decision, group, rows, public_fraction, seed=seed)
-            for decision in (one, averaged.astype(np.int64))]  # fmt: skip
-    return min(low for low, _ in ends), max(high for _, high in ends)
+def _shifted_prior(shift: Shift | None) -> Prior | None:
+    return shift.prior if shift is not None and shift.verdict == LABEL_SHIFT else None

@@ -10,7 +10,7 @@ import pytest
 from competition.report import look
 from competition.report.figures import write_report
 from competition.scoring.evaluation import evaluate
-from tests.report.runs import judged, story, write_histories
+from tests.report.runs import honest, judged, story, write_histories
 
 ALWAYS = {"metrics.json", "report.html", "figures.json", "epoch_training_curves.png", "batch_training_curves.png",
           "confusion_matrix.png", "roc_curve.png", "pr_curve.png", "calibration.png", "threshold.png"}  # fmt: skip
@@ -47,7 +47,7 @@ def metrics_of(folder):
 
 def test_a_report_holds_its_page_its_numbers_and_its_figures_and_the_stamp_is_last(run):
     found = state(run[0])
-    assert set(found) == ALWAYS | {"agreement.png", "mistakes.png"}
+    assert set(found) == ALWAYS | {"agreement.png", "mistakes.png", "shift.png", "robustness.png"}
     assert max(found, key=found.get) == "figures.json"
 
 
@@ -89,7 +89,18 @@ def add_note(oof, test, histories, told):
     return oof, test, histories, dataclasses.replace(told, notes=["one more"])
 
 
-@pytest.mark.parametrize("change", [change_probability, change_image, forget_test, add_note])
+def change_test_score(oof, test, histories, told):
+    return oof, test, histories, dataclasses.replace(told, test_scores=told.test_scores * 0.5)
+
+
+def change_verdict(oof, test, histories, told):
+    return oof, test, histories, dataclasses.replace(told, honest=honest(verdict="label shift"))
+
+
+CHANGES = [change_probability, change_image, forget_test, add_note, change_test_score, change_verdict]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_any_change_in_what_it_shows_writes_it_again(tmp_path, run, change):
     folder, inputs = run
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
@@ -107,6 +118,14 @@ def test_figures_that_no_longer_apply_are_removed_and_other_files_are_not(tmp_pa
     page = write_report(tmp_path, oof, None, {"convnext": inputs[2]["convnext"]}, story(oof, test_rows=0))
     assert set(state(tmp_path)) == ALWAYS | {"mine.png"}
     assert "mistakes" not in page.read_text()
+
+
+def test_metrics_hold_what_was_told_of_honesty(run):
+    folder, (*_, told) = run
+    found = metrics_of(folder)["honest"]
+    assert found["shift"] == told.honest["shift"] and found["views"] == told.honest["views"]
+    assert found["threshold"]["rules"]["prior:0.31"]["interval"] is None
+    assert [finding["level"] for finding in found["audit"]["findings"]] == ["alarm", "warning", "note"]
 
 
 def test_metrics_are_those_of_the_given_decisions_for_the_last_and_of_their_threshold_for_the_others(run):

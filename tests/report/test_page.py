@@ -3,14 +3,16 @@
 import json
 import re
 import shutil
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 
 from competition.report import look
 from competition.report.figures import write_report
-from competition.report.page import show
-from tests.report.runs import judged, story, write_histories
+from competition.report.page import render_page, show
+from competition.report.story import measure
+from tests.report.runs import REMEDIES, honest, judged, story, write_histories
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -22,11 +24,11 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 class Page(HTMLParser):
-    """What a page holds: its tags with their attributes, its marked numbers, and the text outside of these."""
+    """What a page holds: its tags with their attributes, its marked numbers and sentences, and the text besides."""
 
     def __init__(self, html):
         super().__init__()
-        self.tags, self.numbers, self.text, self.inside = [], [], "", None
+        self.tags, self.numbers, self.quotes, self.text, self.inside = [], [], [], "", None
         self.feed(html)
         self.text = re.sub(r"\s+", " ", self.text)
 
@@ -34,6 +36,9 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attributes)))
         self.text += " "
         self.inside = tag if tag in ("style", "title", "data") else None
+        if tag == "span" and "title" in dict(attributes):
+            self.inside = "quote"
+            self.quotes.append([dict(attributes)["title"], ""])
 
     def handle_endtag(self, tag):
         self.inside = None
@@ -41,6 +46,8 @@ class Page(HTMLParser):
     def handle_data(self, text):
         if self.inside == "data":
             self.numbers.append((self.tags[-1][1]["title"], self.tags[-1][1]["value"], text))
+        elif self.inside == "quote":
+            self.quotes[-1][1] += text
         elif self.inside is None:
             self.text += text
 
@@ -53,11 +60,20 @@ def coarse():
         yield
 
 
-def write(folder, names=("convnext", "swin", "ensemble"), classes=("human", "AI"), ids="train/{}.jpg", test=True):
+def write(folder, names=("convnext", "swin", "ensemble"), classes=("human", "AI"), ids="train/{}.jpg", test=True,
+          **told):  # fmt: skip
     oof = judged(names=names, ids=ids)
     members = names[:-1] or names
     return write_report(folder / "report", oof, judged(120, names, seed=1) if test else None,
-                        write_histories(folder, members, batches=3), story(oof, classes, 120 * test))  # fmt: skip
+                        write_histories(folder, members, batches=3),
+                        story(oof, classes, 120 * test, **told))  # fmt: skip
+
+
+def word(names=("convnext", "swin", "ensemble"), pictures=(), **told):
+    """Return a page of the same run in which nothing is drawn, and its metrics."""
+    oof = judged(names=names)
+    metrics = measure(oof, None, {}, story(oof, **told))
+    return render_page(metrics, dict.fromkeys(pictures, b""), [None] * len(metrics["mistakes"])), metrics
 
 
 @pytest.fixture(scope="module", params=["with a test set", "one member"])
@@ -79,6 +95,7 @@ def read_number(text):
     if time := re.fullmatch(r"(?:(\d+) h )?(?:(\d+) min)? ?(?:(\d+) s)?", text):
         hours, minutes, seconds = (int(part or 0) for part in time.groups())
         return 3600 * hours + 60 * minutes + seconds, 60 if hours else 0.5
+    text = text.replace("\N{MINUS SIGN}", "-")
     unit = {"%": 0.01, " M": 1e6}.get(text.lstrip("0123456789.,-e"), 1)
     digits = text.removesuffix("%").removesuffix(" M").replace(",", "")
     places = len(digits.partition(".")[2]) if "e" not in digits else 12
@@ -93,6 +110,19 @@ def test_every_number_on_the_page_is_the_one_at_its_place_in_metrics_json(writte
         assert json.loads(exact) == value, pointer
         read, rounding = read_number(printed)
         assert abs(read - value) <= rounding, (pointer, printed, value)
+
+
+def test_every_sentence_made_elsewhere_is_the_one_at_its_place_in_metrics_json(written):
+    page, metrics = written
+    assert page.quotes
+    for pointer, printed in page.quotes:
+        assert printed == look_up(metrics, pointer), pointer
+
+
+def test_a_number_in_a_sentence_counts_only_where_the_sentence_is_marked():
+    marked = Page('<p>found <span title="/honest/shift/remedy">AUC 0.97</span> in <span class="span">0.5</span></p>')
+    assert marked.quotes == [["/honest/shift/remedy", "AUC 0.97"]]
+    assert "0.97" not in marked.text and "0.5" in marked.text
 
 
 def strings(value):
@@ -116,6 +146,53 @@ def test_no_other_number_is_on_the_page(written):
     assert set(re.sub(r"[^\w]", "", word) for word in left) <= {"F1"}, left
 
 
+SECTIONS = ("Will it hold on the leaderboard?", "What the audit found", "How the threshold was chosen",
+            "How the members were weighed", "What each part is worth")  # fmt: skip
+
+
+def test_what_a_run_knows_of_its_honesty_has_sections_and_what_it_does_not_know_has_none(written):
+    page, metrics = written
+    known = metrics["honest"]["shift"] is not None
+    assert [section in page.text for section in SECTIONS] == [known] * 5
+
+
+@pytest.mark.parametrize(
+    ("verdict", "look_of", "expectation"),
+    [("same world", "calm", "on a leaderboard of 120."),
+     ("label shift", "wary", "on a leaderboard of 120 were its classes balanced as in training."),
+     ("another world", "alarmed", "but the test images are from another world.")],
+)  # fmt: skip
+def test_the_verdict_is_a_banner_in_its_colour_and_word_and_the_headline_goes_with_it(verdict, look_of, expectation):
+    html, _ = word(honest=honest(verdict=verdict))
+    classes = [dict(attributes).get("class") for tag, attributes in Page(html).tags if tag == "div"]
+    assert [name for name in classes if name and name.startswith("banner")] == [f"banner {look_of}"]
+    text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", "", html.split("</style>")[1])))
+    assert expectation in text.split("Telltale told")[0]
+    assert verdict.capitalize() in text and REMEDIES[verdict] in text
+    alarms = len(re.findall(r'<span class="mark alarm">alarm</span>', html))
+    assert alarms == 1 + ("same world", "label shift", "another world").index(verdict)  # one is the audit's
+
+
+def test_a_score_that_the_audit_does_not_call_honest_is_not_printed_without_saying_so():
+    page = Page(word(honest={"audit": {"honest": False, "findings": []}})[0])
+    assert "does not call this score honest" in page.text.split("Worth knowing")[0]
+    assert "Not an honest score" in page.text
+
+
+@pytest.mark.parametrize("part", ["shift", "threshold", "blend", "without", "views", "robustness", "audit"])
+def test_any_part_alone_makes_a_page_whose_numbers_have_their_places(part):
+    html, metrics = word(("swin",), ["robustness"] * (part == "robustness"), honest={part: honest(["swin"])[part]})
+    found = Page(html)
+    assert all(json.loads(exact) == look_up(metrics, pointer) for pointer, exact, _ in found.numbers)
+    assert sum(section in found.text for section in SECTIONS) == 1
+
+
+def test_the_rule_the_method_and_the_views_in_use_are_marked():
+    heads = [head for head in re.findall(r'<th scope="row">(.*?)</th>', word()[0], re.S) if "mark" in head]
+    words = [" ".join(re.sub(r"<[^>]*>", " ", head).split()) for head in heads]
+    assert words == ["bootstrap chosen", "equal weights chosen", "all in use"]
+
+
 def test_the_headline_says_the_score_and_what_to_expect(written):
     page, metrics = written
     pointers = [pointer for pointer, _, _ in page.numbers[:5]]
@@ -128,7 +205,8 @@ def test_the_headline_says_the_score_and_what_to_expect(written):
 
 @pytest.mark.parametrize(
     ("value", "how", "text"),
-    [(0.94287, "score", "0.943"), (0.99961, "score", "0.9996"), (1.0, "score", "1.000"), (0.5167, "percent", "51.7%"),
+    [(0.94287, "score", "0.943"), (-0.0301, "signed", "\N{MINUS SIGN}0.030"), (0.0042, "signed", "+0.004"),
+     (0.99961, "score", "0.9996"), (1.0, "score", "1.000"), (0.5167, "percent", "51.7%"),
      (79950, "count", "79,950"), (28_288_354, "millions", "28.3 M"), (51_234, "millions", "51,234"),
      (298.4, "time", "4 min 58 s"), (59.7, "time", "1 min 0 s"), (7260, "time", "2 h 1 min"), (3e-4, "plain", "0.0003"),
      (0.95, "whole percent", "95%"), (None, "score", "\N{EN DASH}")],
@@ -139,15 +217,20 @@ def test_numbers_are_shown_as_people_write_them(value, how, text):
 
 def test_hostile_names_are_text_and_nothing_else(tmp_path):
     names = (HOSTILE[0], HOSTILE[2], "ensemble")
-    page = write(tmp_path, names, (HOSTILE[3], HOSTILE[1]), HOSTILE[0] + "{}" + HOSTILE[1])
+    told = honest(names[:-1], "another world")
+    told["shift"]["remedy"] = told["audit"]["findings"][0]["what"] = HOSTILE[2] + HOSTILE[0]
+    told["threshold"]["rules"][HOSTILE[1]] = told["threshold"]["rules"].pop("argmax")
+    told["robustness"][1]["condition"] = told["views"][1]["views"] = HOSTILE[3]
+    page = write(tmp_path, names, (HOSTILE[3], HOSTILE[1]), HOSTILE[0] + "{}" + HOSTILE[1], honest=told)
     html = page.read_text()
     found = Page(html)
     tags = {tag for tag, _ in found.tags}
     assert not tags & {"script", "iframe", "object"} and html.count("</style>") == html.count("</title>") == 1
     assert all(not name.startswith("on") for _, attributes in found.tags for name in attributes)
     assert all(attributes["src"].startswith("data:image/") for tag, attributes in found.tags if tag == "img")
+    quoted = "".join(quote for _, quote in found.quotes)
     for text in HOSTILE:
-        assert text in found.text
+        assert text in found.text and text in quoted + HOSTILE[1]
     assert len(found.numbers) > 40
 
 
@@ -157,7 +240,7 @@ def test_pictures_are_inside_and_no_other_address_is(written):
     thumbnails = [source for source in sources if source.startswith("data:image/jpeg;base64,")]
     figures = [source for source in sources if source.startswith("data:image/png;base64,")]
     assert len(thumbnails) == len(metrics["mistakes"]) > 0
-    assert len(figures) == 7 + bool(metrics["agreement"]) and len(figures) + len(thumbnails) == len(sources)
+    assert len(figures) == 7 + (3 if metrics["agreement"] else 0) and len(figures) + len(thumbnails) == len(sources)
     links = [attributes.get("href", "data:") for tag, attributes in page.tags if tag in ("a", "link")]
     assert all(link.startswith("data:") for link in links)
 

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from competition.report import agreement, calibration, curves, gallery, look, plots
+from competition.report import agreement, calibration, curves, gallery, look, plots, world
 from competition.scoring import evaluation
-from tests.report.runs import history, ink, pixels, world
+from tests.report import runs
+from tests.report.runs import history, ink, pixels
 
 
 def draw_all(folder):
-    label, members = world()
+    label, members = runs.world()
     prob = members["ensemble"]
     histories = {"convnext": [history(batches=9), history(batches=10, seed=1)], "swin": [history()]}
     curves.epoch_training_curves(histories, folder / "epochs.png")
@@ -31,6 +32,9 @@ def draw_all(folder):
     wrong = [{"id": f"{row}.jpg", "label": 1, "prob": 0.1} for row in range(5)]
     images = [np.full((32, 20 + 9 * row, 3), 50 * row, np.uint8) for row in range(4)]
     gallery.mistakes_gallery(wrong, [*images, None], ("human", "AI"), folder / "mistakes.png")
+    told = runs.honest(verdict="label shift")
+    world.shift_figure(label, prob, prob[None, :200] ** 2, ("human", "AI"), told["shift"], folder / "shift.png")
+    world.robustness_figure(told["robustness"], folder / "robustness.png")
     return sorted(folder.iterdir())
 
 
@@ -44,7 +48,8 @@ def written(tmp_path_factory):
 
 
 def test_every_picture_is_a_png_of_1200_pixels_width_and_nothing_else_is_left(written):
-    names = ["agreement", "batches", "calibration", "confusion", "epochs", "mistakes", "pr", "roc", "threshold"]
+    names = ["agreement", "batches", "calibration", "confusion", "epochs", "mistakes", "pr",
+             "robustness", "roc", "shift", "threshold"]  # fmt: skip
     assert [path.name for path in written] == [f"{name}.png" for name in names]
     for path in written:
         height, width, _ = pixels(path).shape
@@ -77,13 +82,13 @@ def test_curves_of_one_class_are_replaced_by_a_sentence(tmp_path, draw, only):
 @pytest.mark.parametrize("draw", [plots.roc_curve, plots.pr_curve])
 @pytest.mark.parametrize("names", [("swin",), ("ensemble",), (*map(str, range(20)), "ensemble")])
 def test_curves_take_one_member_or_more_than_a_legend_can_name(tmp_path, draw, names):
-    draw(*world(names=names), tmp_path / "c.png")
+    draw(*runs.world(names=names), tmp_path / "c.png")
     assert pixels(tmp_path / "c.png").shape == (1272, 1200, 3)
 
 
 def test_names_are_drawn_as_they_are_and_never_read_as_formulas(tmp_path, monkeypatch):
     monkeypatch.setattr(look, "DPI", 40)
-    label, members = world(names=("$\\bad$", "_hidden", "a" * 70, "ensemble"))
+    label, members = runs.world(names=("$\\bad$", "_hidden", "a" * 70, "ensemble"))
     plots.roc_curve(label, members, tmp_path / "roc.png")
     curves.epoch_training_curves({"$\\bad$": [history()], "b" * 70: [history()]}, tmp_path / "epochs.png")
     curves.batch_training_curves({"$\\bad$": [history()], "b" * 70: [history(batches=3)]}, tmp_path / "batches.png")
@@ -96,7 +101,10 @@ def test_names_are_drawn_as_they_are_and_never_read_as_formulas(tmp_path, monkey
     wrong = [{"id": "$\\bad$" + "a" * 70, "label": 1, "prob": 0.1}]
     gallery.mistakes_gallery(wrong, [None], ("human", "$\\bad$"), tmp_path / "mistakes.png")
     plots.confusion_matrix(label, label, ("$\\bad$", "made by a machine " * 3), tmp_path / "confusion.png")
-    assert len(list(tmp_path.iterdir())) == 9
+    shift = {"verdict": "another world", "prior": {"value": 0.3}}
+    world.shift_figure(label, members["ensemble"], [[0.5]], ("$\\bad$", "_" * 70), shift, tmp_path / "shift.png")
+    world.robustness_figure([{"condition": "$\\bad$", "f1": 0.9, "auc": None, "rows": 9}], tmp_path / "changed.png")
+    assert len(list(tmp_path.iterdir())) == 11
 
 
 @pytest.mark.parametrize(("label", "decision"), [([0, 0], [0, 1]), ([1], [0]), ([1, 0], [1, 1])])

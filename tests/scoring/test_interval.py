@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from competition.scoring.interval import cv_interval, leaderboard_range
 from competition.scoring.metrics import f1
+from competition.scoring.prior import Prior
 from competition.scoring.threshold import best_threshold, cross_fit
 
 
@@ -140,6 +141,41 @@ def test_the_leaderboard_range_covers_fresh_test_sets_and_the_cv_interval_alone_
         held_cv.append(low <= reached <= high)
     assert 0.90 <= np.mean(held_range) <= 0.99
     assert np.mean(held_cv) < np.mean(held_range) - 0.1
+
+
+def naive_shifted(label, decision, rows, prior, draws):
+    """The definition without groups: resample, then draw positives, those found among them and those taken for them."""
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(draws):
+        drawn = rng.integers(label.size, size=label.size)
+        label_, decision_ = label[drawn], decision[drawn]
+        positives = rng.binomial(rows, prior)
+        found = rng.binomial(positives, decision_[label_ == 1].mean())
+        taken = rng.binomial(rows - positives, decision_[label_ == 0].mean())
+        values.append(2 * found / max(positives + found + taken, 1))
+    return np.quantile(values, [0.025, 0.975])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+def test_with_a_prior_the_range_is_that_of_the_classes_own_rates_at_its_balance(share):
+    label, decision = world(np.random.default_rng(11), 800)
+    found = leaderboard_range(label, decision, None, 500, draws=4000, prior=Prior(share, share, share, 0.5))
+    assert found == pytest.approx(naive_shifted(label, decision, 500, share, 4000), abs=0.01)
+
+
+def test_a_prior_that_is_known_less_well_widens_the_range():
+    label, decision = world(np.random.default_rng(12), 800)
+    sure, unsure = (
+        width(leaderboard_range(label, decision, None, 5000, prior=Prior(0.2, low, high, 0.5)))
+        for low, high in ((0.2, 0.2), (0.12, 0.31))
+    )
+    assert unsure > 1.5 * sure
+
+
+def test_a_prior_needs_rows_of_both_classes():
+    with pytest.raises(ValueError, match="all 4 are 1"):
+        leaderboard_range([1, 1, 1, 1], [1, 0, 1, 1], None, 10, prior=Prior(0.2, 0.1, 0.3, 0.5))
 
 
 @pytest.mark.parametrize(

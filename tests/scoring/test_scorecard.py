@@ -1,8 +1,13 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from competition.scoring.interval import leaderboard_range
 from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.prior import Prior
 from competition.scoring.scorecard import AS_GIVEN, AT_HALF, CROSS_FITTED, HOLD_OUT, score_hold_out, score_predictions
+from competition.scoring.shift import ANOTHER_WORLD, LABEL_SHIFT, SAME
 from competition.scoring.threshold import choose_threshold, cross_fit
 
 RNG = np.random.default_rng(0)
@@ -59,9 +64,77 @@ def test_a_smaller_public_part_widens_the_range():
     assert public[1] - public[0] > 1.3 * (whole[1] - whole[0])
 
 
-def test_models_that_disagree_raise_the_upper_end_of_the_leaderboard_and_nothing_else():
+def test_models_that_disagree_raise_the_upper_end_of_the_leaderboard_and_leave_the_score():
     plain = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "argmax")
     noisy = np.clip(PARTS + RNG.normal(scale=0.15, size=PARTS.shape), 0.01, 0.99)
     found = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, noisy, "argmax")
     assert found.leaderboard[1] > plain.leaderboard[1] and found.leaderboard[0] == plain.leaderboard[0]
-    assert found.figures == plain.figures and found.interval == plain.interval and found.threshold == plain.threshold
+    assert found.figures == plain.figures and found.interval == plain.interval
+
+
+def shifted(verdict, prior=None):
+    """As much of a ``Shift`` as a score looks at."""
+    return SimpleNamespace(verdict=verdict, prior=prior or Prior(0.2, 0.16, 0.24, 0.5))
+
+
+def test_auto_is_scored_as_the_rule_it_decides_on_and_says_which_and_why():
+    same = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "auto", shift=shifted(SAME))
+    named = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, same.rule)
+    assert same.rule in ("calibrated", "bootstrap") and "no shift was found" in same.why
+    assert same.figures == named.figures and same.threshold == named.threshold and named.why == "as set"
+    assert score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "auto", shift=shifted(LABEL_SHIFT)).rule == "em"
+
+
+def test_under_label_shift_the_range_is_for_the_tests_class_balance_and_the_score_is_not():
+    plain = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "0.5")
+    found = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "0.5", shift=shifted(LABEL_SHIFT))
+    assert found.leaderboard[1] < plain.leaderboard[1] - 0.05 and found.leaderboard_prior == 0.2
+    assert found.figures == plain.figures and plain.leaderboard_prior is None
+    prior = shifted(LABEL_SHIFT).prior
+    assert found.leaderboard == leaderboard_range(LABEL, plain.decision, GROUP, len(TEST), prior=prior)
+
+
+@pytest.mark.parametrize("verdict", [SAME, ANOTHER_WORLD])
+def test_the_range_keeps_to_the_training_balance_unless_the_verdict_is_label_shift(verdict):
+    found = score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "0.5", shift=shifted(verdict))
+    assert found.leaderboard == score_predictions(LABEL, PROB, FOLD, GROUP, TEST, PARTS, "0.5").leaderboard
+
+
+def test_under_label_shift_the_range_covers_what_em_scores_on_the_shifted_test_set():
+    rng = np.random.default_rng(1)
+    inside, blind = [], []
+    for _ in range(30):
+        label = rng.integers(0, 2, 1000)
+        test_label = (rng.random(600) < 0.2).astype(int)
+        prob, test = (sigmoid(2 * (rng.normal(size=side.size) + 2 * side - 1)) for side in (label, test_label))
+        given = label, prob, np.arange(1000) % 5, np.arange(1000), test, np.stack([test] * 5), "em"
+        found = score_predictions(*given, shift=shifted(LABEL_SHIFT))
+        value = f1(test_label, test >= found.threshold)
+        low, high = score_predictions(*given[:-1], "argmax").leaderboard
+        inside.append(found.leaderboard[0] <= value <= found.leaderboard[1])
+        blind.append(low <= value <= high)
+    assert np.mean(inside) > 0.85 and np.mean(blind) < 0.4
+
+
+def test_with_a_row_of_probabilities_for_each_fold_each_row_is_judged_by_its_own():
+    table = np.stack([PROB, PROB**2, np.sqrt(PROB)])
+    found = score_predictions(LABEL, table, FOLD, GROUP, TEST, PARTS, "argmax")
+    decision, _ = cross_fit(LABEL, table, FOLD, GROUP, "argmax")
+    assert np.array_equal(found.prob, table[FOLD, np.arange(300)]) and np.array_equal(found.decision, decision)
+    assert found.threshold == choose_threshold("argmax", LABEL, found.prob, GROUP)
+
+
+def test_a_hold_outs_declared_rate_is_that_of_the_test_set_and_not_of_the_rows_judged():
+    judged = np.arange(300) >= 200
+    found = score_hold_out(LABEL, PROB, judged, GROUP, TEST, PARTS[:1], "prior:0.1")
+    assert found.test_rate == pytest.approx(0.1)
+    assert found.decision.mean() == pytest.approx(LABEL[:200].mean(), abs=0.01)
+
+
+def test_a_hold_out_under_label_shift_has_its_range_at_the_tests_balance():
+    judged = np.arange(300) >= 200
+    found = score_hold_out(LABEL, PROB, judged, GROUP, TEST, PARTS[:1], "auto", shift=shifted(LABEL_SHIFT))
+    assert found.rule == "em" and found.leaderboard_prior == 0.2 and np.array_equal(found.prob, PROB[200:])
+    decision = (PROB[200:] >= found.threshold).astype(int)
+    prior = shifted(LABEL_SHIFT).prior
+    assert found.leaderboard == leaderboard_range(LABEL[200:], decision, GROUP[200:], len(TEST), prior=prior)

@@ -1,143 +1,13 @@
-"""The best threshold is the best, the smoothed one reproducible, and a cross-fitted one never saw the row it judges."""
-
-import math
+"""Rules are known by name before there is a score, and a cross-fitted threshold never saw the row it judges."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from sklearn.metrics import f1_score
 
 from competition.errors import UserError
-from competition.scoring.metrics import f1
-from competition.scoring.threshold import best_threshold, bootstrap_threshold, choose_threshold, cross_fit, find_rule
-
-
-def labelled(scores, min_size=1):
-    """Labels, at least one of them 1, and scores; small pools of scores make ties."""
-    rows = st.lists(st.tuples(st.integers(0, 1), scores), min_size=min_size, max_size=30)
-    rows = rows.filter(lambda pairs: any(label for label, _ in pairs))
-    return rows.map(lambda pairs: (np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])))
-
-
-tied = labelled(st.integers(-3, 3).map(float))
-spread = labelled(st.floats(allow_nan=False))
-narrow = labelled(st.floats(allow_nan=False, width=32).map(np.float32))
-
-
-def brute_force(label, score):
-    """Every distinct cut, from the highest down: the first with the highest F1, and its threshold by definition."""
-    levels = np.unique(score)[::-1]
-    values = [f1_score(label, score >= level) for level in levels]
-    best = int(np.argmax(np.round(values, 12)))
-    upper = levels[best]
-    if best + 1 == len(levels):
-        return upper, values[best]
-    lower = levels[best + 1]
-    middle = upper if np.isinf(lower) else lower / 2 + upper / 2
-    return (middle if middle > lower else upper), values[best]
-
-
-@given(st.one_of(tied, spread, narrow))
-def test_best_threshold_is_the_best_of_all_distinct_cuts(rows):
-    label, score = rows
-    threshold, value = best_threshold(label, score)
-    expected_threshold, expected_value = brute_force(label, score)
-    assert threshold == expected_threshold
-    assert value == pytest.approx(expected_value, abs=1e-12)
-
-
-@given(st.one_of(tied, spread, narrow))
-def test_the_reported_f1_is_that_of_score_at_or_above_threshold(rows):
-    label, score = rows
-    threshold, value = best_threshold(label, score)
-    assert value == pytest.approx(f1_score(label, score >= threshold), abs=1e-12)
-
-
-@given(st.one_of(tied, spread), st.randoms(use_true_random=False))
-def test_row_order_does_not_matter(rows, random):
-    label, score = rows
-    order = np.array(random.sample(range(len(label)), len(label)))
-    assert best_threshold(label[order], score[order]) == best_threshold(label, score)
-
-
-@given(tied)
-def test_a_strictly_increasing_transform_keeps_every_decision(rows):
-    label, score = rows
-    for transform in (np.exp, lambda x: x**3 - 7, lambda x: 1 / (1 + np.exp(-x))):
-        decisions = transform(score) >= best_threshold(label, transform(score))[0]
-        assert np.array_equal(decisions, score >= best_threshold(label, score)[0])
-
-
-def test_the_threshold_lies_halfway_to_the_next_lower_score():
-    assert best_threshold([0, 0, 1, 1], [0.1, 0.25, 0.75, 0.9]) == (0.5, 1.0)
-
-
-def test_equal_scores_are_called_alike():
-    assert best_threshold([1, 0, 1, 0], [0.5, 0.5, 0.5, 0.5]) == (0.5, pytest.approx(2 / 3))
-
-
-def test_when_all_are_called_positive_the_threshold_is_the_lowest_score():
-    assert best_threshold([1, 0, 1], [0.2, 0.5, 0.9])[0] == 0.2
-
-
-def test_of_cuts_with_equal_f1_the_highest_wins():
-    label, score = np.array([1, 0, 0, 1]), np.array([4.0, 3.0, 2.0, 1.0])
-    assert f1(label, score >= 4) == f1(label, score >= 1)
-    assert best_threshold(label, score)[0] == 3.5
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_neighbouring_floats_are_still_told_apart(dtype):
-    upper = np.nextafter(dtype(0.7), dtype(1))
-    score = np.array([0.7, upper], dtype)
-    threshold, value = best_threshold([0, 1], score)
-    assert value == 1 and (score >= threshold).tolist() == [False, True]
-
-
-def test_infinite_scores_are_ordered_like_any_other():
-    assert best_threshold([0, 1], [-math.inf, math.inf]) == (math.inf, 1.0)
-    assert best_threshold([0, 1], [-math.inf, 2.0]) == (2.0, 1.0)
-    assert best_threshold([1, 0], [-math.inf, math.inf])[0] == -math.inf
-
-
-@pytest.mark.parametrize("rule", [best_threshold, bootstrap_threshold])
-@pytest.mark.parametrize(
-    "label, score, message",
-    [
-        ([0, 1], [0.5], "label 2, score 1"),
-        ([0, 3], [0.5, 0.6], "row 1 holds 3"),
-        ([0, 1], [0.5, math.nan], "row 1 holds nan"),
-        ([0, 0], [0.5, 0.6], "no 1 among its 2 rows"),
-        ([], [], r"\(0,\)"),
-        ([0, 1], [[0.5, 0.6]], r"\(1, 2\)"),
-        ([0, 1], ["a", "b"], "U1"),
-    ],
-)
-def test_bad_rows_are_refused_with_the_value(rule, label, score, message):
-    with pytest.raises(ValueError, match=message):
-        rule(label, score)
-
-
-def naive_bootstrap(label, score, group, seed, draws):
-    """The definition, row by row: repeat each group as often as it was drawn, and search again."""
-    names = np.unique(group)
-    rng = np.random.default_rng(seed)
-    found = []
-    while len(found) < draws:
-        drawn = names[rng.integers(names.size, size=names.size)]
-        rows = np.concatenate([np.flatnonzero(group == name) for name in drawn])
-        if label[rows].any():
-            found.append(best_threshold(label[rows], score[rows])[0])
-    return float(np.median(found))
-
-
-@given(labelled(st.integers(-5, 5).map(float)), st.integers(1, 4), st.integers(0, 9))
-def test_bootstrap_is_the_median_of_best_thresholds_of_repeated_groups(rows, group_size, seed):
-    label, score = rows
-    group = np.arange(label.size) // group_size
-    expected = naive_bootstrap(label, score, group, seed, 9)
-    assert bootstrap_threshold(label, score, group, seed, draws=9) == expected
+from competition.scoring.cuts import best_threshold, bootstrap_threshold, rate_threshold
+from competition.scoring.expected import calibrated_threshold, em_threshold
+from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.threshold import choose_threshold, cross_fit, find_rule
 
 
 def binormal(rng, rows, gap=1.5):
@@ -145,28 +15,10 @@ def binormal(rng, rows, gap=1.5):
     return label, rng.normal(size=rows) + gap * label
 
 
-def test_bootstrap_is_the_same_for_the_same_seed_and_any_row_order():
-    rng = np.random.default_rng(3)
-    label, score = binormal(rng, 300)
-    group = np.char.add("g", (np.arange(300) // 2).astype(str))
-    first = bootstrap_threshold(label, score, group, seed=5)
-    order = rng.permutation(300)
-    assert bootstrap_threshold(label, score, group, seed=5) == first
-    assert bootstrap_threshold(label[order], score[order], group[order], seed=5) == first
-    assert len({bootstrap_threshold(label, score, group, seed=seed, draws=3) for seed in range(20)}) > 1
-
-
-def test_bootstrap_thresholds_scatter_less_than_best_thresholds():
-    rng = np.random.default_rng(0)
-    samples = [binormal(rng, 200) for _ in range(60)]
-    best = np.std([best_threshold(*sample)[0] for sample in samples])
-    smooth = np.std([bootstrap_threshold(*sample, draws=60) for sample in samples])
-    assert smooth < best
-
-
-def test_a_bootstrap_of_no_draws_is_refused():
-    with pytest.raises(ValueError, match="draws is 0"):
-        bootstrap_threshold([0, 1], [0.1, 0.9], draws=0)
+def probable(rng, rows, share=0.5, gap=2.0):
+    """Labels, a share of them 1, and the probabilities that are right where half of them are."""
+    label = (rng.random(rows) < share).astype(int)
+    return label, sigmoid(gap * (rng.normal(size=rows) + gap * label - gap / 2))
 
 
 @pytest.mark.parametrize("text, value", [("0.5", 0.5), (".42", 0.42), ("-1.5", -1.5), ("1", 1.0)])
@@ -178,10 +30,15 @@ def test_rules_are_found_by_name():
     label, score = binormal(np.random.default_rng(1), 100)
     assert choose_threshold("argmax", label, score) == best_threshold(label, score)[0]
     assert choose_threshold("bootstrap", label, score, seed=4) == bootstrap_threshold(label, score, seed=4)
+    label, prob = probable(np.random.default_rng(2), 300)
+    target = prob[label == 0]
+    assert choose_threshold("calibrated", label, prob) == calibrated_threshold(label, prob)
+    assert choose_threshold("em", label, prob, target=target) == em_threshold(label, prob, None, 0, target)
+    assert choose_threshold("prior:0.3", label, prob, target=target) == rate_threshold(target, 0.3)
 
 
 def test_a_function_may_stand_where_a_rule_name_may():
-    assert choose_threshold(lambda label, score, group, seed: max(score), [0, 1], [0.1, 0.2]) == 0.2
+    assert choose_threshold(lambda label, score, group, seed, target: max(score), [0, 1], [0.1, 0.2]) == 0.2
 
 
 def test_a_misspelt_rule_is_answered_with_the_nearest_one():
@@ -191,21 +48,42 @@ def test_a_misspelt_rule_is_answered_with_the_nearest_one():
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "", "0,5"])
 def test_what_is_neither_a_number_nor_a_rule_is_refused(text):
-    with pytest.raises(UserError, match=f"'{text}'.*argmax, bootstrap"):
+    with pytest.raises(UserError, match=f"'{text}'.*argmax, auto, bootstrap, calibrated, em, prior:P"):
         find_rule(text)
 
 
-@pytest.mark.parametrize("rule", ["argmax", "bootstrap"])
+@pytest.mark.parametrize("text", ["prior", "prior:", "prior:half", "prior:0", "prior:1", "prior:30", "prior:nan"])
+def test_a_prior_that_is_no_rate_is_refused_with_what_is_wanted(text):
+    with pytest.raises(UserError, match=f"'{text}' needs the test set's positive rate.*prior:0.3"):
+        find_rule(text)
+
+
+def test_a_misspelt_prior_is_answered_with_the_right_form():
+    with pytest.raises(UserError, match="'piror:0.3'.*did you mean 'prior:P'"):
+        find_rule("piror:0.3")
+
+
+def test_without_a_test_set_a_declared_prior_keeps_to_the_labels_own_rate():
+    label, prob = probable(np.random.default_rng(3), 200, share=0.2)
+    assert choose_threshold("prior:0.9", label, prob) == rate_threshold(prob, label.mean())
+
+
+def test_auto_without_a_test_set_is_calibrated_where_calibration_holds():
+    label, prob = probable(np.random.default_rng(4), 400)
+    assert choose_threshold("auto", label, prob) == calibrated_threshold(label, prob)
+
+
+@pytest.mark.parametrize("rule", ["argmax", "bootstrap", "calibrated"])
 def test_cross_fit_decides_no_row_by_its_own_fold(rule):
     rng = np.random.default_rng(2)
-    label, score = binormal(rng, 240)
+    label, score = probable(rng, 240)
     group = np.arange(240) // 2
     fold = group % 4
     _, used = cross_fit(label, score, fold, group, rule)
     changed_label, changed_score = label.copy(), score.copy()
     inside = fold == 1
     changed_label[inside] = 1 - label[inside]
-    changed_score[inside] = rng.normal(5, 9, inside.sum())
+    changed_score[inside] = rng.random(inside.sum())
     _, used_after = cross_fit(changed_label, changed_score, fold, group, rule)
     assert np.array_equal(used_after[inside], used[inside])
     assert not np.array_equal(used_after[~inside], used[~inside])
@@ -256,3 +134,56 @@ def test_cross_fit_removes_the_optimism_of_a_threshold_tuned_on_the_rows_it_judg
 def test_cross_fit_refuses_a_single_fold():
     with pytest.raises(ValueError, match="two folds; all 2 rows are in fold 3"):
         cross_fit([0, 1], [0.1, 0.9], [3, 3], None, "argmax")
+
+
+@pytest.mark.parametrize("rule", ["em", "prior:0.9"])
+def test_rules_that_look_at_the_rows_to_be_decided_see_their_scores_and_not_their_labels(rule):
+    rng = np.random.default_rng(7)
+    label, prob = probable(rng, 400)
+    fold = np.arange(400) % 4
+    inside = fold == 2
+    _, used = cross_fit(label, prob, fold, None, rule)
+    changed = np.where(inside, 1 - label, label)
+    assert np.array_equal(cross_fit(changed, prob, fold, None, rule)[1][inside], used[inside])
+    lower = np.where(inside, prob / 2, prob)
+    assert (cross_fit(label, lower, fold, None, rule)[1][inside] != used[inside]).all()
+
+
+def test_a_declared_prior_is_judged_by_the_other_folds_rate():
+    label, prob = probable(np.random.default_rng(8), 400, share=0.3)
+    fold = np.arange(400) % 4
+    decision, _ = cross_fit(label, prob, fold, None, "prior:0.9")
+    for k in range(4):
+        assert decision[fold == k].sum() == round(100 * label[fold != k].mean())
+
+
+def test_with_target_rows_each_fold_is_decided_by_the_threshold_for_those():
+    label, prob = probable(np.random.default_rng(9), 300)
+    fold, target = np.arange(300) % 3, prob[label == 0]
+    _, used = cross_fit(label, prob, fold, None, "prior:0.2", target=target)
+    assert (used == rate_threshold(target, 0.2)).all()
+
+
+def test_with_a_row_of_scores_for_each_fold_each_is_chosen_and_judged_on_its_own():
+    rng = np.random.default_rng(10)
+    label, prob = probable(rng, 300)
+    fold = np.repeat(["a", "b", "c"], 100)
+    table = np.stack([prob, prob**2, np.sqrt(prob)])
+    decision, used = cross_fit(label, table, fold, None, "argmax")
+    for row, name in zip(table, "abc", strict=True):
+        inside = fold == name
+        threshold = best_threshold(label[~inside], row[~inside])[0]
+        assert (used[inside] == threshold).all()
+        assert np.array_equal(decision[inside], row[inside] >= threshold)
+
+
+def test_the_same_scores_for_every_fold_are_one_row_of_scores():
+    label, prob = probable(np.random.default_rng(11), 200)
+    fold = np.arange(200) % 4
+    one, four = (cross_fit(label, score, fold, None, "bootstrap") for score in (prob, np.stack([prob] * 4)))
+    assert np.array_equal(one[0], four[0]) and np.array_equal(one[1], four[1])
+
+
+def test_a_table_of_scores_with_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"\(2, 4\).*its shape is \(3, 4\)"):
+        cross_fit([0, 1, 0, 1], np.zeros((3, 4)), [0, 0, 1, 1], None, "argmax")

@@ -1,0 +1,73 @@
+"""What an audit says: findings, each with its level, its numbers, its rows and its remedy, and what they add up to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+LEVELS = ("alarm", "warning", "note")  # the gravest first
+WARN, REFUSE = 0.60, 0.75  # AUC from which metadata are a shortcut, and from which no CV score counts as honest
+
+
+class Separation(NamedTuple):
+    """How well two kinds of rows can be told apart: the AUC, and the ends of its 95 % group-bootstrap interval."""
+
+    auc: float
+    low: float
+    high: float
+
+    @property
+    def level(self) -> str | None:
+        """``alarm``, ``warning`` or ``None``: beyond chance *and* large enough to matter."""
+        if self.low <= 0.5 or self.auc < WARN:
+            return None
+        return "alarm" if self.auc >= REFUSE else "warning"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with the data, or worth knowing.
+
+    name: kebab-case, the same in every audit. level: one of ``LEVELS``. what: one sentence with the numbers. remedy:
+    one sentence. figures: JSON values. rows: the rows concerned, with columns id, set (train or test), label (empty for
+    test) and what shows it; ``None`` where it is not about rows.
+    """
+
+    name: str
+    level: str
+    what: str
+    remedy: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    rows: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All that was found at one depth.
+
+    features: the AUC of each metadata feature alone. metadata: of a classifier of the labels that sees metadata only.
+    domain: of one that tells test rows from training rows; both ``None`` where there is nothing to see or too little.
+    links: columns id, other, why (exact, near or twins): training rows that must share a fold.
+    """
+
+    depth: str
+    findings: tuple[Finding, ...]
+    features: Mapping[str, float]
+    metadata: Separation | None
+    domain: Separation | None
+    links: pd.DataFrame
+
+    @property
+    def honest(self) -> bool:
+        """Whether a CV score on these data may be called honest: no finding is an alarm."""
+        return all(finding.level != "alarm" for finding in self.findings)
+
+    def get(self, name: str) -> Finding | None:
+        """Return the finding of this name, or ``None`` if there is none."""
+        return next((finding for finding in self.findings if finding.name == name), None)
+
+
+def sorted_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return findings with the gravest first, otherwise in their order."""
+    return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))

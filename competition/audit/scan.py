@@ -1,0 +1,109 @@
+"""One pass over image files: the facts of each and, where asked, its decoded picture's hash and thumbnail.
+
+What was found is kept by content, in pieces of a few thousand files: a second audit decodes nothing, a killed one loses
+little, and files that are moved or touched are not looked at anew.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from competition.audit.facts import KINDS, NUMBERS, file_facts
+from competition.data.decode import DECODER, UnreadableImage, decode, header_size, read_bytes
+from competition.data.perceptual import SIDE, perceptual_hashes, thumbnail
+from competition.data.survey import in_order
+from competition.files import atomic_write, fingerprint
+
+VERSION = 1  # raise it when the same file would give other facts
+PIECE, TASK = 2048, 16  # files in one record, and in one task of a thread, which holds one decoded picture at a time
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What files hold, in order.
+
+    facts: ``facts.NUMBERS`` (float) and ``facts.KINDS`` (object), and ``fault``: why a file is no whole image, or None.
+    hashes: uint64 (n,) and thumbnails: uint8 (n, 32, 32), zeros where there is a fault; both None if not decoded.
+    """
+
+    facts: pd.DataFrame
+    hashes: np.ndarray | None
+    thumbnails: np.ndarray | None
+
+
+def scan(paths: Sequence[str], digests: np.ndarray, folder: Path, pixels: bool, title: str, workers: int) -> Scan:
+    """Look at each of ``paths``, whose contents have ``digests`` (n, 16); remember it in ``folder``/audit.
+
+    With ``pixels`` each file is decoded once; without, only headers are read, and a fault is one of the header.
+    """
+    pieces = [range(start, min(start + PIECE, len(paths))) for start in range(0, len(paths), PIECE)]
+    records = [folder / "audit" / f"{_key(digests[list(piece)], pixels)}.npz" for piece in pieces]
+    found = [_recall(record) for record in records]
+    lacking = [number for number, one in enumerate(found) if one is None]
+    tasks = [rows for number in lacking for rows in _tasks(pieces[number])]
+    looks = in_order(lambda rows: [_look(paths[row], pixels) for row in rows], tasks, workers, title)
+    for number in lacking:
+        taken = [next(looks) for _ in pieces[number]]
+        found[number] = _arrays(taken, pixels)
+        with atomic_write(records[number], "wb") as file:
+            np.savez(file, **found[number])
+    next(looks, None)  # lets the threads go
+    facts = [row for one in found for row in json.loads(one["facts"].tobytes())]
+    table = pd.DataFrame(facts, columns=[*NUMBERS, *KINDS, "fault"], dtype=object).astype(dict.fromkeys(NUMBERS, float))
+    if not pixels:
+        return Scan(table, None, None)
+    empty = _arrays([], True)
+    return Scan(table, *(np.concatenate([empty[name], *(one[name] for one in found)])
+                         for name in ("hashes", "thumbnails")))  # fmt: skip
+
+
+def _key(digests: np.ndarray, pixels: bool) -> str:
+    return fingerprint(np.ascontiguousarray(digests), VERSION, DECODER if pixels else "headers")
+
+
+def _tasks(piece: range) -> list[range]:
+    return [range(start, min(start + TASK, piece.stop)) for start in range(piece.start, piece.stop, TASK)]
+
+
+def _recall(record: Path) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(record) as kept:
+            return dict(kept)
+    except FileNotFoundError:
+        return None
+
+
+def _look(path: str, pixels: bool) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Return the facts of one file and its thumbnail, ``None`` where there is none."""
+    try:
+        raw = read_bytes(path)
+    except UnreadableImage as error:
+        return {"fault": error.reason}, None
+    facts = file_facts(raw)
+    try:
+        if not pixels:
+            header_size(raw, path)
+            return facts, None
+        image = decode(raw, path)
+    except UnreadableImage as error:
+        return facts | {"fault": error.reason}, None
+    grey = bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
+    return facts | {"greyscale": grey}, thumbnail(image)
+
+
+def _arrays(looks: list[tuple[dict, np.ndarray | None]], pixels: bool) -> dict[str, np.ndarray]:
+    facts = json.dumps([facts for facts, _ in looks]).encode()
+    arrays = {"facts": np.frombuffer(facts, np.uint8)}
+    if not pixels:
+        return arrays
+    pictures = np.zeros((len(looks), SIDE, SIDE), np.float32)
+    for row, (_, picture) in enumerate(looks):
+        if picture is not None:
+            pictures[row] = picture
+    return arrays | {"hashes": perceptual_hashes(pictures),
+                     "thumbnails": np.clip(np.rint(pictures), 0, 255).astype(np.uint8)}  # fmt: skip

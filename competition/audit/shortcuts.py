@@ -1,0 +1,188 @@
+"""Whether what is no picture tells the classes apart, or train from test: metadata and file names."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from competition.audit import facts as file_facts
+from competition.audit.evidence import Evidence
+from competition.audit.findings import WARN, Finding, Separation
+from competition.audit.names import container_of, name_facts
+from competition.audit.separate import auc, auc_draws, deal_folds, enough, feature_score, separation, some_rows
+
+# Each finding, what it is called in words, and its features, the plainest first.
+FAMILIES = {
+    "container": ("The format of the file", ("container", "extension", "extension_wrong")),
+    "exif": ("EXIF", ("exif", "camera", "software", "exif_text", "exif_tags")),
+    "embedded-text": ("Text in the file", ("text_keys", "text", "credentials")),
+    "icc": ("The colour profile", ("icc",)),
+    "jpeg-quality": ("The JPEG quality", ("jpeg_quality", "jpeg_tables")),
+    "jpeg-coding": ("The way of JPEG coding", ("subsampling", "progressive")),
+    "image-size": ("The size of the image", ("width", "height", "aspect")),
+    "file-size": ("The size of the file", ("bytes", "bits_per_pixel")),
+    "colour-mode": ("The colour mode", ("mode", "alpha", "greyscale")),
+    "file-name-pattern": ("The file name", ("prefix", "folder", "number", "digit_share", "name_length", "hex")),
+}
+_REMEDIES = {
+    "container": "Re-encode all training images alike (one format, one quality) before anything is trained.",
+    "exif": "Strip it from all files; ask why one class has it, for its images may come another way, too.",
+    "embedded-text": "Strip it from all files; ask why one class has it, for its images may come another way, too.",
+    "icc": "Convert all images to sRGB and strip the profile.",
+    "jpeg-quality": "Re-encode all training images at one quality, or draw the quality at random in augmentation.",
+    "jpeg-coding": "Re-encode all training images with one setting, or draw it at random in augmentation.",
+    "image-size": "Train on crops at native size (fit=crop), not on resized whole images, and compare.",
+    "file-size": "Re-encode all training images at one quality; a rest of it is the pictures themselves.",
+    "colour-mode": "Bring all images to one mode; leave out what has no counterpart in the other class.",
+    "file-name-pattern": "No model sees it, but it tells of data put together class by class: see what else differs.",
+}
+_JPEG_ONLY = ("jpeg_quality", "jpeg_tables", "subsampling", "progressive")
+_ABSENT = ("None", "False", "nan", "")
+_SURE, _PURE = 4.0, 0.9  # standard errors, and share of one class, that make a value telling
+_Z = 3.0  # a feature counts if its AUC stands this many standard errors above .5: there are two dozen of them
+
+
+def features_of(evidence: Evidence) -> pd.DataFrame:
+    """Return all features of rows, by position: of the files that were looked at, or of all names if none was."""
+    rows = evidence.rows if evidence.facts is None else evidence.rows.loc[evidence.facts.index]
+    train_folders = evidence.rows["path"].iloc[: evidence.train].map(lambda path: path.rpartition("/")[0])
+    table = name_facts(rows["path"].tolist(), evidence.kind != "folders" and train_folders.nunique() > 1)
+    table = table.set_index(rows.index)
+    if evidence.facts is None:
+        return table
+    table = pd.concat([evidence.facts, table], axis=1)
+    claimed = table["extension"].map(container_of)
+    return table.assign(extension_wrong=(claimed != table["container"]).astype(object))
+
+
+def label_shortcuts(
+    evidence: Evidence, group: np.ndarray, seed: int
+) -> tuple[list[Finding], dict[str, float], Separation | None]:
+    """Return what tells the classes apart, the AUC of each feature, and how well all metadata together do.
+
+    ``group`` (train rows,) keeps copies in one fold. File names are judged each alone, never by the classifier: no
+    model sees them, and names that give the label away make no score dishonest.
+    """
+    if evidence.kind == "pixels":
+        return [], {}, None
+    table = features_of(evidence)
+    table = table[table.index < evidence.train]
+    table = table.iloc[some_rows(group[table.index], 40_000, seed)]
+    label = evidence.train_rows["label"].to_numpy()[table.index]
+    group = group[table.index]
+    if not enough(label, group):
+        return [], {}, None
+    aucs, strong = {}, {}
+    for name in table:
+        measured = _measure(table, name, label, group, seed)
+        if measured is not None:
+            aucs[name], strong[name] = measured
+    findings = []
+    for family, (words, names) in FAMILIES.items():
+        flagged = sorted((name for name in names if strong.get(name)), key=lambda name: -round(aucs[name], 3))
+        if flagged:
+            findings.append(_feature_finding(evidence, family, words, flagged, table, label, aucs))
+    together = None
+    if evidence.facts is not None:
+        columns = [name for name in (*file_facts.NUMBERS, *file_facts.KINDS, "extension_wrong")]
+        together = separation(table[columns], label, group, seed)
+        findings += _classifier_finding(together, len(table))
+    return findings, aucs, together
+
+
+def domain_shortcut(evidence: Evidence, group: np.ndarray, seed: int) -> tuple[list[Finding], Separation | None]:
+    """Return how well the files' contents, without their names and folders, tell test rows from training rows."""
+    if evidence.facts is None or evidence.train == len(evidence.rows):
+        return [], None
+    table, inside = evidence.facts, evidence.facts.index.to_numpy()
+    is_test = (inside >= evidence.train).astype(np.int64)
+    names = pd.Series([*(f"train {name}" for name in group),
+                       *(f"test {number}" for number in range(len(evidence.rows) - evidence.train))])  # fmt: skip
+    apart = separation(table, is_test, names.to_numpy(object)[inside], seed)
+    if apart is None or apart.level is None:
+        return [], apart
+    return [Finding(
+        "train-test-metadata", apart.level,
+        f"Metadata alone tell test files from training files, {_in_words(apart)}: the test images were made or saved "
+        "another way.",
+        "Expect another score on the leaderboard; re-encode and augment the training images to look like the test's.",
+        {"auc": round(apart.auc, 4), "low": round(apart.low, 4), "high": round(apart.high, 4)},
+    )], apart  # fmt: skip
+
+
+def _measure(
+    table: pd.DataFrame, name: str, label: np.ndarray, group: np.ndarray, seed: int
+) -> tuple[float, bool] | None:
+    """Return the AUC of one feature, and whether it is large and beyond chance."""
+    inside = np.ones(len(table), bool)
+    if name in _JPEG_ONLY and "container" in table:
+        inside = (table["container"] == "JPEG").to_numpy()
+    if not enough(label[inside], group[inside]):
+        return None
+    values, label, group = table[name][inside], label[inside], group[inside]
+    scored = feature_score(values, label, deal_folds(label, group, seed))
+    if scored is None:
+        return None
+    known, score = scored
+    value = max(0.5, float(auc(label[known], score)))  # out of fold, what says nothing may fall below
+    if value < WARN:
+        return value, False
+    spread = auc_draws(label[known], score, group[known], 60, seed).std()
+    return value, bool(value - _Z * spread > 0.5)
+
+
+def _feature_finding(
+    evidence: Evidence, family: str, words: str, names: list[str], table: pd.DataFrame, label: np.ndarray,
+    aucs: dict[str, float],
+) -> Finding:  # fmt: skip
+    best = names[0]
+    points = _points_to(table[best], label)
+    told = np.flatnonzero(points >= 0)
+    rows = None
+    if len(told):
+        rows = evidence.select(table.index[told], **{
+            best: table[best].to_numpy()[told], "points_to": points[told]
+        })  # fmt: skip
+    share = f"; {len(told):,} of {len(table):,} rows have a value that only one class has" if len(told) else ""
+    also = f" ({', '.join(names[1:])} too)" if names[1:] else ""
+    return Finding(
+        family, "warning", f"{words} predicts the label: {best} alone has AUC {aucs[best]:.3f}{also}{share}.",
+        _REMEDIES[family], {"auc": {name: round(aucs[name], 4) for name in names}, "looked_at": len(table)}, rows,
+    )  # fmt: skip
+
+
+def _points_to(values: pd.Series, label: np.ndarray) -> np.ndarray:
+    """Return the class that each row's value gives away, -1 for a value that tells nothing or is no value.
+
+    A value gives a class away if nine in ten of its rows are of it, and that by no chance (4 standard errors). Numbers
+    of many values count by twentieths of the rows.
+    """
+    if values.dtype == float:
+        known = values.nunique() <= 100
+        cells = values if known else pd.qcut(values, 20, labels=False, duplicates="drop")
+    else:
+        cells = values
+    keys = cells.map(str)
+    counts = pd.DataFrame({"key": keys.to_numpy(), "label": label}).groupby("key")["label"].agg(["size", "mean"])
+    base = label.mean()
+    z = (counts["mean"] - base).abs() * np.sqrt(counts["size"] / (base * (1 - base)))
+    pure = ((counts["mean"] >= _PURE) | (counts["mean"] <= 1 - _PURE)) & (z >= _SURE)
+    pure &= ~counts.index.isin(_ABSENT)
+    side = (counts["mean"] > 0.5).astype(int).where(pure, -1)
+    return keys.map(side).to_numpy(np.int64)
+
+
+def _classifier_finding(apart: Separation | None, rows: int) -> Iterator[Finding]:
+    if apart is None or apart.level is None:
+        return
+    verdict = "no CV score on these data is honest" if apart.level == "alarm" else "a CV score may owe them something"
+    yield Finding(
+        "metadata-shortcut", apart.level,
+        f"A classifier that sees no pixel tells the classes apart by metadata, {_in_words(apart)}: {verdict}.",
+        "Mend the features named in the other findings (one format, one quality, no EXIF for all), then audit again.",
+        {"auc": round(apart.auc, 4), "low": round(apart.low, 4), "high": round(apart.high, 4), "looked_at": rows},
+    )  # fmt: skip
+
+
+def _in_words(apart: Separation) -> str:
+    return f"AUC {apart.auc:.3f} (95 % interval {apart.low:.3f} to {apart.high:.3f})"

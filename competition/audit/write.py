@@ -1,0 +1,81 @@
+"""An audit as files (audit.json and a CSV of rows for each finding) and as lines for a terminal."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from competition.audit.findings import Audit, Finding, Separation
+from competition.files import read_json, shown, write_text
+
+REPORT = "audit.json"
+
+
+def write_audit(folder: Path, audit: Audit) -> None:
+    """Write ``folder``/audit.json and ``<finding>.csv`` for each finding with rows, atomically.
+
+    What is there already is not written again; CSVs of an earlier audit whose finding is gone are removed, and no other
+    file is touched.
+    """
+    folder = Path(folder)
+    earlier = read_json(folder / REPORT) or {}
+    tables = {_csv_name(finding): _csv(finding) for finding in audit.findings if finding.rows is not None}
+    for name, text in tables.items():
+        _write_changed(folder / name, text)
+    _write_changed(folder / REPORT, json.dumps(_as_json(audit), indent=2, allow_nan=False) + "\n")
+    for finding in earlier.get("findings", []):
+        if finding["rows"] and finding["rows"] not in tables:
+            (folder / Path(finding["rows"]).name).unlink(missing_ok=True)
+
+
+def audit_lines(audit: Audit, folder: Path) -> list[str]:
+    """Return what a terminal shows: the gravest first; what it is and how bad, then which rows, then what to do."""
+    lines = []
+    for finding in audit.findings:
+        lines.append(f"{finding.level.upper():8}{finding.name}: {finding.what}")
+        if finding.rows is not None:
+            lines.append(f"{'':8}rows: {shown(Path(folder) / _csv_name(finding))} ({len(finding.rows):,})")
+        lines.append(f"{'':8}do: {finding.remedy}")
+    if all(finding.level == "note" for finding in audit.findings):
+        lines.append(f"No shortcut, leak or broken file was found ({audit.depth} audit).")
+    return lines
+
+
+def _csv_name(finding: Finding) -> str:
+    return f"{finding.name}.csv"
+
+
+def _csv(finding: Finding) -> str:
+    buffer = io.StringIO()
+    finding.rows.to_csv(buffer, index=False, lineterminator="\n")
+    return buffer.getvalue()
+
+
+def _write_changed(path: Path, text: str) -> None:
+    try:
+        same = path.read_bytes() == text.encode()
+    except FileNotFoundError:
+        same = False
+    if not same:
+        write_text(path, text)
+
+
+def _as_json(audit: Audit) -> dict[str, Any]:
+    return {
+        "depth": audit.depth,
+        "honest": audit.honest,
+        "metadata": _numbers(audit.metadata),
+        "domain": _numbers(audit.domain),
+        "features": {name: round(value, 4) for name, value in audit.features.items()},
+        "findings": [
+            {
+                "name": finding.name, "level": finding.level, "what": finding.what, "remedy": finding.remedy,
+                "figures": dict(finding.figures), "rows": None if finding.rows is None else _csv_name(finding),
+            }
+            for finding in audit.findings
+        ],
+    }  # fmt: skip
+
+
+def _numbers(apart: Separation | None) -> dict[str, float] | None:
+    return None if apart is None else {name: round(value, 4) for name, value in apart._asdict().items()}

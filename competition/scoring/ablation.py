@@ -1,0 +1,132 @@
+"""What each member and each test-time view is worth: the ensemble scored again without it, on the same rows.
+
+Every F1 is cross-fitted: thresholds, and weights where they are fitted, come from the other folds. Each row of a table
+stands beside the whole ensemble, with the standard error of the difference, paired and by groups.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from competition.scoring.blend import mean_logit, mean_prob
+from competition.scoring.metrics import check_binary, check_group, check_same_length, sigmoid, summary
+from competition.scoring.pooling import METHODS
+from competition.scoring.threshold import DEFAULT_RULE, Rule, by_fold, cross_fit, own_score
+from competition.scoring.weights import f1_difference
+
+
+def leave_one_out(
+    probs: Mapping[str, ArrayLike],
+    label: ArrayLike,
+    fold: ArrayLike,
+    group: ArrayLike | None,
+    method: str = "equal",
+    rule: str | Rule = DEFAULT_RULE,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Return for each of two or more members what the ensemble of (n,) probabilities is worth without it.
+
+    The others are blended by ``method`` of pooling.METHODS, fitted without the fold it blends. Each row holds member,
+    f1_without, auc_without, log_loss_without, f1_difference (without it less with it: below 0 the member is missed) and
+    f1_difference_se. With a single fold weights are equal and decisions are those at .5; to a hold-out, give its two
+    parts as the folds. An auc is None where there is one class only, an error where there is one group. Raises
+    ``ValueError`` for fewer than two members, and what ``mean_prob`` and the rule raise.
+    """
+    if len(probs) < 2:
+        raise ValueError(f"leaving one member out needs two or more; there is {', '.join(probs) or 'none'}")
+    names = sorted(probs)
+    table = np.stack([np.asarray(probs[name], np.float64) for name in names])
+    judge = _Judge(label, fold, group, rule, seed)
+    whole = judge(judge.blend(table, method))
+    rows = {}
+    for left_out, name in enumerate(names):
+        without = judge(judge.blend(np.delete(table, left_out, axis=0), method))
+        figures = {f"{key}_without": value for key, value in without.figures.items()}
+        rows[name] = {"member": name, **figures, **judge.difference(without, whole)}
+    return [rows[name] for name in probs]
+
+
+def view_ablation(
+    logits: Mapping[str, ArrayLike],
+    views: Sequence[str],
+    label: ArrayLike,
+    fold: ArrayLike,
+    group: ArrayLike | None,
+    weights: ArrayLike | None = None,
+    rule: str | Rule = DEFAULT_RULE,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Return what the ensemble is worth under all test-time views, under each alone, and under all but each.
+
+    ``logits``: each member's (V, n), a row for each of the V named ``views``; a member's logit is the mean over the
+    views taken, the ensemble the mean probability by ``weights``: (m,) for the members in their order, (k, m) for each
+    of the sorted folds, as in ``Blend.by_fold``, or None for equal ones. The rows, "all" first, hold views ("all", a
+    name, or "all but" a name), f1, auc, log_loss, f1_difference (from all views) and f1_difference_se. "All but" comes
+    only with three views or more: of two it is the other alone. For a single fold see ``leave_one_out``. Raises
+    ``ValueError`` for logits of another number of views, and what ``mean_logit``, ``mean_prob`` and the rule raise.
+    """
+    tables = {name: np.asarray(found, np.float64) for name, found in logits.items()}
+    for name, table in tables.items():
+        if table.ndim != 2 or len(table) != len(views):
+            raise ValueError(f"logits of {name} must hold a row for each of {len(views)} views; they are {table.shape}")
+    every = list(range(len(views)))
+    taken = {"all": every}
+    if len(views) > 1:
+        taken |= {view: [at] for at, view in enumerate(views)}
+    if len(views) > 2:
+        taken |= {f"all but {view}": [other for other in every if other != at] for at, view in enumerate(views)}
+    judge = _Judge(label, fold, group, rule, seed)
+    by_fold = judge.by_fold(np.full(len(tables), 1 / len(tables)) if weights is None else weights)
+    whole, rows = None, []
+    for name, at in taken.items():
+        probs = np.stack([sigmoid(mean_logit(table[at])) for table in tables.values()])
+        found = judge(np.stack([mean_prob(probs, row) for row in by_fold]))
+        whole = whole or found
+        rows.append({"views": name, **found.figures, **judge.difference(found, whole)})
+    return rows
+
+
+@dataclass(frozen=True)
+class _Judged:
+    decision: NDArray[np.int64]
+    figures: dict[str, float | None]
+
+
+class _Judge:
+    """Scores blends of the same rows in the same way."""
+
+    def __init__(self, label, fold, group, rule: str | Rule, seed: int) -> None:
+        self.label, self.fold = check_binary("label", label), np.asarray(fold)
+        check_same_length(label=self.label, fold=self.fold)
+        self.group, self.rule, self.seed = check_group(group, self.label.size), rule, seed
+        self.names, self.code = np.unique(self.fold, return_inverse=True)
+
+    def blend(self, table: NDArray[np.float64], method: str) -> NDArray[np.float64]:
+        """Return the (k, n) blends of (m, n) probabilities, row j by weights fitted without the j-th fold."""
+        fit = METHODS[method if self.names.size > 1 else "equal"]
+        blends = []
+        for name in self.names:
+            rows = self.fold != name
+            blends.append(mean_prob(table, fit(table[:, rows], self.label[rows], self.group[rows], self.seed)))
+        return np.stack(blends)
+
+    def by_fold(self, weights: ArrayLike) -> NDArray[np.float64]:
+        weights = np.asarray(weights, np.float64)
+        return np.broadcast_to(weights, (self.names.size, weights.shape[-1]))
+
+    def __call__(self, oof: NDArray[np.float64]) -> _Judged:
+        if self.names.size > 1:
+            decision, _ = cross_fit(self.label, oof, self.fold, self.group, self.rule, self.seed)
+            prob = own_score(by_fold(oof, self.names.size, self.label.size), self.code)
+        else:
+            prob, decision = oof[0], (oof[0] >= 0.5).astype(np.int64)
+        figures = summary(self.label, prob, decision)
+        defined = {key: None if np.isnan(figures[key]) else float(figures[key]) for key in ("f1", "auc", "log_loss")}
+        return _Judged(decision, defined)
+
+    def difference(self, one: _Judged, other: _Judged) -> dict[str, float | None]:
+        difference, error = f1_difference(self.label, one.decision, other.decision, self.group)
+        return {"f1_difference": difference, "f1_difference_se": error if np.isfinite(error) else None}

@@ -1,0 +1,219 @@
+"""From scores that rank to probabilities that mean what they say: calibrators, the choice between them, and the check.
+
+Promises: no calibrator ever reverses the order of two rows, none answers 0 or 1, and the choice and the check look only
+at probabilities of rows which the calibrator behind them has not seen.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, special, stats
+from sklearn.isotonic import IsotonicRegression
+
+from competition.errors import did_you_mean
+from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length, check_score
+
+EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logarithms stay finite
+FOLDS = 5
+BINS = 10
+SIGNIFICANT = 0.01  # level of the test that calibration fails ...
+TOLERATED = 0.03  # ... which counts only where the error is also larger than this, root mean square over rows
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """A non-decreasing function from probabilities (...,) to calibrated ones, strictly between 0 and 1."""
+
+    name: str
+    transform: Callable[[Floats], Floats]
+
+    def __call__(self, prob: ArrayLike) -> Floats:
+        """Return the calibrated probabilities, in the shape of ``prob``; ``ValueError`` for values outside [0, 1]."""
+        return np.clip(self.transform(_inward(check_prob("prob", prob))), EDGE, 1 - EDGE)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """``calibrator`` is fitted on all rows; ``losses`` are the cross-fitted log-losses (nats a row) it was chosen by.
+
+    ``prob`` (n,) are the rows' own probabilities, each calibrated without the part that the row is in.
+    """
+
+    calibrator: Calibrator
+    losses: dict[str, float]
+    prob: Floats
+
+    @property
+    def name(self) -> str:
+        """The name of the calibrator chosen."""
+        return self.calibrator.name
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether probabilities mean what they say.
+
+    ``error``: root mean square over rows of (mean probability - share of class 1) of the row's bin, less what sampling
+    alone makes of it. ``p_value``: of a test that it is all sampling. ``holds``: not both significant and large.
+    """
+
+    error: float
+    p_value: float
+    holds: bool
+
+
+def fit_calibrator(name: str, label: ArrayLike, prob: ArrayLike) -> Calibrator:
+    """Return the calibrator of that name, a key of ``CALIBRATORS``, fitted on (n,) labels 0/1 and probabilities.
+
+    ``none`` leaves probabilities alone. ``platt``: a logistic regression on the logit, the two targets drawn inward by
+    Platt's (1999) rule, so that classes which do not overlap still have a finite fit; in the binary case it is also
+    Alexandari's (2020) bias-corrected temperature scaling. ``beta`` (Kull et al. 2017): a logistic regression on
+    log p and -log(1 - p) with non-negative coefficients. ``isotonic``: the non-decreasing steps of least squares
+    (Zadrozny and Elkan 2002), kept 1/(n + 2) from 0 and 1. Raises ``ValueError`` for another name, bad labels or
+    probabilities, unequal lengths and no rows.
+    """
+    if name not in CALIBRATORS:
+        raise ValueError(f"there is no calibrator '{name}'{did_you_mean(name, CALIBRATORS)}")
+    label, prob = _check_rows(label, prob)
+    return Calibrator(name, CALIBRATORS[name](label, _inward(prob)))
+
+
+def choose_calibrator(
+    label: ArrayLike, prob: ArrayLike, group: ArrayLike | None = None, seed: int = 0, folds: int = FOLDS
+) -> Chosen:
+    """Return the simplest calibrator whose cross-fitted log-loss is within one standard error of the best.
+
+    Inputs are (n,); ``group`` names rows that stay together in the inner ``folds``. Simplest is the order of
+    ``CALIBRATORS``. The standard error is that of the paired difference to the best one, over groups (the
+    one-standard-error rule of Breiman et al. 1984). Raises what ``fit_calibrator`` raises.
+    """
+    label, prob = _check_rows(label, prob)
+    group = check_group(group, label.size)
+    part = _parts(label, group, min(folds, int(group.max()) + 1), seed)
+    crossed = {name: _cross_fit(name, label, prob, part) for name in CALIBRATORS}
+    row_loss = {name: -np.log(np.where(label, found, 1 - found)) for name, found in crossed.items()}
+    losses = {name: float(loss.mean()) for name, loss in row_loss.items()}
+    best = min(losses, key=losses.get)
+    near = (name for name in losses if losses[name] - losses[best] <= _standard_error(row_loss[name] - row_loss[best],
+                                                                                       group))  # fmt: skip
+    name = next(near)
+    return Chosen(fit_calibrator(name, label, prob), losses, crossed[name])
+
+
+def check_calibration(label: ArrayLike, prob: ArrayLike, group: ArrayLike | None = None) -> Calibration:
+    """Return whether (n,) probabilities of rows that no calibrator behind them saw agree with the (n,) labels.
+
+    In ten bins of equal count, the chi-squared test of Hosmer and Lemeshow (1980) with as many degrees of freedom as
+    bins, as is right for rows that were not fitted on. With groups the variance of a bin is that of its groups' sums.
+    The error is freed of its sampling part as by Ferro and Fricker (2012). ``holds`` asks for both, since with many
+    rows any trifle is significant, and with few any error may be chance.
+    """
+    label, prob = _check_rows(label, prob)
+    group = check_group(group, label.size)
+    bins = int(np.clip(label.size // BINS, 1, BINS))
+    bin_of = np.searchsorted(np.sort(prob), prob) * bins // prob.size
+    excess = label - prob
+    within = np.unique(bin_of * (group.max() + 1) + group, return_inverse=True)[1]
+    of_cell = np.zeros(within.max() + 1, int)
+    of_cell[within] = bin_of
+    row_variance = np.bincount(bin_of, prob * (1 - prob), bins)
+    seen_variance = np.bincount(of_cell, np.bincount(within, excess) ** 2, bins)
+    # Where rows of a group go together their sums vary more; where they are alone the model's own variance is steadier.
+    inflation = max(seen_variance.sum() / np.bincount(bin_of, excess**2, bins).sum(), 1.0)
+    count, gap, variance = np.bincount(bin_of, minlength=bins), np.bincount(bin_of, excess, bins), row_variance
+    used = count > 0
+    count, gap, variance = count[used], gap[used], variance[used] * inflation
+    p_value = float(stats.chi2.sf((gap**2 / variance).sum(), len(count)))
+    error = float(np.sqrt(max(((gap**2 - variance) / count).sum() / label.size, 0.0)))
+    return Calibration(error, p_value, p_value >= SIGNIFICANT or error <= TOLERATED)
+
+
+def _none(label: NDArray[np.bool_], prob: Floats) -> Callable[[Floats], Floats]:
+    return lambda values: values
+
+
+def _platt(label: NDArray[np.bool_], prob: Floats) -> Callable[[Floats], Floats]:
+    return _logistic(label, prob, lambda values: special.logit(values)[..., None])
+
+
+def _beta(label: NDArray[np.bool_], prob: Floats) -> Callable[[Floats], Floats]:
+    return _logistic(label, prob, lambda values: np.stack([np.log(values), -np.log1p(-values)], axis=-1))
+
+
+def _isotonic(label: NDArray[np.bool_], prob: Floats) -> Callable[[Floats], Floats]:
+    edge = 1 / (label.size + 2)
+    model = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip").fit(prob, label)
+    return lambda values: model.predict(values.ravel()).reshape(values.shape)
+
+
+CALIBRATORS: dict[str, Callable[[NDArray[np.bool_], Floats], Callable[[Floats], Floats]]] = {
+    "none": _none,
+    "platt": _platt,
+    "beta": _beta,
+    "isotonic": _isotonic,
+}
+"""From the simplest to the most flexible; each fits (n,) labels and probabilities and returns its function."""
+
+
+def _logistic(label: NDArray[np.bool_], prob: Floats, features: Callable[[Floats], Floats]):
+    """Fit a logistic regression with non-negative coefficients: all features rise with ``prob``, so must the answer."""
+    positives, negatives = np.count_nonzero(label), np.count_nonzero(~label)
+    target = np.where(label, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    table = features(prob)
+    scale = np.maximum(table.std(axis=0), EDGE)
+    centre = table.mean(axis=0)
+    table = (table - centre) / scale
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        logit = table @ parameters[1:] + parameters[0]
+        slope = special.expit(logit) - target
+        return (np.logaddexp(0, logit) - target * logit).mean(), np.append(slope.mean(), slope @ table / len(table))
+
+    start = np.append(special.logit(target.mean()), np.ones(table.shape[1]))
+    bounds = [(None, None)] + [(0, None)] * table.shape[1]
+    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12}).x
+    return partial(_apply_logistic, features=features, coefficient=found[1:] / scale,
+                   intercept=found[0] - (found[1:] / scale) @ centre)  # fmt: skip
+
+
+def _apply_logistic(values: Floats, features: Callable[[Floats], Floats], coefficient: Floats, intercept: float):
+    return special.expit(features(values) @ coefficient + intercept)
+
+
+def _cross_fit(name: str, label: NDArray[np.bool_], prob: Floats, part: NDArray[np.intp]) -> Floats:
+    """Return each row's probability by the calibrator fitted on the other parts."""
+    found = np.empty(label.size)
+    for inside in (part == index for index in range(part.max() + 1)):
+        outside = ~inside if not inside.all() else inside  # a single group: there are no others
+        found[inside] = fit_calibrator(name, label[outside], prob[outside])(prob[inside])
+    return found
+
+
+def _parts(label: NDArray[np.bool_], group: NDArray[np.intp], parts: int, seed: int) -> NDArray[np.intp]:
+    """Return each row's part: whole groups, dealt round in the order of their share of class 1, equals at random."""
+    share = np.bincount(group, label) / np.bincount(group)
+    order = np.lexsort((np.random.default_rng(seed).random(share.size), share))
+    part = np.empty(share.size, np.intp)
+    part[order] = np.arange(share.size) % parts
+    return part[group]
+
+
+def _standard_error(difference: Floats, group: NDArray[np.intp]) -> float:
+    """Return the standard error of the mean over rows, rows of a group going together."""
+    sums = np.bincount(group, difference - difference.mean())
+    return float(np.sqrt((sums**2).sum()) / difference.size)
+
+
+def _inward(prob: Floats) -> Floats:
+    return np.clip(prob, EDGE, 1 - EDGE)
+
+
+def _check_rows(label: ArrayLike, prob: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
+    label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
+    check_same_length(label=label, prob=prob)
+    return label, prob

@@ -1,0 +1,221 @@
+"""Can training rows be told from test rows by their features? A small classifier tries, and its AUC is the answer.
+
+An AUC of .5 means no. With validation rows weighted to the test's class balance it stays at .5 under pure label shift,
+so whatever it then finds is a change of the pictures themselves.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from sklearn.utils.extmath import randomized_svd
+
+from competition.scoring.metrics import check_group
+
+MOST_ROWS = 2000  # of either side that take part, so that no data set is too large
+COMPONENTS = 64  # whose scores are given to the classifier ...
+SQUARED = 32  # ... the first of them squared as well: a change of spread is a change too
+ROWS_PER_COMPONENT = 5  # of the smaller side, or more components cost more than they tell
+SPLITS = 5
+FEWEST = 2 * SPLITS  # rows or groups of either side
+PERMUTATIONS = 20
+RIDGE = 0.02  # of the rows, on features of variance 1
+FAR = 5.0  # standard deviations beyond which a value counts as this far
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The AUC of test against validation rows, its 95 % interval, and what chance reaches.
+
+    ``null`` is the 95th percentile of the AUC over shuffled domain labels; ``n_validation`` and ``n_test`` count the
+    rows that took part.
+    """
+
+    auc: float
+    low: float
+    high: float
+    null: float
+    n_validation: int
+    n_test: int
+
+
+def domain_auc(
+    validation: ArrayLike,
+    test: ArrayLike,
+    weight: ArrayLike | None = None,
+    group: ArrayLike | None = None,
+    seed: int = 0,
+) -> Domain:
+    """Return how well a classifier that never saw a row tells whether it is a test row.
+
+    ``validation`` (n, d) and ``test`` (m, d) are features by one and the same model, or metadata; ``weight`` (n,) >= 0
+    weighs validation rows, ``group`` (n,) names validation rows that must not be split (``None``: each row alone).
+    Features are standardised and reduced to at most 64 principal components; these, and the squares of the first 32, go
+    to a ridge regression, cross-fitted five-fold; the AUC is the mean of the folds'. The interval is DeLong's, over
+    groups. At most 2,000 rows of each side take part, drawn by ``seed``. Raises ``ValueError`` for other shapes, values
+    that are not finite, and fewer than ten rows or groups on either side.
+    """
+    rng = np.random.default_rng([seed, 3])
+    validation, test, weight = _check_sides(validation, test, weight)
+    kept = _some_groups(rng, validation, check_group(group, len(validation)))
+    group = _by_appearance(check_group(group, len(validation))[kept])
+    validation, weight, test = validation[kept], weight[kept], test[_some_groups(rng, test, np.arange(len(test)))]
+    if min(group.max() + 1, len(test)) < FEWEST:
+        raise ValueError(
+            f"a domain AUC needs {FEWEST} rows or groups on either side; "
+            f"there are {group.max() + 1} for validation and {len(test)} for test"
+        )
+    # Test rows are groups of their own, numbered after the validation groups.
+    group = np.concatenate([group, group.max() + 1 + np.arange(len(test))])
+    weight = np.concatenate([weight / weight.mean(), np.ones(len(test))])
+    is_test = np.arange(group.size) >= len(validation)
+    components = min(COMPONENTS, max(min(len(validation), len(test)) // ROWS_PER_COMPONENT, 2))
+    design = _design(np.concatenate([validation, test]), components, seed)
+    domain = np.stack([is_test, *(_shuffled(rng, is_test, group) for _ in range(PERMUTATIONS))], axis=1)
+    split = _splits(rng, is_test, group)
+    auc, variance = _cross_validated(design, domain, weight, group, split)
+    margin = stats.norm.ppf(0.975) * np.sqrt(variance)
+    return Domain(
+        auc=float(auc[0]),
+        low=float(max(auc[0] - margin, 0)),
+        high=float(min(auc[0] + margin, 1)),
+        null=float(np.quantile(auc[1:], 0.95)),
+        n_validation=len(validation),
+        n_test=len(test),
+    )
+
+
+def _check_sides(
+    validation: ArrayLike, test: ArrayLike, weight: ArrayLike | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    validation, test = _check_features("validation", validation), _check_features("test", test)
+    if validation.shape[1] != test.shape[1]:
+        raise ValueError(f"validation has {validation.shape[1]} features and test {test.shape[1]}")
+    weight = np.ones(len(validation)) if weight is None else np.asarray(weight, float)
+    if weight.shape != (len(validation),) or not (weight >= 0).all() or not weight.any():
+        raise ValueError(f"weight must be {len(validation)} numbers >= 0, not all 0; its shape is {weight.shape}")
+    return validation, test, weight
+
+
+def _check_features(name: str, values: ArrayLike) -> NDArray[np.float32]:
+    values = np.asarray(values, np.float32)
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(f"{name} must be (rows, features); its shape is {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite; row {int(np.argmin(np.isfinite(values).all(1)))} is not")
+    return values
+
+
+def _some_groups(rng: np.random.Generator, rows: NDArray[np.float32], group: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the rows of as many whole groups as keep to ``MOST_ROWS``, in an order that only their bytes decide."""
+    order = np.ascontiguousarray(rows).view(f"V{rows.itemsize * rows.shape[1]}").ravel().argsort(kind="stable")
+    if order.size <= MOST_ROWS:
+        return order
+    group = _by_appearance(group[order])
+    dealt = rng.permutation(int(group.max()) + 1)
+    taken = np.cumsum(np.bincount(group)[dealt]) <= MOST_ROWS
+    taken[:FEWEST] = True
+    return order[np.isin(group, dealt[taken])]
+
+
+def _by_appearance(group: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the groups' codes 0..G-1 in the order in which they first appear."""
+    _, first, code = np.unique(group, return_index=True, return_inverse=True)
+    return first.argsort().argsort()[code]
+
+
+def _design(rows: NDArray[np.float32], components: int, seed: int) -> NDArray[np.float64]:
+    """Return standardised principal components and their squares, and a column of ones. It sees no domain label."""
+    spread = rows.std(axis=0)
+    varies = spread > 1e-6 * np.maximum(np.abs(rows).max(axis=0), 1e-12)
+    if not varies.any():
+        return np.ones((len(rows), 1))
+    rows = (rows[:, varies] - rows[:, varies].mean(axis=0)) / spread[varies]
+    rows = np.clip(rows, -FAR, FAR)
+    if rows.shape[1] > components:
+        left, _, _ = randomized_svd(rows, components, n_oversamples=10, n_iter=2, random_state=seed)
+        rows = left - left.mean(axis=0)
+        rows = np.clip(rows / np.maximum(rows.std(axis=0), 1e-12), -FAR, FAR)
+    columns = np.concatenate([rows, rows[:, :SQUARED] ** 2], axis=1).astype(np.float64)
+    spread = columns.std(axis=0)
+    columns = (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return np.concatenate([columns, np.ones((len(rows), 1))], axis=1)
+
+
+def _shuffled(rng: np.random.Generator, is_test: NDArray[np.bool_], group: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return domain labels dealt anew to whole groups, about as many rows being test rows as before."""
+    size = np.bincount(group)
+    order = rng.permutation(size.size)
+    drawn = np.zeros(size.size, bool)
+    drawn[order] = np.cumsum(size[order]) <= is_test.sum()
+    return drawn[group]
+
+
+def _splits(rng: np.random.Generator, is_test: NDArray[np.bool_], group: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return each row's split: whole groups, the validation groups and the test rows each dealt out evenly."""
+    groups = int(group.max()) + 1
+    validation_groups = groups - int(is_test.sum())
+    dealt = np.concatenate([rng.permutation(validation_groups), rng.permutation(groups - validation_groups)])
+    return (dealt % SPLITS)[group]
+
+
+def _cross_validated(
+    design: NDArray[np.float64],
+    domain: NDArray[np.bool_],
+    weight: NDArray[np.float64],
+    group: NDArray[np.intp],
+    split: NDArray[np.intp],
+) -> tuple[NDArray[np.float64], float]:
+    """Return the AUC of each column of domain labels, and the variance of the first's.
+
+    Every column is regressed on the same weighted rows, so one matrix is solved for all: shuffles cost nearly nothing.
+    """
+    weighted = design * weight[:, None]
+    target = domain.astype(np.float64)
+    auc = np.zeros((SPLITS, domain.shape[1]))
+    variance = np.zeros(SPLITS)
+    penalty = np.full(design.shape[1], RIDGE * weight.sum())
+    penalty[-1] = 1e-9
+    for part in range(SPLITS):
+        outside, inside = split != part, split == part
+        gram = design[outside].T @ weighted[outside] + np.diag(penalty)
+        score = design[inside] @ np.linalg.solve(gram, weighted[outside].T @ target[outside])
+        for column in range(domain.shape[1]):
+            found = _weighted_auc(score[:, column], domain[inside, column], weight[inside], group[inside], column == 0)
+            auc[part, column] = found[0]
+            variance[part] += found[1]
+    return auc.mean(axis=0), float(variance.sum()) / SPLITS**2
+
+
+def _weighted_auc(
+    score: NDArray[np.float64],
+    is_test: NDArray[np.bool_],
+    weight: NDArray[np.float64],
+    group: NDArray[np.intp],
+    with_variance: bool,
+) -> tuple[float, float]:
+    """Return the probability that a test row scores above a validation row, ties half, and its DeLong variance."""
+    if not weight[is_test].any() or not weight[~is_test].any():
+        return 0.5, 0.0
+    above, above_weight = score[is_test], weight[is_test]
+    below, below_weight = score[~is_test], weight[~is_test]
+    placement = _share_below(above, below, below_weight)
+    auc = float(np.average(placement, weights=above_weight))
+    if not with_variance:
+        return auc, 0.0
+    other = 1 - _share_below(below, above, above_weight)
+    variance = 0.0
+    for values, weights, names in ((placement, above_weight, group[is_test]), (other, below_weight, group[~is_test])):
+        deviation = np.bincount(np.unique(names, return_inverse=True)[1], weights=weights * (values - auc))
+        variance += float((deviation**2).sum()) / weights.sum() ** 2
+    return auc, variance
+
+
+def _share_below(score: NDArray, reference: NDArray, weight: NDArray) -> NDArray[np.float64]:
+    """Return the weighted share of the reference scores below each score, equal ones counting half."""
+    order = np.argsort(reference)
+    total = np.concatenate([[0.0], np.cumsum(weight[order])])
+    reference = reference[order]
+    low, high = np.searchsorted(reference, score, side="left"), np.searchsorted(reference, score, side="right")
+    return (total[low] + total[high]) / 2 / total[-1]

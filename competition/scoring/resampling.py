@@ -1,0 +1,130 @@
+"""Out-of-fold and test scores in common bins, as observed and resampled: what every comparison of the two starts from.
+
+Promises that like is compared with like, single models with single models, and that each resample moves whole groups.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length, check_score
+
+EDGE = 1e-6  # probabilities are kept this far from 0 and 1, so that no single row is beyond doubt
+BINS = 256
+DRAWS = 300
+
+
+@dataclass(frozen=True)
+class ScoreDraws:
+    """Histograms of out-of-fold and test scores over common bins: as observed in row 0, resampled in the others.
+
+    ``positive`` and ``negative`` (1 + draws, B) count the out-of-fold rows of each class; a resample without one of
+    them is left out. ``test`` (1 + draws, B) is the share of the test scores, ``logit`` (B,) the mean calibrated logit
+    of a bin, ``edges`` (B - 1,) the lowest probability of each bin but the first, ``rows`` how many independent test
+    rows there are.
+    """
+
+    positive: NDArray[np.float64]
+    negative: NDArray[np.float64]
+    test: NDArray[np.float64]
+    logit: NDArray[np.float64]
+    edges: NDArray[np.float64]
+    rows: int
+
+
+def draw_scores(
+    label: ArrayLike,
+    prob: ArrayLike,
+    fold: ArrayLike,
+    group: ArrayLike | None,
+    test_parts: ArrayLike,
+    calibrate: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
+    cut: float | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> ScoreDraws:
+    """Return the histograms of the scores and of ``draws`` resamples of whole groups and of test rows.
+
+    Inputs are those of ``estimate_prior``; ``cut`` is a probability that shall be an edge between bins. The test scores
+    of all models are stacked, each model weighing as many rows as it judged out of fold, and of either class likewise:
+    all are the same mixture of single models, so that nothing but the rows can differ. A test row is resampled with all
+    its k scores. Groups of test rows are unknown; where groups make the out-of-fold labels or scores vary more than
+    as many single rows would, resamples of the test rows are smaller in proportion (Kish's design effect). Raises
+    ``ValueError`` for one class only, values out of range, unequal lengths and parts that are not one for each fold.
+    """
+    label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
+    names, fold_code = np.unique(np.asarray(fold), return_inverse=True)
+    check_same_length(label=label, prob=prob, fold=fold_code)
+    group = check_group(group, label.size)
+    parts = check_prob("test_parts", np.asarray(test_parts, float))
+    if parts.ndim != 2 or len(parts) != names.size or parts.shape[1] == 0:
+        raise ValueError(f"test_parts must be ({names.size}, rows), a row for each fold; its shape is {parts.shape}")
+    if label.all() or not label.any():
+        raise ValueError(f"label must hold both classes; all {label.size} rows are {int(label[0])}")
+    edges = _edges(prob, parts, cut)
+    bins = edges.size + 1
+    bin_of, test_bin = np.searchsorted(edges, prob, side="right"), np.searchsorted(edges, parts, side="right")
+    rng = np.random.default_rng([seed, 2])
+    share = np.bincount(fold_code) / label.size
+    classes = _resampled(rng, (bin_of + bins * label)[:, None], _row_weight(label, fold_code), group, 2 * bins, draws)
+    effect = max(1.0, *(_design_effect(values, group) for values in (label, prob)))
+    rows = max(round(parts.shape[1] / effect), 1)
+    test_weight = np.tile(share, (parts.shape[1], 1))
+    test = _resampled(rng, test_bin.T, test_weight, np.arange(parts.shape[1]), bins, draws, rows)
+    test /= test.sum(axis=1, keepdims=True)
+    values = np.concatenate([prob, parts.ravel()])
+    calibrated = values if calibrate is None else np.asarray(calibrate(values), float)
+    logit = special.logit(np.clip(calibrated, EDGE, 1 - EDGE))
+    where = np.concatenate([bin_of, test_bin.ravel()])
+    mean_logit = np.bincount(where, weights=logit, minlength=bins) / np.maximum(np.bincount(where, minlength=bins), 1)
+    positive, negative = classes[:, bins:], classes[:, :bins]
+    whole = positive.any(axis=1) & negative.any(axis=1)  # a resample of few rows may miss a class
+    return ScoreDraws(positive[whole], negative[whole], test[whole], mean_logit, edges, rows)
+
+
+def _edges(prob: NDArray[np.float64], parts: NDArray[np.float64], cut: float | None) -> NDArray[np.float64]:
+    """Return where bins of about equally many scores begin."""
+    levels = np.linspace(0, 1, BINS + 1)[1:-1]
+    edges = np.quantile(np.concatenate([prob, parts.ravel()]), levels, method="inverted_cdf")
+    return np.unique(edges if cut is None else np.append(edges, cut))
+
+
+def _row_weight(label: NDArray[np.bool_], fold: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return (n, 1) weights that give each class the same share of every fold, and leave the classes' sizes alone."""
+    cell = 2 * fold + label
+    in_cell, in_fold = np.bincount(cell, minlength=cell.max() + 1), np.bincount(fold)
+    weight = (in_fold[fold] / in_cell[cell])[:, None]
+    for rows in (label, ~label):
+        weight[rows] *= np.count_nonzero(rows) / weight[rows].sum()
+    return weight
+
+
+def _design_effect(values: NDArray, group: NDArray[np.intp]) -> float:
+    """Return how much more the mean of the rows varies than if they were independent: 1 where each is its own group."""
+    deviation = values - values.mean()
+    return float((np.bincount(group, deviation) ** 2).sum() / max((deviation**2).sum(), 1e-12))
+
+
+def _resampled(
+    rng: np.random.Generator,
+    bin_of: NDArray[np.intp],
+    weight: NDArray[np.float64],
+    group: NDArray[np.intp],
+    bins: int,
+    draws: int,
+    taken: int | None = None,
+) -> NDArray[np.float64]:
+    """Return (1 + draws, bins) histograms of (rows, models) weighted bins: as they are, then of resampled groups.
+
+    A resample takes as many groups as there are, or ``taken``.
+    """
+    bin_of, groups, models = bin_of.ravel(), int(group.max()) + 1, weight.shape[1]
+    histograms = [np.bincount(bin_of, weights=weight.ravel(), minlength=bins)]
+    for _ in range(draws):
+        times = np.bincount(rng.integers(groups, size=taken or groups), minlength=groups)[group]
+        weights = weight[:, 0] * times if models == 1 else (weight * times[:, None]).ravel()
+        histograms.append(np.bincount(bin_of, weights=weights, minlength=bins))
+    return np.array(histograms)

@@ -1,0 +1,52 @@
+"""The bench of the honest numbers, in small: few draws of few worlds, with bounds that broken code misses."""
+
+import numpy as np
+import pytest
+
+from competition.scoring.shift import ANOTHER_WORLD, LABEL_SHIFT
+from tests.benchmarks.bench_honest import HEADINGS, markdown, measure, promises
+from tests.benchmarks.scenarios import WORLDS, draw
+
+SHOWN = ("n=500", "shift .5 to .25", "another generator")
+
+
+@pytest.fixture(scope="module")
+def findings():
+    worlds = [world for world in WORLDS if world.name in SHOWN]
+    return {finding.world.name: finding for finding in measure(worlds, repeats=8, processes=1)}
+
+
+def test_the_reported_score_is_near_the_leaderboard_and_the_range_holds_it(findings):
+    found = findings["n=500"]
+    assert abs(found.bias[0]) < 0.02 and found.coverage >= 0.75 and found.verdicts["same world"] >= 0.75
+
+
+def test_label_shift_is_seen_and_auto_follows_it(findings):
+    found = findings["shift .5 to .25"]
+    assert found.verdicts[LABEL_SHIFT] >= 0.75 and found.rules.get("em", 0) >= 6
+    assert found.regret["auto"][0] < found.regret["argmax"][0] / 2 and found.coverage >= 0.6
+
+
+def test_another_generator_is_called_another_world_and_em_is_not_let_near_it(findings):
+    found = findings["another generator"]
+    assert found.verdicts[ANOTHER_WORLD] == 1 and "em" not in found.rules
+    assert found.regret["em"][0] > found.regret["auto"][0] > found.regret["prior"][0] + 0.3
+
+
+def test_the_promises_and_the_table_speak_of_every_world(findings):
+    assert len(promises(list(findings.values()))) == 6
+    lines = list(markdown(list(findings.values())))
+    assert len(lines) == 2 + len(SHOWN) and all(line.count("|") == len(HEADINGS) + 1 for line in lines)
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
+def test_a_draw_depends_on_its_seed_alone_and_is_the_world_it_says(world):
+    one, again, other = draw(world, 1), draw(world, 1), draw(world, 2)
+    assert np.array_equal(one.prob, again.prob) and np.array_equal(one.parts, again.parts)
+    assert not np.array_equal(one.prob, other.prob)
+    assert one.label.size == world.rows and one.parts.shape == (5, world.test_rows)
+    share = world.prior if world.test_prior is None else world.test_prior
+    assert one.test_label.mean() == pytest.approx(share, abs=0.07)
+    assert all(np.unique(one.fold[one.group == name]).size == 1 for name in np.unique(one.group)[:50])
+    models_agree = np.ptp(one.parts, axis=0).max() == 0
+    assert models_agree == (world.noise == 0 and world.unlike == 0)
