@@ -94,11 +94,12 @@ def _conflicts(evidence: Evidence, within: list[np.ndarray], label: np.ndarray) 
 
 def _across(evidence: Evidence, pairs: np.ndarray, fold: pd.Series, remedy: str) -> Iterator[Finding]:
     place = evidence.rows["id"].iloc[: evidence.train].map(fold).to_numpy()
+    pairs = pairs[pd.notna(place[pairs]).all(axis=1)]  # a row that was left out has no fold
     rows = np.unique(_mixed(pairs, pd.factorize(place)[0]))
     if len(rows):
         cluster = clusters(pairs, len(evidence.rows))
         share = len(rows) / evidence.train
-        table = _numbered(evidence, rows, cluster[rows], fold=place[rows])
+        table = _numbered(evidence, rows, cluster[rows], fold=place[rows].astype(np.int64))
         yield Finding(
             "duplicates-across-folds", "alarm" if share >= _MANY else "warning",
             f"{len(rows):,} training images ({share:.1%}) have a copy in another fold, which flatters the score.",

@@ -3,9 +3,10 @@
 ``tables`` opens no file. ``quick`` knows the contents of all files and the headers of a sample. ``full`` decodes all.
 """
 
+import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from competition.data.survey import file_stats, recall, survey
 from competition.files import cores
 
 SAMPLE = 5_000  # most files of train, and of test, whose headers a quick audit reads
-_OF_TABLES = "that needs the images: say depth=full"
+_DECODED = "that needs every image decoded, as ./run.sh audit does"
+_OF_TABLES = "that needs the images"
 _NO_FILES = "a pixel CSV has no files"
 
 
@@ -30,10 +32,10 @@ _NO_FILES = "a pixel CSV has no files"
 class Evidence:
     """Rows of train, then of test, by position; and what is known of them.
 
-    rows: id, set, label (Int64, missing for test), group, path. content: (n,) int64, equal for equal files, -1 where
-    unknown; ``None`` where no file was read. facts: those of :mod:`competition.audit.facts` for the positions in its
-    index. hashes (n,), thumbnails (n, 32, 32): of all, and ``pictured``: which rows have them. faults: why a row cannot
-    be read. missing: rows whose file is not there. unchecked: what could not be looked at, and why.
+    rows: id, set, label (Int64, missing for test), group, path. content: (n,) int64, equal for equal files, -1 for
+    broken and missing ones; ``None`` where no file was read. facts: those of :mod:`competition.audit.facts` for the
+    positions in its index. hashes (n,), thumbnails (n, 32, 32): of all, and ``pictured``: which rows have them. faults:
+    why a row cannot be read. missing: rows whose file is not there. unchecked: what was not looked at, and why.
     """
 
     depth: str
@@ -70,14 +72,14 @@ def gather(dataset: Dataset, cache: Path, depth: str, seed: int) -> Evidence:
     rows = pd.concat(tables, ignore_index=True).reindex(columns=["id", "set", "label", "group", "path"])
     evidence = Evidence(depth, dataset.kind, rows.astype({"label": "Int64"}))
     if dataset.pixels is not None:
-        return _with(evidence, **_of_pixels(dataset, depth))
+        return replace(evidence, **_of_pixels(dataset, depth))
     if depth == "tables":
         names = ("metadata shortcuts", "train against test", "duplicates", "twins", "broken files")
-        return _with(evidence, unchecked=dict.fromkeys(names, _OF_TABLES))
-    evidence = _with(evidence, missing=_missing(list(rows["path"])))
+        return replace(evidence, unchecked=dict.fromkeys(names, _OF_TABLES))
+    evidence = replace(evidence, missing=_missing(list(rows["path"])))
     if len(evidence.missing) == len(rows):
         names = ("metadata shortcuts", "train against test", "duplicates", "twins", "broken files")
-        return _with(evidence, unchecked=dict.fromkeys(names, f"no image is there below {dataset.root}"))
+        return replace(evidence, unchecked=dict.fromkeys(names, f"no image is there below {dataset.root}"))
     return _of_files(evidence, cache, seed)
 
 
@@ -90,14 +92,10 @@ def read_pictures(evidence: Evidence, cache: Path, positions: np.ndarray) -> tup
     return looked.thumbnails, looked.facts["fault"].isna().to_numpy()
 
 
-def _with(evidence: Evidence, **changes: Any) -> Evidence:
-    return Evidence(**{**vars(evidence), **changes})
-
-
 def _missing(paths: list[str]) -> np.ndarray:
     folders = FolderNames()
-    split = (path.rpartition("/") for path in paths)
-    return np.flatnonzero([name not in folders[folder or "."] for folder, _, name in split])
+    split = map(os.path.split, paths)
+    return np.flatnonzero([name not in folders[folder] for folder, name in split])
 
 
 def _of_files(evidence: Evidence, cache: Path, seed: int) -> Evidence:
@@ -117,21 +115,22 @@ def _of_files(evidence: Evidence, cache: Path, seed: int) -> Evidence:
     for row in there[(sizes[there] == 0).any(axis=1)]:
         faults.setdefault(int(row), "it has no image header")
     known = digests.any(axis=1)
+    known[list(faults)] = False  # empty files are broken, not copies of each other
     content = np.where(known, np.unique(digests, axis=0, return_inverse=True)[1].reshape(-1), -1)
     sound = ~np.isin(chosen, list(faults))
     facts = looked.facts.set_index(chosen)[sound][[*NUMBERS, *KINDS]]
     unchecked = {} if full else {
-        "near-duplicates": "that needs every image decoded: say depth=full",
-        "broken files beyond their header": "that needs every image decoded: say depth=full",
+        "near-duplicates": _DECODED,
+        "broken files beyond their header": _DECODED,
     }  # fmt: skip
-    evidence = _with(evidence, content=content, digests=digests, facts=facts, faults=faults, unchecked=unchecked)
+    evidence = replace(evidence, content=content, digests=digests, facts=facts, faults=faults, unchecked=unchecked)
     if not full:
         return evidence
     hashes, pictures = np.zeros(len(paths), np.uint64), np.zeros((len(paths), SIDE, SIDE), np.uint8)
     hashes[chosen], pictures[chosen] = looked.hashes, looked.thumbnails
     pictured = np.zeros(len(paths), bool)
     pictured[chosen[sound]] = True
-    return _with(evidence, hashes=hashes, thumbnails=pictures, pictured=pictured)
+    return replace(evidence, hashes=hashes, thumbnails=pictures, pictured=pictured)
 
 
 def _sample(evidence: Evidence, there: np.ndarray, seed: int) -> np.ndarray:

@@ -74,9 +74,10 @@ def _links(evidence: Evidence, found: Copies, twins: np.ndarray) -> pd.DataFrame
 def _files(evidence: Evidence) -> Iterator[Finding]:
     """Yield missing-files and broken-files."""
     if len(evidence.missing) and evidence.content is not None:
+        are = "is" if len(evidence.missing) == 1 else "are"
         yield Finding(
-            "missing-files", "warning", f"{counted(len(evidence.missing), 'listed image')} are not there.".replace(
-                "image are", "image is"), "Put them there, or name another data=.",
+            "missing-files", "warning", f"{counted(len(evidence.missing), 'listed image')} {are} not there.",
+            "Put them there, or name another data=.",
             {"rows": len(evidence.missing)}, evidence.select(evidence.missing),
         )  # fmt: skip
     if evidence.faults:

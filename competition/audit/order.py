@@ -66,7 +66,7 @@ def _possible(train: pd.DataFrame, how: str, pairs: np.ndarray, looked: tuple[fl
     together = int((group[pairs[:, 0]] == group[pairs[:, 1]]).sum())
     remedy = "They share a group already."
     if together < len(pairs):
-        remedy = "Only their images can prove it (audit depth=full); until then keep pairs in one fold" + (
+        remedy = "Only their images can prove it (./run.sh audit); until then keep pairs in one fold" + (
             " with group=pairs." if how == "neighbouring rows" and pairs[0, 0] == 0 else "."
         )
     says = "possibly a photo and its AI twin"

@@ -3,8 +3,6 @@
 Pure functions of tables and arrays. Rows of one group share a cross-validation fold and a bootstrap draw.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -138,8 +136,6 @@ def _coded(values: pd.Series) -> np.ndarray:
     if values.dtype == float:
         return values.to_numpy()
     texts = values.map(str)
-    common = texts.value_counts().reset_index()
-    common.columns = ["text", "count"]
-    ranked: Sequence[str] = common.sort_values(["count", "text"], ascending=[False, True])["text"].tolist()
-    rank = {text: min(number, _CATEGORIES) for number, text in enumerate(ranked)}
+    common = texts.value_counts().sort_index().sort_values(ascending=False, kind="stable").index
+    rank = {text: min(number, _CATEGORIES) for number, text in enumerate(common)}
     return texts.map(rank).to_numpy(float)

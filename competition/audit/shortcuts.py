@@ -9,7 +9,16 @@ from competition.audit import facts as file_facts
 from competition.audit.evidence import Evidence
 from competition.audit.findings import WARN, Finding, Separation
 from competition.audit.names import container_of, name_facts
-from competition.audit.separate import auc, auc_draws, deal_folds, enough, feature_score, separation, some_rows
+from competition.audit.separate import (
+    MOST_ROWS,
+    auc,
+    auc_draws,
+    deal_folds,
+    enough,
+    feature_score,
+    separation,
+    some_rows,
+)
 
 # Each finding, what it is called in words, and its features, the plainest first.
 FAMILIES = {
@@ -67,14 +76,13 @@ def label_shortcuts(
         return [], {}, None
     table = features_of(evidence)
     table = table[table.index < evidence.train]
-    table = table.iloc[some_rows(group[table.index], 40_000, seed)]
     label = evidence.train_rows["label"].to_numpy()[table.index]
     group = group[table.index]
     if not enough(label, group):
         return [], {}, None
-    aucs, strong = {}, {}
+    aucs, strong, some = {}, {}, some_rows(group, 2 * MOST_ROWS, seed)
     for name in table:
-        measured = _measure(table, name, label, group, seed)
+        measured = _measure(table.iloc[some], name, label[some], group[some], seed)
         if measured is not None:
             aucs[name], strong[name] = measured
     findings = []
@@ -86,7 +94,7 @@ def label_shortcuts(
     if evidence.facts is not None:
         columns = [name for name in (*file_facts.NUMBERS, *file_facts.KINDS, "extension_wrong")]
         together = separation(table[columns], label, group, seed)
-        findings += _classifier_finding(together, len(table))
+        findings += _classifier_finding(together, {name: aucs[name] for name in columns if name in aucs}, len(table))
     return findings, aucs, together
 
 
@@ -172,14 +180,17 @@ def _points_to(values: pd.Series, label: np.ndarray) -> np.ndarray:
     return keys.map(side).to_numpy(np.int64)
 
 
-def _classifier_finding(apart: Separation | None, rows: int) -> Iterator[Finding]:
+def _classifier_finding(apart: Separation | None, aucs: dict[str, float], rows: int) -> Iterator[Finding]:
     if apart is None or apart.level is None:
         return
     verdict = "no CV score on these data is honest" if apart.level == "alarm" else "a CV score may owe them something"
+    most = sorted(aucs, key=aucs.get, reverse=True)[:2]
     yield Finding(
         "metadata-shortcut", apart.level,
-        f"A classifier that sees no pixel tells the classes apart by metadata, {_in_words(apart)}: {verdict}.",
-        "Mend the features named in the other findings (one format, one quality, no EXIF for all), then audit again.",
+        f"A classifier that sees no pixel tells the classes apart by metadata, {_in_words(apart)}, most by "
+        f"{' and '.join(most)}: {verdict}.",
+        "Save all images alike (one format, size and quality, no EXIF), then audit again; what the size of a file still "
+        "tells is in the picture itself.",
         {"auc": round(apart.auc, 4), "low": round(apart.low, 4), "high": round(apart.high, 4), "looked_at": rows},
     )  # fmt: skip
 

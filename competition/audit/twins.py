@@ -87,7 +87,8 @@ def split_finding(evidence: Evidence, twins: np.ndarray, fold: pd.Series | None)
     train = evidence.train_rows
     place = train["group"] if fold is None else train["id"].map(fold)
     place = place.to_numpy(object)
-    split = twins[place[twins[:, 0]] != place[twins[:, 1]]] if len(twins) else twins
+    split = twins[pd.notna(place[twins]).all(axis=1)]  # a row left out as broken has no fold
+    split = split[place[split[:, 0]] != place[split[:, 1]]]
     if not len(split):
         return
     where = "different groups, so that folds may part them" if fold is None else "different folds"

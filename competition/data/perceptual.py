@@ -15,8 +15,9 @@ SIDE, KEPT = 32, 8
 # Measured on 1,500 aligned 256 px faces: re-encoding at JPEG quality 50, halving and enlarging by half all stay within
 # 4 bits, and so does 1 of the 1.1 million pairs of files. On 800 of CIFAKE's 32 px images: 99.6 %, and no pair.
 NEAR = 4
-# Correlation of thumbnails from which two near hashes are one picture. Measured: JPEG quality 50 keeps .98 at 64 px and
-# .95 at CIFAKE's 32 px; the best of 1.3 million pairs of aligned 256 px faces but one reaches .947.
+# Correlation of thumbnails from which two near hashes are one picture. Measured: in 99 of 100 pictures JPEG quality
+# 50 keeps .978 at 64 px and .951 at CIFAKE's 32 px; of 1.3 million pairs of aligned 256 px faces one reaches .99, the
+# next .947, and none of these is near by its hash.
 SAME = 0.95
 FLAT = 3.0  # grey levels, standard deviation: less structure than that is noise or a gradient
 CROWD = 256  # most hashes with common bits that are all compared with each other

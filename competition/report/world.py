@@ -1,6 +1,6 @@
 """What the shift alarm sees, in pictures: the scores of training and test images, and F1 on images that were changed.
 
-Both are for single fold models, so that like is compared with like: no row of the training set has more than one.
+Like is compared with like: single fold models judge training rows out of fold, and so they do the test rows here.
 """
 
 from collections.abc import Mapping, Sequence

@@ -144,6 +144,13 @@ def test_broken_and_missing_files_are_named_with_the_reason(tmp_path):
     assert set(quick.get("broken-files").rows["id"]) == empty
 
 
+def test_broken_files_are_no_copies_of_each_other_and_need_no_fold(tmp_path):
+    train, test = clean()
+    dataset = write(tmp_path / "data", spoil(train, lambda row, _: row < 4, raw=b"")[0], test)
+    folds = pd.DataFrame({"id": dataset.train["id"][4:], "fold": np.arange(4, len(train)) % 5})
+    assert flagged(audit(dataset, tmp_path / "cache", "full", folds)) == {"broken-files"}
+
+
 def test_a_test_set_saved_another_way_is_told_by_its_files_never_by_their_names(tmp_path):
     train, test = clean()
     found = audited(

@@ -66,6 +66,7 @@ def test_ranks_are_averaged_whatever_the_members_confidence():
 
 @given(prob_tables)
 def test_only_the_order_of_each_members_probabilities_matters_to_ranks(probs):
+    probs = np.round(probs, 6)  # halving the least of floats would tie it with 0
     assert np.array_equal(rank_average(probs), rank_average(np.where(probs > 0.5, probs, probs / 2)))
 
 

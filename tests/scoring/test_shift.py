@@ -67,7 +67,7 @@ MILDER_GENERATOR = {"change": "fakes", "recall_lost": 1.2, "nuisance": 1.0}
 ANOTHER_FORMAT = {"change": "all", "recall_lost": 0.4, "nuisance": 0.8}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("seen", ["features", "scores alone"])
 @pytest.mark.parametrize(
     "true, made",
@@ -98,8 +98,8 @@ def test_another_format_of_both_classes_is_seen_in_the_features(seed):
 
 
 def test_false_alarms_are_rare():
-    verdicts = [judge_shift(**without(world(seed, 500, 500), "features"), seed=seed).verdict for seed in range(40)]
-    assert verdicts.count(SAME) >= 38
+    verdicts = [judge_shift(**without(world(seed, 500, 500), "features"), seed=seed).verdict for seed in range(30)]
+    assert verdicts.count(SAME) >= 28
 
 
 def test_a_collapse_of_the_rate_is_label_shift_only_where_features_vouch_for_it():

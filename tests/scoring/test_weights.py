@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from competition.scoring.blend import mean_prob
 from competition.scoring.metrics import f1
-from competition.scoring.threshold import cross_fit
-from competition.scoring.weights import choose_blend, choose_blend_hold_out, cross_fit_blend, f1_difference
+from competition.scoring.weights import choose_blend, choose_blend_hold_out, f1_difference
 from tests.scoring.test_pooling import members
 
 ROWS = 600
@@ -151,24 +150,12 @@ def test_bad_rows_are_refused_with_the_value(probs, label, message):
         choose_blend(probs, label, [0, 1])
 
 
-def test_a_blend_with_the_same_weights_in_all_folds_is_judged_as_one_score():
-    (prob,), label = members(10, 200, [1.5])
-    fold, group = np.arange(200) // 2 % 4, np.arange(200) // 2
-    decision, used, judged = cross_fit_blend(label, [prob] * 4, fold, group, "bootstrap", 3)
-    expected = cross_fit(label, prob, fold, group, "bootstrap", 3)
-    assert np.array_equal(decision, expected[0]) and np.array_equal(used, expected[1]) and np.array_equal(judged, prob)
-
-
-def test_a_fold_is_decided_by_its_own_blend_at_the_threshold_of_the_other_rows():
-    rng = np.random.default_rng(0)
-    label, fold, oof = np.arange(90) % 2, np.repeat(["a", "b", "c"], 30), rng.random((3, 90))
-    decision, used, prob = cross_fit_blend(label, oof, fold, None, "argmax")
-    oof[1, 30:60] = rng.random(30)
-    _, used_after, _ = cross_fit_blend(np.where(fold == "b", 1 - label, label), oof, fold, None, "argmax")
-    assert np.array_equal(used_after[30:60], used[30:60])
-    assert np.array_equal(prob[60:], oof[2, 60:]) and np.array_equal(decision, prob >= used)
-    with pytest.raises(ValueError, match=r"\(2, 90\) does not fit 3"):
-        cross_fit_blend(label, oof[:2], fold, None)
+def test_a_method_that_is_asked_for_is_taken_without_a_choice():
+    probs, label = with_a_useless_member(3)
+    blend = choose_blend(probs, label, FOLD, GROUP, 0, "stacking")
+    assert blend.method == "stacking" and set(blend.fold_methods) == {"stacking"} and blend.weights["m1"] < 0.2
+    held = choose_blend_hold_out(probs, label, GROUP, FOLD > 0, 0, "equal")
+    assert set(held.weights.values()) == {1 / 3}
 
 
 def test_the_error_of_a_difference_in_f1_is_that_of_leaving_out_group_after_group():
