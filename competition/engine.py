@@ -26,6 +26,7 @@ from competition.data.assemble import RunData, assemble, read_tables
 from competition.errors import UserError
 from competition.files import cores
 from competition.inference.evidence import evidence_images
+from competition.inference.pseudo import with_pseudo
 from competition.job import prepare_features, run_job
 from competition.plan import Plan
 
@@ -67,11 +68,11 @@ def run_jobs(config: Config, data: RunData, plans: Sequence[Plan], device: str) 
 def _images(config: Config, data: RunData, plan: Plan) -> int:
     """Return how many images a job will have seen at its end: in training, its predictions and its evidence."""
     recipe = config.members[plan.job.member]
-    rows = int(data.fitted(plan.job.fold).sum())
-    held, tested = len(data.train) - rows, len(data.test) - len(data.unreadable_test)
+    held, tested = int(data.predicted(plan.job.fold).sum()), len(data.test) - len(data.unreadable_test)
     featured, swept = evidence_images(config.evidence_rows, held, tested, data.floating)
     if recipe.frozen:  # its features were computed before: only new pixels take time
         return swept
+    rows = len(data.learnt(plan.job.fold))
     predicted = held + tested + featured + swept
     if plan.is_trained():
         return predicted
@@ -147,7 +148,7 @@ def _work(config: Config, plans: list[Plan], device: str, beside: int, todo, tol
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
         prepare_process(config, device, beside)
-        data = assemble(config, read_tables(config))
+        data = with_pseudo(config, assemble(config, read_tables(config)))
         workers = feed_workers(config, device)
         while (index := todo.get()) is not None:
             done = run_job(

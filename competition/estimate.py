@@ -16,6 +16,7 @@ FORWARD_SHARE = 1 / 3  # of a training step's time: the backward pass costs abou
 def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None:
     """Print the hours and gigabytes of the run without ``limit``: training, predictions, cache and checkpoints."""
     train_rows, test_rows = data.full_size
+    added = sum(len(one.tables[0]) / len(one) * one.full_size for one in data.added)  # of all there would be, as here
     seconds = alone = megabytes = 0.0  # of jobs side by side; of what nothing runs beside
     for member, recipe in config.members.items():
         plan = next(plan for plan in plans if plan.job.member == member)
@@ -24,11 +25,12 @@ def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None
         each = step_seconds(plan.placement, model, pixels) / len(pixels)
         models = config.parts * config.seeds
         held = 1 / config.folds if config.shares is None else 1 - config.shares[0]
-        trained = train_rows * (1 - held) * recipe.epochs
+        trained = (train_rows * (1 - held) + added) * recipe.epochs
         predicted = (train_rows * held + test_rows) * len(TTA[config.tta])
         featured, swept = evidence_images(config.evidence_rows, round(train_rows * held), test_rows, data.floating)
         if recipe.frozen:  # a forward pass is all there is: over every image once, for all folds and epochs
-            alone += each * (train_rows + test_rows) * len(TTA[config.tta])
+            extra = sum(one.full_size for one in data.added if one.kind == "extra")
+            alone += each * ((train_rows + test_rows) * len(TTA[config.tta]) + extra)
             seconds += models * each * swept
         else:
             seconds += models * each * (trained + FORWARD_SHARE * (predicted + featured + swept))
@@ -46,6 +48,7 @@ def _cache_gigabytes(config: Config, data: RunData) -> float:
         return 0.0
     total = 0.0
     for spec in dict.fromkeys(store_spec(recipe) for recipe in config.members.values()):
-        for store, rows in zip(data.stores[spec], data.full_size, strict=True):
+        extra = [(one.stores[spec], one.full_size) for one in data.added if one.kind == "extra"]
+        for store, rows in [*zip(data.stores[spec], data.full_size, strict=True), *extra]:
             total += gigabytes(store) / max(1, len(store) - len(store.bad)) * rows
     return total

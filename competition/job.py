@@ -130,12 +130,12 @@ def _train(config: Config, data: RunData, plan: Plan, workers: int, progress: Pr
 def _task(config: Config, data: RunData, plan: Plan, learner: Learner, seed: int, workers: int, progress: Progress
           ) -> Task:  # fmt: skip
     job, recipe, placement, pixels = plan.job, learner.recipe, learner.placement, learner.stores[TRAIN][0]
-    rows = data.train[data.fitted(job.fold)]
+    rows = data.learnt(job.fold)
     transform = train_transform(recipe.augment, recipe.image_size, recipe.fit, data.floating)
-    feed = TrainFeed(pixels, rows["row"].to_numpy(), transform, recipe.batch_size * recipe.accumulate,
+    feed = TrainFeed(learner.learnt, rows["row"].to_numpy(), transform, recipe.batch_size * recipe.accumulate,
                      seed, workers, pin=placement.device == "cuda")  # fmt: skip
-    label = torch.zeros(len(pixels))
-    label[torch.tensor(data.train["row"].tolist())] = torch.tensor(data.train["label"].tolist(), dtype=torch.float32)
+    label = torch.zeros(len(learner.learnt))
+    label[torch.tensor(rows["row"].tolist())] = torch.tensor(rows["label"].tolist(), dtype=torch.float32)
     held = data.train[data.held(job.fold)]
 
     def validate(model) -> dict[str, float]:

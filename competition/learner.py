@@ -11,6 +11,7 @@ from torch import nn
 
 from competition.config import Config, Recipe
 from competition.data.assemble import RunData, cache_folder
+from competition.data.joined import JoinedStore
 from competition.data.loader import stream
 from competition.inference.features import compute_features, features_path, load_features
 from competition.inference.predict import predict_logits
@@ -25,7 +26,8 @@ TRAIN, TEST = 0, 1
 class Learner:
     """``stores``: what ``module`` reads of the train and of the test set, seen through the ``tta`` views.
 
-    A frozen member has a store for each view, and no views beyond: its module is the head alone.
+    A frozen member has a store for each view, and no views beyond: its module is the head alone. ``learnt``: what it
+    is trained on, the train set's rows and then any train-only ones (:meth:`RunData.learnt` numbers them).
     """
 
     module: Detector
@@ -33,6 +35,7 @@ class Learner:
     placement: Placement
     stores: tuple[Sequence, Sequence]
     tta: str
+    learnt: Sequence
 
     def logits(self, side: int, rows: Sequence[int], workers: int, progress: Callable[[int], None]) -> np.ndarray:
         """Return float64 (views, n) logits of rows of the train (0) or test (1) set."""
@@ -56,13 +59,25 @@ def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detect
 
 
 def features_paths(config: Config, data: RunData, member: str, placement: Placement, weights: str) -> list[Path]:
-    """Return where a frozen member's features of the train and of the test set are, or will be.
+    """Return where a frozen member's features of the train and of the test set are, or will be, and those of the
+    stores of train-only rows.
 
     ``weights`` is the fingerprint of the pretrained weights, or ``false``.
     """
     recipe, folder = config.members[member], cache_folder(config)
     origin = weights if weights != "false" else f"random {config.seed} {member}"
-    return [features_path(folder, recipe, origin, placement, config.tta, store) for store in data.of(recipe)]
+    return [features_path(folder, recipe, origin, placement, tta, store)
+            for store, tta, _ in _seen(config, data, recipe)]  # fmt: skip
+
+
+def _seen(config: Config, data: RunData, recipe: Recipe) -> list[tuple[Sequence, str, str]]:
+    """Return each store that a frozen member needs features of, the views of it that it needs, and its name.
+
+    Of train-only rows that is the central view; where they are test rows, theirs are there for all views anyway.
+    """
+    train, test = data.of(recipe)
+    added = [(store, config.tta if store is test else "none", "extra") for store in data.added_of(recipe)]
+    return [(train, config.tta, "train"), (test, config.tta, "test"), *added]
 
 
 def make_learner(config: Config, data: RunData, member: str, placement: Placement, weights: str, model: Detector,
@@ -71,13 +86,19 @@ def make_learner(config: Config, data: RunData, member: str, placement: Placemen
     recipe = config.members[member]
     stores = data.of(recipe)
     if not recipe.frozen:
-        return Learner(model, recipe, placement, tuple([store] for store in stores), config.tta)
+        learnt = _joined([stores[TRAIN], *data.added_of(recipe)])
+        return Learner(model, recipe, placement, tuple([store] for store in stores), config.tta, learnt)
     paths = features_paths(config, data, member, placement, weights)
-    for path, store, side in zip(paths, stores, ("train", "test"), strict=True):
+    for path, (store, tta, name) in zip(paths, _seen(config, data, recipe), strict=True):
         if not path.exists():
-            compute_features(path, model, store, recipe, placement, config.tta, workers, f"{member} {side}")
-    features = tuple(map(load_features, paths))
+            compute_features(path, model, store, recipe, placement, tta, workers, f"{member} {name}")
+    train, test, *added = map(load_features, paths)
+    learnt = _joined([views[0] for views in (train, *added)])
     head = Detector(nn.Identity(), WithHead(nn.Identity(), model.backbone.head, frozen=False), floating=True)
     seen = dataclasses.replace(recipe, image_size=1, fit="resize", compile=False, checkpointing=False, frozen=False)
     exact = dataclasses.replace(placement, precision="fp32", memory_format="contiguous")
-    return Learner(head, seen, exact, features, "none")
+    return Learner(head, seen, exact, (train, test), "none", learnt)
+
+
+def _joined(stores: Sequence) -> Sequence:
+    return stores[0] if len(stores) == 1 else JoinedStore(stores)

@@ -14,6 +14,7 @@ from competition.combine import combine
 from competition.config import Config, chosen_folds
 from competition.data.assemble import RunData, assemble, read_tables, run_folder
 from competition.data.augment import train_transform
+from competition.data.extra import located, read_extra
 from competition.data.folds import check_possible
 from competition.data.layouts import Dataset, check_files
 from competition.engine import prepare_process, run_jobs
@@ -21,6 +22,7 @@ from competition.ensemble import Result, score_run
 from competition.errors import UserError
 from competition.estimate import print_estimate
 from competition.files import only_one
+from competition.inference.pseudo import find_teacher, with_pseudo
 from competition.inference.record import FILE as RECORD
 from competition.models.zoo import Detector, check_model, count_parameters
 from competition.plan import Job, Plan, make_plans
@@ -41,13 +43,15 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         return combine(config, words, submit)
     if not train:  # nothing that stands is discarded for want of it
         config = dataclasses.replace(config, overwrite=False)
+    if config.extra:
+        config = dataclasses.replace(config, extra=str(located(config.extra)))
     asked, device = config, choose_device(config.device)
     config, notes = settle_pretrained(config)
     prepare_process(config, device, config.jobs)
     dataset = read_tables(config)
     models = check(config, dataset)
     with only_one(run_folder(config) / ".lock", LOCK_PATIENCE):
-        data = assemble(config, regroup(config, dataset))
+        data = with_pseudo(config, assemble(config, regroup(config, dataset)))
         plans = make_plans(config, data, all_jobs(config), device)
         todo = [plan for plan in asked_for(config, plans) if not plan.is_done()]
         check_pretrained(config, data, [plan.job.member for plan in todo if train and not plan.is_trained()])
@@ -79,6 +83,10 @@ def check(config: Config, dataset: Dataset) -> dict[str, Detector]:
         raise UserError(f"blend=rank has no probabilities to tune threshold={config.threshold} on: declare the test "
                         "set's positive rate with threshold=prior:P.")  # fmt: skip
     check_files(dataset)
+    if config.extra:
+        read_extra(config, dataset)
+    if config.pseudo:
+        find_teacher(config, dataset)
     check_possible(dataset.train, config.folds, config.shares)
     public = len(dataset.test) * config.public_fraction
     if len(dataset.test) and round(public) < 1:

@@ -123,7 +123,7 @@ def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, we
         "floating": data.floating,
         "decoder": "none" if data.floating else DECODER,
         "classes": list(data.dataset.classes),
-        "training_data": fingerprint(data.table_key, train_store.digest),
+        "training_data": fingerprint(data.table_key, train_store.digest, *data.added_key(job.fold, recipe)),
         "held_out": fingerprint(predicted, held),
     }
     views = {"tta": config.tta, "test_data": fingerprint(data.test["id"].tolist(), test_store.digest)}

@@ -28,7 +28,7 @@ BOUNDS = {
     "mixup": (0, 100), "cutmix": (0, 100), "patience": (0, 10_000), "store_size": (0, 8192), "store_cap": (0, 65_536),
     "folds": (2, 100), "seeds": (1, 100), "limit": (0, 10**9), "public_fraction": (0.001, 1), "threads": (0, 1024),
     "jobs": (1, 256), "workers": (-1, 256), "cache_gb": (0, 1e6), "checkpoint_seconds": (0, 1e6), "seed": (0, 2**31),
-    "fallback": (0, 1), "evidence_rows": (0, 10**6),
+    "fallback": (0, 1), "evidence_rows": (0, 10**6), "pseudo_positive": (0.5, 1), "pseudo_negative": (0.5, 1),
 }  # fmt: skip
 
 
@@ -95,6 +95,10 @@ class Config(Recipe):
     name: str = ""  # results live in folds/<name>; default: the preset's or the data folder's name
     names: str = ""  # finished runs over the same folds to blend, as first,second
     data: str = ""  # folder of the competition's files
+    extra: str = ""  # folder of more labelled images, in any layout: trained on in every fold, never judged on
+    pseudo: str = ""  # name of a finished run over the same folds that labels the test images it is sure of
+    pseudo_positive: float = 0.98  # a test image is learnt as class 1 from this probability of the teacher's on
+    pseudo_negative: float = 0.98  # and as class 0 from this probability of class 0 on
     competition: str = ""  # Kaggle's name of the competition, for the upload line
     members: dict[str, Member | None] = field(default_factory=dict)
     demo: Demo = field(default_factory=Demo)

@@ -1,5 +1,6 @@
 """Everything a run reads, in one piece: tables, pixels and folds, checked before anything is trained."""
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,9 @@ from competition.config import Config, Recipe
 from competition.data.augment import needs_padding
 from competition.data.cache import ArrayStore, StoreSpec, open_stores
 from competition.data.classes import split_group
+from competition.data.copies import Pictures, copies_noted
 from competition.data.demo import draw_demo
+from competition.data.extra import Added, located, open_extra, read_extra
 from competition.data.folds import JUDGED, TRAIN, folds_in, make_folds, open_folds
 from competition.data.layouts import Dataset, limit_rows, read_dataset
 from competition.errors import UserError
@@ -28,7 +31,8 @@ class RunData:
     ``test``: id, path and row, in submission order.
 
     ``stores``: for each way of storing, the train and the test store. ``unreadable_test``: ids that no model can see.
-    ``full_size``: rows of the whole train and test tables, before a dry run's limit.
+    ``full_size``: rows of the whole train and test tables, before a dry run's limit. ``added``: train-only rows, of
+    which nothing else here knows.
     """
 
     dataset: Dataset
@@ -38,6 +42,7 @@ class RunData:
     stores: dict[StoreSpec, tuple]
     full_size: tuple[int, int]
     notes: list[str] = field(default_factory=list)
+    added: tuple[Added, ...] = ()
 
     @cached_property
     def table_key(self) -> str:
@@ -48,6 +53,11 @@ class RunData:
     def hold_out(self) -> bool:
         """Whether the data is split once rather than into folds."""
         return bool((self.train["fold"] == TRAIN).any())
+
+    @property
+    def judged_apart(self) -> bool:
+        """Whether scores are about rows that no model was stopped or tuned on: the third part of a hold-out."""
+        return self.hold_out and bool((self.train["fold"] == JUDGED).any())
 
     @property
     def floating(self) -> bool:
@@ -78,6 +88,31 @@ class RunData:
         """Return the train and the test store that a recipe reads."""
         return self.stores[store_spec(recipe, self.floating)]
 
+    def added_of(self, recipe: Recipe) -> list:
+        """Return the stores of the train-only rows that a recipe reads."""
+        return [added.stores[store_spec(recipe, self.floating)] for added in self.added]
+
+    def learnt(self, fold: int | None) -> pd.DataFrame:
+        """Return id, label and row of all that the model of ``fold`` learns from: training rows, then train-only ones.
+
+        Rows are those of the train store joined with the stores of :meth:`added_of`; they start with
+        ``fitted(fold)``'s.
+        """
+        parts = [self.train.loc[self.fitted(fold), ["id", "label", "row"]]]
+        start = len(next(iter(self.stores.values()))[0])
+        for added in self.added:
+            parts.append(added.tables[fold].assign(row=added.tables[fold]["row"] + start))
+            start += len(added)
+        return pd.concat(parts, ignore_index=True)
+
+    def added_key(self, fold: int | None, recipe: Recipe) -> list[str]:
+        """Return the fingerprint of the train-only rows that the model of ``fold`` learns from; none without any."""
+        if not self.added:
+            return []
+        rows = self.learnt(fold)[int(self.fitted(fold).sum()) :]
+        digests = [store.digest for store in self.added_of(recipe)]
+        return [fingerprint(rows.to_numpy().tolist(), digests)] if len(rows) else []
+
 
 def run_folder(config: Config) -> Path:
     """Return folds/<name>."""
@@ -102,10 +137,7 @@ def data_root(config: Config) -> Path:
     """Return the data's folder as an absolute path, so that a cache knows its files wherever the line is run."""
     if not config.data:
         raise UserError("There is no data: give data=FOLDER, or preset=demo for the embedded data set.")
-    root = Path(config.data).expanduser()
-    if not root.is_absolute() and not root.exists():
-        root = home() / root
-    return root.absolute()
+    return located(config.data)
 
 
 def read_tables(config: Config) -> Dataset:
@@ -120,6 +152,7 @@ def read_tables(config: Config) -> Dataset:
 def assemble(config: Config, dataset: Dataset) -> RunData:
     """Check, decode and fold the data of :func:`read_tables`. Raises UserError for whatever the user must mend."""
     full_size = (len(dataset.train), len(dataset.test))
+    extra = read_extra(config, dataset) if config.extra else None
     if config.limit:
         dataset = limit_rows(dataset, config.limit, config.seed)
     stores = _open_stores(config, dataset)
@@ -137,9 +170,24 @@ def assemble(config: Config, dataset: Dataset) -> RunData:
     train = train.assign(fold=folds["fold"].to_numpy())
     if not all(store.cached for pair in stores.values() for store in pair):
         notes.append(f"decoded images take more than cache_gb={config.cache_gb:g}, so some are decoded in every epoch")
-    notes += _stopped_early(config, train["fold"])
-    notes += _padding(config, stores) + _duplicates(train, test, train_store, test_store)
-    return RunData(dataset, train, test, unreadable, stores, full_size, notes)
+    notes += _padding(config, stores) + copies_noted(train, test, train_store, test_store)
+    data = RunData(dataset, train, test, unreadable, stores, full_size, notes)
+    notes += _stopped_early(config, data)
+    return _with_extra(config, data, extra) if extra else data
+
+
+def pictures_of(data: RunData) -> tuple[Pictures, Pictures]:
+    """Return what the train and the test store show, whatever the folds say of their rows."""
+    stores, dataset = next(iter(data.stores.values())), data.dataset
+    return (Pictures(stores[0], list(dataset.train["path"]), "training images"),
+            Pictures(stores[1], list(dataset.test["path"]), "test images"))  # fmt: skip
+
+
+def _with_extra(config: Config, data: RunData, extra: Dataset) -> RunData:
+    spent = sum(gigabytes(store) for pair in data.stores.values() for store in pair if store.cached)
+    added, notes = open_extra(config, extra, *pictures_of(data), data.train["row"].to_numpy(), list(data.stores),
+                              cache_folder(config), max(0.0, config.cache_gb - spent))  # fmt: skip
+    return dataclasses.replace(data, added=(added,), notes=[*data.notes, *notes])
 
 
 def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple]:
@@ -180,10 +228,10 @@ def _without_unreadable(train: pd.DataFrame, bad: dict[int, str], policy: str, n
     return train.drop(index=sorted(bad)).reset_index(drop=True)
 
 
-def _stopped_early(config: Config, fold: pd.Series) -> list[str]:
+def _stopped_early(config: Config, data: RunData) -> list[str]:
     """Say which scores are flattered by early stopping: those on the very rows that chose the epoch."""
     members = [name for name, recipe in config.members.items() if recipe.patience]
-    if not members or (fold == JUDGED).any():
+    if not members or data.judged_apart:
         return []
     return [f"early stopping (patience) chose the epoch of {', '.join(members)} on the rows that judge it, which "
             "flatters the score: split=holdout with three shares does not"]  # fmt: skip
@@ -200,22 +248,3 @@ def _padding(config: Config, stores: dict[StoreSpec, tuple]) -> list[str]:
             notes[recipe.image_size] = small
     return [f"{n} images are smaller than the {size}-pixel crop and get a mirrored border"
             for size, n in notes.items() if n]  # fmt: skip
-
-
-def _duplicates(train: pd.DataFrame, test: pd.DataFrame, train_store, test_store) -> list[str]:
-    """Say which files are the same byte for byte across folds, or in train and test."""
-    if not len(train_store.digests):
-        return []
-    digest = pd.Series([bytes(d) for d in train_store.digests])[train["row"]].to_numpy()
-    copies = train.assign(digest=digest)
-    across = copies.groupby("digest")["fold"].transform("nunique") > 1
-    notes = []
-    if across.any():
-        notes.append(f"{int(across.sum())} training images have an exact copy in another fold, which flatters the "
-                     f"score: {', '.join(copies['id'][across][:3])}")  # fmt: skip
-    test_digest = {bytes(d) for row, d in enumerate(test_store.digests) if row not in test_store.bad}
-    shared = copies["digest"].isin(test_digest)
-    if shared.any():
-        notes.append(f"{int(shared.sum())} training images are also in the test set: "
-                     f"{', '.join(copies['id'][shared][:3])}")  # fmt: skip
-    return notes
