@@ -156,6 +156,7 @@ def _resolve(raw: Config) -> Config:
         members = {"model": _tidy(Recipe(**common))}
     config = dataclasses.replace(raw, members=members, **_places(raw))
     _check(config, "")
+    _check(config.demo, "demo.")
     for name, recipe in members.items():
         _check(recipe, f"members.{name}.")
     chosen_folds(config)
@@ -171,9 +172,11 @@ def _tidy(recipe: Recipe) -> Recipe:
 
 
 def _places(raw: Config) -> dict[str, str]:
-    """Return the data folder and the run's name, where they are not given: each demo seed has its own."""
+    """Return the data folder and the run's name, where they are not given: each demo seed and world has its own."""
     demo, data, name = raw.demo, raw.data, raw.name
-    variant = "" if demo == Demo(draw=True) else f"-{demo.seed}-{demo.train_scenes}-{demo.test_scenes}"
+    variant = "" if demo.world == Demo.world else f"-{demo.world}"
+    if demo != Demo(draw=True, world=demo.world):
+        variant += f"-{demo.seed}-{demo.train_scenes}-{demo.test_scenes}"
     if demo.draw and not data:
         data = f"data/demo{variant}"
     name = name or (f"{raw.preset}{variant}" if demo.draw else Path(data).resolve().name or raw.preset)
@@ -181,7 +184,7 @@ def _places(raw: Config) -> dict[str, str]:
     return {"data": data, "name": name.removesuffix(limited) + limited}
 
 
-def _check(settings: Recipe, prefix: str) -> None:
+def _check(settings: Recipe | Demo, prefix: str) -> None:
     for item in fields(settings):
         key, value = item.name, getattr(settings, item.name)
         if key in CHOICES and value not in CHOICES[key]:

@@ -22,13 +22,13 @@ import torch
 from tqdm import tqdm
 
 from competition.config import Config
-from competition.data.assemble import RunData, assemble, read_tables
+from competition.data.assemble import RunData, read_tables
 from competition.errors import UserError
 from competition.files import cores
 from competition.inference.evidence import evidence_images
-from competition.inference.pseudo import with_pseudo
 from competition.job import prepare_features, run_job
 from competition.plan import Plan
+from competition.rundata import open_data
 
 
 def prepare_process(config: Config, device: str, jobs: int) -> None:
@@ -148,7 +148,7 @@ def _work(config: Config, plans: list[Plan], device: str, beside: int, todo, tol
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
         prepare_process(config, device, beside)
-        data = with_pseudo(config, assemble(config, read_tables(config)))
+        data = open_data(config, read_tables(config))
         workers = feed_workers(config, device)
         while (index := todo.get()) is not None:
             done = run_job(

@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 
 from competition import __version__
-from competition.auditing import quick_audit, regroup
+from competition.auditing import quick_audit
 from competition.closing import conclude
 from competition.combine import combine
 from competition.config import Config, chosen_folds
-from competition.data.assemble import RunData, assemble, read_tables, run_folder
+from competition.data.assemble import RunData, read_tables, run_folder
 from competition.data.augment import train_transform
 from competition.data.extra import located, read_extra
 from competition.data.folds import check_possible
@@ -22,11 +22,12 @@ from competition.ensemble import Result, score_run
 from competition.errors import UserError
 from competition.estimate import print_estimate
 from competition.files import only_one
-from competition.inference.pseudo import find_teacher, with_pseudo
+from competition.inference.pseudo import find_teacher
 from competition.inference.record import FILE as RECORD
 from competition.models.zoo import Detector, check_model, count_parameters
 from competition.plan import Job, Plan, make_plans
 from competition.pretrained import keep_pretrained, settle_pretrained
+from competition.rundata import open_data
 from competition.scoring.threshold import find_rule
 from competition.training.placement import choose_device
 
@@ -51,7 +52,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     dataset = read_tables(config)
     models = check(config, dataset)
     with only_one(run_folder(config) / ".lock", LOCK_PATIENCE):
-        data = with_pseudo(config, assemble(config, regroup(config, dataset)))
+        data = open_data(config, dataset)
         plans = make_plans(config, data, all_jobs(config), device)
         todo = [plan for plan in asked_for(config, plans) if not plan.is_done()]
         check_pretrained(config, data, [plan.job.member for plan in todo if train and not plan.is_trained()])

@@ -18,6 +18,7 @@ CHOICES = {
     "bad_images": ("error", "drop"),
     "blend": ("auto", "equal", "caruana", "stacking", "rank"),
     "device": ("auto", "cpu", "cuda"),
+    "world": ("same", "prior", "generator"),
 }
 
 # key: (least, most), both allowed
@@ -84,6 +85,7 @@ class Demo:
     seed: int = 0
     train_scenes: int = 500  # two images each: a photograph and its AI twin
     test_scenes: int = 200
+    world: str = "same"  # what the test set is from: same | prior (another class balance) | generator (another one)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,14 @@ def test_wai2025_has_three_sizes_of_both_families():
         assert size in members["convnext"].backbone and size in members["swin"].backbone
 
 
+def test_the_diverse_presets_have_members_of_every_view_and_a_frozen_one():
+    for words in (["demo-diverse"], *(["wai2025-diverse", f"size={size}"] for size in ("tiny", "base", "large"))):
+        members = load_config([f"preset={words[0]}", *words[1:]]).members.values()
+        assert {member.view for member in members if not member.frozen} == {"rgb", "residual", "fourier"}
+        assert any(member.frozen and member.augment == "none" for member in members)
+        assert all(member.augment != "none" for member in members if not member.frozen)
+
+
 def test_a_member_is_added_with_a_backbone_and_taken_out_with_null():
     config = load_config(["preset=demo", "members.r18.backbone=resnet18", "members.swin=null"])
     assert list(config.members) == ["convnext", "r18"]
@@ -55,6 +63,8 @@ def test_the_config_is_frozen():
         (["members.swin.lr=fast"], "members.swin.lr=fast (in the command line) is not a number."),
         (["compile=maybe"], "compile=maybe (in the command line) is not true or false."),
         (["view=rbg"], "view=rbg is not one of rgb, residual, fourier."),
+        (["demo.world=pryor"], "demo.world=pryor is not one of same, prior, generator."),
+        (["demo.seed=-1"], "demo.seed=-1 is out of range: give a value from 0"),
         (["epochs=0"], "epochs=0 is out of range: give a value from 1 to 10000."),
         (["fold=7"], "fold=7 asks for a fold outside 0..4 (folds=5)."),
         (["fold=a"], "fold=a is not a list of folds"),
@@ -98,6 +108,24 @@ def test_each_demo_seed_has_data_and_results_of_its_own():
     plain, other = load_config(["preset=demo"]), load_config(["preset=demo", "demo.seed=3"])
     assert (plain.name, plain.data) == ("demo", "data/demo")
     assert other.name != plain.name and other.data != plain.data
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "data"),
+    [
+        (["demo.world=same"], "demo", "data/demo"),
+        (["demo.world=prior"], "demo-prior", "data/demo-prior"),
+        (["demo.world=prior", "demo.seed=7"], "demo-prior-7-500-200", "data/demo-prior-7-500-200"),
+        (["demo.world=generator", "name=mine"], "mine", "data/demo-generator"),
+        (["demo.world=generator", "data=there"], "demo-generator", "there"),
+        (["preset=demo-diverse", "demo.world=prior"], "demo-diverse-prior", "data/demo-prior"),
+        (["demo.test_scenes=20"], "demo-0-500-20", "data/demo-0-500-20"),
+    ],
+)
+def test_each_world_of_the_demo_has_data_and_results_of_its_own(words, name, data):
+    words = words if words[0].startswith("preset=") else ["preset=demo", *words]
+    config = load_config(words)
+    assert (config.name, config.data) == (name, data)
 
 
 def test_all_of_a_presets_members_can_be_taken_out_for_one_of_your_own():

@@ -148,6 +148,23 @@ def test_a_frozen_members_features_are_computed_once_and_predict_as_the_whole_mo
     assert refused.returncode == 2 and "augment=none" in refused.stderr
 
 
+def test_another_world_of_the_demo_is_predicted_by_the_models_that_stand_and_trains_nothing(tmp_path):
+    words = ["preset=demo-diverse", "name=x", "epochs=1", "folds=2", "demo.train_scenes=8", "demo.test_scenes=4",
+             "report=false", "jobs=1", "members.convnext-rgb=null", "members.swin-residual=null",
+             "members.swin-fourier.backbone_args.embed_dim=16",
+             "members.convnext-residual.backbone_args={patch_size: 4, depths: [1, 1, 1, 1], dims: [8, 16, 24, 32]}",
+             "members.frozen-residual.backbone_args={channels: [8, 8, 8, 8]}"]  # fmt: skip
+    done_inside(tmp_path, *words)
+    run = tmp_path / "folds" / "x"
+    weights = {path: path.stat().st_mtime_ns for path in run.rglob("model.safetensors")}
+    oof, test = ({path: path.read_bytes() for path in run.rglob(name)} for name in ("oof.csv", "test.csv"))
+    assert len(weights) == len(oof) == len(test) == 6  # three members, two folds
+    done_inside(tmp_path, *words, "demo.world=generator")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("model.safetensors")} == weights
+    assert {path: path.read_bytes() for path in run.rglob("oof.csv")} == oof
+    assert all(path.read_bytes() != before for path, before in test.items())
+
+
 def test_a_frozen_trunk_is_the_same_for_every_seed_and_its_head_is_not():
     config = load_config(["preset=frozen-vit", "size=tiny", "pretrained=false", "image_size=32", "data=."])
     data = SimpleNamespace(channels=3, floating=False)

@@ -144,7 +144,7 @@ def read_tables(config: Config) -> Dataset:
     """Read the tables that ``config.data`` holds, drawing the demo first where it is asked for."""
     root = data_root(config)
     if config.demo.draw:
-        draw_demo(root, config.demo.seed, (config.demo.train_scenes, config.demo.test_scenes))
+        draw_demo(root, config.demo.seed, (config.demo.train_scenes, config.demo.test_scenes), config.demo.world)
     return read_dataset(root, config.layout, config.label_column, config.id_column, config.positive,
                         split_group(config.group)[0], config.image_shape)  # fmt: skip
 

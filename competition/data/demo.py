@@ -2,7 +2,8 @@
 
 Every scene is painted once in linear light and rendered twice, by a simulated camera (label 0) and by a simulated image
 generator (label 1), so each real picture has an AI twin. The two differ in their traces alone: sizes, format, JPEG
-settings, names and row order carry no label. Equal arguments give equal bytes (same machine and versions).
+settings, names and row order carry no label. Equal arguments give equal bytes (same machine and versions), and the
+training set does not depend on the world that the test set is from.
 """
 
 import hashlib
@@ -15,17 +16,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from competition.errors import UserError
+from competition.data.scenes import SIZE, log_uniform, paint_scene
+from competition.errors import UserError, did_you_mean
 from competition.files import read_json, write_json, write_text
 
 RECIPE = 1  # raise it whenever the same arguments would draw other bytes
-SIZE = 64  # side of every image, pixels
 STAMP = "demo.json"
 
-_FINE = 2 * SIZE  # scenes are painted at twice the output's resolution
-_Y, _X = np.meshgrid(*[np.linspace(-1, 1, _FINE, dtype=np.float32)] * 2, indexing="ij")
-_FREQUENCY = np.hypot(np.fft.fftfreq(_FINE)[:, None], np.fft.rfftfreq(_FINE)[None]).astype(np.float32)
-_FREQUENCY[0, 0] = np.inf  # a fractal field has mean zero
 _BAYER = np.zeros((SIZE, SIZE, 3), dtype=np.float32)  # red, green / green, blue
 _BAYER[::2, ::2, 0] = _BAYER[::2, 1::2, 1] = _BAYER[1::2, ::2, 1] = _BAYER[1::2, 1::2, 2] = 1
 _BILINEAR = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=np.float32) / 4
@@ -45,7 +42,7 @@ class Camera:
         seen = cv2.resize(seen, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
         bayer = np.roll(_BAYER, rng.integers(0, 2, 2), axis=(0, 1))  # a cropped photo starts anywhere on the mosaic
         raw = (seen * bayer).sum(axis=2)
-        noise = _log_uniform(rng, *self.noise)
+        noise = log_uniform(rng, *self.noise)
         raw += noise * np.sqrt(0.2 + 4 * raw) * rng.standard_normal(raw.shape, dtype=np.float32)
         return _sharpen(_tone_curve(_demosaic(raw, bayer)), rng.uniform(*self.sharpening))
 
@@ -58,33 +55,35 @@ class Generator:
     latent_noise: tuple[float, float] = (0.006, 0.02)  # grain laid down before up-sampling, drawn per scene
     pixel_noise: tuple[float, float] = (0.004, 0.012)  # grain laid down after it, drawn per scene
     sharpening: tuple[float, float] = (0.2, 0.8)  # decoders are trained to look sharp; drawn per scene
+    taps: tuple[int, ...] = (1, 3, 3, 1)  # the even kernels' profile before the weights bend it; this one is bilinear
     weights: int = 8  # the seed of the kernels: another number is another generator
 
     def kernels(self) -> np.ndarray:
-        """Return one 4 x 4 kernel per channel, (3, 4, 4) float32: bilinear, bent by fixed pseudo-random weights."""
-        bend = np.random.default_rng(self.weights).standard_normal((3, 4, 4), dtype=np.float32)
-        ramp = np.array([1, 3, 3, 1], dtype=np.float32) / 4
-        kernels = np.outer(ramp, ramp) * (1 + self.checkerboard * bend)
+        """Return one T x T kernel per channel, (3, T, T) float32: the taps, bent by fixed pseudo-random weights."""
+        taps = np.array(self.taps, dtype=np.float32) * (2 / sum(self.taps))
+        bend = np.random.default_rng(self.weights).standard_normal((3, taps.size, taps.size), dtype=np.float32)
+        kernels = np.outer(taps, taps) * (1 + self.checkerboard * bend)
         return kernels * (4 / kernels.sum(axis=(1, 2), keepdims=True))
 
     def render(self, scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the generator's picture of a linear (2S, 2S, 3) float32 scene: (S, S, 3) float32 in [0, 1], sRGB."""
         latent = cv2.resize(_tone_curve(scene), (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA)
-        latent += _log_uniform(rng, *self.latent_noise) * rng.standard_normal(latent.shape, dtype=np.float32)
+        latent += log_uniform(rng, *self.latent_noise) * rng.standard_normal(latent.shape, dtype=np.float32)
         sparse = np.zeros((SIZE, SIZE, 3), dtype=np.float32)
         sparse[::2, ::2] = latent
         picture = np.stack([cv2.filter2D(sparse[..., c], -1, k) for c, k in enumerate(self.kernels())], axis=2)
-        picture += _log_uniform(rng, *self.pixel_noise) * rng.standard_normal(picture.shape, dtype=np.float32)
+        picture += log_uniform(rng, *self.pixel_noise) * rng.standard_normal(picture.shape, dtype=np.float32)
         return _sharpen(picture, rng.uniform(*self.sharpening))
 
 
 @dataclass(frozen=True)
 class World:
-    """Where images come from; train and test of the demo share one."""
+    """Where images come from."""
 
     camera: Camera = Camera()
     generator: Generator = Generator()
     jpeg_quality: tuple[int, int] = (85, 98)  # drawn per scene, the same for both twins
+    ai_share: float = 0.5  # of the test images
 
     def twins(self, seed: int, part: int, number: int) -> tuple[bytes, bytes]:
         """Return scene ``number`` as two JPEG files: the camera's (label 0) and the generator's (label 1)."""
@@ -95,25 +94,46 @@ class World:
         return _encode(real, quality), _encode(fake, quality)
 
 
-def draw_demo(folder: Path, seed: int = 0, scenes: tuple[int, int] = (500, 200)) -> None:
+BICUBIC = (-3, -9, 29, 111, 111, 29, -9, -3)  # half-pixel cubic convolution with a = -.5 (Keys 1981), times 128
+WORLDS = {
+    "same": World(),  # where the training set is from, always
+    "prior": World(ai_share=0.25),
+    "generator": World(
+        generator=Generator(
+            checkerboard=0.01,
+            latent_noise=(0.001, 0.003),
+            pixel_noise=(0.006, 0.016),
+            sharpening=(0.4, 1.0),
+            taps=BICUBIC,
+            weights=21,
+        ),
+        jpeg_quality=(70, 90),
+    ),
+}
+
+
+def draw_demo(folder: Path, seed: int = 0, scenes: tuple[int, int] = (500, 200), world: str = "same") -> None:
     """Draw the demo data set into ``folder``, in the layout of Kaggle's "Detect AI vs. Human-Generated Images".
 
-    ``scenes`` counts the scenes of train and test; each gives two images. Written are ``train.csv``, ``train_data/``,
+    ``scenes`` sizes train and test: two images a scene. ``world`` is what the test set is drawn from, one of WORLDS;
+    the training set and the size of the test set are the same in all. Written are ``train.csv``, ``train_data/``,
     ``test.csv``, ``test_data_v2/``, the withheld ``test_labels.csv`` and a stamp. The folder appears complete or not at
     all; one that already holds the same data set is left untouched, and any other is refused with a UserError.
     """
     folder = Path(folder)
+    if world not in WORLDS:
+        raise UserError(f"The demo has no world '{world}'{did_you_mean(world, WORLDS)}")
     if seed < 0 or min(scenes) < 1:
         raise UserError(f"no demo has seed {seed} and {scenes} scenes: give seed >= 0 and scenes >= 1.")
-    stamp = {"recipe": RECIPE, "seed": seed, "scenes": list(scenes)}
+    stamp = {"recipe": RECIPE, "seed": seed, "scenes": list(scenes)} | ({} if world == "same" else {"world": world})
     if _is_drawn(folder, stamp):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
         draft.chmod(0o755)
-        _draw_train(draft, World(), seed, scenes[0])
-        _draw_test(draft, World(), seed, scenes[1])
+        _draw_train(draft, WORLDS["same"], seed, scenes[0])
+        _draw_test(draft, WORLDS[world], seed, scenes[1])
         write_json(draft / STAMP, stamp)
         try:
             os.replace(draft, folder)
@@ -145,8 +165,18 @@ def _draw_train(folder: Path, world: World, seed: int, scenes: int) -> None:
 
 
 def _draw_test(folder: Path, world: World, seed: int, scenes: int) -> None:
-    """Write ``test_data_v2/``, ``test.csv`` and ``test_labels.csv``; the rows are shuffled."""
-    images = [(jpeg, label) for number in range(scenes) for label, jpeg in enumerate(world.twins(seed, 1, number))]
+    """Write ``test_data_v2/``, ``test.csv`` and ``test_labels.csv``: 2 * ``scenes`` shuffled rows.
+
+    Where the classes are not balanced, the first scenes give both twins and the others the commoner class alone.
+    """
+    ai = round(2 * scenes * world.ai_share)
+    wanted = (2 * scenes - ai, ai)  # of each label
+    images = [
+        (jpeg, label)
+        for number in range(max(wanted))
+        for label, jpeg in enumerate(world.twins(seed, 1, number))
+        if number < wanted[label]
+    ]
     order = np.random.default_rng([seed, 3]).permutation(len(images))
     rows = [(_write_image(folder / "test_data_v2", images[i][0]), images[i][1]) for i in order]
     write_text(folder / "test.csv", "id\n" + "".join(f"{name}\n" for name, _ in rows))
@@ -159,59 +189,6 @@ def _write_image(folder: Path, jpeg: bytes) -> str:
     name = hashlib.blake2b(jpeg, digest_size=16).hexdigest() + ".jpg"
     (folder / name).write_bytes(jpeg)
     return f"{folder.name}/{name}"
-
-
-def paint_scene(rng: np.random.Generator) -> np.ndarray:
-    """Return a picture in linear light, (2S, 2S, 3) float32 in [0, 1]: a sky, ridges before it, shapes before those."""
-    tilt = rng.normal(0, 0.4)
-    height = np.clip(0.5 + 0.5 * (_Y + tilt * _X), 0, 1)[..., None]
-    scene = (1 - height) * _colour(rng) + height * _colour(rng)
-    scene *= np.exp(rng.uniform(0, 0.3) * _fractal(rng, rng.uniform(1.2, 1.8)))[..., None]
-    for ground in np.sort(rng.uniform(-0.4, 0.9, rng.integers(0, 4))):
-        ridge = ground + rng.uniform(0.02, 0.15) * _fractal(rng, 1.8)[:1]
-        _paint(scene, _Y - ridge, _surface(rng, _X, _Y))
-    for _ in range(rng.integers(1, 6)):
-        angle, (x, y), (width, length) = rng.uniform(0, np.pi), rng.uniform(-0.8, 0.8, 2), rng.uniform(0.1, 0.5, 2)
-        dx, dy = _X - np.float32(x), _Y - np.float32(y)
-        u = (np.float32(np.cos(angle)) * dx + np.float32(np.sin(angle)) * dy) / np.float32(width)
-        v = (np.float32(np.cos(angle)) * dy - np.float32(np.sin(angle)) * dx) / np.float32(length)
-        distance = 1 - (np.hypot(u, v) if rng.random() < 0.6 else np.maximum(np.abs(u), np.abs(v)))
-        _paint(scene, distance * np.float32(min(width, length)), _surface(rng, u, v))
-    scene *= np.float32(rng.uniform(0.15, 0.4) / scene.mean())
-    return np.clip(scene, 0, 1)
-
-
-def _paint(scene: np.ndarray, distance: np.ndarray, surface: np.ndarray) -> None:
-    """Lay a surface over the scene wherever the distance to its edge is positive, with an anti-aliased edge."""
-    mask = np.clip(distance * (_FINE / 2) + 0.5, 0, 1)[..., None]
-    scene += mask * (surface - scene)
-
-
-def _surface(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return a lit, coloured, rough and sometimes striped surface, (2S, 2S, 3) float32, over coordinates u and v."""
-    lit = np.clip(1 - rng.uniform(0, 0.5) * u - rng.uniform(0, 0.5) * v, 0.2, 2)
-    lit *= np.exp(rng.uniform(0.05, 0.6) * _fractal(rng, rng.uniform(0.8, 1.8)))
-    if rng.random() < 0.3:
-        lit *= 1 + rng.uniform(0.2, 0.6) * np.sin(rng.uniform(4, 25) * u + rng.uniform(-6, 6) * v)
-    return lit.astype(np.float32)[..., None] * _colour(rng)
-
-
-def _colour(rng: np.random.Generator) -> np.ndarray:
-    """Return a linear RGB colour, (3,) float32, more often muted than vivid."""
-    grey = _log_uniform(rng, 0.08, 0.8)
-    return (grey * np.exp(rng.uniform(0.1, 0.7) * rng.standard_normal(3))).astype(np.float32)
-
-
-def _fractal(rng: np.random.Generator, slope: float) -> np.ndarray:
-    """Return a Gaussian field with amplitude spectrum 1 / frequency ** slope, (2S, 2S) float32, mean 0, variance 1."""
-    white = np.fft.rfft2(rng.standard_normal((_FINE, _FINE), dtype=np.float32))
-    field = np.fft.irfft2(white * _FREQUENCY**-slope, s=(_FINE, _FINE)).astype(np.float32)
-    return field / field.std()
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> np.float32:
-    """Return a number between ``low`` and ``high`` whose logarithm is uniform."""
-    return np.float32(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def _tone_curve(linear: np.ndarray) -> np.ndarray:

@@ -1,14 +1,18 @@
 import dataclasses
+import json
 import re
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from competition.data.demo import SIZE, Camera, Generator, World, draw_demo, paint_scene
+from competition.data.demo import BICUBIC, WORLDS, Camera, Generator, World, draw_demo
+from competition.data.scenes import SIZE, paint_scene
 from competition.errors import UserError
+from competition.settings import CHOICES
 
 SCENES = (24, 10)
 
@@ -18,6 +22,15 @@ def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "drawn"
     draw_demo(folder, seed=3, scenes=SCENES)
     return folder
+
+
+@pytest.fixture(scope="module")
+def worlds(demo, tmp_path_factory):
+    """The same demo with the test sets of all worlds, by world."""
+    root = tmp_path_factory.mktemp("worlds")
+    for world in ("prior", "generator"):
+        draw_demo(root / world, seed=3, scenes=SCENES, world=world)
+    return {"same": demo, "prior": root / "prior", "generator": root / "generator"}
 
 
 def contents(folder):
@@ -127,6 +140,80 @@ def test_a_folder_that_is_something_else_is_refused_and_left_alone(demo, tmp_pat
         draw_demo(demo, seed=9, scenes=SCENES)
     assert contents(tmp_path / "mine") == {"photo.jpg": b"precious"}
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_every_world_has_the_same_training_set_to_the_byte_and_a_test_set_of_its_own(worlds):
+    drawn = {world: contents(folder) for world, folder in worlds.items()}
+    train = {world: {name: raw for name, raw in files.items() if name.startswith("train")}
+             for world, files in drawn.items()}  # fmt: skip
+    assert train["prior"] == train["generator"] == train["same"] and len(train["same"]) == 2 * SCENES[0] + 1
+    assert len({files["test.csv"] for files in drawn.values()}) == len(worlds)
+    assert {len(pd.read_csv(folder / "test.csv")) for folder in worlds.values()} == {2 * SCENES[1]}
+
+
+def test_the_stamp_of_the_first_world_is_what_it_was_and_others_name_theirs(worlds):
+    stamps = {world: json.loads((folder / "demo.json").read_text()) for world, folder in worlds.items()}
+    assert stamps["same"] == {"recipe": 1, "seed": 3, "scenes": list(SCENES)}
+    assert stamps["prior"] == stamps["same"] | {"world": "prior"}
+    with pytest.raises(UserError, match="prior"):
+        draw_demo(worlds["prior"], seed=3, scenes=SCENES, world="generator")
+
+
+def test_in_world_prior_a_quarter_is_ai_by_the_same_cameras_and_the_same_generator(worlds):
+    test = {world: pd.read_csv(worlds[world] / "test_labels.csv") for world in ("same", "prior")}
+    assert test["prior"]["label"].value_counts().to_dict() == {0: 15, 1: 5}
+    assert test["prior"]["id"].is_unique
+    ids = {
+        (world, label): set(table["id"][table["label"] == label]) for world, table in test.items() for label in (0, 1)
+    }
+    assert ids["prior", 1] < ids["same", 1] and ids["same", 0] < ids["prior", 0]
+
+
+def test_in_world_generator_classes_are_balanced_and_share_another_range_of_jpeg_settings(worlds):
+    withheld = pd.read_csv(worlds["generator"] / "test_labels.csv")
+    assert withheld["label"].value_counts().to_dict() == {0: SCENES[1], 1: SCENES[1]}
+    tables = {world: [quantisation(folder / name) for name in pd.read_csv(folder / "test.csv")["id"]]
+              for world, folder in worlds.items()}  # fmt: skip
+    assert np.mean(tables["generator"]) > 1.5 * np.mean(tables["same"])
+    by_label = [sorted(np.array(tables["generator"])[withheld["label"] == label]) for label in (0, 1)]
+    assert by_label[0] == by_label[1]
+
+
+def quantisation(path):
+    """Return the mean step of a JPEG file's first quantisation table."""
+    with Image.open(path) as image:
+        return np.mean(image.quantization[0])
+
+
+def test_in_world_generator_file_size_does_not_give_the_label_away():
+    files = [WORLDS["generator"].twins(seed=5, part=1, number=number) for number in range(120)]
+    size = [len(jpeg) for twins in files for jpeg in twins]
+    assert 0.35 < roc_auc_score(np.tile([0, 1], len(files)), size) < 0.65
+
+
+def test_the_other_generator_renders_the_same_scenes_with_other_traces():
+    pictures = [[WORLDS[world].generator.render(paint_scene(rng), rng) for rng in map(np.random.default_rng, range(8))]
+                for world in ("same", "generator")]  # fmt: skip
+    for one, other in zip(*pictures, strict=True):
+        small = [cv2.resize(picture, (8, 8), interpolation=cv2.INTER_AREA) for picture in (one, other)]
+        assert np.abs(small[0] - small[1]).max() < 0.1
+        assert np.abs(one - other).mean() > 0.005
+
+
+@pytest.mark.parametrize("taps", [(1, 3, 3, 1), BICUBIC])
+def test_kernels_of_any_taps_keep_the_mean_and_without_a_checkerboard_a_flat_picture_flat(taps):
+    even = Generator(checkerboard=0.0, latent_noise=(1e-9, 1e-9), pixel_noise=(1e-9, 1e-9), taps=taps)
+    flat = even.render(np.full((2 * SIZE, 2 * SIZE, 3), 0.2, np.float32), np.random.default_rng(0))
+    inside = flat[4:-4, 4:-4]
+    assert inside.std() < 1e-5
+    assert np.allclose(Generator(checkerboard=0.2, taps=taps).kernels().sum(axis=(1, 2)), 4)
+
+
+def test_the_worlds_that_can_be_set_are_the_worlds_there_are(tmp_path):
+    assert CHOICES["world"] == tuple(WORLDS)
+    with pytest.raises(UserError, match="'generater'; did you mean 'generator'"):
+        draw_demo(tmp_path / "demo", world="generater")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_folder_is_filled(tmp_path):
