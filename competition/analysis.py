@@ -67,13 +67,16 @@ class Judged:
     """The rows that a run's questions are asked on: all with an out-of-fold prediction.
 
     ``rows``: id, label, group and fold of each; ``judged`` (n,) marks a hold-out's test part, None with folds;
-    ``predictions`` by member, the ensemble last, their ``oof`` cut down to these rows; ``weights`` of the members.
+    ``predictions`` by member, the ensemble last, their ``oof`` cut down to these rows; ``weights`` of the members for
+    the test set. ``by_fold`` (folds, n): the ensemble's probabilities of all rows, each row by the weights that never
+    saw one fold; None where there is nothing to cross-fit.
     """
 
     rows: pd.DataFrame
     judged: np.ndarray | None
     predictions: Mapping[str, Predictions]
     weights: Mapping[str, float]
+    by_fold: np.ndarray | None = None
 
     @property
     def fold(self) -> np.ndarray:
@@ -159,4 +162,6 @@ def find_rules(judged: Judged, asked: str, seed: int) -> dict[str, RuleScore]:
         return {}
     final = list(judged.predictions.values())[-1]
     rows = judged.rows
-    return compare_rules(rows["label"], final.oof, rows["fold"], rows["group"], final.test, final.parts, asked, seed)
+    prob = final.oof if judged.by_fold is None else judged.by_fold
+    return compare_rules(rows["label"], prob, rows["fold"], rows["group"], final.test, final.parts, asked, seed,
+                         final.oof)  # fmt: skip

@@ -17,6 +17,7 @@ from competition.errors import UserError
 from competition.inference.collect import Predictions, blend, collect_member, rank_blend
 from competition.plan import Plan
 from competition.scoring.scorecard import Score, score_hold_out, score_predictions
+from competition.scoring.shift import Shift
 from competition.scoring.weights import Blend, choose_blend, choose_blend_hold_out
 
 ENSEMBLE, RANK = "ensemble", "rank"
@@ -44,7 +45,7 @@ class Result:
         return list(self.scores)[-1]
 
     @property
-    def shift(self):
+    def shift(self) -> Shift | None:
         """What became of the question whether the test set is of the training rows' world; None where not asked."""
         return self.analysis.shift
 
@@ -90,15 +91,10 @@ def score(
     }
     weighed = _weigh(config, rows, judged, members, "equal" if missing else config.blend)
     weights = weighed.weights if weighed else dict.fromkeys(entries, 1.0)
-    predictions = members if weighed is None else members | {ENSEMBLE: _blended(config, members, weighed, rows, judged)}
-    asked = Judged(rows, judged, predictions, weights)
+    predictions = members if weighed is None else members | {ENSEMBLE: _blended(config, members, weighed, rows)}
+    asked = Judged(rows, judged, predictions, weights, None if weighed is None or judged is not None else weighed.oof)
     shift = None if missing else find_shift(asked, entries, audit, config.seed)
-    how, part = (score_predictions, rows["fold"]) if judged is None else (score_hold_out, judged)
-    scores = {
-        name: how(rows["label"], _judging(name, found, weighed, judged), part, rows["group"], found.test, found.parts,
-                  config.threshold, config.seed, config.public_fraction, shift)
-        for name, found in predictions.items()
-    }  # fmt: skip
+    scores = {name: _scored(config, asked, name, shift) for name in predictions}
     analysis = Analysis(weighed, shift, audit=audit)
     if not missing:
         final = list(scores.values())[-1]
@@ -132,17 +128,21 @@ def _weigh(config: Config, rows: pd.DataFrame, judged: np.ndarray | None, member
     return choose_blend(probs, rows["label"], rows["fold"], rows["group"], config.seed, asked)
 
 
-def _blended(config: Config, members: Mapping[str, Predictions], weighed: Blend, rows: pd.DataFrame,
-             judged: np.ndarray | None) -> Predictions:  # fmt: skip
-    """Return the members' mean; each out-of-fold row's by the weights that never saw its fold."""
-    found, weights = list(members.values()), list(weighed.weights.values())
+def _blended(config: Config, members: Mapping[str, Predictions], weighed: Blend, rows: pd.DataFrame) -> Predictions:
+    """Return the members' mean, of out-of-fold and test rows alike by the weights of the test set."""
+    found = list(members.values())
     if config.blend == RANK:
         return rank_blend(found, rows["fold"].to_numpy())
-    fold = np.unique(rows["fold"], return_inverse=True)[1] if len(weighed.oof) > 1 else np.zeros(len(rows), int)
-    return dataclasses.replace(blend(found, weights), oof=weighed.oof[fold, np.arange(len(rows))])
+    return blend(found, list(weighed.weights.values()))
 
 
-def _judging(name: str, found: Predictions, weighed: Blend | None, judged: np.ndarray | None) -> np.ndarray:
-    """Return the probabilities that judge the rows: of weights fitted for each fold, a row for each fold."""
-    several = name == ENSEMBLE and judged is None and weighed is not None and len(weighed.oof) > 1
-    return weighed.oof if several and weighed.method != RANK else found.oof
+def _scored(config: Config, asked: Judged, name: str, shift: Shift | None) -> Score:
+    """Score one member, or the ensemble: each fold by the weights that never saw it, the test set by those of all."""
+    rows, found = asked.rows, asked.predictions[name]
+    settings = config.threshold, config.seed, config.public_fraction, shift
+    if asked.judged is not None:
+        return score_hold_out(rows["label"], found.oof, asked.judged, rows["group"], found.test, found.parts, *settings)
+    several = name == ENSEMBLE and asked.by_fold is not None
+    prob = asked.by_fold if several else found.oof
+    return score_predictions(rows["label"], prob, rows["fold"], rows["group"], found.test, found.parts, *settings,
+                             whole=found.oof)  # fmt: skip

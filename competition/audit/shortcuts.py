@@ -189,7 +189,7 @@ def _classifier_finding(apart: Separation | None, aucs: dict[str, float], rows: 
         "metadata-shortcut", apart.level,
         f"A classifier that sees no pixel tells the classes apart by metadata, {_in_words(apart)}, most by "
         f"{' and '.join(most)}: {verdict}.",
-        "Save all images alike (one format, size and quality, no EXIF), then audit again; what the size of a file still "
+        "Save all images alike (one format, size and quality, no EXIF), then audit again; what the size of a file "
         "tells is in the picture itself.",
         {"auc": round(apart.auc, 4), "low": round(apart.low, 4), "high": round(apart.high, 4), "looked_at": rows},
     )  # fmt: skip

@@ -19,8 +19,10 @@ from competition.scoring.metrics import check_binary, check_group, check_prob, c
 EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logarithms stay finite
 FOLDS = 5
 BINS = 10
-SIGNIFICANT = 0.01  # level of the test that calibration fails ...
-TOLERATED = 0.03  # ... which counts only where the error is also larger than this, root mean square over rows
+# Calibration fails only where the error is no chance (level of the test) and large (root mean square over rows): a
+# false alarm would keep ``auto`` from following the test set's class balance.
+SIGNIFICANT = 0.001
+TOLERATED = 0.03
 
 Floats = NDArray[np.float64]
 
@@ -86,11 +88,13 @@ def fit_calibrator(name: str, label: ArrayLike, prob: ArrayLike) -> Calibrator:
 def choose_calibrator(
     label: ArrayLike, prob: ArrayLike, group: ArrayLike | None = None, seed: int = 0, folds: int = FOLDS
 ) -> Chosen:
-    """Return the simplest calibrator whose cross-fitted log-loss is within one standard error of the best.
+    """Return the simplest calibrator within one standard error of the best log-loss whose calibration holds.
 
-    Inputs are (n,); ``group`` names rows that stay together in the inner ``folds``. Simplest is the order of
-    ``CALIBRATORS``. The standard error is that of the paired difference to the best one, over groups (the
-    one-standard-error rule of Breiman et al. 1984). Raises what ``fit_calibrator`` raises.
+    Both are judged by cross-fitted probabilities; where none holds it is the best. Inputs are (n,); ``group`` names
+    rows that stay together in the inner ``folds``. Simplest is the order of ``CALIBRATORS``. The standard error is that
+    of the paired difference to the best one, over groups (the one-standard-error rule of Breiman et al. 1984); a few
+    rows that are far off make it large enough to excuse almost anything, hence the check. Raises what
+    ``fit_calibrator`` raises.
     """
     label, prob = _check_rows(label, prob)
     group = check_group(group, label.size)
@@ -99,9 +103,9 @@ def choose_calibrator(
     row_loss = {name: -np.log(np.where(label, found, 1 - found)) for name, found in crossed.items()}
     losses = {name: float(loss.mean()) for name, loss in row_loss.items()}
     best = min(losses, key=losses.get)
-    near = (name for name in losses if losses[name] - losses[best] <= _standard_error(row_loss[name] - row_loss[best],
-                                                                                       group))  # fmt: skip
-    name = next(near)
+    error = {name: _standard_error(loss - row_loss[best], group) for name, loss in row_loss.items()}
+    near = (name for name in losses if losses[name] - losses[best] <= error[name])
+    name = next((name for name in near if check_calibration(label, crossed[name], group).holds), best)
     return Chosen(fit_calibrator(name, label, prob), losses, crossed[name])
 
 

@@ -99,20 +99,21 @@ class RuleScore:
 
 def compare_rules(
     label: ArrayLike, prob: ArrayLike, fold: ArrayLike, group: ArrayLike | None, test_prob: ArrayLike,
-    test_parts: ArrayLike, rule: str = AUTO, seed: int = 0,
+    test_parts: ArrayLike, rule: str = AUTO, seed: int = 0, whole: ArrayLike | None = None,
 ) -> dict[str, RuleScore]:  # fmt: skip
     """Return every rule's score by name: those in ``COMPARED``, and ``rule`` where it is another one but ``auto``.
 
     Inputs are those of ``scorecard.score_predictions``; there must be two folds or more (``ValueError``).
     """
     names = [*COMPARED] + ([rule] if rule not in (*COMPARED, AUTO) else [])
-    return {name: _score_rule(name, label, prob, fold, group, test_prob, test_parts, seed) for name in names}
+    return {name: _score_rule(name, label, prob, fold, group, test_prob, test_parts, seed, whole) for name in names}
 
 
-def _score_rule(name: str, label, prob, fold, group, test_prob, test_parts, seed: int) -> RuleScore:
+def _score_rule(name: str, label, prob, fold, group, test_prob, test_parts, seed: int, whole) -> RuleScore:
     decision, _ = cross_fit(label, prob, fold, group, name, seed)
     own, test, parts = seen_rows(prob, fold, test_prob, test_parts)
-    threshold = submission_threshold(name, label, own, group, test, parts, seed)
+    whole = own if whole is None else np.asarray(whole, float)
+    threshold = submission_threshold(name, label, whole, group, test, parts, seed)
     return RuleScore(
         f1=f1(label, decision),
         interval=cv_interval(label, decision, group, seed=seed),

@@ -58,10 +58,12 @@ def score_predictions(
     seed: int = 0,
     public_fraction: float = 1.0,
     shift: Shift | None = None,
+    whole: ArrayLike | None = None,
 ) -> Score:
     """Score out-of-fold probabilities; ``test_prob`` (m,) may hold NaN for images that no model could see.
 
-    ``prob`` is (n,), or (k, n) where weights were cross-fitted too (see ``cross_fit``). ``test_parts`` (k, m): the test
+    ``prob`` is (n,), or (k, n) where weights were cross-fitted too (see ``cross_fit``); ``whole`` (n,) are then the rows
+    by the weights of the test set, which its threshold is chosen on and the score is not. ``test_parts`` (k, m): the test
     rows by each fold's models alone, whose mean ``test_prob`` is. The threshold is ``submission_threshold``'s.
 
     The leaderboard range reaches from the lower end for one model to the upper end for the mean of all (see
@@ -87,9 +89,10 @@ def score_predictions(
         )
         averaged = (as_if_averaged(label, own, parts) >= threshold).astype(np.int64)
         return _score(label, own, group, made, [decision, averaged], test_prob, public_fraction, prior, seed)
-    rule, why = decide(rule, label, own, group, shift, seed)
+    whole = own if whole is None else np.asarray(whole, float)
+    rule, why = decide(rule, label, whole, group, shift, seed)
     decision, used = cross_fit(label, prob, fold, group, rule, seed)
-    threshold = submission_threshold(rule, label, own, group, test, parts, seed)
+    threshold = submission_threshold(rule, label, whole, group, test, parts, seed)
     table = by_fold(np.asarray(prob, float), len(np.unique(fold)), len(own))
     averaged = np.stack([as_if_averaged(label, row, parts) for row in table])
     # One model's scores go with the test scores of single models, the mean's with those of the mean.
@@ -123,13 +126,12 @@ def score_hold_out(
     _, test, parts = seen_rows(prob, judged, test_prob, test_parts)
     rule, why = decide(rule, label[tuned], prob[tuned], group[tuned], shift, seed)
     threshold = submission_threshold(rule, label[tuned], prob[tuned], group[tuned], test, parts, seed)
-    shown = own_rate(rule), label[tuned], prob[tuned], group[tuned], seed, prob[judged]
+    used = choose_threshold(own_rate(rule), label[tuned], prob[tuned], group[tuned], seed, target=prob[judged])
     label, prob, group = label[judged], prob[judged], group[judged]
-    used = np.full(prob.size, choose_threshold(*shown))
     decision = (prob >= used).astype(np.int64)
     prior = _shifted_prior(shift)
     ends = [decision if prior is None else (prob >= threshold).astype(np.int64)]
-    made = _Made(decision, threshold, used, HOLD_OUT, rule, why)
+    made = _Made(decision, threshold, np.full(decision.size, used), HOLD_OUT, rule, why)
     return _score(label, prob, group, made, ends, test_prob, public_fraction, prior, seed)
 
 
