@@ -89,7 +89,8 @@ def combine(config: Config, words: Sequence[str], submit: bool = True) -> Result
         parts = f"{config.folds} folds" if config.shares is None else f"one split ({config.split})"
         print(f"Blending {len(entries)} members of {', '.join(runs)} over {parts}: {len(data.train):,} training rows, "
               f"{len(data.test):,} test rows")  # fmt: skip
-        result = score(config, data, entries, range(config.parts))
+        pseudo = any(run.config.pseudo for run in runs.values())
+        result = score(config, data, entries, range(config.parts), trained_on=pseudo)
         conclude(config, data, result, words, submit)
     return result
 

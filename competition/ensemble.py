@@ -67,7 +67,7 @@ def score_run(config: Config, data: RunData, plans: Sequence[Plan], audit: Audit
         own = [plan for plan in plans if plan.job.member == member]
         by_fold = [[plan.folder for plan in own if plan.job.fold == fold] for fold in folds]
         entries[member] = Entry(recipe, by_fold, [] if missing else [p.folder for p in own if p.job.fold is None])
-    return score(config, data, entries, folds, missing, audit)
+    return score(config, data, entries, folds, missing, audit, bool(config.pseudo))
 
 
 def score(
@@ -77,10 +77,12 @@ def score(
     folds: Sequence[int],
     missing: Sequence[int] = (),
     audit: Audit | None = None,
+    trained_on: bool = False,
 ) -> Result:
     """Average each member's models of ``folds``, weigh the members, and score them all.
 
-    With folds ``missing``, the members weigh the same, and nothing is asked of the test set.
+    With folds ``missing``, the members weigh the same, and nothing is asked of the test set; nor is it of one whose
+    images were ``trained_on``.
     """
     known = np.any([data.predicted(fold) for fold in folds], axis=0)
     rows = data.train[known].reset_index(drop=True)
@@ -93,7 +95,7 @@ def score(
     weights = weighed.weights if weighed else dict.fromkeys(entries, 1.0)
     predictions = members if weighed is None else members | {ENSEMBLE: _blended(config, members, weighed, rows)}
     asked = Judged(rows, judged, predictions, weights, None if weighed is None or judged is not None else weighed.oof)
-    shift = None if missing else find_shift(asked, entries, audit, config.seed)
+    shift = None if missing or trained_on else find_shift(asked, entries, audit, config.seed)
     scores = {name: _scored(config, asked, name, shift) for name in predictions}
     analysis = Analysis(weighed, shift, audit=audit)
     if not missing:

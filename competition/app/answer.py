@@ -165,10 +165,11 @@ def _inside(box: Sequence[int], shape: Sequence[int]) -> Box:
 def evidence(judge: Judge, image: NDArray[np.uint8], label: int) -> tuple[NDArray[np.float32], Part] | None:
     """Return where in the image (h, w, 3) the evidence for ``label`` is, and in which part it was looked for.
 
-    The heat, float32 (rows, columns) in 0..1 over that part, is the mean of the members'. None where all members look
-    at the spectrum alone.
+    The heat, float32 (rows, columns) in 0..1 over that part, is the mean of the members', by their weights. None where
+    all members that count look at the spectrum alone.
     """
-    found = [_member_heat(eye, image, label) for eye in judge.eyes.values() if eye.recipe.view != "fourier"]
+    counted = [name for name, eye in judge.eyes.items() if eye.recipe.view != "fourier" and judge.weights[name] > 0]
+    found = [_member_heat(judge.eyes[name], image, label) for name in counted]
     if not found:
         return None
     parts = np.array([part for _, part in found])
@@ -176,10 +177,10 @@ def evidence(judge: Judge, image: NDArray[np.uint8], label: int) -> tuple[NDArra
     extent = end - corner
     shape = stored_size(*np.maximum(1, np.rint(extent * image.shape[:2])).astype(int).tolist(), 0, GRID)
     total = np.zeros(shape, np.float32)
-    for places, part in found:
+    for (places, part), name in zip(found, counted, strict=True):
         place = [*(np.array(part[:2]) - corner) / extent * shape, *np.array(part[2:]) / extent * shape]
         top, left, rows, columns = _inside(np.rint(place).astype(int).tolist(), shape)
-        total[top : top + rows, left : left + columns] += _resized(places, rows, columns)
+        total[top : top + rows, left : left + columns] += judge.weights[name] * _resized(places, rows, columns)
     return total / (total.max() or 1), (*corner.tolist(), *extent.tolist())
 
 

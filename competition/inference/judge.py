@@ -50,6 +50,7 @@ class Judge:
 
     def __init__(self, record: Record, eyes: Mapping[str, Eye]):
         self.record, self.eyes, self.words = record, dict(eyes), verdict_words(record.classes)
+        self.weights = {name: record.weights.get(name, 1.0) for name in self.eyes}  # a run of before had equal ones
 
     def judge(self, images: Sequence[np.ndarray]) -> list[Verdict]:
         """Return a verdict on each of n uint8 (H, W, 3) RGB pictures of any sizes (see data/decode.py)."""
@@ -57,8 +58,7 @@ class Judge:
             return []
         logits = {name: eye.view_logits(images) for name, eye in self.eyes.items()}
         probs = {name: sigmoid(mean_logit(found)) for name, found in logits.items()}
-        weights = [self.record.weights[name] for name in probs] if self.record.weights else None
-        blended = mean_prob(np.stack(list(probs.values())), weights)
+        blended = mean_prob(np.stack(list(probs.values())), list(self.weights.values()))
         names = [view.name for view in TTA[self.record.tta]]
         return [
             Verdict(

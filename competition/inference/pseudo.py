@@ -154,7 +154,8 @@ def _notes(config: Config, data: RunData, labels: Mapping[int | None, pd.DataFra
         f"learns from (by fold {listed(counts, 12)}; '{data.dataset.classes[1]}' {listed(shares, 12)}), labelled by "
         "those of its models that never saw the fold",
         "test images with pseudo-labels were trained on, so their predictions are firmer than out-of-fold ones: the "
-        "score holds, but comparisons of the two (rates, shift) say less",
+        f"score holds, but whether the test set is of the same world is for the teacher to say (./run.sh report "
+        f"name={config.pseudo})",
     ]
     ids = set().union(*(set(labels[fold]["id"]) - set(tables[fold]["id"]) for fold in folds))
     if ids:

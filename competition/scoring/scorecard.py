@@ -62,9 +62,9 @@ def score_predictions(
 ) -> Score:
     """Score out-of-fold probabilities; ``test_prob`` (m,) may hold NaN for images that no model could see.
 
-    ``prob`` is (n,), or (k, n) where weights were cross-fitted too (see ``cross_fit``); ``whole`` (n,) are then the rows
-    by the weights of the test set, which its threshold is chosen on and the score is not. ``test_parts`` (k, m): the test
-    rows by each fold's models alone, whose mean ``test_prob`` is. The threshold is ``submission_threshold``'s.
+    ``prob`` is (n,), or (k, n) where weights were cross-fitted too (see ``cross_fit``); ``whole`` (n,) are then the
+    rows by the weights of the test set, which its threshold is chosen on and the score is not. ``test_parts`` (k, m):
+    the test rows by each fold's models alone, whose mean ``test_prob`` is. The threshold is ``submission_threshold``'s.
 
     The leaderboard range reaches from the lower end for one model to the upper end for the mean of all (see
     ``as_if_averaged``). Where ``shift`` is a label shift, both ends are for the test's estimated class balance, at what
