@@ -26,7 +26,15 @@ def full_audit(config: Config) -> list[str]:
     dataset = regroup(config, read_tables(config))
     found = audit(dataset, cache_folder(config), "full", _kept_folds(config, dataset), config.seed)
     write_audit(audit_folder(config), found)
-    return [f"{data_root(config)}:", *audit_lines(found, audit_folder(config))]
+    return [f"{data_root(config)}: {_described(dataset)}", *audit_lines(found, audit_folder(config))]
+
+
+def _described(dataset: Dataset) -> str:
+    train, ones, groups = dataset.train, int(dataset.train["label"].sum()), dataset.train["group"].nunique()
+    zero, one = dataset.classes
+    aside = ", with labels kept aside" if dataset.test_label is not None else ""
+    return (f"{len(train):,} training rows in {groups:,} groups, {ones:,} '{one}' (class 1) and {len(train) - ones:,} "
+            f"'{zero}' (class 0); {len(dataset.test):,} test rows{aside}")  # fmt: skip
 
 
 def regroup(config: Config, dataset: Dataset) -> Dataset:

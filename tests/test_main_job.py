@@ -57,7 +57,7 @@ def test_the_main_job_leaves_a_valid_submission_and_says_what_it_is_worth(straig
     report = home / "folds" / NAME / "report"
     assert {p.stem for p in report.glob("*.png")} == {
         "epoch_training_curves", "batch_training_curves", "roc_curve", "pr_curve", "confusion_matrix", "threshold",
-        "calibration", "agreement", "mistakes"}  # fmt: skip
+        "calibration", "agreement", "mistakes", "shift", "robustness"}  # fmt: skip
     assert {p.name for p in report.iterdir()} >= {"metrics.json", "report.html"}
 
 
@@ -226,7 +226,7 @@ def test_another_threshold_retrains_nothing(copied):
     done_inside(copied, *TINY, "fold=0..2", "threshold=0.9")
     assert weights_of(copied) == before
     cards = [json.loads(path.read_text()) for path in (copied / "submissions" / NAME).glob("*.json")]
-    assert sorted(card["threshold"]["rule"] for card in cards) == ["0.9", "bootstrap"]
+    assert sorted(card["threshold"]["rule"] for card in cards) == ["0.9", "calibrated"]
 
 
 def test_evidence_that_is_missing_or_of_other_rows_is_made_again_and_trains_nothing(copied, straight):

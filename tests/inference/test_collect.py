@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from competition.errors import UserError
-from competition.inference.collect import Predictions, blend, collect_member
+from competition.inference.collect import Predictions, blend, collect_member, rank_blend
 from competition.scoring.metrics import sigmoid
 
 TRAIN, TEST = ["c", "007", "nan", "a,b"], ["x", "y"]
@@ -58,7 +58,20 @@ def test_ids_that_do_not_fit_one_to_one_are_refused_by_file(folders, name, ids):
 def test_members_are_averaged_as_probabilities_and_what_one_cannot_see_none_can():
     one = Predictions(np.array([0.2, np.nan]), np.array([0.4, np.nan]), np.array([[0.3, np.nan]]))
     other = Predictions(np.array([0.6, np.nan]), np.array([0.8, np.nan]), np.array([[0.7, np.nan]]))
-    both = blend([one, other])
+    both = blend([one, other], [0.5, 0.5])
     assert both.oof[0] == pytest.approx(0.4) and both.test[0] == pytest.approx(0.6)
+    assert blend([one, other], [3, 1]).test[0] == pytest.approx(0.5)
     assert np.isnan(both.oof[1]) and np.isnan(both.test[1])
     assert both.parts[0, 0] == pytest.approx(0.5) and both.parts.shape == (1, 2)
+
+
+def test_ranks_are_taken_within_a_fold_and_within_the_test_set():
+    random = np.random.default_rng(0)
+    members = [Predictions(random.random(6), random.random(4), random.random((2, 4))) for _ in range(2)]
+    fold = np.array([0, 1, 0, 1, 0, 1])
+    ranked = rank_blend(members, fold)
+    bolder = [Predictions(m.oof**2, np.sqrt(m.test), m.parts) for m in members]
+    assert ranked.oof.tolist() == rank_blend(bolder, fold).oof.tolist()
+    assert ranked.test.tolist() == rank_blend(bolder, fold).test.tolist()
+    lower = [Predictions(np.where(fold == 1, m.oof / 9, m.oof), m.test, m.parts) for m in members]
+    assert rank_blend(lower, fold).oof.tolist() == ranked.oof.tolist()

@@ -13,18 +13,18 @@ SHOWN = ("n=500", "shift .5 to .25", "another generator")
 @pytest.fixture(scope="module")
 def findings():
     worlds = [world for world in WORLDS if world.name in SHOWN]
-    return {finding.world.name: finding for finding in measure(worlds, repeats=8, processes=1)}
+    return {finding.world.name: finding for finding in measure(worlds, repeats=4, processes=1)}
 
 
 def test_the_reported_score_is_near_the_leaderboard_and_the_range_holds_it(findings):
     found = findings["n=500"]
-    assert abs(found.bias[0]) < 0.02 and found.coverage >= 0.75 and found.verdicts["same world"] >= 0.75
+    assert abs(found.bias[0]) < 0.01 and found.coverage >= 0.5 and found.verdicts["same world"] >= 0.75
 
 
 def test_label_shift_is_seen_and_auto_follows_it(findings):
     found = findings["shift .5 to .25"]
-    assert found.verdicts[LABEL_SHIFT] >= 0.75 and found.rules.get("em", 0) >= 6
-    assert found.regret["auto"][0] < found.regret["argmax"][0] / 2 and found.coverage >= 0.6
+    assert found.verdicts[LABEL_SHIFT] >= 0.75 and found.rules.get("em", 0) >= 3
+    assert found.regret["auto"][0] < found.regret["argmax"][0] / 2 and found.coverage >= 0.5
 
 
 def test_another_generator_is_called_another_world_and_em_is_not_let_near_it(findings):

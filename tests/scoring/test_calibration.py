@@ -91,11 +91,11 @@ def test_the_choice_depends_on_the_seed_and_not_on_the_row_order():
 
 def test_a_rows_cross_fitted_probability_is_not_its_own_groups_doing():
     rng = np.random.default_rng(5)
-    label = np.repeat(rng.integers(0, 2, 100), 4)
-    prob = np.repeat(rng.random(100), 4)  # says nothing, but each group could be learnt by heart
-    loss = choose_calibrator(label, prob, np.arange(400) // 4).losses["isotonic"]
+    label = np.repeat(rng.integers(0, 2, 20), 30)
+    prob = np.repeat(rng.random(20), 30)  # says nothing, but each group could be learnt by heart
+    loss = choose_calibrator(label, prob, np.arange(600) // 30).losses["isotonic"]
     cheated = choose_calibrator(label, prob).losses["isotonic"]
-    assert cheated < loss - 0.02
+    assert cheated < loss - 0.05
 
 
 def test_calibration_that_holds_is_seldom_denied_and_one_that_does_not_is():

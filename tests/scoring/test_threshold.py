@@ -59,7 +59,7 @@ def test_a_prior_that_is_no_rate_is_refused_with_what_is_wanted(text):
 
 
 def test_a_misspelt_prior_is_answered_with_the_right_form():
-    with pytest.raises(UserError, match=r"'piror:0.3'.*did you mean 'prior:P'"):
+    with pytest.raises(UserError, match=r"'piror:0\.3'.*did you mean 'prior:P'"):
         find_rule("piror:0.3")
 
 
