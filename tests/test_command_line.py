@@ -129,8 +129,10 @@ def test_exact_copies_across_folds_and_in_the_test_set_do_not_pass_unnoticed(dat
         shutil.copy(data / "train" / "0.png", data / "train" / f"{row}.png")
     shutil.copy(data / "train" / "1.png", data / "test" / "17.png")
     printed = done_inside(home, *FAST, f"data={data}", "name=x", "fold=0")
-    assert "8 training images have an exact copy in another fold" in printed
-    assert "1 training images are also in the test set: train/1.png" in printed
+    assert "duplicates-across-folds" in printed and "duplicates-in-test" in printed
+    across = pd.read_csv(home / "folds" / "x" / "audit" / "duplicates-across-folds.csv")
+    assert set(across["id"]) == {f"train/{row}.png" for row in range(0, 16, 2)}
+    assert set(pd.read_csv(home / "folds/x/audit/duplicates-in-test.csv")["id"]) == {"train/1.png", "test/17.png"}
 
 
 def test_a_sample_submission_decides_order_and_columns(data, home):

@@ -13,7 +13,7 @@ from competition.config import Config, Recipe
 from competition.data.augment import needs_padding
 from competition.data.cache import ArrayStore, StoreSpec, open_stores
 from competition.data.classes import split_group
-from competition.data.copies import Pictures, copies_noted
+from competition.data.copies import Pictures
 from competition.data.demo import draw_demo
 from competition.data.extra import Added, located, open_extra, read_extra
 from competition.data.folds import JUDGED, TRAIN, folds_in, make_folds, open_folds
@@ -170,7 +170,7 @@ def assemble(config: Config, dataset: Dataset) -> RunData:
     train = train.assign(fold=folds["fold"].to_numpy())
     if not all(store.cached for pair in stores.values() for store in pair):
         notes.append(f"decoded images take more than cache_gb={config.cache_gb:g}, so some are decoded in every epoch")
-    notes += _padding(config, stores) + copies_noted(train, test, train_store, test_store)
+    notes += _padding(config, stores)
     data = RunData(dataset, train, test, unreadable, stores, full_size, notes)
     notes += _stopped_early(config, data)
     return _with_extra(config, data, extra) if extra else data

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from competition.data.decode import DECODER, UnreadableImage, read_image
 from competition.data.perceptual import SIDE, near, perceptual_hashes, thumbnail
@@ -111,22 +110,3 @@ def _kept(path: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
     with atomic_write(path, "wb") as file:
         np.save(file, found)
     return found
-
-
-def copies_noted(train: pd.DataFrame, test: pd.DataFrame, train_store, test_store) -> list[str]:
-    """Say which files are the same byte for byte across folds, or in train and test: tables of id, fold and row."""
-    if not len(train_store.digests):
-        return []
-    digest = pd.Series([bytes(d) for d in train_store.digests])[train["row"]].to_numpy()
-    copies = train.assign(digest=digest)
-    across = copies.groupby("digest")["fold"].transform("nunique") > 1
-    notes = []
-    if across.any():
-        notes.append(f"{int(across.sum())} training images have an exact copy in another fold, which flatters the "
-                     f"score: {', '.join(copies['id'][across][:3])}")  # fmt: skip
-    test_digest = {bytes(d) for row, d in enumerate(test_store.digests) if row not in test_store.bad}
-    shared = copies["digest"].isin(test_digest)
-    if shared.any():
-        notes.append(f"{int(shared.sum())} training images are also in the test set: "
-                     f"{', '.join(copies['id'][shared][:3])}")  # fmt: skip
-    return notes

@@ -1,0 +1,93 @@
+"""The honest numbers where a run meets them: the audit at its start, groups that it finds, the alarm, and the blend."""
+
+import json
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.running import TINY, done_inside, everything, inside
+from tests.test_command_line import FAST
+
+ALONE = [word for word in TINY if not word.startswith(("folds=", "demo.t"))]
+ALONE += ["folds=2", "members.swin=null", "demo.train_scenes=60", "demo.test_scenes=60", "name=one"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of one small member, and what it printed."""
+    home = tmp_path_factory.mktemp("finished")
+    return home, done_inside(home, *ALONE, "fold=all")
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """Two class folders: ten pictures each, of which three of class REAL are copies, one of them re-encoded."""
+    random = np.random.default_rng(0)
+    for row in range(20):
+        folder = tmp_path / "data" / ("REAL" if row < 10 else "FAKE")
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = cv2.GaussianBlur(random.integers(0, 256, (40, 40, 3)).astype(np.float32), (0, 0), 4)
+        picture = cv2.normalize(picture, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{row}.png"), picture)
+        if row == 3:
+            cv2.imwrite(str(folder / "copy.png"), picture)
+            cv2.imwrite(str(folder / "saved-again.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return tmp_path / "data"
+
+
+def test_group_auto_keeps_copies_in_one_fold_whatever_the_number_of_processes(copies, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    words = [word for word in FAST if not word.startswith("jobs=")]
+    done_inside(home, *words, f"data={copies}", "group=auto", "name=x", "jobs=2", "threads=1")
+    folds = pd.read_csv(home / "folds" / "x" / "folds.csv", dtype=str).set_index("id")
+    shown = folds[folds.index.str.contains(r"\b3\.png|copy|saved-again")]
+    assert len(shown) == 3 and shown["group"].nunique() == 1 and shown["fold"].nunique() == 1
+    assert folds["group"].nunique() == 20
+
+
+def test_without_it_the_audit_names_the_copies_and_writes_down_which(copies, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    printed = done_inside(home, "audit", f"data={copies}", "name=x")
+    assert "exact-duplicates" in printed and "near-duplicates" in printed
+    rows = pd.read_csv(home / "folds" / "x" / "audit" / "near-duplicates.csv")
+    assert {id.rpartition("/")[2] for id in rows["id"]} >= {"saved-again.jpg"}
+    before = everything(home)
+    assert done_inside(home, "audit", f"data={copies}", "name=x") == printed
+    assert everything(home) == before
+
+
+def test_a_run_begins_with_a_short_audit_and_ends_with_what_to_expect(finished):
+    home, printed = finished
+    report = json.loads((home / "folds" / "one" / "audit" / "audit.json").read_text())
+    assert report["depth"] == "quick"
+    for word in ("World ", "Threshold ", "Robustness "):
+        assert printed.index(word) < printed.index("Submission ")
+    (card,) = (json.loads(path.read_text()) for path in (home / "submissions" / "one").glob("*.json"))
+    assert card["world"]["verdict"] in ("same world", "label shift", "another world")
+    assert set(card["threshold"]["rules"]) == {"argmax", "bootstrap", "calibrated", "em"}
+    assert [row["condition"] for row in card["robustness"]] == ["clean", "jpeg95", "jpeg85", "jpeg75", "blur", "half"]
+
+
+def test_another_world_is_called_that_before_the_upload_line(finished):
+    home, _ = finished
+    for path in (home / "folds" / "one").glob("convnext/fold*/test.csv"):
+        table = pd.read_csv(path)
+        oof = pd.read_csv(path.with_name("oof.csv"))["logit"]
+        logit = oof.mean() + np.linspace(-0.01, 0.01, len(table)) * oof.std()  # neither class looks like that
+        table.assign(logit=logit, prob=1 / (1 + np.exp(-logit))).to_csv(path, index=False)
+    printed = done_inside(home, "ensemble", "name=one")
+    assert printed.index("ANOTHER WORLD: Do not believe the CV score") < printed.index("Upload ")
+
+
+def test_ranks_are_averaged_for_a_declared_rate_alone(tmp_path):
+    words = [word for word in TINY if not word.startswith("folds=")] + ["folds=2", "name=ranked", "blend=rank"]
+    refused = inside(tmp_path, *words)
+    assert refused.returncode == 2 and "threshold=prior:P" in refused.stderr
+    printed = done_inside(tmp_path, *words, "threshold=prior:0.25")
+    assert pd.read_csv(tmp_path / "submissions" / "submission.csv")["label"].sum() == 6  # of 24
+    assert "Threshold   prior:0.25" in printed
+    assert not (tmp_path / "folds" / "ranked" / "run.json").exists()
