@@ -12,7 +12,6 @@ from competition.scoring.scorecard import Score
 WORTH = ("F1", "CV\ninterval", "leaderboard\nrange", "AUC", "log-loss", "threshold")
 DETAIL = ("precision", "recall", "positive\nOOF", "positive\ntest", "time")
 LABEL = 12  # columns of the word that a line below the table starts with
-FINDINGS = 4  # lines for the audit: what else it found is in its own report
 STYLES = {"alarm": "red", "warning": "yellow", ANOTHER_WORLD: "bold red", LABEL_SHIFT: "yellow"}
 WIDE = 132  # columns that both halves side by side need, with a long member's name
 
@@ -64,7 +63,7 @@ def _duration(seconds: float) -> str:
 
 
 def honest_lines(honest: Mapping[str, Any]) -> list[tuple[str, str | None]]:
-    """Return what to print below the table, each line with rich's style or None: eight lines at most.
+    """Return what to print below the table, each line with rich's style or None.
 
     ``honest`` is ``Story.honest``: the verdict on the test set, how the threshold and the blend were chosen, F1 on
     changed images, and the audit's warnings and alarms. What is not known has no line.
@@ -72,57 +71,46 @@ def honest_lines(honest: Mapping[str, Any]) -> list[tuple[str, str | None]]:
     found = complete(honest)
     lines: list[tuple[str, str | None]] = []
     if shift := found["shift"]:
-        lines.append((_world(shift), STYLES.get(shift["verdict"])))
+        style = STYLES.get(shift["verdict"])
+        lines += [(line, style) for line in _world(shift)]
     if threshold := found["threshold"]:
         value = threshold["rules"].get(threshold["rule"], {}).get("threshold")
         at = "" if value is None else f" ({_short(value, 4)})"
         lines.append((_labelled("Threshold", f"{threshold['rule']}{at}", threshold["why"]), None))
     if blend := found["blend"]:
-        lines.append((_labelled("Blend", METHODS.get(blend["method"], blend["method"]), blend["why"]), None))
+        weights = ", ".join(f"{member} {_short(weight, 2)}" for member, weight in blend["weights"].items())
+        given = "" if blend["method"] in ("equal", "rank") else f" ({weights})"
+        name = METHODS.get(blend["method"], blend["method"])
+        lines.append((_labelled("Blend", f"{name}{given}", blend["why"]), None))
     if known := [row for row in found["robustness"] if row["f1"] is not None]:
         each = ", ".join(f"{_short(row['f1'])} {row['condition']}" for row in known)
         lines.append((_labelled("Robustness", f"F1 {each}"), None))
     return lines + (list(_findings(found["audit"])) if found["audit"] else [])
 
 
-def _world(shift: Mapping[str, Any]) -> str:
-    """Return the verdict with its reason and remedy; a remedy that gives a reason itself stands alone."""
+def _world(shift: Mapping[str, Any]) -> list[str]:
+    """Return the verdict, what it rests on where that is an alarm, and what to do."""
     verdict, remedy, prior = shift["verdict"], shift["remedy"], shift["prior"]
     if verdict == ANOTHER_WORLD:
         reasons = [item["sentence"].rstrip(".") for item in shift["evidence"] if item["alarming"]]
-        told = any(reason in remedy for reason in reasons)
-        reason = "" if told or not reasons else f"{'; '.join(reasons[:2])}."
-        return " ".join(filter(None, [f"{verdict.upper()}:", reason, remedy]))
+        return [f"{verdict.upper()}: {remedy}", *(_labelled("", f"- {reason}") for reason in reasons)]
     seen = ""
     if prior and None not in prior.values():
         places = 0 if max(prior.values()) >= 0.1 else 1
         value, low, high, train = (f"{100 * prior[key]:.{places}f}" for key in ("value", "low", "high", "train"))
         seen = f"test rows look like {value} % positive ({low}-{high} %), the training rows were {train} %"
-    line = _labelled("World", verdict, seen)
-    return f"{line}. {remedy}" if verdict == LABEL_SHIFT and remedy else line
+    return [_labelled("World", verdict, seen), *([_labelled("", remedy)] if verdict == LABEL_SHIFT and remedy else [])]
 
 
 def _findings(audit: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
-    """Yield a line per alarm and warning, the worst first, as many as there is room for."""
-    kept = [finding for finding in audit["findings"] if finding["level"] != "note"]
-    room = FINDINGS if audit["honest"] else FINDINGS - 1
-    if not audit["honest"]:
-        yield (
-            _labelled(
-                "Audit", "this CV score is not honest, for what follows" if kept else "this CV score is not honest"
-            ),
-            "bold red",
-        )
-    shown = kept if len(kept) <= room else kept[: room - 1]
-    for finding in shown:
-        line = _labelled("Audit", finding["name"], f"{finding['what'].rstrip('.')}. {finding['remedy']}".strip())
-        yield line, STYLES[finding["level"]]
-    if len(kept) > len(shown):
-        rest = kept[len(shown) :]
-        yield (
-            _labelled("Audit", f"{len(rest)} more: {', '.join(item['name'] for item in rest)}"),
-            STYLES[rest[0]["level"]],
-        )
+    """Yield a line for each alarm, and one that names the warnings, which stood in full at the run's start."""
+    for finding in audit["findings"]:
+        if finding["level"] == "alarm":
+            text = f"{finding['what'].rstrip('.')}. {finding['remedy']}".strip()
+            yield _labelled("Audit", f"ALARM {finding['name']}", text), STYLES["alarm"]
+    warnings = [finding["name"] for finding in audit["findings"] if finding["level"] == "warning"]
+    if warnings:
+        yield _labelled("Audit", f"warned of {', '.join(warnings)}"), STYLES["warning"]
 
 
 def _labelled(label: str, head: str, rest: str = "") -> str:

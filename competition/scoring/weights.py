@@ -68,7 +68,7 @@ def choose_blend(
     check_same_length(label=rows.label, fold=fold)
     names = np.unique(fold)
     if names.size < 2:
-        choice = _Choice("equal", "equal weights, because with a single fold no other rows are left to fit any on")
+        choice = _Choice("equal", "with a single fold no other rows are left to fit any on")
         return _blend(probs, choice, rows.equal(), rows.equal()[None], ("equal",))
     everywhere = np.ones(fold.size, bool)
     outside = [fold != name for name in names]
@@ -187,9 +187,9 @@ class _Rows:
         """Return the choice of a method on the masked rows alone, cross-fitted over their parts."""
         turns = [(mask & (part == name), mask & (part != name)) for name in np.unique(part[mask])]
         if len(self.probs) < 2:
-            return _Choice("equal", "equal weights, because there is nothing to weigh a single member against")
+            return _Choice("equal", "there is nothing to weigh a single member against")
         if not turns or any(np.unique(self.label[others]).size < 2 for _, others in turns):
-            return _Choice("equal", "equal weights, because too few rows of both classes are left to fit others on")
+            return _Choice("equal", "too few rows of both classes are left to fit others on")
         judged = {method: self._judge(method, turns) for method in METHODS}
         label, group = self.label[mask], np.unique(self.group[mask], return_inverse=True)[1]
         return _pick(label, group, {name: (loss[mask], decision[mask]) for name, (loss, decision) in judged.items()})
@@ -217,12 +217,12 @@ def _pick(label, group, judged: Mapping[str, tuple[NDArray[np.float64], NDArray[
         f1_gain, f1_error = f1_difference(label, judged[name][1], decision_of_equal, group)
         if gain[name] > max(se[name], LEAST_GAIN) and f1_gain >= -f1_error:
             admitted.append(name)
-    said = ", ".join(f"{name} {gain[name]:+.4f} with standard error {se[name]:.4f}" for name in gain)
+    said = ", ".join(f"{name} {gain[name]:+.4f}, standard error {se[name]:.4f}" for name in gain)
     best = max(admitted, key=f1_of.get, default="equal")
     if best == "equal":
-        why = f"equal weights, because no fitted ones gain clearly in cross-fitted log-loss without losing F1 ({said})"
+        why = f"no fitted weights gain clearly in cross-fitted log-loss without losing F1 ({said})"
     else:
-        why = f"weights by {best}, because they gain more than a standard error in cross-fitted log-loss ({said})"
+        why = f"gains more than a standard error in cross-fitted log-loss ({said})"
     return _Choice(best, why, scores, se, f1_of)
 
 

@@ -161,7 +161,7 @@ def test_the_sentences_say_what_happened_and_the_remedy_what_to_do():
     assert "threshold=auto" in shift.remedy and "threshold=prior:P" in shift.remedy
     other = judge_shift(**world(5, **ANOTHER_GENERATOR))
     assert other.remedy.startswith("Do not believe the CV score") and "threshold=prior:P" in other.remedy
-    assert all(item.sentence in other.remedy for item in other.evidence if item.name in other.figures["because"])
+    assert all(item.alarming for item in other.evidence if item.name in other.figures["because"])
     assert judge_shift(**world(5)).remedy.startswith("Nothing to do")
 
 

@@ -96,7 +96,7 @@ def test_a_useless_member_is_pruned_and_the_reason_said():
     assert blend.weights["m1"] < 0.1 and blend.by_fold[:, 1].max() < 0.15
     assert blend.scores[blend.method] + blend.se[blend.method] < blend.scores["equal"]
     assert blend.f1[blend.method] > blend.f1["equal"]
-    assert blend.method in blend.why and "standard error" in blend.why
+    assert blend.method in blend.why and "standard error" in blend.why  # of each fitted method
 
 
 def test_a_strong_member_outweighs_a_weak_and_overconfident_one():
