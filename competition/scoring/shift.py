@@ -120,7 +120,7 @@ def _remedy(verdict: str) -> str:
         return "Nothing to do: the CV score and the leaderboard range speak for this test set."
     if verdict == LABEL_SHIFT:
         return (
-            "The CV score is that of the training balance; threshold=auto follows the test's by rule em, and a rate that "
-            "is known is declared with threshold=prior:P."
+            "The CV score is that of the training balance; threshold=auto follows the test's by rule em, and a rate "
+            "that is known is declared with threshold=prior:P."
         )
     return "Do not believe the CV score for this test set. If its positive rate is known, say threshold=prior:P."

@@ -171,8 +171,8 @@ def _covered(exact: Sequence[Finding]) -> Promise:
     kept = COVERED[0] <= overall <= COVERED[1]
     kept &= low.coverage >= COVERED[0] - slack[0] and high.coverage <= COVERED[1] + slack[1]
     return Promise(
-        f"i.i.d.: the 95 % leaderboard range covers {COVERED[0]:.0%} to {COVERED[1]:.0%} over all, and in no world less "
-        "or more by two standard errors",
+        f"i.i.d.: the 95 % leaderboard range covers {COVERED[0]:.0%} to {COVERED[1]:.0%} over all, and each world's is "
+        "within two standard errors of that",
         f"{overall:.1%} over all, {low.coverage:.1%} in '{low.world.name}', {high.coverage:.1%} in '{high.world.name}'",
         bool(kept),
     )

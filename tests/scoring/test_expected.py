@@ -1,4 +1,4 @@
-"""Thresholds from expectations lie where Lipton says, and follow the class balance of the rows they are for."""
+"""Thresholds from expectations are where Lipton's theorem says, and follow the class balance of their target rows."""
 
 import numpy as np
 import pytest
