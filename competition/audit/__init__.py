@@ -5,8 +5,8 @@
 
 from competition.audit.examine import DEPTHS, audit
 from competition.audit.findings import LEVELS, Audit, Finding, Separation
-from competition.audit.groups import merged_groups, overlap
+from competition.audit.groups import merged_groups
 from competition.audit.write import audit_lines, write_audit
 
-__all__ = ["DEPTHS", "LEVELS", "Audit", "Finding", "Separation", "audit", "audit_lines", "merged_groups", "overlap",
+__all__ = ["DEPTHS", "LEVELS", "Audit", "Finding", "Separation", "audit", "audit_lines", "merged_groups",
            "write_audit"]  # fmt: skip

@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from competition.audit import audit, overlap
+from competition.audit import audit
 from competition.audit.scan import scan
 from competition.data.survey import file_stats, survey
-from tests.audit.planted import clean, spoil, write
+from tests.audit.planted import clean, write
 
 
 @pytest.fixture
@@ -53,16 +53,3 @@ def test_the_same_data_give_the_same_audit(tmp_path):
     one, two = (audit(dataset, tmp_path / "cache", "full", seed=4) for _ in range(2))
     assert (one.features, one.metadata, one.domain) == (two.features, two.metadata, two.domain)
     assert [finding.what for finding in one.findings] == [finding.what for finding in two.findings]
-
-
-def test_overlap_finds_exact_and_near_copies_of_another_list(tmp_path):
-    train, test = clean(20, 6)
-    train, _ = spoil(train, lambda row, _: row == 2, scene=test[1].scene, quality=test[1].quality)
-    train, _ = spoil(train, lambda row, _: row == 5, scene=test[4].scene, quality=40)
-    test, _ = spoil(test, lambda row, _: row == 5, raw=b"broken")
-    dataset = write(tmp_path / "data", train, test)
-    paths, others = dataset.train["path"].tolist(), dataset.test["path"].tolist()
-    found = overlap(paths, others, tmp_path / "cache").sort_values("kind")
-    assert found.to_numpy().tolist() == [[paths[2], others[1], "exact"], [paths[5], others[4], "near"]]
-    assert overlap(paths[:2], others, tmp_path / "cache").empty
-    assert overlap(paths, [], tmp_path / "cache").empty
