@@ -18,7 +18,7 @@ from competition.scoring.blend import mean_prob
 from competition.scoring.metrics import f1, sigmoid
 from competition.scoring.rules import RuleScore, compare_rules
 from competition.scoring.scorecard import Score
-from competition.scoring.shift import Domain, FoldFeatures, Shift, judge_shift
+from competition.scoring.shift import FoldFeatures, Shift, judge_shift
 from competition.scoring.weights import Blend
 
 
@@ -92,9 +92,7 @@ def find_shift(judged: Judged, entries: Mapping[str, Entry], audit: Audit | None
         return None
     members = {name: (judged.predictions[name].oof, judged.predictions[name].parts[:, seen]) for name in entries}
     features = {name: found for name, entry in entries.items() if (found := _features(entry, judged.rows))}
-    apart = audit.domain if audit else None
-    metadata = None if apart is None else Domain(apart.auc, apart.low, apart.high, 0.5, len(judged.rows), len(seen))
-    rows = judged.rows
+    metadata, rows = audit.domain if audit else None, judged.rows
     return judge_shift(rows["label"], final.oof, judged.fold, rows["group"], final.parts[:, seen], features, metadata,
                        members, seed=seed)  # fmt: skip
 

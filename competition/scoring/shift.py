@@ -16,6 +16,7 @@ from competition.scoring.evidence import (
     TELLABLE,
     Evidence,
     FoldFeatures,
+    Told,
     class_balance,
     disagreement,
     member_features,
@@ -72,7 +73,7 @@ def judge_shift(
     group: ArrayLike | None,
     test_parts: ArrayLike,
     features: Mapping[str, Sequence[FoldFeatures]] | None = None,
-    metadata: Domain | None = None,
+    metadata: Told | None = None,
     members: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
     seed: int = 0,
     calibrate: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
@@ -81,7 +82,7 @@ def judge_shift(
 
     The first five inputs and ``calibrate`` are those of ``estimate_prior``: out-of-fold rows (n,) by one model each,
     ``test_parts`` (k, m) the test rows by the models of the k folds in sorted order. ``features`` maps each member to
-    its fold models' features, ``metadata`` is a ``domain_auc`` of what can be known without a model, ``members`` maps
+    its fold models' features, ``metadata`` how well files are told apart by what needs no model, ``members`` maps
     each member to its own ``prob`` (n,) and ``test_parts`` (k, m). These three are optional; features tell most.
 
     *Another world*: no mix of the two classes' scores gives the test's, or features tell test rows from validation rows
