@@ -21,6 +21,8 @@ from competition.scoring.scorecard import Score
 from competition.scoring.shift import FoldFeatures, Shift, judge_shift
 from competition.scoring.weights import Blend
 
+RANK = "rank"  # of blend=: the mean of ranks instead of probabilities
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -46,7 +48,7 @@ class Analysis:
                           "rules": {name: asdict(rule) for name, rule in self.rules.items()}},
             "blend": None if self.blend is None else {
                 "method": self.blend.method, "why": self.blend.why, "weights": self.blend.weights,
-                "scores": self.blend.scores, "se": self.blend.se,
+                "f1": self.blend.f1, "log_loss": self.blend.scores, "se": self.blend.se,
             },
             "without": list(self.without),
             "views": list(self.views),
@@ -67,34 +69,58 @@ class Judged:
     """The rows that a run's questions are asked on: all with an out-of-fold prediction.
 
     ``rows``: id, label, group and fold of each; ``judged`` (n,) marks a hold-out's test part, None with folds;
-    ``predictions`` by member, the ensemble last, their ``oof`` cut down to these rows; ``weights`` of the members for
-    the test set. ``by_fold`` (folds, n): the ensemble's probabilities of all rows, each row by the weights that never
-    saw one fold; None where there is nothing to cross-fit.
+    ``predictions`` by member, the ensemble last, their ``oof`` cut down to these rows, the ensemble's by the weights of
+    the test set. ``blend``: how the members are weighed, None for a single one.
     """
 
     rows: pd.DataFrame
     judged: np.ndarray | None
     predictions: Mapping[str, Predictions]
-    weights: Mapping[str, float]
-    by_fold: np.ndarray | None = None
+    blend: Blend | None
 
     @property
-    def fold(self) -> np.ndarray:
-        """The fold whose model judged each row: a hold-out has one."""
-        return self.rows["fold"].to_numpy() if self.judged is None else np.zeros(len(self.rows), int)
+    def final(self) -> Predictions:
+        """The ensemble's predictions, or the only member's."""
+        return list(self.predictions.values())[-1]
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the ensemble averages ranks."""
+        return self.blend is not None and self.blend.method == RANK
+
+    @property
+    def by_fold(self) -> np.ndarray | None:
+        """The ensemble's probabilities (folds, n), each row by weights that never saw one fold; None without any."""
+        return None if self.blend is None or self.judged is not None or self.ranked else self.blend.oof
+
+    @property
+    def part(self) -> np.ndarray:
+        """The number of each row's fold among those there are; a hold-out has one."""
+        if self.judged is not None:
+            return np.zeros(len(self.rows), np.int64)
+        return np.unique(self.rows["fold"], return_inverse=True)[1]
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The members' weights that judge each fold, (folds, members)."""
+        return np.ones((1, 1)) if self.blend is None else self.blend.by_fold
 
 
 def find_shift(judged: Judged, entries: Mapping[str, Entry], audit: Audit | None, seed: int) -> Shift | None:
-    """Judge whether the test set is of the training rows' world, by all that the finished jobs left behind."""
-    final = list(judged.predictions.values())[-1]
-    seen = ~np.isnan(final.parts).any(axis=0)
+    """Judge whether the test set is of the training rows' world, by all that the finished jobs left behind.
+
+    Of a hold-out its validation part is asked: the labels of the judged part choose nothing.
+    """
+    seen = ~np.isnan(judged.final.parts).any(axis=0)
     if not seen.any():
         return None
-    members = {name: (judged.predictions[name].oof, judged.predictions[name].parts[:, seen]) for name in entries}
-    features = {name: found for name, entry in entries.items() if (found := _features(entry, judged.rows))}
-    metadata, rows = audit.domain if audit else None, judged.rows
-    return judge_shift(rows["label"], final.oof, judged.fold, rows["group"], final.parts[:, seen], features, metadata,
-                       members, seed=seed)  # fmt: skip
+    kept = np.ones(len(judged.rows), bool) if judged.judged is None else ~judged.judged
+    rows = judged.rows[kept]
+    members = {name: (judged.predictions[name].oof[kept], judged.predictions[name].parts[:, seen]) for name in entries}
+    features = {name: found for name, entry in entries.items() if (found := _features(entry, rows))}
+    return judge_shift(rows["label"], judged.final.oof[kept], judged.part[kept], rows["group"],
+                       judged.final.parts[:, seen], features, audit.domain if audit else None, members,
+                       seed=seed)  # fmt: skip
 
 
 LEAST_FEATURES = 20  # rows and groups on either side, below which features can tell nothing apart
@@ -106,47 +132,57 @@ def _features(entry: Entry, rows: pd.DataFrame) -> list[FoldFeatures]:
     found = []
     for number, folders in enumerate(entry.by_fold):
         evidence: Evidence = read_evidence(folders[0])
-        known = by_id.loc[evidence.validation_ids]
+        asked = np.isin(evidence.validation_ids, by_id.index)
+        known = by_id.loc[evidence.validation_ids[asked]]
         if min(known["group"].nunique(), len(evidence.test)) < LEAST_FEATURES or known["label"].nunique() < 2:
             return []
-        found.append(FoldFeatures(number, evidence.validation, known["label"].to_numpy(), known["group"].to_numpy(),
-                                  evidence.test))  # fmt: skip
+        found.append(FoldFeatures(number, evidence.validation[asked], known["label"].to_numpy(),
+                                  known["group"].to_numpy(), evidence.test))  # fmt: skip
     return found
 
 
 def find_worth(
-    judged: Judged, entries: Mapping[str, Entry], method: str, score: Score, seed: int
+    judged: Judged, entries: Mapping[str, Entry], score: Score, seed: int
 ) -> dict[str, Sequence[Mapping[str, Any]]]:
     """Return what the members, the test-time views and clean images are worth to the ensemble: see ``Analysis``.
 
-    ``method`` weighs the members; ``score`` is the ensemble's.
+    ``score`` is the ensemble's; one of ranks is not taken apart.
     """
-    label, group = judged.rows["label"].to_numpy(), judged.rows["group"].to_numpy()
-    ids = judged.rows["id"]
+    if judged.ranked:
+        return {}
+    label, group, ids = judged.rows["label"].to_numpy(), judged.rows["group"].to_numpy(), judged.rows["id"]
+    how = {"rule": score.rule, "seed": seed, "tuned": None if judged.judged is None else ~judged.judged}
     probs = {name: judged.predictions[name].oof for name in entries}
-    weights = [judged.weights[name] for name in entries]
-    part = judged.rows["fold"].to_numpy() if judged.judged is None else judged.judged
+    without = []
+    if judged.blend is not None:
+        without = leave_one_out(probs, label, judged.part, group, judged.blend.fold_methods, **how)
     views = {name: collect_views(entry.by_fold, ids) for name, entry in entries.items()}
     names = list(next(iter(views.values())))
     logits = {name: np.stack([found[view] for view in names]) for name, found in views.items()}
-    worth = view_ablation(logits, names, label, part, group, weights, score.rule, seed) if len(names) > 1 else []
-    without = leave_one_out(probs, label, part, group, method, score.rule, seed) if len(probs) > 1 else []
+    worth = view_ablation(logits, names, label, judged.part, group, judged.weights, **how) if len(names) > 1 else []
     sweeps = [collect_sweep(entry.by_fold, ids) for entry in entries.values()]
-    return {"without": without, "views": worth, "robustness": _robustness(sweeps, weights, label, judged, score)}
+    return {"without": without, "views": worth, "robustness": _robustness(sweeps, judged, score)}
 
 
-def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], weights: Sequence[float], label: np.ndarray,
-                judged: Judged, score: Score) -> list[dict[str, Any]]:  # fmt: skip
-    """Return the ensemble's F1 and AUC on the sampled rows under each condition, at each row's own threshold."""
+def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], judged: Judged, score: Score) -> list[dict[str, Any]]:
+    """Return the ensemble's F1 and AUC on the sampled rows under each condition, at each row's weights and threshold.
+
+    Only conditions that all members were seen under are told.
+    """
+    label = judged.rows["label"].to_numpy()
     used = np.full(len(label), np.nan)
     used[slice(None) if judged.judged is None else judged.judged] = score.used
     found = []
-    for condition in sweeps[0]:
+    for condition in (name for name in sweeps[0] if all(name in sweep for sweep in sweeps)):
         logits = np.stack([sweep[condition] for sweep in sweeps])
         known = ~np.isnan(logits).any(axis=0) & ~np.isnan(used)
         if not known.any():
             continue
-        prob = mean_prob(sigmoid(logits[:, known]), weights)
+        prob = np.empty(known.sum())
+        for number, weights in enumerate(judged.weights):
+            inside = judged.part[known] == number
+            if inside.any():
+                prob[inside] = mean_prob(sigmoid(logits[:, known][:, inside]), weights)
         truth = label[known]
         auc = float(roc_auc_score(truth, prob)) if 0 < truth.sum() < len(truth) else None
         found.append({"condition": condition, "f1": f1(truth, prob >= used[known]), "auc": auc,
@@ -155,11 +191,10 @@ def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], weights: Sequence[fl
 
 
 def find_rules(judged: Judged, asked: str, seed: int) -> dict[str, RuleScore]:
-    """Return every threshold rule's score on the final predictions; a hold-out and a single fold have none."""
-    if judged.judged is not None or judged.rows["fold"].nunique() < 2:
+    """Return every threshold rule's score on the final predictions; ranks, a hold-out and a single fold have none."""
+    rows, final = judged.rows, judged.final
+    if judged.ranked or judged.judged is not None or rows["fold"].nunique() < 2:
         return {}
-    final = list(judged.predictions.values())[-1]
-    rows = judged.rows
     prob = final.oof if judged.by_fold is None else judged.by_fold
     return compare_rules(rows["label"], prob, rows["fold"], rows["group"], final.test, final.parts, asked, seed,
                          final.oof)  # fmt: skip

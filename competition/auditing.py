@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from competition.audit import Audit, audit, audit_lines, merged_groups, write_audit
+from competition.audit import Audit, audit, audit_lines, linked, merged_groups, write_audit
 from competition.config import Config
 from competition.data.assemble import FOLDS_FILE, RunData, cache_folder, data_root, read_tables, run_folder
 from competition.data.classes import split_group
@@ -41,8 +41,8 @@ def regroup(config: Config, dataset: Dataset) -> Dataset:
     """Return the data set with the groups that ``group=auto`` stands for: declared ones, duplicates and twins."""
     if not split_group(config.group)[1]:
         return dataset
-    found = audit(dataset, cache_folder(config), "full", seed=config.seed)
-    return dataclasses.replace(dataset, train=dataset.train.assign(group=merged_groups(dataset, found)))
+    links = linked(dataset, cache_folder(config), config.seed)
+    return dataclasses.replace(dataset, train=dataset.train.assign(group=merged_groups(dataset, links)))
 
 
 def quick_audit(config: Config, data: RunData) -> tuple[Audit, Sequence[str]]:
@@ -58,6 +58,7 @@ def _kept_folds(config: Config, dataset: Dataset) -> pd.DataFrame | None:
     """Return the folds that the run has, where they are of these rows."""
     path = run_folder(config) / FOLDS_FILE
     kept = folds_in(path) if path.exists() else None
-    if kept is None or set(kept) != set(dataset.train["id"]):
+    if kept is None or not set(kept) <= set(dataset.train["id"]):
         return None
-    return dataset.train[["id", "label", "group"]].assign(fold=dataset.train["id"].map(kept).astype("int64"))
+    rows = dataset.train[dataset.train["id"].isin(kept)]  # less what could not be read
+    return rows[["id", "label", "group"]].assign(fold=rows["id"].map(kept).astype("int64"))

@@ -12,11 +12,12 @@ import pandas as pd
 from rich.console import Console
 
 from competition import __version__
+from competition.analysis import RANK
 from competition.card import make_card, provenance
 from competition.config import CONFIG_FILE, Config, Recipe, as_yaml, chosen_folds
 from competition.data.assemble import RunData, data_root, run_folder
 from competition.data.decode import UnreadableImage, read_image
-from competition.ensemble import RANK, Result
+from competition.ensemble import Result
 from competition.files import fingerprint, home, shown, write_text
 from competition.inference.record import Record, write_record
 from competition.report.figures import write_report
@@ -43,7 +44,7 @@ def conclude(config: Config, data: RunData, result: Result, words: Sequence[str]
     out.print()
     last = ""
     if submit:
-        if config.blend != RANK:  # which no single picture has
+        if config.blend != RANK or len(result.entries) == 1:  # no single picture has a rank
             _remember(config, data, result)
         last = _submit(config, data, result, label, words, out)
     if config.report or not submit:  # after the submission, so that no picture can cost it
@@ -56,7 +57,7 @@ def _report(config: Config, data: RunData, result: Result, label: np.ndarray | N
     """Write the run's report; ``label`` is what the submission says of the test rows, None without one."""
     judged = data.train[result.judged]
     oof = Judged(judged["id"].tolist(), judged["label"].to_numpy(),
-                 {name: found.oof[result.judged] for name, found in result.predictions.items()},
+                 {name: score.prob for name, score in result.scores.items()},
                  result.scores[result.final].decision, _thumbnails(data, judged, 0))  # fmt: skip
     test = None
     if label is not None and data.dataset.test_label is not None:
@@ -127,7 +128,7 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
     }
     root = data_root(config)
     write_record(Record(config.name, data.dataset.classes, root.name, data.dataset.kind, rows, members, config.tta,
-                        score_of.threshold, cv, __version__, dict(result.weights)))  # fmt: skip
+                        score_of.threshold, cv, __version__, dict(result.weights), result.trained_on_test))  # fmt: skip
     text = as_yaml(_anywhere(dataclasses.replace(
         config, data=str(root), fold="full" if chosen_folds(config)[1] else "all", overwrite=False
     )))  # fmt: skip

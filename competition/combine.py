@@ -16,7 +16,7 @@ from competition.config import CONFIG_FILE, Config, load_config
 from competition.data.assemble import FOLDS_FILE, RunData, read_tables, run_folder
 from competition.data.layouts import Dataset, limit_rows
 from competition.data.tables import listed, read_table
-from competition.ensemble import Result, score
+from competition.ensemble import Result, check_decisions, score
 from competition.entries import Entry
 from competition.errors import UserError
 from competition.files import home, only_one
@@ -86,11 +86,12 @@ def combine(config: Config, words: Sequence[str], submit: bool = True) -> Result
     config = dataclasses.replace(config, members={name: entry.recipe for name, entry in entries.items()})
     with only_one(run_folder(config) / ".lock", 0):
         data = _join(config, runs[first], next(iter(entries.values())))
+        check_decisions(config, len(data.test))
         parts = f"{config.folds} folds" if config.shares is None else f"one split ({config.split})"
         print(f"Blending {len(entries)} members of {', '.join(runs)} over {parts}: {len(data.train):,} training rows, "
               f"{len(data.test):,} test rows")  # fmt: skip
-        pseudo = any(run.config.pseudo for run in runs.values())
-        result = score(config, data, entries, range(config.parts), trained_on=pseudo)
+        trained_on = any(run.record.trained_on_test for run in runs.values())
+        result = score(config, data, entries, range(config.parts), trained_on=trained_on)
         conclude(config, data, result, words, submit)
     return result
 
@@ -116,7 +117,7 @@ def _check_alike(first: str, one: Run, other: str, another: Run) -> None:
     lacking = rows.index.symmetric_difference(theirs.index)
     if len(lacking):
         raise UserError(f"{pair}: {len(lacking):,} training rows are in one alone, first '{lacking[0]}'.")
-    for column in ("label", "fold"):
+    for column in ("label", "group", "fold"):
         differing = rows.index[(rows[column] != theirs[column][rows.index]).to_numpy()]
         if len(differing):
             id = differing[0]
@@ -152,6 +153,10 @@ def _join(config: Config, run: Run, entry: Entry) -> RunData:
         raise UserError(f"{dataset.root} has no training row '{lost[0]}', which '{run.record.name}' was trained on: "
                         "name the data that it had with data=.")  # fmt: skip
     rows = kept.loc[train["id"]]
+    other = train["id"][(rows["label"].to_numpy() != train["label"].astype("str").to_numpy())]
+    if len(other):
+        raise UserError(f"{dataset.root} has another label for '{other.iloc[0]}' ({len(other):,} such rows) than "
+                        f"'{run.record.name}' was trained on: name the data that it had with data=.")  # fmt: skip
     train = train.assign(group=rows["group"].to_numpy(), fold=rows["fold"].astype("int64").to_numpy())
     test = dataset.test.assign(row=np.arange(len(dataset.test)))
     predicted = read_predictions(entry.folders[0] / "test.csv").set_index("id")["logit"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from competition.analysis import Analysis, Judged, find_rules, find_shift, find_worth
+from competition.analysis import RANK, Analysis, Judged, find_rules, find_shift, find_worth
 from competition.audit.findings import Audit
 from competition.config import Config
 from competition.data.assemble import RunData
@@ -18,9 +18,10 @@ from competition.inference.collect import Predictions, blend, collect_member, ra
 from competition.plan import Plan
 from competition.scoring.scorecard import Score, score_hold_out, score_predictions
 from competition.scoring.shift import Shift
+from competition.scoring.threshold import find_rule
 from competition.scoring.weights import Blend, choose_blend, choose_blend_hold_out
 
-ENSEMBLE, RANK = "ensemble", "rank"
+ENSEMBLE = "ensemble"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Result:
 
     ``judged``: (n,) bool, the training rows that the scores are about: those with an out-of-fold prediction, or a
     hold-out's test part where it has one. ``missing``: the folds that are not finished. ``weights``: each member's.
+    ``trained_on_test``: whether models learned from test images.
     """
 
     scores: dict[str, Score]
@@ -38,6 +40,7 @@ class Result:
     judged: np.ndarray
     missing: list[int]
     analysis: Analysis
+    trained_on_test: bool
 
     @property
     def final(self) -> str:
@@ -54,6 +57,16 @@ class Result:
         """What each member's jobs took, and all together."""
         own = {name: entry.seconds() for name, entry in self.entries.items()}
         return own | ({self.final: sum(own.values())} if self.final not in own else {})
+
+
+def check_decisions(config: Config, test_rows: int) -> None:
+    """Raise UserError for a threshold rule that there is not or ranks cannot have, and a leaderboard of no row."""
+    find_rule(config.threshold)
+    if config.blend == RANK and not config.threshold.startswith("prior:"):
+        raise UserError(f"blend=rank has no probabilities to tune threshold={config.threshold} on: declare the test "
+                        "set's positive rate with threshold=prior:P.")  # fmt: skip
+    if test_rows and round(test_rows * config.public_fraction) < 1:
+        raise UserError(f"public_fraction={config.public_fraction} of {test_rows} test rows is no row: raise it.")
 
 
 def score_run(config: Config, data: RunData, plans: Sequence[Plan], audit: Audit | None = None) -> Result:
@@ -92,20 +105,22 @@ def score(
         for name, entry in entries.items()
     }
     weighed = _weigh(config, rows, judged, members, "equal" if missing else config.blend)
-    weights = weighed.weights if weighed else dict.fromkeys(entries, 1.0)
-    predictions = members if weighed is None else members | {ENSEMBLE: _blended(config, members, weighed, rows)}
-    asked = Judged(rows, judged, predictions, weights, None if weighed is None or judged is not None else weighed.oof)
+    asked = Judged(rows, judged, _with_ensemble(members, weighed), weighed)
     shift = None if missing or trained_on else find_shift(asked, entries, audit, config.seed)
-    scores = {name: _scored(config, asked, name, shift) for name in predictions}
+    if weighed and config.blend == RANK:  # which hide a shift: the scores were asked about it
+        weighed = dataclasses.replace(weighed, method=RANK)
+        ranks = rank_blend(list(members.values()), rows["fold"].to_numpy())
+        asked = Judged(rows, judged, members | {ENSEMBLE: ranks}, weighed)
+    scores = {name: _scored(config, asked, name, shift) for name in asked.predictions}
     analysis = Analysis(weighed, shift, audit=audit)
     if not missing:
-        final = list(scores.values())[-1]
-        worth = find_worth(asked, entries, weighed.method if weighed else "equal", final, config.seed)
+        worth = find_worth(asked, entries, list(scores.values())[-1], config.seed)
         analysis = Analysis(weighed, shift, find_rules(asked, config.threshold, config.seed), audit=audit, **worth)
-    predictions = {name: _spread(found, known) for name, found in predictions.items()}
+    predictions = {name: _spread(found, known) for name, found in asked.predictions.items()}
+    weights = weighed.weights if weighed else dict.fromkeys(entries, 1.0)
     if judged is not None:
         known = known & (data.train["fold"] == JUDGED).to_numpy()
-    return Result(scores, predictions, entries, weights, known, list(missing), analysis)
+    return Result(scores, predictions, entries, weights, known, list(missing), analysis, trained_on)
 
 
 def _cut(found: Predictions, known: np.ndarray) -> Predictions:
@@ -130,12 +145,11 @@ def _weigh(config: Config, rows: pd.DataFrame, judged: np.ndarray | None, member
     return choose_blend(probs, rows["label"], rows["fold"], rows["group"], config.seed, asked)
 
 
-def _blended(config: Config, members: Mapping[str, Predictions], weighed: Blend, rows: pd.DataFrame) -> Predictions:
-    """Return the members' mean, of out-of-fold and test rows alike by the weights of the test set."""
-    found = list(members.values())
-    if config.blend == RANK:
-        return rank_blend(found, rows["fold"].to_numpy())
-    return blend(found, list(weighed.weights.values()))
+def _with_ensemble(members: Mapping[str, Predictions], weighed: Blend | None) -> dict[str, Predictions]:
+    """Add the members' mean, of out-of-fold and test rows alike by the weights of the test set."""
+    if weighed is None:
+        return dict(members)
+    return {**members, ENSEMBLE: blend(list(members.values()), list(weighed.weights.values()))}
 
 
 def _scored(config: Config, asked: Judged, name: str, shift: Shift | None) -> Score:

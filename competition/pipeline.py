@@ -18,7 +18,7 @@ from competition.data.extra import located, read_extra
 from competition.data.folds import check_possible
 from competition.data.layouts import Dataset, check_files
 from competition.engine import prepare_process, run_jobs
-from competition.ensemble import Result, score_run
+from competition.ensemble import Result, check_decisions, score_run
 from competition.errors import UserError
 from competition.estimate import print_estimate
 from competition.files import only_one
@@ -28,7 +28,6 @@ from competition.models.zoo import Detector, check_model, count_parameters
 from competition.plan import Job, Plan, make_plans
 from competition.pretrained import keep_pretrained, settle_pretrained
 from competition.rundata import open_data
-from competition.scoring.threshold import find_rule
 from competition.training.placement import choose_device
 
 LOCK_PATIENCE = 15  # seconds: the feeding processes of a killed run hold its lock a little longer than it lived
@@ -79,21 +78,13 @@ def check(config: Config, dataset: Dataset) -> dict[str, Detector]:
 
     Returns each member's model, its shapes alone.
     """
-    find_rule(config.threshold)
-    if config.blend == "rank" and not config.threshold.startswith("prior:"):
-        raise UserError(f"blend=rank has no probabilities to tune threshold={config.threshold} on: declare the test "
-                        "set's positive rate with threshold=prior:P.")  # fmt: skip
+    check_decisions(config, len(dataset.test))
     check_files(dataset)
     if config.extra:
         read_extra(config, dataset)
     if config.pseudo:
         find_teacher(config, dataset)
     check_possible(dataset.train, config.folds, config.shares)
-    public = len(dataset.test) * config.public_fraction
-    if len(dataset.test) and round(public) < 1:
-        raise UserError(
-            f"public_fraction={config.public_fraction} of {len(dataset.test)} test rows is no row: raise it."
-        )
     floating = dataset.pixels is not None
     models = {}
     for name, recipe in config.members.items():

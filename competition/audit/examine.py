@@ -40,9 +40,7 @@ def audit(dataset: Dataset, cache: Path, depth: str, folds: pd.DataFrame | None 
     evidence = gather(dataset, cache, depth, seed)
     fold = None if folds is None else folds.set_index("id")["fold"]
     found = find_copies(evidence)
-    twins, findings, looked = np.empty((0, 2), np.int64), [], {}
-    if evidence.content is not None and (evidence.hashes is not None or evidence.kind != "pixels"):
-        twins, findings, looked = find_twins(evidence, partial(read_pictures, evidence, cache), seed)
+    twins, findings, looked = _twins(evidence, cache, seed)
     findings += split_finding(evidence, twins, fold)
     findings += order_findings(evidence, looked)
     links = _links(evidence, found, twins)
@@ -52,6 +50,19 @@ def audit(dataset: Dataset, cache: Path, depth: str, folds: pd.DataFrame | None 
     findings += [*shortcuts, *apart, *duplicate_findings(evidence, found, twins, fold), *_files(evidence)]
     findings += _unchecked(evidence)
     return Audit(depth, sorted_findings(findings), aucs, metadata, domain, links)
+
+
+def _twins(evidence: Evidence, cache: Path, seed: int):
+    """Return what :func:`find_twins` does, as far as there are pictures to look at."""
+    if evidence.content is not None and (evidence.hashes is not None or evidence.kind != "pixels"):
+        return find_twins(evidence, partial(read_pictures, evidence, cache), seed)
+    return np.empty((0, 2), np.int64), [], {}
+
+
+def linked(dataset: Dataset, cache: Path, seed: int = 0) -> pd.DataFrame:
+    """Return the copies and twins among the training rows alone, as ``Audit.links`` has them at depth ``full``."""
+    evidence = gather(dataset, Path(cache), "full", seed)
+    return _links(evidence, find_copies(evidence), _twins(evidence, Path(cache), seed)[0])
 
 
 def _joined(evidence: Evidence, pairs: np.ndarray) -> np.ndarray:

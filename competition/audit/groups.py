@@ -4,20 +4,19 @@ import numpy as np
 import pandas as pd
 
 from competition.audit.duplicates import clusters
-from competition.audit.findings import Audit
 from competition.data.dataset import Dataset
 
 
-def merged_groups(dataset: Dataset, audit: Audit) -> pd.Series:
+def merged_groups(dataset: Dataset, links: pd.DataFrame) -> pd.Series:
     """Return the group (text) of each training row: declared groups, joined where copies or twins link them.
 
     A merged group is named after the first, by name, of the declared ones in it, so that neither the rows' order nor
-    that of the links matters. As much is merged as the audit looked at: near-duplicates at depth ``full`` alone.
+    that of the ``links`` (see ``Audit``) matters. Near-duplicates are among them where every image was decoded.
     """
     train = dataset.train
     groups = pd.Index(sorted(set(train["group"])))
     group_of = pd.Series(groups.get_indexer(train["group"]), index=train["id"])
-    links = audit.links[audit.links["id"].isin(group_of.index) & audit.links["other"].isin(group_of.index)]
+    links = links[links["id"].isin(group_of.index) & links["other"].isin(group_of.index)]
     pairs = np.stack([links["id"].map(group_of).to_numpy(np.int64), links["other"].map(group_of).to_numpy(np.int64)], 1)
     cluster = clusters(pairs, len(groups))
     first = pd.Series(np.arange(len(groups))).groupby(cluster).min()

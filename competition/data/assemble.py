@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -149,12 +150,18 @@ def read_tables(config: Config) -> Dataset:
                         split_group(config.group)[0], config.image_shape)  # fmt: skip
 
 
-def assemble(config: Config, dataset: Dataset) -> RunData:
-    """Check, decode and fold the data of :func:`read_tables`. Raises UserError for whatever the user must mend."""
+def assemble(
+    config: Config, dataset: Dataset, regroup: Callable[[Dataset], Dataset] = lambda dataset: dataset
+) -> RunData:
+    """Check, decode and fold the data of :func:`read_tables`. Raises UserError for whatever the user must mend.
+
+    ``regroup`` may give the rows that are used other groups.
+    """
     full_size = (len(dataset.train), len(dataset.test))
     extra = read_extra(config, dataset) if config.extra else None
     if config.limit:
         dataset = limit_rows(dataset, config.limit, config.seed)
+    dataset = regroup(dataset)
     stores = _open_stores(config, dataset)
     train_store, test_store = next(iter(stores.values()))
     notes = []

@@ -110,4 +110,4 @@ def _join(members: Sequence[Predictions], mean: Callable[[np.ndarray], np.ndarra
 
     parts = [joined([m.parts[fold] for m in members]) for fold in range(len(members[0].parts))]
     test = joined([m.test for m in members])
-    return Predictions(joined([m.oof for m in members]), test, np.reshape(parts, (-1, len(test))))
+    return Predictions(joined([m.oof for m in members]), test, np.stack(parts) if parts else np.empty((0, len(test))))

@@ -20,7 +20,8 @@ class Record:
 
     ``source``, ``kind`` and ``rows`` (train, groups, test): what the models were trained on. ``cv``: f1, interval (low,
     high), leaderboard (low, high, or None), how the score came about, and each member's f1. ``telltale``: the version.
-    ``weights``: each member's weight in the average; none are equal weights.
+    ``weights``: each member's weight in the average; none are equal weights. ``trained_on_test``: whether models
+    learned from test images (pseudo-labels).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Record:
     cv: dict[str, Any] = field(default_factory=dict)
     telltale: str = ""
     weights: dict[str, float] = field(default_factory=dict)
+    trained_on_test: bool = False
 
     @property
     def folder(self) -> Path:

@@ -17,7 +17,8 @@ def complete(honest: Mapping[str, Any]) -> dict[str, Any]:
 
     ``shift``: verdict, remedy, prior (value, low, high and train: shares of class 1) and evidence (name, sentence,
     alarming and value of each). ``threshold``: asked, rule, why, and rules by name (f1, interval, oof_rate, test_rate,
-    threshold). ``blend``: method, why, weights by member, scores and se by method. ``audit``: honest and findings
+    threshold). ``blend``: method, why, weights by member; f1, log_loss (recalibrated, nats) and se
+    (of its difference from equal weights') by method. ``audit``: honest and findings
     (name, level, what, remedy, rows_file), the worst level first. These four are None where nothing was computed.
     Lists of rows: ``without`` (member, f1, auc, log_loss, difference, se), ``views`` (views, f1, auc, log_loss),
     ``robustness`` (condition, f1, auc, rows).
@@ -64,8 +65,8 @@ def _threshold(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def _blend(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if not given:
         return None
-    blend = _filled(given, "method", why="", weights={}, scores={}, se={})
-    return blend | {"se": {**dict.fromkeys(blend["scores"]), **blend["se"]}}
+    blend = _filled(given, "method", why="", weights={}, f1={}, log_loss={}, se={})
+    return blend | {key: {**dict.fromkeys(blend["f1"]), **blend[key]} for key in ("log_loss", "se")}
 
 
 def _audit(given: Mapping[str, Any] | None) -> dict[str, Any] | None:

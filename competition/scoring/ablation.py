@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from competition.scoring.blend import mean_logit, mean_prob
 from competition.scoring.metrics import check_binary, check_group, check_same_length, sigmoid, summary
 from competition.scoring.pooling import METHODS
-from competition.scoring.threshold import DEFAULT_RULE, Rule, by_fold, cross_fit, own_score
+from competition.scoring.threshold import DEFAULT_RULE, Rule, by_fold, choose_threshold, cross_fit, own_rate, own_score
 from competition.scoring.weights import f1_difference
 
 
@@ -23,29 +23,30 @@ def leave_one_out(
     label: ArrayLike,
     fold: ArrayLike,
     group: ArrayLike | None,
-    method: str = "equal",
+    methods: Sequence[str] = ("equal",),
     rule: str | Rule = DEFAULT_RULE,
     seed: int = 0,
+    tuned: ArrayLike | None = None,
 ) -> list[dict[str, Any]]:
     """Return for each of two or more members what the ensemble of (n,) probabilities is worth without it.
 
-    The others are blended by ``method`` of pooling.METHODS, fitted without the fold it blends. Each row holds member,
-    f1_without, auc_without, log_loss_without, f1_difference (without it less with it: below 0 the member is missed) and
-    f1_difference_se. With a single fold weights are equal and decisions are those at .5; to a hold-out, give its two
-    parts as the folds. An auc is None where there is one class only, an error where there is one group. Raises
-    ``ValueError`` for fewer than two members, and what ``mean_prob`` and the rule raise.
+    The others are blended by ``methods`` of pooling.METHODS, one for each of the sorted folds or one for all, fitted
+    without the fold it blends. Each row holds member, f1, auc and log_loss without it, and the difference in F1
+    (without it less with it: below 0 the member is missed) with its standard error, se. With a single fold weights are
+    equal and decisions are those at .5. Of a hold-out, ``tuned`` (n,) marks the rows that weights and threshold come
+    from; the others are judged. An auc is None where there is one class only, an error where there is one group.
+    Raises ``ValueError`` for fewer than two members, and what ``mean_prob`` and the rule raise.
     """
     if len(probs) < 2:
         raise ValueError(f"leaving one member out needs two or more; there is {', '.join(probs) or 'none'}")
     names = sorted(probs)
     table = np.stack([np.asarray(probs[name], np.float64) for name in names])
-    judge = _Judge(label, fold, group, rule, seed)
-    whole = judge(judge.blend(table, method))
+    judge = _Judge(label, fold, group, rule, seed, tuned)
+    whole = judge(judge.blend(table, methods))
     rows = {}
     for left_out, name in enumerate(names):
-        without = judge(judge.blend(np.delete(table, left_out, axis=0), method))
-        figures = {f"{key}_without": value for key, value in without.figures.items()}
-        rows[name] = {"member": name, **figures, **judge.difference(without, whole)}
+        without = judge(judge.blend(np.delete(table, left_out, axis=0), methods))
+        rows[name] = {"member": name, **without.figures, **judge.difference(without, whole)}
     return [rows[name] for name in probs]
 
 
@@ -58,15 +59,17 @@ def view_ablation(
     weights: ArrayLike | None = None,
     rule: str | Rule = DEFAULT_RULE,
     seed: int = 0,
+    tuned: ArrayLike | None = None,
 ) -> list[dict[str, Any]]:
     """Return what the ensemble is worth under all test-time views, under each alone, and under all but each.
 
     ``logits``: each member's (V, n), a row for each of the V named ``views``; a member's logit is the mean over the
     views taken, the ensemble the mean probability by ``weights``: (m,) for the members in their order, (k, m) for each
     of the sorted folds, as in ``Blend.by_fold``, or None for equal ones. The rows, "all" first, hold views ("all", a
-    name, or "all but" a name), f1, auc, log_loss, f1_difference (from all views) and f1_difference_se. "All but" comes
-    only with three views or more: of two it is the other alone. For a single fold see ``leave_one_out``. Raises
-    ``ValueError`` for logits of another number of views, and what ``mean_logit``, ``mean_prob`` and the rule raise.
+    name, or "all but" a name), f1, auc, log_loss, and the difference in F1 from all views with its standard error, se.
+    "All but" comes only with three views or more: of two it is the other alone. For a single fold, and ``tuned``, see
+    ``leave_one_out``. Raises ``ValueError`` for logits of another number of views, and what ``mean_logit``,
+    ``mean_prob`` and the rule raise.
     """
     tables = {name: np.asarray(found, np.float64) for name, found in logits.items()}
     for name, table in tables.items():
@@ -78,7 +81,7 @@ def view_ablation(
         taken |= {view: [at] for at, view in enumerate(views)}
     if len(views) > 2:
         taken |= {f"all but {view}": [other for other in every if other != at] for at, view in enumerate(views)}
-    judge = _Judge(label, fold, group, rule, seed)
+    judge = _Judge(label, fold, group, rule, seed, tuned)
     by_fold = judge.by_fold(np.full(len(tables), 1 / len(tables)) if weights is None else weights)
     whole, rows = None, []
     for name, at in taken.items():
@@ -98,35 +101,49 @@ class _Judged:
 class _Judge:
     """Scores blends of the same rows in the same way."""
 
-    def __init__(self, label, fold, group, rule: str | Rule, seed: int) -> None:
+    def __init__(self, label, fold, group, rule: str | Rule, seed: int, tuned: ArrayLike | None) -> None:
         self.label, self.fold = check_binary("label", label), np.asarray(fold)
         check_same_length(label=self.label, fold=self.fold)
         self.group, self.rule, self.seed = check_group(group, self.label.size), rule, seed
         self.names, self.code = np.unique(self.fold, return_inverse=True)
 
-    def blend(self, table: NDArray[np.float64], method: str) -> NDArray[np.float64]:
+        self.tuned = None if tuned is None else np.asarray(tuned, bool)
+
+    def blend(self, table: NDArray[np.float64], methods: Sequence[str]) -> NDArray[np.float64]:
         """Return the (k, n) blends of (m, n) probabilities, row j by weights fitted without the j-th fold."""
-        fit = METHODS[method if self.names.size > 1 else "equal"]
-        blends = []
-        for name in self.names:
-            rows = self.fold != name
-            blends.append(mean_prob(table, fit(table[:, rows], self.label[rows], self.group[rows], self.seed)))
-        return np.stack(blends)
+        if self.tuned is not None:
+            outside = [self.tuned]
+        elif self.names.size > 1:
+            outside = [self.fold != name for name in self.names]
+        else:
+            outside, methods = [np.ones(self.label.size, bool)], ("equal",)
+        methods = list(methods) * (len(outside) if len(methods) == 1 else 1)
+        return np.stack([
+            mean_prob(table, METHODS[method](table[:, rows], self.label[rows], self.group[rows], self.seed))
+            for method, rows in zip(methods, outside, strict=True)
+        ])  # fmt: skip
 
     def by_fold(self, weights: ArrayLike) -> NDArray[np.float64]:
         weights = np.asarray(weights, np.float64)
-        return np.broadcast_to(weights, (self.names.size, weights.shape[-1]))
+        return np.broadcast_to(weights, (1 if self.tuned is not None else self.names.size, weights.shape[-1]))
 
     def __call__(self, oof: NDArray[np.float64]) -> _Judged:
-        if self.names.size > 1:
+        label = self.label
+        if self.tuned is not None:
+            cut = choose_threshold(own_rate(self.rule), label[self.tuned], oof[0][self.tuned], self.group[self.tuned],
+                                   self.seed, oof[0][~self.tuned])  # fmt: skip
+            label, prob = label[~self.tuned], oof[0][~self.tuned]
+            decision = (prob >= cut).astype(np.int64)
+        elif self.names.size > 1:
             decision, _ = cross_fit(self.label, oof, self.fold, self.group, self.rule, self.seed)
             prob = own_score(by_fold(oof, self.names.size, self.label.size), self.code)
         else:
             prob, decision = oof[0], (oof[0] >= 0.5).astype(np.int64)
-        figures = summary(self.label, prob, decision)
+        figures = summary(label, prob, decision)
         defined = {key: None if np.isnan(figures[key]) else float(figures[key]) for key in ("f1", "auc", "log_loss")}
         return _Judged(decision, defined)
 
     def difference(self, one: _Judged, other: _Judged) -> dict[str, float | None]:
-        difference, error = f1_difference(self.label, one.decision, other.decision, self.group)
-        return {"f1_difference": difference, "f1_difference_se": error if np.isfinite(error) else None}
+        judged = slice(None) if self.tuned is None else ~self.tuned
+        difference, error = f1_difference(self.label[judged], one.decision, other.decision, self.group[judged])
+        return {"difference": difference, "se": error if np.isfinite(error) else None}

@@ -178,13 +178,17 @@ def metadata(domain: Told) -> Evidence:
     return Evidence("metadata", value, sentence, bool(alarming))
 
 
-def disagreement(label: ArrayLike, members: Mapping[str, tuple[ArrayLike, ArrayLike]], prior: Prior) -> Evidence:
+def disagreement(
+    label: ArrayLike, members: Mapping[str, tuple[ArrayLike, ArrayLike]], prior: Prior, group: ArrayLike | None = None
+) -> Evidence:
     """Return whether members decide apart on more test rows than on out-of-fold rows of the test's class balance.
 
     ``members`` maps two members or more to their ``prob`` (n,) and ``test_parts`` (k, m); each decides at its own best
-    out-of-fold cut, and fold models are compared fold by fold. Raises ``ValueError`` for unequal shapes.
+    out-of-fold cut, and fold models are compared fold by fold. Rows of a ``group`` (n,) go together; the test rows,
+    whose groups are unknown, are taken to be grouped alike. Raises ``ValueError`` for unequal shapes.
     """
     label = check_binary("label", label)
+    group = check_group(group, label.size)
     oof, test = [], []
     for name, (prob, parts) in members.items():
         prob, parts = check_prob(f"prob of {name}", prob), check_prob(f"test_parts of {name}", parts)
@@ -196,7 +200,10 @@ def disagreement(label: ArrayLike, members: Mapping[str, tuple[ArrayLike, ArrayL
     test = np.mean([(one != other).mean(axis=0) for one, other in combinations(test, 2)], axis=0)
     weight = _to_balance(label, prior)
     expected, found = float(np.average(oof, weights=weight)), float(test.mean())
-    variance = np.sum((weight * (oof - expected)) ** 2) / weight.sum() ** 2 + test.var() / test.size
+    influence = weight * (oof - expected)
+    alone, together = np.sum(influence**2), np.sum(np.bincount(group, influence) ** 2)
+    grouped = max(together / alone, 1.0) if alone > 0 else 1.0
+    variance = grouped * (alone / weight.sum() ** 2 + test.var() / test.size)
     new = found - expected
     alarming = new >= DISAGREEMENT and found >= 1.5 * expected and new > SIGMAS * np.sqrt(variance)
     sentence = f"members disagree on {_percent(found)} of the test rows, where {_percent(expected)} were to be expected"

@@ -31,8 +31,9 @@ def decide(
 
     - ``bootstrap`` where calibration fails on rows that the calibrator has not seen: without it, probabilities promise
       nothing, and only counts are left;
-    - ``em`` where calibration holds and the verdict on the test set is *label shift*: then it alone follows the test
-      set's class balance;
+    - ``em`` where calibration holds, the verdict on the test set is *label shift*, and the members' features vouch that
+      nothing else changed: then it alone follows the test set's class balance. Scores alone cannot tell a rarer class
+      from a new generator's images that pass for the other one;
     - ``calibrated`` otherwise, as the steadiest of those that need nothing from the test set. Under *another world*
       that is a stopgap: no rule that looks at training rows is right there, ``em`` least of all, and the reason says
       to declare ``prior:P``.
@@ -45,13 +46,15 @@ def decide(
         return rule, "as set"
     holds = is_calibrated(label, prob, group, seed)
     verdict = shift.verdict if shift else None
-    if verdict == LABEL_SHIFT and holds:
+    if verdict == LABEL_SHIFT and holds and shift.vouched:
         return "em", "calibration holds and only the class balance of the test set differs"
     found = "calibrated" if holds else "bootstrap"
     calibration = "calibration holds" if holds else "calibration does not hold"
     if verdict == ANOTHER_WORLD:
         return found, (f"{calibration}, but the test set is another world, where no threshold from training rows is "
                        "right: declare its positive rate with threshold=prior:P if you know it")  # fmt: skip
+    if verdict == LABEL_SHIFT and holds:
+        return found, f"{calibration}, but no features vouch that the test set differs in its class balance alone"
     if verdict == LABEL_SHIFT:
         return found, f"{calibration}, so the test set's class balance cannot be followed"
     return found, calibration + (" and no shift was found" if shift else "")

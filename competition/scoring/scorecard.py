@@ -17,6 +17,7 @@ CROSS_FITTED = "cross-fitted"
 HOLD_OUT = "hold-out: tuned on its validation part, judged on its test part"
 AT_HALF = "at threshold .5, for want of rows to tune it on"
 AS_GIVEN = "at the threshold given"
+NOTHING_KNOWN = (0.0, 1.0)  # how well a score is known that rests on a single group of rows
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,14 @@ def score_predictions(
     the test rows by each fold's models alone, whose mean ``test_prob`` is. The threshold is ``submission_threshold``'s.
 
     The leaderboard range reaches from the lower end for one model to the upper end for the mean of all (see
-    ``as_if_averaged``). Where ``shift`` is a label shift, both ends are for the test's estimated class balance, at what
-    the rule makes of the out-of-fold rows when it is shown the test's scores.
+    ``as_if_averaged``). Where ``shift`` is a label shift that features vouch for, both ends are for the test's
+    estimated class balance, at what the rule makes of the out-of-fold rows when it is shown the test's scores.
 
     With one fold there are no other folds to choose a threshold on: the decisions are those at .5, or at the number
     that ``rule`` is.
     """
     own, test, parts = seen_rows(prob, fold, test_prob, test_parts)
-    prior = _shifted_prior(shift)
+    prior = _shifted_prior(shift) if test.size else None
     if len(np.unique(fold)) < 2:
         fixed = is_number(rule)
         threshold = choose_threshold(rule, label, own, group, seed) if fixed else 0.5
@@ -129,7 +130,7 @@ def score_hold_out(
     used = choose_threshold(own_rate(rule), label[tuned], prob[tuned], group[tuned], seed, target=prob[judged])
     label, prob, group = label[judged], prob[judged], group[judged]
     decision = (prob >= used).astype(np.int64)
-    prior = _shifted_prior(shift)
+    prior = _shifted_prior(shift) if test.size else None
     ends = [decision if prior is None else (prob >= threshold).astype(np.int64)]
     made = _Made(decision, threshold, np.full(decision.size, used), HOLD_OUT, rule, why)
     return _score(label, prob, group, made, ends, test_prob, public_fraction, prior, seed)
@@ -152,16 +153,17 @@ def _score(label, prob, group, made: _Made, ends: list[NDArray[np.int64]], test_
     """Judge decisions; ``ends`` are those that the leaderboard range spans: one model's and the mean's."""
     test_prob = np.asarray(test_prob, float)
     seen = test_prob[~np.isnan(test_prob)]
-    leaderboard = None
-    if test_prob.size:
+    interval, spans = NOTHING_KNOWN, [NOTHING_KNOWN]
+    if len(np.unique(group)) > 1:
+        interval = cv_interval(label, made.decision, group, seed=seed)
         spans = [leaderboard_range(label, end, group, test_prob.size, public_fraction, seed=seed, prior=prior)
-                 for end in ends]  # fmt: skip
-        leaderboard = min(low for low, _ in spans), max(high for _, high in spans)
+                 for end in ends if test_prob.size]  # fmt: skip
+    leaderboard = (min(low for low, _ in spans), max(high for _, high in spans)) if test_prob.size else None
     return Score(
         decision=made.decision,
         prob=prob,
         figures=summary(label, prob, made.decision),
-        interval=cv_interval(label, made.decision, group, seed=seed),
+        interval=interval,
         leaderboard=leaderboard,
         leaderboard_prior=None if prior is None or leaderboard is None else prior.value,
         threshold=made.threshold,
@@ -174,4 +176,4 @@ def _score(label, prob, group, made: _Made, ends: list[NDArray[np.int64]], test_
 
 
 def _shifted_prior(shift: Shift | None) -> Prior | None:
-    return shift.prior if shift is not None and shift.verdict == LABEL_SHIFT else None
+    return shift.prior if shift is not None and shift.verdict == LABEL_SHIFT and shift.vouched else None

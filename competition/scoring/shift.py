@@ -56,13 +56,15 @@ class Shift:
     """The verdict (``SAME``, ``LABEL_SHIFT`` or ``ANOTHER_WORLD``), why, what to do, and every figure as JSON values.
 
     ``figures`` holds the verdict, ``because`` (the names of the evidence that made it another world, or label shift),
-    ``features_vouch`` (None where no features were given) and each evidence's value under its name.
+    and each evidence's value under its name. ``vouched``: whether features say that the pictures are the same but for
+    their class balance; None where no features were given.
     """
 
     verdict: str
     evidence: list[Evidence]
     remedy: str
     prior: Prior
+    vouched: bool | None
     figures: dict[str, Any]
 
 
@@ -101,7 +103,7 @@ def judge_shift(
     if metadata is not None:
         hints.append(metadata_evidence(metadata))
     if members is not None and len(members) > 1:
-        hints.append(disagreement(label, members, prior))
+        hints.append(disagreement(label, members, prior, group))
     against = [item for item in (*seen, mixture, *([] if vouched else hints)) if item.alarming]
     verdict = ANOTHER_WORLD if against else LABEL_SHIFT if balance.alarming else SAME
     evidence = [rate, balance, mixture, distance, *seen, *hints[1:]]
@@ -109,10 +111,9 @@ def judge_shift(
     figures = {
         "verdict": verdict,
         "because": [item.name for item in because],
-        "features_vouch": vouched if seen else None,
         **{item.name: item.value for item in evidence},
     }
-    return Shift(verdict, evidence, _remedy(verdict), prior, figures)
+    return Shift(verdict, evidence, _remedy(verdict), prior, vouched if seen else None, figures)
 
 
 def _remedy(verdict: str) -> str:

@@ -4,7 +4,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.audit import Audit, merged_groups
+from competition.audit import merged_groups
 from competition.data.dataset import Dataset, table_of
 
 N = 12
@@ -17,8 +17,7 @@ def dataset(groups, order=range(N)):
 
 
 def with_links(pairs):
-    table = pd.DataFrame([(f"i{a}", f"i{b}", "near") for a, b in pairs], columns=["id", "other", "why"], dtype="str")
-    return Audit("full", (), {}, None, None, table)
+    return pd.DataFrame([(f"i{a}", f"i{b}", "near") for a, b in pairs], columns=["id", "other", "why"], dtype="str")
 
 
 ROWS = st.integers(0, N - 1)

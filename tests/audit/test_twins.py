@@ -27,7 +27,7 @@ def test_the_demos_twins_are_claimed_and_their_parting_is_told(demo, tmp_path, d
     assert (
         found.get("near-duplicates") is None and found.get("conflicting-labels") is None
     )  # they are twins, not copies
-    groups = merged_groups(dataset, found).to_numpy()
+    groups = merged_groups(dataset, found.links).to_numpy()
     assert (groups[::2] == groups[1::2]).all() and len(set(groups)) == 60
 
 

@@ -35,8 +35,9 @@ def test_completing_twice_changes_nothing():
         ("threshold", {"rule": "em", "rules": {"em": {"f1": 0.9, "test_rate": None}}},
          {"asked": None, "rule": "em", "why": "", "rules": {
              "em": {"f1": 0.9, "interval": None, "oof_rate": None, "test_rate": None, "threshold": None}}}),
-        ("blend", {"method": "caruana", "scores": {"equal": 0.9}},
-         {"method": "caruana", "why": "", "weights": {}, "scores": {"equal": 0.9}, "se": {"equal": None}}),
+        ("blend", {"method": "caruana", "f1": {"equal": 0.9}},
+         {"method": "caruana", "why": "", "weights": {}, "f1": {"equal": 0.9}, "log_loss": {"equal": None},
+          "se": {"equal": None}}),
         ("robustness", [{"condition": "blur", "f1": 0.7}],
          [{"condition": "blur", "f1": 0.7, "auc": None, "rows": None}]),
         ("audit", {"findings": [{"name": "parity"}]},

@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from competition.scoring.ablation import leave_one_out, view_ablation
 from competition.scoring.blend import mean_prob
 from competition.scoring.metrics import f1, sigmoid
-from competition.scoring.threshold import cross_fit
+from competition.scoring.threshold import choose_threshold, cross_fit
 from tests.scoring.test_pooling import members
 from tests.scoring.test_weights import FOLD, GROUP, ROWS, named
 
@@ -20,45 +20,45 @@ def test_a_row_is_the_equal_blend_of_the_others_cross_fitted():
     rest = mean_prob(probs[[0, 2]])
     value, whole = (f1(label, cross_fit(label, prob, FOLD, GROUP, seed=3)[0]) for prob in (rest, mean_prob(probs)))
     assert row["member"] == "m1"
-    assert row["f1_without"] == pytest.approx(value) and row["f1_difference"] == pytest.approx(value - whole)
-    assert row["auc_without"] == pytest.approx(roc_auc_score(label, rest))
-    assert row["log_loss_without"] == pytest.approx(log_loss(label, rest))
-    assert row["f1_difference_se"] > 0
+    assert row["f1"] == pytest.approx(value) and row["difference"] == pytest.approx(value - whole)
+    assert row["auc"] == pytest.approx(roc_auc_score(label, rest))
+    assert row["log_loss"] == pytest.approx(log_loss(label, rest))
+    assert row["se"] > 0
 
 
 def test_a_strong_member_is_missed_and_a_useless_one_is_not():
     probs, label = members(1, ROWS, [2.5, 2, 2])
     probs[1] = np.random.default_rng(0).permutation(probs[1])
     strong, useless, _ = leave_one_out(named(probs), label, FOLD, GROUP, rule="argmax")
-    assert strong["f1_difference"] < -strong["f1_difference_se"] < 0
-    assert useless["f1_difference"] > useless["f1_difference_se"] > 0
+    assert strong["difference"] < -strong["se"] < 0
+    assert useless["difference"] > useless["se"] > 0
 
 
 def test_fitted_weights_prune_a_useless_member_before_it_is_left_out():
     probs, label = members(2, ROWS, [2, 2, 2])
     probs[1] = np.random.default_rng(0).permutation(probs[1])
-    by_equal, by_fit = (leave_one_out(named(probs), label, FOLD, GROUP, how, "argmax")[1]
+    by_equal, by_fit = (leave_one_out(named(probs), label, FOLD, GROUP, [how], "argmax")[1]
                         for how in ("equal", "stacking"))  # fmt: skip
-    assert abs(by_fit["f1_difference"]) < by_equal["f1_difference"] / 2
+    assert abs(by_fit["difference"]) < by_equal["difference"] / 2
 
 
 def test_the_order_of_the_members_is_kept_and_says_nothing():
     probs, label = members(3, ROWS, [2, 1, 1.5])
     given = named(probs)
     moved = {name: given[name] for name in ("m2", "m0", "m1")}
-    first = leave_one_out(given, label, FOLD, GROUP, "caruana", "argmax")
-    assert leave_one_out(moved, label, FOLD, GROUP, "caruana", "argmax") == [first[2], first[0], first[1]]
+    first = leave_one_out(given, label, FOLD, GROUP, ["caruana"], "argmax")
+    assert leave_one_out(moved, label, FOLD, GROUP, ["caruana"], "argmax") == [first[2], first[0], first[1]]
 
 
 def test_a_single_fold_is_judged_at_one_half():
     probs, label = members(4, 100, [2, 1])
-    row = leave_one_out(named(probs), label, np.zeros(100), None, "stacking")[0]
-    assert row["f1_without"] == pytest.approx(f1(label, (probs[1] >= 0.5).astype(int)))
+    row = leave_one_out(named(probs), label, np.zeros(100), None, ["stacking"])[0]
+    assert row["f1"] == pytest.approx(f1(label, (probs[1] >= 0.5).astype(int)))
 
 
 def test_what_is_undefined_is_none_and_the_table_is_json():
     rows = leave_one_out({"a": [0.1, 0.9], "b": [0.2, 0.6]}, [1, 1], [0, 1], [0, 0], rule="0.5")
-    assert rows[0]["auc_without"] is None and rows[0]["f1_difference_se"] is None
+    assert rows[0]["auc"] is None and rows[0]["se"] is None
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
 
 
@@ -84,9 +84,9 @@ def test_views_are_judged_together_alone_and_one_left_out():
     assert by["all but noise"]["auc"] == pytest.approx(roc_auc_score(label, expected))
     assert by["all but noise"]["log_loss"] == pytest.approx(log_loss(label, expected))
     assert by["all but noise"]["f1"] == pytest.approx(f1(label, cross_fit(label, expected, FOLD, GROUP, "argmax")[0]))
-    assert by["all"]["f1_difference"] == by["all"]["f1_difference_se"] == 0
-    assert by["noise"]["f1_difference"] < -3 * by["noise"]["f1_difference_se"]
-    assert by["all but noise"]["f1_difference"] > 0
+    assert by["all"]["difference"] == by["all"]["se"] == 0
+    assert by["noise"]["difference"] < -3 * by["noise"]["se"]
+    assert by["all but noise"]["difference"] > 0
 
 
 def test_views_are_blended_by_the_weights_given_one_for_all_or_one_for_each_fold():
@@ -109,3 +109,16 @@ def test_logits_of_another_number_of_views_are_refused():
     logits, label = logits_by_view(3)
     with pytest.raises(ValueError, match=r"logits of m0 .* each of 2 views; they are \(3, 600\)"):
         view_ablation(logits, ["identity", "hflip"], label, FOLD, GROUP)
+
+
+def test_of_a_hold_out_only_the_judged_part_is_scored_at_what_the_tuned_part_chose():
+    probs, label = members(5, ROWS, [2, 1.5])
+    tuned = GROUP % 3 > 0
+    how = {"rule": "bootstrap", "seed": 1, "tuned": tuned}
+    rows = leave_one_out(named(probs), label, np.zeros(ROWS), GROUP, ["stacking"], **how)
+    lied = np.where(tuned, label, 1 - label)  # a judged row's label changes its score and nothing else
+    cut = choose_threshold("bootstrap", label[tuned], probs[1][tuned], GROUP[tuned], 1)
+    for truth in (label, lied):
+        row = leave_one_out(named(probs), truth, np.zeros(ROWS), GROUP, ["stacking"], **how)[0]
+        assert row["f1"] == pytest.approx(f1(truth[~tuned], probs[1][~tuned] >= cut))
+    assert {row["member"] for row in rows} == {"m0", "m1"}

@@ -23,7 +23,7 @@ PARTS = np.stack([TEST] * 3)
 
 def verdict_of(verdict):
     """As much of a ``Shift`` as the rule looks at."""
-    return verdict and SimpleNamespace(verdict=verdict)
+    return verdict and SimpleNamespace(verdict=verdict, vouched=True)
 
 
 def beyond_calibration():
@@ -112,3 +112,10 @@ def test_auto_is_no_rule_of_its_own_and_none_is_compared_twice(rule):
 def test_without_a_test_set_rules_have_no_test_rate():
     found = compare_rules(LABEL, PROB, FOLD, GROUP, np.empty(0), np.empty((3, 0)))
     assert all(score.test_rate is None for score in found.values())
+
+
+def test_without_features_that_vouch_a_rarer_class_is_not_told_from_a_new_generator_and_em_not_taken():
+    for vouched in (None, False):
+        shift = SimpleNamespace(verdict=LABEL_SHIFT, vouched=vouched)
+        rule, why = decide("auto", LABEL, PROB, GROUP, shift)
+        assert rule == "calibrated" and "no features vouch" in why

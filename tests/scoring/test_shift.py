@@ -105,9 +105,9 @@ def test_false_alarms_are_rare():
 def test_a_collapse_of_the_rate_is_label_shift_only_where_features_vouch_for_it():
     inputs = world(0, test_rate=0.04, apart=4.0)
     vouched, alone = judge_shift(**inputs), judge_shift(**without(inputs, "features"))
-    assert vouched.verdict == LABEL_SHIFT and vouched.figures["features_vouch"] is True
+    assert vouched.verdict == LABEL_SHIFT and vouched.vouched is True
     assert alone.verdict == ANOTHER_WORLD and alone.figures["because"] == ["positive rate"]
-    assert alone.figures["features_vouch"] is None
+    assert alone.vouched is None
 
 
 def test_fakes_that_no_longer_look_fake_are_no_label_shift_where_features_moved():
