@@ -27,7 +27,7 @@ RANK = "rank"  # of blend=: the mean of ranks instead of probabilities
 @dataclass(frozen=True)
 class Analysis:
     """``shift`` is None without a test set or with some folds alone, ``blend`` with a single member, ``audit`` for
-    blended runs; what cannot be had is left empty."""
+    blended runs; what cannot be had is left empty. ``unasked`` says why there is a test set and no ``shift``."""
 
     blend: Blend | None = None
     shift: Shift | None = None
@@ -36,6 +36,7 @@ class Analysis:
     views: Sequence[Mapping[str, Any]] = ()
     robustness: Sequence[Mapping[str, Any]] = ()
     audit: Audit | None = None
+    unasked: str = ""
 
     def as_json(self, asked: str, score: Score) -> dict[str, Any]:
         """Return all of it as JSON values; ``asked`` is the threshold setting, ``score`` what came of it."""
@@ -44,6 +45,7 @@ class Analysis:
                 "verdict": self.shift.verdict, "remedy": self.shift.remedy, "prior": asdict(self.shift.prior),
                 "evidence": [asdict(item) for item in self.shift.evidence],
             },
+            "unasked": self.unasked,
             "threshold": {"asked": asked, "rule": score.rule, "why": score.why, "value": score.threshold,
                           "rules": {name: asdict(rule) for name, rule in self.rules.items()}},
             "blend": None if self.blend is None else {
@@ -106,14 +108,22 @@ class Judged:
         return np.ones((1, 1)) if self.blend is None else self.blend.by_fold
 
 
+def cannot_tell(judged: Judged, missing: bool, trained_on: bool) -> str:
+    """Return why the test set cannot be asked about its world; nothing where it can, or there is none."""
+    rows = int((~np.isnan(judged.final.parts).any(axis=0)).sum())
+    if missing or not judged.final.test.size:
+        return ""
+    if trained_on:
+        return "the models have learned from test images; their teacher's run knows"
+    return f"{rows} test rows are too few to tell" if rows < LEAST_TEST else ""
+
+
 def find_shift(judged: Judged, entries: Mapping[str, Entry], audit: Audit | None, seed: int) -> Shift | None:
     """Judge whether the test set is of the training rows' world, by all that the finished jobs left behind.
 
     Of a hold-out its validation part is asked: the labels of the judged part choose nothing.
     """
     seen = ~np.isnan(judged.final.parts).any(axis=0)
-    if not seen.any():
-        return None
     kept = np.ones(len(judged.rows), bool) if judged.judged is None else ~judged.judged
     rows = judged.rows[kept]
     members = {name: (judged.predictions[name].oof[kept], judged.predictions[name].parts[:, seen]) for name in entries}
@@ -123,7 +133,9 @@ def find_shift(judged: Judged, entries: Mapping[str, Entry], audit: Audit | None
                        seed=seed)  # fmt: skip
 
 
-LEAST_FEATURES = 20  # rows and groups on either side, below which features can tell nothing apart
+LEAST_TEST = 50  # test rows below which luck and a shift look alike
+LEAST_FEATURES = 20  # groups and test rows, below which features can tell nothing apart
+LEAST_OF_CLASS = 10  # rows of either class, below which weights for another balance rest on next to nothing
 
 
 def _features(entry: Entry, rows: pd.DataFrame) -> list[FoldFeatures]:
@@ -134,7 +146,9 @@ def _features(entry: Entry, rows: pd.DataFrame) -> list[FoldFeatures]:
         evidence: Evidence = read_evidence(folders[0])
         asked = np.isin(evidence.validation_ids, by_id.index)
         known = by_id.loc[evidence.validation_ids[asked]]
-        if min(known["group"].nunique(), len(evidence.test)) < LEAST_FEATURES or known["label"].nunique() < 2:
+        ones = int(known["label"].sum())
+        enough = min(known["group"].nunique(), len(evidence.test)) >= LEAST_FEATURES
+        if not enough or min(ones, len(known) - ones) < LEAST_OF_CLASS:
             return []
         found.append(FoldFeatures(number, evidence.validation[asked], known["label"].to_numpy(),
                                   known["group"].to_numpy(), evidence.test))  # fmt: skip

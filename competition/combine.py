@@ -68,6 +68,7 @@ def combine(config: Config, words: Sequence[str], submit: bool = True) -> Result
     Raises UserError unless they judge the same training rows in the same folds and predict the same test rows under the
     same test-time views.
     """
+    check_decisions(config, test_rows=0)
     runs = {name: _open(name) for name in run_names(config.names)}
     if config.name in runs:
         raise UserError(f"name={config.name} is one of the runs in names={config.names}: give the blend another name.")
@@ -99,6 +100,12 @@ def combine(config: Config, words: Sequence[str], submit: bool = True) -> Result
 def _open(name: str) -> Run:
     record = read_record(name)
     config = load_config([f"config={record.folder / CONFIG_FILE}"])
+    for member, parts in record.members.items():
+        there = {job_settings(record.folder / part)["fold"] for part in parts}
+        missing = [str(fold) for fold in range(config.parts) if fold not in there]
+        if missing:
+            raise UserError(f"The run '{name}' is not finished, for {member} lacks fold {', '.join(missing)}: complete "
+                            f"it with ./run.sh name={name} fold={','.join(missing)}.")  # fmt: skip
     path = record.folder / FOLDS_FILE
     if config.names:  # a blend has the folds of the runs that it is made of
         path = home() / "folds" / run_names(config.names)[0] / FOLDS_FILE

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from competition.analysis import RANK, Analysis, Judged, find_rules, find_shift, find_worth
+from competition.analysis import RANK, Analysis, Judged, cannot_tell, find_rules, find_shift, find_worth
 from competition.audit.findings import Audit
 from competition.config import Config
 from competition.data.assemble import RunData
@@ -18,7 +18,7 @@ from competition.inference.collect import Predictions, blend, collect_member, ra
 from competition.plan import Plan
 from competition.scoring.scorecard import Score, score_hold_out, score_predictions
 from competition.scoring.shift import Shift
-from competition.scoring.threshold import find_rule
+from competition.scoring.threshold import find_rule, is_number
 from competition.scoring.weights import Blend, choose_blend, choose_blend_hold_out
 
 ENSEMBLE = "ensemble"
@@ -62,6 +62,8 @@ class Result:
 def check_decisions(config: Config, test_rows: int) -> None:
     """Raise UserError for a threshold rule that there is not or ranks cannot have, and a leaderboard of no row."""
     find_rule(config.threshold)
+    if is_number(config.threshold) and not 0 <= float(config.threshold) <= 1:
+        raise UserError(f"threshold={config.threshold} is no probability: give one from 0 to 1, or a rule.")
     if config.blend == RANK and not config.threshold.startswith("prior:"):
         raise UserError(f"blend=rank has no probabilities to tune threshold={config.threshold} on: declare the test "
                         "set's positive rate with threshold=prior:P.")  # fmt: skip
@@ -106,16 +108,19 @@ def score(
     }
     weighed = _weigh(config, rows, judged, members, "equal" if missing else config.blend)
     asked = Judged(rows, judged, _with_ensemble(members, weighed), weighed)
-    shift = None if missing or trained_on else find_shift(asked, entries, audit, config.seed)
+    unasked = cannot_tell(asked, bool(missing), trained_on)
+    no_shift = missing or unasked or data.test.empty
+    shift = None if no_shift else find_shift(asked, entries, audit, config.seed)
     if weighed and config.blend == RANK:  # which hide a shift: the scores were asked about it
         weighed = dataclasses.replace(weighed, method=RANK)
         ranks = rank_blend(list(members.values()), rows["fold"].to_numpy())
         asked = Judged(rows, judged, members | {ENSEMBLE: ranks}, weighed)
     scores = {name: _scored(config, asked, name, shift) for name in asked.predictions}
-    analysis = Analysis(weighed, shift, audit=audit)
+    analysis = Analysis(weighed, shift, audit=audit, unasked=unasked)
     if not missing:
         worth = find_worth(asked, entries, list(scores.values())[-1], config.seed)
-        analysis = Analysis(weighed, shift, find_rules(asked, config.threshold, config.seed), audit=audit, **worth)
+        analysis = Analysis(weighed, shift, find_rules(asked, config.threshold, config.seed), audit=audit,
+                            unasked=unasked, **worth)  # fmt: skip
     predictions = {name: _spread(found, known) for name, found in asked.predictions.items()}
     weights = weighed.weights if weighed else dict.fromkeys(entries, 1.0)
     if judged is not None:

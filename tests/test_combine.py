@@ -92,3 +92,15 @@ def test_runs_over_other_rows_are_refused_with_the_row(copy, name, change, said)
     result = inside(copy, "ensemble", "names=first,second.run")
     assert result.returncode == 2 and said in result.stderr
     assert not (copy / "folds" / "blend-first-second.run" / "run.json").exists()
+
+
+def test_an_unfinished_run_is_refused_with_the_line_that_completes_it(copy):
+    done_inside(copy, *WORDS, "name=third", "members.swin=null", "fold=1")
+    result = inside(copy, "ensemble", "names=first,third")
+    assert result.returncode == 2 and "lacks fold 0" in result.stderr and "name=third fold=0" in result.stderr
+
+
+def test_ranks_without_a_declared_rate_are_refused_here_too(copy):
+    before = everything(copy)
+    result = inside(copy, "ensemble", "names=first,second.run", "blend=rank")
+    assert result.returncode == 2 and "threshold=prior:P" in result.stderr and everything(copy) == before

@@ -6,7 +6,8 @@
 from competition.audit.examine import DEPTHS, audit, linked
 from competition.audit.findings import LEVELS, Audit, Finding, Separation
 from competition.audit.groups import merged_groups
-from competition.audit.write import audit_lines, write_audit
+from competition.audit.write import REPORT, audit_lines, write_audit
 
-__all__ = ["DEPTHS", "LEVELS", "Audit", "Finding", "Separation", "audit", "audit_lines", "linked", "merged_groups",
+__all__ = ["DEPTHS", "LEVELS", "REPORT",
+           "Audit", "Finding", "Separation", "audit", "audit_lines", "linked", "merged_groups",
            "write_audit"]  # fmt: skip

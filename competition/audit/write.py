@@ -11,18 +11,18 @@ from competition.files import read_json, shown, write_text
 REPORT = "audit.json"
 
 
-def write_audit(folder: Path, audit: Audit) -> None:
+def write_audit(folder: Path, audit: Audit, about: str = "") -> None:
     """Write ``folder``/audit.json and ``<finding>.csv`` for each finding with rows, atomically.
 
     What is there already is not written again; CSVs of an earlier audit whose finding is gone are removed, and no other
-    file is touched.
+    file is touched. ``about`` is kept in it: what the audit is of, for whoever may replace it.
     """
     folder = Path(folder)
     earlier = read_json(folder / REPORT) or {}
     tables = {_csv_name(finding): _csv(finding) for finding in audit.findings if finding.rows is not None}
     for name, text in tables.items():
         _write_changed(folder / name, text)
-    _write_changed(folder / REPORT, json.dumps(_as_json(audit), indent=2, allow_nan=False) + "\n")
+    _write_changed(folder / REPORT, json.dumps(_as_json(audit) | {"about": about}, indent=2, allow_nan=False) + "\n")
     for finding in earlier.get("findings", []):
         if finding["rows"] and finding["rows"] not in tables:
             (folder / Path(finding["rows"]).name).unlink(missing_ok=True)
@@ -37,7 +37,7 @@ def audit_lines(audit: Audit, folder: Path) -> list[str]:
             lines.append(f"{'':8}rows: {shown(Path(folder) / _csv_name(finding))} ({len(finding.rows):,})")
         lines.append(f"{'':8}do: {finding.remedy}")
     if all(finding.level == "note" for finding in audit.findings):
-        lines.append(f"No shortcut, leak or broken file was found ({audit.depth} audit).")
+        lines.append(f"Nothing wrong was found in what was checked ({audit.depth} audit).")
     return lines
 
 

@@ -16,15 +16,16 @@ def complete(honest: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``Story.honest`` with all its keys.
 
     ``shift``: verdict, remedy, prior (value, low, high and train: shares of class 1) and evidence (name, sentence,
-    alarming and value of each). ``threshold``: asked, rule, why, and rules by name (f1, interval, oof_rate, test_rate,
-    threshold). ``blend``: method, why, weights by member; f1, log_loss (recalibrated, nats) and se
-    (of its difference from equal weights') by method. ``audit``: honest and findings
+    alarming and value of each); ``unasked``: why there is none of it. ``threshold``: asked, rule, why, and rules by
+    name (f1, interval, oof_rate, test_rate, threshold). ``blend``: method, why, weights by member; f1, log_loss
+    (recalibrated, nats) and se (of its difference from equal weights') by method. ``audit``: honest and findings
     (name, level, what, remedy, rows_file), the worst level first. These four are None where nothing was computed.
     Lists of rows: ``without`` (member, f1, auc, log_loss, difference, se), ``views`` (views, f1, auc, log_loss),
     ``robustness`` (condition, f1, auc, rows).
     """
     return {
         "shift": _shift(honest.get("shift")),
+        "unasked": honest.get("unasked") or "",
         "threshold": _threshold(honest.get("threshold")),
         "blend": _blend(honest.get("blend")),
         "without": _rows(honest.get("without"), "member", "f1", "auc", "log_loss", "difference", "se"),

@@ -12,6 +12,7 @@ from competition.scoring.scorecard import Score
 WORTH = ("F1", "CV\ninterval", "leaderboard\nrange", "AUC", "log-loss", "threshold")
 DETAIL = ("precision", "recall", "positive\nOOF", "positive\ntest", "time")
 LABEL = 12  # columns of the word that a line below the table starts with
+VAGUE = 0.4  # width of the interval of the test's positive rate, from which no number is worth telling
 STYLES = {"alarm": "red", "warning": "yellow", ANOTHER_WORLD: "bold red", LABEL_SHIFT: "yellow"}
 WIDE = 132  # columns that both halves side by side need, with a long member's name
 
@@ -73,8 +74,10 @@ def honest_lines(honest: Mapping[str, Any]) -> list[tuple[str, str | None]]:
     if shift := found["shift"]:
         style = STYLES.get(shift["verdict"])
         lines += [(line, style) for line in _world(shift)]
+    elif found["unasked"]:
+        lines.append((_labelled("World", "not asked", found["unasked"]), None))
     if threshold := found["threshold"]:
-        value = threshold["rules"].get(threshold["rule"], {}).get("threshold")
+        value = threshold["rules"].get(threshold["rule"], {}).get("threshold", threshold.get("value"))
         at = "" if value is None else f" ({_short(value, 4)})"
         lines.append((_labelled("Threshold", f"{threshold['rule']}{at}", threshold["why"]), None))
     if blend := found["blend"]:
@@ -99,6 +102,8 @@ def _world(shift: Mapping[str, Any]) -> list[str]:
         places = 0 if max(prior.values()) >= 0.1 else 1
         value, low, high, train = (f"{100 * prior[key]:.{places}f}" for key in ("value", "low", "high", "train"))
         seen = f"test rows look like {value} % positive ({low}-{high} %), the training rows were {train} %"
+        if prior["high"] - prior["low"] > VAGUE:
+            seen = "as far as can be told, for these scores hardly tell the classes apart"
     return [_labelled("World", verdict, seen), *([_labelled("", remedy)] if verdict == LABEL_SHIFT and remedy else [])]
 
 

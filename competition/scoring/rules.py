@@ -47,9 +47,9 @@ def decide(
     holds = is_calibrated(label, prob, group, seed)
     verdict = shift.verdict if shift else None
     if verdict == LABEL_SHIFT and holds and shift.vouched:
-        return "em", "calibration holds and only the class balance of the test set differs"
+        return "em", "calibrated probabilities hold and only the class balance of the test set differs"
     found = "calibrated" if holds else "bootstrap"
-    calibration = "calibration holds" if holds else "calibration does not hold"
+    calibration = "calibrated probabilities hold" if holds else "calibrated probabilities do not hold"
     if verdict == ANOTHER_WORLD:
         return found, (f"{calibration}, but the test set is another world, where no threshold from training rows is "
                        "right: declare its positive rate with threshold=prior:P if you know it")  # fmt: skip

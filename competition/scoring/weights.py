@@ -222,7 +222,8 @@ def _pick(label, group, judged: Mapping[str, tuple[NDArray[np.float64], NDArray[
     if best == "equal":
         why = f"no fitted weights gain clearly in cross-fitted log-loss without losing F1 ({said})"
     else:
-        why = f"gains more than a standard error in cross-fitted log-loss ({said})"
+        why = (f"the best cross-fitted F1, {f1_of[best]:.4f} (equal weights {f1_of['equal']:.4f}), of those that gain "
+               f"more than a standard error in cross-fitted log-loss ({said})")  # fmt: skip
     return _Choice(best, why, scores, se, f1_of)
 
 

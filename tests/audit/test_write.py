@@ -57,7 +57,7 @@ def test_the_terminal_shows_what_which_rows_and_what_to_do(tmp_path, monkeypatch
     assert [line.strip() for line in lines[1:]] == [
         "do: Mend it.", "WARNING broken-files: One is broken.", "rows: audit/broken-files.csv (1)", "do: Get it anew."
     ]  # fmt: skip
-    assert audit_lines(made(NOTE), tmp_path)[-1] == "No shortcut, leak or broken file was found (full audit)."
+    assert audit_lines(made(NOTE), tmp_path)[-1] == "Nothing wrong was found in what was checked (full audit)."
 
 
 def test_a_real_audit_can_be_written_and_lists_the_gravest_first(tmp_path):

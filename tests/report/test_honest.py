@@ -5,7 +5,16 @@ import pytest
 from competition.report.honest import complete
 from tests.report.runs import honest
 
-EMPTY = {"shift": None, "threshold": None, "blend": None, "without": [], "views": [], "robustness": [], "audit": None}
+EMPTY = {
+    "shift": None,
+    "unasked": "",
+    "threshold": None,
+    "blend": None,
+    "without": [],
+    "views": [],
+    "robustness": [],
+    "audit": None,
+}
 
 
 def test_nothing_told_is_nothing_known():

@@ -109,3 +109,12 @@ def test_what_is_not_known_has_no_line():
     assert honest_lines(dict.fromkeys(("shift", "threshold", "blend", "robustness", "audit"))) == []
     assert honest_lines({"threshold": {"rule": "prior:0.3"}}) == [("Threshold   prior:0.3", None)]
     assert honest_lines({"robustness": [{"condition": "blur", "f1": None}]}) == []
+
+
+def test_a_test_set_that_is_not_asked_has_its_reason_and_a_vague_estimate_no_number():
+    assert honest_lines({"unasked": "20 test rows are too few to tell"}) == [
+        ("World       not asked: 20 test rows are too few to tell", None)
+    ]
+    found = told()
+    found["shift"]["prior"] = {"value": 0.0, "low": 0.0, "high": 1.0, "train": 0.5}
+    assert honest_lines(found)[0][0].endswith("as far as can be told, for these scores hardly tell the classes apart")

@@ -37,7 +37,7 @@ def beyond_calibration():
 @pytest.mark.parametrize(
     "verdict, expected, because",
     [
-        (None, "calibrated", "calibration holds"),
+        (None, "calibrated", "probabilities hold"),
         (SAME, "calibrated", "no shift was found"),
         (LABEL_SHIFT, "em", "only the class balance"),
         (ANOTHER_WORLD, "calibrated", "threshold=prior:P"),
@@ -50,7 +50,7 @@ def test_auto_takes_the_rule_that_the_verdict_calls_for_and_says_why(verdict, ex
 
 @pytest.mark.parametrize(
     "verdict, because",
-    [(SAME, "does not hold"), (LABEL_SHIFT, "cannot be followed"), (ANOTHER_WORLD, "threshold=prior:P")],
+    [(SAME, "do not hold"), (LABEL_SHIFT, "cannot be followed"), (ANOTHER_WORLD, "threshold=prior:P")],
 )
 def test_without_calibration_auto_counts_and_never_follows_a_class_balance(verdict, because):
     rule, why = decide("auto", *beyond_calibration(), verdict_of(verdict))
