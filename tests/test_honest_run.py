@@ -91,3 +91,22 @@ def test_ranks_are_averaged_for_a_declared_rate_alone(tmp_path):
     assert pd.read_csv(tmp_path / "submissions" / "submission.csv")["label"].sum() == 6  # of 24
     assert "Threshold   prior:0.25" in printed
     assert not (tmp_path / "folds" / "ranked" / "run.json").exists()
+
+
+def test_two_members_without_a_test_set_are_scored_all_the_same(copies, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    words = [word for word in FAST if not word.startswith("members=")]
+    others = [f"members.{name}=null" for name in ("convnext", "swin", "resnet96")]
+    printed = done_inside(home, *words, f"data={copies}", "name=x", *others)
+    assert "There is no test set in the data" in printed and "World " not in printed and "Blend " in printed
+
+
+def test_a_full_audit_is_not_replaced_by_the_quick_one_of_a_run(finished):
+    home, _ = finished
+    done_inside(home, "audit", "name=one")
+    path = home / "folds" / "one" / "audit" / "audit.json"
+    full = path.read_bytes()
+    assert json.loads(full)["depth"] == "full"
+    done_inside(home, "ensemble", "name=one")
+    assert path.read_bytes() == full
