@@ -4,7 +4,6 @@ Sound where only the class balance differs between training and test (*label shi
 is still a number, and wrong: ``shift.judge_shift`` says which case it is.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from competition.scoring.metrics import check_prob
-from competition.scoring.resampling import EDGE, ScoreDraws, draw_scores
+from competition.scoring.resampling import EDGE, ScoreDraws
 
 LEVEL = 0.95
 RIDGE = 0.01  # on the slope alone: finite where the classes are wholly apart, and the mean stays right
@@ -64,29 +63,13 @@ def em_prior(prob: ArrayLike, train_prior: float, weight: ArrayLike | None = Non
     return float(_likeliest(ratio.reshape(1, -1), row_weight[None], np.array([train_prior]), rows)[0])
 
 
-def estimate_prior(
-    label: ArrayLike,
-    prob: ArrayLike,
-    fold: ArrayLike,
-    group: ArrayLike | None,
-    test_parts: ArrayLike,
-    calibrate: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
-    seed: int = 0,
-) -> Prior:
-    """Return the positive rate of the test rows with its 95 % interval.
-
-    ``label``, ``prob``, ``fold`` and ``group`` (n,) are the out-of-fold rows, each judged by one model; ``test_parts``
-    (k, m) holds all test rows judged by the model of the j-th fold name in sorted order. ``calibrate`` maps
-    probabilities to better ones of the same shape, monotonely; ``None`` leaves them. Whatever it is, Platt scaling on
-    the out-of-fold rows follows, which makes its mean right, the one thing EM cannot do without (Alexandari et al.
-    2020). The interval is by bootstrap over groups *and* test rows, the scaling fitted anew in each draw. Half a second
-    for 80,000 and 5,540 rows. Raises ``ValueError`` for what ``draw_scores`` refuses.
-    """
-    return prior_of(draw_scores(label, prob, fold, group, test_parts, calibrate, seed=seed))[0]
-
-
 def prior_of(scores: ScoreDraws) -> tuple[Prior, NDArray[np.float64], NDArray[np.float64]]:
-    """Return the test prior, its estimate in each resample, and the training rate in each resample, (draws,) both."""
+    """Return the test prior, its estimate in each resample, and the training rate in each resample, (draws,) both.
+
+    Platt scaling on the out-of-fold rows makes the mean of the probabilities right, the one thing EM cannot do without
+    (Alexandari et al. 2020); the interval is by bootstrap over groups *and* test rows, the scaling fitted anew in each
+    draw.
+    """
     train = scores.positive.sum(1) / (scores.positive.sum(1) + scores.negative.sum(1))
     logit = _platt(scores.logit, scores.positive, scores.negative)
     values = _likeliest(_likelihood_ratio(logit, train[:, None]), scores.test, train, scores.rows)

@@ -3,7 +3,6 @@
 Promises that like is compared with like, single models with single models, and that each resample moves whole groups.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,16 +40,17 @@ def draw_scores(
     fold: ArrayLike,
     group: ArrayLike | None,
     test_parts: ArrayLike,
-    calibrate: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
     cut: float | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> ScoreDraws:
     """Return the histograms of the scores and of ``draws`` resamples of whole groups and of test rows.
 
-    Inputs are those of ``estimate_prior``; ``cut`` is a probability that shall be an edge between bins. The test scores
-    of all models are stacked, each model weighing as many rows as it judged out of fold, and of either class likewise:
-    all are the same mixture of single models, so that nothing but the rows can differ. A test row is resampled with all
+    ``label``, ``prob``, ``fold`` and ``group`` (n,) are the out-of-fold rows, each judged by one model; ``test_parts``
+    (k, m) holds all test rows judged by the model of the j-th fold name in sorted order; ``cut`` is a probability that
+    shall be an edge between bins. The test scores of all models are stacked, each model weighing as many rows as it
+    judged out of fold, and of either class likewise: all are the same mixture of single models, so that nothing but the
+    rows can differ. A test row is resampled with all
     its k scores. Groups of test rows are unknown; where groups make the out-of-fold labels or scores vary more than
     as many single rows would, resamples of the test rows are smaller in proportion (Kish's design effect). Raises
     ``ValueError`` for one class only, values out of range, unequal lengths and parts that are not one for each fold.
@@ -76,8 +76,7 @@ def draw_scores(
     test = _resampled(rng, test_bin.T, test_weight, np.arange(parts.shape[1]), bins, draws, rows)
     test /= test.sum(axis=1, keepdims=True)
     values = np.concatenate([prob, parts.ravel()])
-    calibrated = values if calibrate is None else np.asarray(calibrate(values), float)
-    logit = special.logit(np.clip(calibrated, EDGE, 1 - EDGE))
+    logit = special.logit(np.clip(values, EDGE, 1 - EDGE))
     where = np.concatenate([bin_of, test_bin.ravel()])
     mean_logit = np.bincount(where, weights=logit, minlength=bins) / np.maximum(np.bincount(where, minlength=bins), 1)
     positive, negative = classes[:, bins:], classes[:, :bins]

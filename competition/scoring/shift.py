@@ -4,14 +4,12 @@ Promises to look at no test label, and to compare like with like: rows judged by
 them with test rows judged by the same single models.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from competition.scoring.domain import Domain, domain_auc
 from competition.scoring.evidence import (
     TELLABLE,
     Evidence,
@@ -26,25 +24,9 @@ from competition.scoring.evidence import (
 )
 from competition.scoring.evidence import metadata as metadata_evidence
 from competition.scoring.metrics import check_binary, check_prob, check_score
-from competition.scoring.prior import Prior, em_prior, estimate_prior, shift_prior
+from competition.scoring.prior import Prior
 from competition.scoring.resampling import draw_scores
 from competition.scoring.threshold import best_threshold
-
-__all__ = [
-    "ANOTHER_WORLD",
-    "LABEL_SHIFT",
-    "SAME",
-    "Domain",
-    "Evidence",
-    "FoldFeatures",
-    "Prior",
-    "Shift",
-    "domain_auc",
-    "em_prior",
-    "estimate_prior",
-    "judge_shift",
-    "shift_prior",
-]
 
 SAME = "same world"
 LABEL_SHIFT = "label shift"
@@ -78,11 +60,10 @@ def judge_shift(
     metadata: Told | None = None,
     members: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
     seed: int = 0,
-    calibrate: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
 ) -> Shift:
     """Judge whether the test rows are of the training rows' world.
 
-    The first five inputs and ``calibrate`` are those of ``estimate_prior``: out-of-fold rows (n,) by one model each,
+    The first five inputs are those of ``draw_scores``: out-of-fold rows (n,) by one model each,
     ``test_parts`` (k, m) the test rows by the models of the k folds in sorted order. ``features`` maps each member to
     its fold models' features, ``metadata`` how well files are told apart by what needs no model, ``members`` maps
     each member to its own ``prob`` (n,) and ``test_parts`` (k, m). These three are optional; features tell most.
@@ -94,7 +75,7 @@ def judge_shift(
     """
     label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
     cut, _ = best_threshold(label, prob)
-    scores = draw_scores(label, prob, fold, group, test_parts, calibrate, cut, seed=seed)
+    scores = draw_scores(label, prob, fold, group, test_parts, cut, seed=seed)
     balance, prior = class_balance(scores)
     rate, mixture, distance = positive_rate(scores, cut), score_mixture(scores), score_distance(scores)
     seen = [member_features(name, parts, prior, seed) for name, parts in (features or {}).items()]
