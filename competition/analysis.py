@@ -21,6 +21,9 @@ from competition.scoring.scorecard import Score
 from competition.scoring.shift import FoldFeatures, Shift, judge_shift
 from competition.scoring.weights import Blend
 
+LEAST_TEST = 50  # test rows below which luck and a shift look alike
+LEAST_FEATURES = 20  # groups and test rows, below which features can tell nothing apart
+LEAST_OF_CLASS = 10  # rows of either class, below which weights for another balance rest on next to nothing
 RANK = "rank"  # of blend=: the mean of ranks instead of probabilities
 
 
@@ -133,11 +136,6 @@ def find_shift(judged: Judged, entries: Mapping[str, Entry], audit: Audit | None
                        seed=seed)  # fmt: skip
 
 
-LEAST_TEST = 50  # test rows below which luck and a shift look alike
-LEAST_FEATURES = 20  # groups and test rows, below which features can tell nothing apart
-LEAST_OF_CLASS = 10  # rows of either class, below which weights for another balance rest on next to nothing
-
-
 def _features(entry: Entry, rows: pd.DataFrame) -> list[FoldFeatures]:
     """Return what each fold's first model saw of held-out and test rows; none where a sample is too small."""
     by_id = rows.set_index("id")
@@ -183,7 +181,7 @@ def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], judged: Judged, scor
 
     Only conditions that all members were seen under are told.
     """
-    label = judged.rows["label"].to_numpy()
+    label, part, weights = judged.rows["label"].to_numpy(), judged.part, judged.weights
     used = np.full(len(label), np.nan)
     used[slice(None) if judged.judged is None else judged.judged] = score.used
     found = []
@@ -192,12 +190,12 @@ def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], judged: Judged, scor
         known = ~np.isnan(logits).any(axis=0) & ~np.isnan(used)
         if not known.any():
             continue
-        prob = np.empty(known.sum())
-        for number, weights in enumerate(judged.weights):
-            inside = judged.part[known] == number
+        prob = np.empty(len(label))
+        for number, own in enumerate(weights):
+            inside = known & (part == number)
             if inside.any():
-                prob[inside] = mean_prob(sigmoid(logits[:, known][:, inside]), weights)
-        truth = label[known]
+                prob[inside] = mean_prob(sigmoid(logits[:, inside]), own)
+        truth, prob = label[known], prob[known]
         auc = float(roc_auc_score(truth, prob)) if 0 < truth.sum() < len(truth) else None
         found.append({"condition": condition, "f1": f1(truth, prob >= used[known]), "auc": auc,
                       "rows": int(known.sum())})  # fmt: skip

@@ -84,9 +84,8 @@ def _thumbnails(data: RunData, rows: pd.DataFrame, side: int) -> Callable[[Seque
 
 
 def _story(config: Config, data: RunData, result: Result) -> Story:
-    scores = {
-        name: {**dataclasses.asdict(score), "seconds": result.seconds[name]} for name, score in result.scores.items()
-    }
+    seconds = result.seconds
+    scores = {name: {**dataclasses.asdict(score), "seconds": seconds[name]} for name, score in result.scores.items()}
     rows = {
         "train": len(data.train),
         "groups": int(data.train["group"].nunique()),

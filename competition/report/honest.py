@@ -6,8 +6,8 @@ Every key is there whatever was computed: what is unknown is None, and what ther
 from collections.abc import Mapping
 from typing import Any
 
-SAME, LABEL_SHIFT, ANOTHER_WORLD = "same world", "label shift", "another world"  # the alarm's verdicts
-LEVELS = ("alarm", "warning", "note")  # an audit's findings, the worst first
+from competition.audit.findings import LEVELS
+
 METHODS = {"equal": "equal weights", "caruana": "Caruana selection", "stacking": "non-negative stacking",
            "rank": "rank averaging"}  # fmt: skip
 

@@ -6,8 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from competition.report.honest import ANOTHER_WORLD, LABEL_SHIFT, METHODS, complete
+from competition.report.honest import METHODS, complete
 from competition.scoring.scorecard import Score
+from competition.scoring.shift import ANOTHER_WORLD, LABEL_SHIFT
 
 WORTH = ("F1", "CV\ninterval", "leaderboard\nrange", "AUC", "log-loss", "threshold")
 DETAIL = ("precision", "recall", "positive\nOOF", "positive\ntest", "time")

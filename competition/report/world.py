@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from competition.report import look
-from competition.report.honest import ANOTHER_WORLD, LABEL_SHIFT, SAME
-from competition.scoring.metrics import check_binary, check_prob, check_same_length
+from competition.scoring.metrics import check_binary, check_prob, check_same_length, logit
+from competition.scoring.shift import ANOTHER_WORLD, LABEL_SHIFT, SAME
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def shift_figure(label: ArrayLike, prob: ArrayLike, test_scores: ArrayLike, clas
     check_same_length(label=label, prob=prob)
     scores = np.atleast_2d(np.asarray(test_scores, float))
     test = check_prob("test_scores", scores[np.isfinite(scores)])
-    edge = _edges(_logit(prob), _logit(test))
+    edge = _edges(logit(prob, SURE), logit(test, SURE))
     human, machine = (_density(prob[label == number], edge) for number in (0, 1))
     parts = f"by {len(scores)} fold models" if len(scores) > 1 else "by one fold's models"
     subtitle = f"{label.size:,} training images out of fold, {scores.shape[1]:,} test images {parts}"
@@ -83,11 +83,6 @@ def _finish(axes: "Axes", edge: NDArray[np.float64]) -> None:
     look.name_axes(axes, "probability by one fold's models, on the logit scale")
 
 
-def _logit(prob: NDArray[np.float64]) -> NDArray[np.float64]:
-    prob = np.clip(prob, SURE, 1 - SURE)
-    return np.log(prob / (1 - prob))
-
-
 def _edges(*logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the edges of bars that show either set of scores: the fewer scores, the fewer bars."""
     both = np.concatenate(logits)
@@ -100,7 +95,7 @@ def _edges(*logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _density(prob: NDArray[np.float64], edge: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the share of the rows in each bar; the outermost ones gather what lies beyond."""
-    count, _ = np.histogram(np.clip(_logit(prob), edge[0], edge[-1]), edge)
+    count, _ = np.histogram(np.clip(logit(prob, SURE), edge[0], edge[-1]), edge)
     return count / max(1, count.sum())
 
 
@@ -108,7 +103,7 @@ def _ticks(low: float, high: float) -> tuple[list[float], list[str]]:
     """Return round probabilities as logits, none too near to another, and their names."""
     kept: list[float] = []
     for prob in TICKS:
-        at = float(_logit(np.array(prob)))
+        at = float(logit(prob, SURE))
         if low <= at <= high and all(abs(at - other) >= (high - low) / 9 for other in kept):
             kept.append(at)
     kept = sorted(kept) if len(kept) > 1 else [float(low), float(high)]

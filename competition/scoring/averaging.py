@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from competition.scoring.metrics import check_binary, check_prob, check_same_length, check_score
+from competition.scoring.metrics import check_binary, check_prob, check_same_length, check_score, logit
 
 EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logits stay finite
 LEAST_SPREAD = 0.05  # share of a class's variance that is never taken for noise
@@ -29,18 +29,14 @@ def as_if_averaged(label: ArrayLike, prob: ArrayLike, test_parts: ArrayLike) -> 
     parts = np.asarray(test_parts, float)
     if parts.ndim != 2 or len(parts) < 2 or not parts.shape[1]:
         return prob
-    noise = _logit(parts).var(axis=0, ddof=1).mean() * (1 - 1 / len(parts))
+    noise = logit(parts, EDGE).var(axis=0, ddof=1).mean() * (1 - 1 / len(parts))
     if noise < EDGE:
         return prob
-    logit = _logit(prob)
+    logits = logit(prob, EDGE)
     for rows in (label, ~label):
-        spread = logit[rows].var() if rows.any() else 0.0
+        spread = logits[rows].var() if rows.any() else 0.0
         if spread > 0:
             share = max(1 - noise / spread, LEAST_SPREAD)
-            centre = logit[rows].mean()
-            logit[rows] = centre + (logit[rows] - centre) * np.sqrt(share)
-    return special.expit(logit)
-
-
-def _logit(prob: NDArray[np.float64]) -> NDArray[np.float64]:
-    return special.logit(np.clip(prob, EDGE, 1 - EDGE))
+            centre = logits[rows].mean()
+            logits[rows] = centre + (logits[rows] - centre) * np.sqrt(share)
+    return special.expit(logits)

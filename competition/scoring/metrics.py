@@ -56,6 +56,11 @@ def sigmoid(logit: ArrayLike) -> NDArray[np.float64]:
     return special.expit(np.asarray(logit, dtype=np.float64))
 
 
+def logit(prob: ArrayLike, edge: float) -> NDArray[np.float64]:
+    """Return the logit of each probability, in float64; those nearer than ``edge`` to 0 or 1 count as that near."""
+    return special.logit(np.clip(np.asarray(prob, dtype=np.float64), edge, 1 - edge))
+
+
 def check_binary(name: str, values: ArrayLike) -> NDArray[np.bool_]:
     """Return (n,) integers or booleans as booleans; raise ``ValueError`` unless there are some and all are 0 or 1."""
     values = np.asarray(values)

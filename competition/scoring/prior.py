@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from competition.scoring import metrics
 from competition.scoring.metrics import check_prob
 from competition.scoring.resampling import EDGE, ScoreDraws
 
@@ -58,7 +59,7 @@ def em_prior(prob: ArrayLike, train_prior: float, weight: ArrayLike | None = Non
     _check_prior("train_prior", train_prior)
     models, rows = prob.shape
     weight = np.ones(models) if weight is None else np.asarray(weight, float)
-    ratio = _likelihood_ratio(special.logit(np.clip(prob, EDGE, 1 - EDGE)), train_prior)
+    ratio = _likelihood_ratio(metrics.logit(prob, EDGE), train_prior)
     row_weight = np.repeat(weight / weight.sum() / rows, rows)
     return float(_likeliest(ratio.reshape(1, -1), row_weight[None], np.array([train_prior]), rows)[0])
 
@@ -86,7 +87,7 @@ def _platt(
     rate = positive.sum(1) / total.sum(1)
     centre = np.average(logit, weights=total[0])
     scaled = (logit - centre) / max(np.sqrt(np.average((logit - centre) ** 2, weights=total[0])), EDGE)
-    slope, intercept = np.zeros(len(rate)), special.logit(np.clip(rate, EDGE, 1 - EDGE))
+    slope, intercept = np.zeros(len(rate)), metrics.logit(rate, EDGE)
     for _ in range(NEWTON_STEPS):
         prob = special.expit(slope[:, None] * scaled + intercept[:, None])
         residual, curvature = positive - total * prob, total * prob * (1 - prob)

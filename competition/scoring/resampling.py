@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
-from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length, check_score
+from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length, check_score, logit
 
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1, so that no single row is beyond doubt
 BINS = 256
@@ -76,9 +75,9 @@ def draw_scores(
     test = _resampled(rng, test_bin.T, test_weight, np.arange(parts.shape[1]), bins, draws, rows)
     test /= test.sum(axis=1, keepdims=True)
     values = np.concatenate([prob, parts.ravel()])
-    logit = special.logit(np.clip(values, EDGE, 1 - EDGE))
+    logits = logit(values, EDGE)
     where = np.concatenate([bin_of, test_bin.ravel()])
-    mean_logit = np.bincount(where, weights=logit, minlength=bins) / np.maximum(np.bincount(where, minlength=bins), 1)
+    mean_logit = np.bincount(where, weights=logits, minlength=bins) / np.maximum(np.bincount(where, minlength=bins), 1)
     positive, negative = classes[:, bins:], classes[:, :bins]
     whole = positive.any(axis=1) & negative.any(axis=1)  # a resample of few rows may miss a class
     return ScoreDraws(positive[whole], negative[whole], test[whole], mean_logit, edges, rows)
