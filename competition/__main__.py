@@ -15,7 +15,7 @@ BENCHMARKS = Path("tests") / "benchmarks"
 
 
 def main(words: Sequence[str]) -> int:
-    """Run one command and return its exit status; a user's mistake is one sentence and status 2."""
+    """Run one command and return its exit status: 0 done, 2 a user's mistake, in one sentence, 3 not finished yet."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     if any(word in ("-h", "--help", "help") for word in words):
         print(USAGE.format(presets=", ".join(preset_names())))
@@ -27,8 +27,8 @@ def main(words: Sequence[str]) -> int:
         return COMMANDS[command](words) or 0
     except UserError as error:
         sentence = str(error)
-        print(f"Error: {sentence}" + ("" if sentence[-1] in ".?" else "."), file=sys.stderr)
-        return 2
+        print(f"Error: {sentence}" + ("" if sentence[-1] in ".?)" else "."), file=sys.stderr)
+        return error.status
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST):
             raise

@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises, and the nearest right spelling."""
+"""The exceptions that end a command in one sentence, and the nearest right spelling."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,8 +7,16 @@ from collections.abc import Iterable
 class UserError(Exception):
     """A mistake in what the user gave: one sentence saying what is wrong, where, and what to do.
 
-    The command line prints the sentence and exits with status 2; nothing else in the package prints or exits.
+    The command line prints the sentence and exits with ``status``; nothing else in the package prints or exits.
     """
+
+    status = 2
+
+
+class Unfinished(UserError):
+    """What was asked for is not there yet, through no mistake of the user's: repeating the line later is the remedy."""
+
+    status = 3
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
