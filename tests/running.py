@@ -90,10 +90,11 @@ def killed(home: Path, at: tuple[str, str, int, str], *words: str) -> None:
     assert result.returncode == -signal.SIGKILL, f"not killed: {result.stdout}{result.stderr}"
 
 
-def outcome(home: Path) -> dict[str, bytes]:
-    """Return the bytes of everything a run promises to repeat."""
-    made = [path for name in ("oof.csv", "test.csv", "evidence.npz") for path in home.glob(f"folds/*/*/*/{name}")]
-    files = [*made, home / "submissions/submission.csv"]
+def outcome(home: Path, whole: bool = True) -> dict[str, bytes]:
+    """Return the bytes of everything a run promises to repeat; with ``whole=False`` a submission may be missing."""
+    files = [path for name in ("oof.csv", "test.csv", "evidence.npz") for path in home.glob(f"folds/*/*/*/{name}")]
+    submission = home / "submissions/submission.csv"
+    files += [submission] if whole or submission.exists() else []
     return {str(path.relative_to(home)): path.read_bytes() for path in files}
 
 

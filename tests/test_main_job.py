@@ -28,8 +28,7 @@ from tests.running import (
     everything,
     inside,
     killed,
-    outcome,
-    telltale,  # fmt: skip
+    outcome,  # fmt: skip
 )
 
 NAME = "demo-0-30-12"
@@ -42,6 +41,20 @@ def straight(tmp_path_factory):
     home = tmp_path_factory.mktemp("straight")
     printed = done(home, *WHOLE, "fold=0..2")
     return home, printed, outcome(home)
+
+
+@pytest.fixture
+def copied(straight, tmp_path):
+    """A copy of the finished run to change."""
+    subprocess.run(["cp", "-a", f"{straight[0]}/.", tmp_path], check=True)
+    return tmp_path
+
+
+def unfinished(home, *jobs):
+    """Take these jobs and the submission out of a finished run."""
+    for job in jobs:
+        shutil.rmtree(home / "folds" / NAME / job)
+    shutil.rmtree(home / "submissions")
 
 
 def test_the_main_job_leaves_a_valid_submission_and_says_what_it_is_worth(straight):
@@ -98,7 +111,7 @@ def test_no_group_crosses_folds_and_no_row_judges_itself(straight):
 def test_run_again_changes_nothing(straight):
     home, printed, _ = straight
     before = everything(home)
-    again = done(home, *WHOLE, "fold=0..2")
+    again = done_inside(home, *WHOLE, "fold=0..2")
     assert everything(home) == before
     assert again.splitlines()[-1] == printed.splitlines()[-1]
 
@@ -138,42 +151,59 @@ def test_a_run_judges_pictures_as_it_judged_its_test_set(straight):
 
 
 def test_fold_by_fold_ends_in_the_same_bytes_and_says_which_line_completes_it(straight, tmp_path):
-    first = done(tmp_path, *TINY, "fold=0")
+    first = done_inside(tmp_path, *TINY, "fold=0")
     assert "for want of rows to tune it on" in first and "To complete the submission: ./run.sh" in first
     assert "fold=1..2" in first and not (tmp_path / "submissions").exists()
-    done(tmp_path, *TINY, "fold=1..2")
+    done_inside(tmp_path, *TINY, "fold=1..2")
     assert outcome(tmp_path) == straight[2]
 
 
 KILLS = {
-    "while the cache is built": ("competition.data.cache", "fit_store", 25, "before"),
-    "in mid-epoch, with workers": ("torch.optim", "AdamW.step", 8, "before"),
-    "in the second member's last epoch": ("torch.optim", "AdamW.step", 18, "before"),
-    "while a resume point is written": ("torch", "save", 1, "half"),
-    "between weights and predictions": ("competition.learner", "predict_logits", 1, "before"),
-    "between predictions and evidence": ("competition.job", "write_evidence", 1, "before"),
-    "while the evidence is written": ("competition.inference.evidence", "_pack", 1, "half"),
-    "before a job is declared done": ("competition.job", "write_json", 3, "before"),
-    "before the submission": ("competition.submission.write", "atomic_write", 1, "before"),
-    "between the submission and its card": ("competition.submission.write", "write_json", 1, "before"),
-    "between the card and the copy": ("competition.submission.write", "_copy_latest", 1, "before"),
+    "in mid-epoch, with workers": ("convnext/fold1", "torch.optim", "AdamW.step", 3, "before"),
+    "in the second member's last epoch": ("swin/fold2", "torch.optim", "AdamW.step", 8, "before"),
+    "while a resume point is written": ("swin/fold0", "torch", "save", 1, "half"),
+    "between weights and predictions": ("swin/fold0", "competition.learner", "predict_logits", 1, "before"),
+    "between predictions and evidence": ("convnext/fold0", "competition.job", "write_evidence", 1, "before"),
+    "while the evidence is written": ("swin/fold1", "competition.inference.evidence", "_pack", 1, "half"),
+    "before a job is declared done": ("convnext/fold2", "competition.job", "write_json", 2, "before"),
+    "before the submission": ("convnext/fold2", "competition.submission.write", "atomic_write", 1, "before"),
+    "between the submission and its card": ("swin/fold2", "competition.submission.write", "write_json", 1, "before"),
+    "between the card and the copy": ("swin/fold2", "competition.submission.write", "_copy_latest", 1, "before"),
 }
 
 
+def killed_and_run_again(home, at, same):
+    killed(home, at, *TINY, "workers=2", "fold=0..2")
+    assert outcome(home, whole=False) != same
+    done_inside(home, *TINY, "workers=1", "fold=0..2")
+    assert outcome(home) == same
+    assert len(list((home / "submissions" / NAME).glob("*.csv"))) == 1
+    assert not list(home.rglob("resume.pt"))
+
+
 @pytest.mark.parametrize("moment", KILLS)
-def test_a_run_killed_at_any_moment_and_run_again_ends_in_the_same_bytes(straight, tmp_path, moment):
-    killed(tmp_path, KILLS[moment], *TINY, "workers=2", "fold=0..2")
-    done(tmp_path, *TINY, "workers=1", "fold=0..2")
-    assert outcome(tmp_path) == straight[2]
-    assert len(list((tmp_path / "submissions" / NAME).glob("*.csv"))) == 1
-    assert not list(tmp_path.rglob("resume.pt"))
+def test_a_run_killed_in_a_job_or_at_its_end_and_run_again_ends_in_the_same_bytes(straight, copied, moment):
+    job, *at = KILLS[moment]
+    unfinished(copied, job)
+    killed_and_run_again(copied, at, straight[2])
 
 
-def test_jobs_side_by_side_give_the_same_bytes_and_die_with_a_killed_parent(straight, tmp_path):
+def test_a_run_killed_while_the_cache_is_built_and_run_again_ends_in_the_same_bytes(straight, tmp_path):
+    killed_and_run_again(tmp_path, ("competition.data.cache", "fit_store", 25, "before"), straight[2])
+
+
+def begun(home, *jobs):
+    """Whether one of these jobs has trained for an epoch."""
+    return any((home / "folds" / NAME / job / "history.jsonl").exists() for job in jobs)
+
+
+def test_jobs_side_by_side_give_the_same_bytes_and_die_with_a_killed_parent(straight, copied):
     words = [word if word != "jobs=1" else "jobs=2" for word in TINY]
+    tmp_path, jobs = copied, ("convnext/fold0", "swin/fold1")
+    unfinished(copied, *jobs)
     process = subprocess.Popen([sys.executable, "-m", "competition", *words, "fold=0..2"], env=environment(tmp_path),
                                cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    while not list(tmp_path.rglob("history.jsonl")):
+    while not begun(tmp_path, *jobs):
         assert process.poll() is None
         time.sleep(0.01)
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
@@ -189,27 +219,22 @@ def test_jobs_side_by_side_give_the_same_bytes_and_die_with_a_killed_parent(stra
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_leaves_a_resumable_run_and_says_so(straight, tmp_path, jobs):
+def test_ctrl_c_leaves_a_resumable_run_and_says_so(straight, copied, jobs):
+    tmp_path, left = copied, ("convnext/fold1", "swin/fold0")
+    unfinished(copied, *left)
     words = [word if word != "jobs=1" else f"jobs={jobs}" for word in TINY]
     process = subprocess.Popen([sys.executable, "-m", "competition", *words, "fold=0..2"], env=environment(tmp_path),
                                cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                start_new_session=True)  # fmt: skip
-    while not list(tmp_path.rglob("history.jsonl")):
+    while not begun(tmp_path, *left):
         assert process.poll() is None
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Interrupted: the same line goes on" in said and "Traceback" not in said
-    done(tmp_path, *words, "fold=0..2")
+    done_inside(tmp_path, *TINY, "fold=0..2")
     assert outcome(tmp_path) == straight[2]
-
-
-@pytest.fixture
-def copied(straight, tmp_path):
-    """A copy of the finished run to change."""
-    subprocess.run(["cp", "-a", f"{straight[0]}/.", tmp_path], check=True)
-    return tmp_path
 
 
 def results(home):
@@ -252,23 +277,23 @@ def test_another_member_trains_itself_alone(copied):
 
 def test_other_test_views_predict_again_and_train_nothing(copied, straight):
     before = weights_of(copied)
-    done(copied, *TINY, "fold=0..2", "tta=d4")
+    done_inside(copied, *TINY, "fold=0..2", "tta=d4")
     assert weights_of(copied) == before
     changed = outcome(copied)
     assert all(
         changed[path] != content for path, content in straight[2].items() if path.endswith(("oof.csv", "test.csv"))
     )
-    done(copied, *TINY, "fold=0..2")
+    done_inside(copied, *TINY, "fold=0..2")
     assert outcome(copied) == straight[2]
 
 
 def test_a_changed_setting_over_results_is_refused_and_overwrite_starts_again(copied, straight):
     before = results(copied)
-    result = telltale(copied, *TINY, "fold=0..2", "lr=3e-3")
+    result = inside(copied, *TINY, "fold=0..2", "lr=3e-3")
     assert result.returncode == 2 and "lr was 0.001 and is now 0.003" in result.stderr
     assert "name=" in result.stderr and "overwrite=true" in result.stderr
     assert results(copied) == before
-    done(copied, *TINY, "fold=0..2", "lr=3e-3", "overwrite=true")
+    done_inside(copied, *TINY, "fold=0..2", "lr=3e-3", "overwrite=true")
     assert outcome(copied) != straight[2]
 
 
@@ -285,7 +310,7 @@ def test_overwrite_with_another_seed_makes_other_folds_and_side_by_side_jobs_agr
     before = (copied / "folds" / NAME / "folds.csv").read_text()
     done(copied, *words, "members.swin=null", "fold=0..2", "seed=1", "overwrite=true")
     assert (copied / "folds" / NAME / "folds.csv").read_text() != before
-    done(copied, *TINY, "members.swin=null", "fold=0..2", "seed=1")
+    done_inside(copied, *TINY, "members.swin=null", "fold=0..2", "seed=1")
 
 
 def test_several_seeds_and_a_model_on_all_rows_join_the_average(copied, straight):
