@@ -148,6 +148,16 @@ def audit_command(words: Sequence[str]) -> None:
     print("\n".join(full_audit(config)))
 
 
+def session_command(words: Sequence[str]) -> None:
+    """Train what a request asks for: what `engine=kaggle` runs in Kaggle's sessions."""
+    from competition.kaggle.session import read_request
+    from competition.pipeline import run_session
+
+    request, deadline, output, *data = words
+    settings = [f"config={Path(request).parent / CONFIG_FILE}", *(f"data={folder}" for folder in data)]
+    run_session(load_config(settings), read_request(Path(request)), Path(output), float(deadline))
+
+
 def bench_command(words: Sequence[str]) -> None:
     """Run the benchmarks, or the ones named."""
     known = sorted(path.stem.removeprefix("bench_") for path in (home() / BENCHMARKS).glob("bench_*.py"))
@@ -171,6 +181,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "config": config_command,
     "audit": audit_command,
     "bench": bench_command,
+    "session": session_command,
 }
 
 USAGE = """\

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from competition.errors import UserError, did_you_mean
-from competition.settings import BOUNDS, CHOICES, RECIPE_KEYS, Config, Demo, Recipe
+from competition.settings import BOUNDS, CHOICES, RECIPE_KEYS, Config, Demo, Recipe, Remote
 from competition.words import check_keys, chosen_folds, nest, parse_folds, parse_options, parse_words
 
 __all__ = ["Config", "Recipe", "as_dict", "as_yaml", "chosen_folds", "load_config", "parse_folds", "parse_options",
@@ -106,7 +106,8 @@ def _merge(raw: Any, layer: Mapping[str, Any], source: str) -> Any:
 def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
     """Refuse a setting or a member that there is not, before OmegaConf makes a new member of a misspelt one."""
     check_keys(layer, [item.name for item in fields(Config)], "", source)
-    check_keys(layer.get("demo") or {}, [item.name for item in fields(Demo)], "demo.", source)
+    for key, kind in (("demo", Demo), ("kaggle", Remote)):
+        check_keys(layer.get(key) or {}, [item.name for item in fields(kind)], f"{key}.", source)
     members = layer.get("members") or {}
     if not isinstance(members, dict):
         raise UserError(f"members={members} in {source} is not a mapping: write members.NAME.key=value.")
@@ -130,15 +131,20 @@ KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 
 def _wrong_type(layer: Mapping[str, Any], source: str) -> str:
     """Name the first value of a layer that does not convert to its setting's type."""
-    types = {item.name: item.type for item in fields(Config)}
-    spots = [(key, key, value) for key, value in layer.items() if key != "members"]
+    types = {item.name: item.type for kind in (Config, Demo, Remote) for item in fields(kind)}
+    spots = []
+    for key, value in layer.items():
+        if key in ("demo", "kaggle") and isinstance(value, dict):
+            spots += [(f"{key}.{own}", own, {key: {own: setting}}, setting) for own, setting in value.items()]
+        elif key != "members":
+            spots.append((key, key, {key: value}, value))
     for name, own in (layer.get("members") or {}).items():
         if not isinstance(own, dict):
             return f"members.{name}={own} (in {source}) is not a mapping: write members.{name}.key=value."
-        spots += [(f"members.{name}.{key}", key, value) for key, value in own.items()]
-    for full, key, value in spots:
+        spots += [(f"members.{name}.{key}", key, {key: value}, value) for key, value in own.items()]
+    for full, key, alone, value in spots:
         try:
-            OmegaConf.merge(OmegaConf.structured(Config), {key: value})
+            OmegaConf.merge(OmegaConf.structured(Config), alone)
         except OmegaConfBaseException:
             return f"{full}={value} (in {source}) is not {KINDS.get(types[key], 'a word')}."
     return f"The settings in {source} do not fit together."
@@ -157,6 +163,7 @@ def _resolve(raw: Config) -> Config:
     config = dataclasses.replace(raw, members=members, **_places(raw))
     _check(config, "")
     _check(config.demo, "demo.")
+    _check(config.kaggle, "kaggle.")
     for name, recipe in members.items():
         _check(recipe, f"members.{name}.")
     chosen_folds(config)
@@ -184,7 +191,7 @@ def _places(raw: Config) -> dict[str, str]:
     return {"data": data, "name": name.removesuffix(limited) + limited}
 
 
-def _check(settings: Recipe | Demo, prefix: str) -> None:
+def _check(settings: Recipe | Demo | Remote, prefix: str) -> None:
     for item in fields(settings):
         key, value = item.name, getattr(settings, item.name)
         if key in CHOICES and value not in CHOICES[key]:

@@ -92,10 +92,15 @@ class _Shown:
 
     def finished(self, plan: Plan, done: dict[str, Any]) -> None:
         self.count += 1
-        figures = done["oof"]
-        score = f"F1 {figures['f1']:.4f} at .5, AUC {figures.get('auc', float('nan')):.4f}, " if figures else ""
-        tqdm.write(f"  {plan.job}: {score}{done['epochs']} epochs, {done['seconds']:.0f} s", file=sys.stdout)
+        tqdm.write(job_line(plan, done), file=sys.stdout)
         sys.stdout.flush()
+
+
+def job_line(plan: Plan, done: dict[str, Any]) -> str:
+    """Return what is said of a finished job; ``done`` is its ``done.json``."""
+    figures = done["oof"]
+    score = f"F1 {figures['f1']:.4f} at .5, AUC {figures.get('auc', float('nan')):.4f}, " if figures else ""
+    return f"  {plan.job}: {score}{done['epochs']} epochs, {done['seconds']:.0f} s"
 
 
 def _run_beside(config: Config, plans: Sequence[Plan], device: str, beside: int, shown: _Shown) -> None:

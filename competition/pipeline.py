@@ -6,6 +6,8 @@ Run again, it finishes what is missing and leaves alone what stands.
 import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from competition import __version__
 from competition.auditing import quick_audit
@@ -21,14 +23,18 @@ from competition.engine import prepare_process, run_jobs
 from competition.ensemble import Result, check_decisions, score_run
 from competition.errors import UserError
 from competition.estimate import print_estimate
-from competition.files import only_one
+from competition.files import only_one, read_json
 from competition.inference.pseudo import find_teacher
 from competition.inference.record import FILE as RECORD
+from competition.kaggle.session import Outbox, Request
 from competition.models.zoo import Detector, check_model, count_parameters
 from competition.plan import Job, Plan, make_plans
 from competition.pretrained import keep_pretrained, settle_pretrained
 from competition.rundata import open_data
 from competition.training.placement import choose_device
+
+if TYPE_CHECKING:
+    from competition.kaggle.api import Kaggle
 
 LOCK_PATIENCE = 15  # seconds: the feeding processes of a killed run hold its lock a little longer than it lived
 
@@ -45,8 +51,9 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         config = dataclasses.replace(config, overwrite=False)
     if config.extra:
         config = dataclasses.replace(config, extra=str(located(config.extra)))
-    asked, device = config, choose_device(config.device)
+    asked, device = config, choose_device("auto" if config.engine == "kaggle" else config.device)
     config, notes = settle_pretrained(config)
+    kaggle = _open_kaggle(config) if train and config.engine == "kaggle" else None
     prepare_process(config, device, config.jobs)
     dataset = read_tables(config)
     models = check(config, dataset)
@@ -67,10 +74,55 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
             print_estimate(config, data, plans)
         if todo and train:
             keep_pretrained(config, asked)
-            run_jobs(config, data, todo, device)
+            if kaggle:
+                plans, todo = _train_on_kaggle(config, data, device, kaggle)
+            if todo:
+                run_jobs(config, data, todo, device)
         result = score_run(config, data, plans, audit)
         conclude(config, data, result, words, submit)
     return result
+
+
+def _open_kaggle(config: Config) -> "Kaggle | None":
+    """Return the Kaggle to train on, or None where all that is asked for has been trained."""
+    from competition.kaggle.remote import open_kaggle  # here, for a Kaggle session itself has no tools for Kaggle
+
+    trained = all((job.folder(config) / "done.json").exists() for job in all_jobs(config))
+    return None if trained and not config.overwrite else open_kaggle(config)
+
+
+def _train_on_kaggle(config: Config, data: RunData, device: str, kaggle: "Kaggle") -> tuple[list[Plan], list[Plan]]:
+    """Have jobs trained in Kaggle's sessions; returns all plans as they stand then, and those still to be predicted."""
+    from competition.kaggle.remote import train_on_kaggle
+
+    def replan() -> list[Plan]:
+        return make_plans(config, data, all_jobs(config), device)
+
+    train_on_kaggle(config, data, kaggle, lambda: asked_for(config, replan()))
+    plans = replan()
+    return plans, [plan for plan in asked_for(config, plans) if not plan.is_done()]
+
+
+def run_session(config: Config, request: Request, output: Path, deadline: float) -> None:
+    """Train the jobs that a session is asked for, one by one, and put each into ``output`` when it is finished.
+
+    ``deadline`` in seconds since the epoch: no job is begun that would not end before it.
+    """
+    device = choose_device(config.device)
+    prepare_process(config, device, 1)
+    dataset = read_tables(config)
+    check(config, dataset)
+    with only_one(run_folder(config) / ".lock", LOCK_PATIENCE):
+        data, outbox = open_data(config, dataset), Outbox(output, run_folder(config), deadline)
+        for job in (Job(*job) for job in request.jobs):
+            if not outbox.has_time(job.member):
+                outbox.close("deadline")
+                return
+            [plan] = make_plans(config, data, [job], device)
+            if not plan.is_done():
+                run_jobs(config, data, [plan], device)
+            outbox.put(plan.folder, job.member, read_json(plan.folder / "done.json")["seconds"])
+        outbox.close("done")
 
 
 def check(config: Config, dataset: Dataset) -> dict[str, Detector]:

@@ -94,7 +94,11 @@ def make_plans(config: Config, data: RunData, jobs: Sequence[Job], device: str) 
 
 def _place(config: Config, data: RunData, member: str, device: str) -> Placement:
     recipe, path = config.members[member], run_folder(config) / member / PLACEMENT_FILE
-    return stored(recipe, device, path) or settle(recipe, device, *probe_of(data, recipe))
+    if kept := stored(recipe, device, path):
+        return kept
+    if config.engine == "kaggle":  # settled there, by the device that the session has
+        return Placement(device, recipe.precision, recipe.memory_format, recipe.batch_size)
+    return settle(recipe, device, *probe_of(data, recipe))
 
 
 def probe_of(data: RunData, recipe: Recipe) -> tuple[Callable[[], Detector], torch.Tensor]:

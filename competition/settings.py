@@ -19,6 +19,7 @@ CHOICES = {
     "blend": ("auto", "equal", "caruana", "stacking", "rank"),
     "device": ("auto", "cpu", "cuda"),
     "world": ("same", "prior", "generator"),
+    "engine": ("local", "kaggle"),
 }
 
 # key: (least, most), both allowed
@@ -30,6 +31,7 @@ BOUNDS = {
     "folds": (2, 100), "seeds": (1, 100), "limit": (0, 10**9), "public_fraction": (0.001, 1), "threads": (0, 1024),
     "jobs": (1, 256), "workers": (-1, 256), "cache_gb": (0, 1e6), "checkpoint_seconds": (0, 1e6), "seed": (0, 2**31),
     "fallback": (0, 1), "evidence_rows": (0, 10**6), "pseudo_positive": (0.5, 1), "pseudo_negative": (0.5, 1),
+    "sessions": (1, 16), "hours": (0.01, 11.5),
 }  # fmt: skip
 
 
@@ -89,6 +91,16 @@ class Demo:
 
 
 @dataclass(frozen=True)
+class Remote:
+    """Training in Kaggle's own sessions, with ``engine=kaggle``."""
+
+    accelerator: str = "NvidiaTeslaT4"  # Kaggle's word for it; none = a session without one
+    sessions: int = 2  # kernels that the jobs are shared out to; Kaggle runs two GPU sessions of a user at a time
+    hours: float = 8.0  # after these a session ends by itself and keeps what is finished; Kaggle cuts it off at 12
+    upload: bool = False  # data=FOLDER may go to Kaggle, as a private data set of the user's
+
+
+@dataclass(frozen=True)
 class Config(Recipe):
     """Every setting there is. `members` maps a name to its resolved Recipe."""
 
@@ -130,6 +142,8 @@ class Config(Recipe):
     report: bool = True  # write the report at a run's end (./run.sh report writes it at any time)
     overwrite: bool = False  # discard results made with other settings
 
+    engine: str = "local"  # where jobs are trained: here, or in Kaggle's sessions
+    kaggle: Remote = field(default_factory=Remote)
     device: str = "auto"
     deterministic: bool = False  # on CUDA: slower, the same bits every time; a CPU with pinned threads always is
     threads: int = 0  # torch threads per job; 0 = the cores shared out among the jobs

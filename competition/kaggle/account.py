@@ -9,8 +9,8 @@ from pathlib import Path
 from competition.errors import UserError
 
 ENVIRONMENT = "KAGGLE_API_ENVIRONMENT"
-REMEDY = ("make an API token on kaggle.com/settings and put it into ~/.kaggle/access_token or KAGGLE_API_TOKEN, or keep "
-          "a kaggle.json in ~/.kaggle")  # fmt: skip
+REMEDY = ("make an API token on kaggle.com/settings and put it into ~/.kaggle/access_token or KAGGLE_API_TOKEN, or "
+          "keep a kaggle.json in ~/.kaggle")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -173,12 +173,14 @@ class Kaggle:
                 return _within(ANSWER, call)
             except requests.exceptions.HTTPError as error:
                 reason, wait = _reason(error, what, self.account)
-            except (requests.exceptions.RequestException, NoAnswer) as error:
-                reason, wait = str(error) or f"no answer in {ANSWER:.0f} seconds", 0.0
+            except requests.exceptions.RequestException as error:
+                reason, wait = f"no connection, {type(error).__name__}", 0.0
+            except NoAnswer:
+                reason, wait = f"no answer in {ANSWER:.0f} seconds", 0.0
             wait = max(wait, pause)
             if time.monotonic() - started + wait > self.patience:
                 raise Unreachable(f"Kaggle could not be asked about {what} for {self.patience:.0f} seconds "
-                                  f"({reason[:200]}): repeat the same line later.")  # fmt: skip
+                                  f"({reason}): repeat the same line later.")  # fmt: skip
             time.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
 

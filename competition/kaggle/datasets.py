@@ -1,0 +1,145 @@
+"""A private data set from a folder: uploaded by the real command line, believed when its files are read back.
+
+The command line leaves out a file whose upload failed and says all is well, so names and sizes are compared with the
+folder's. What is there already, by the fingerprint in the name of one of its files, is not uploaded again.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from competition.errors import Unfinished, UserError
+from competition.files import file_digest, fingerprint, write_json, write_text
+from competition.kaggle.api import Kaggle
+from competition.kaggle.cli import run_cli
+
+METADATA = "dataset-metadata.json"
+MARK = "content-{}.txt"  # the file whose name tells what a version holds
+NOT_UPLOADED = (METADATA, "datapackage.json", "kernel-metadata.json", "model-metadata.json",
+                "model-instance-metadata.json", "dataset-cover-image.png", "dataset-cover-image.jpg",
+                "dataset-cover-image.jpeg", "dataset-cover-image.webp")  # fmt: skip
+IGNORED = (".git", ".cache", ".huggingface")  # folders
+TRIES = 3
+UPLOAD_SECONDS, SLOWEST = 600.0, 200_000.0  # a call may take as long as this, and a second for so many bytes
+READY_SECONDS = 1800.0  # the longest wait until Kaggle has taken a version in
+SEEN_SECONDS = 20.0  # until a version that was made can be seen, and its files are listed
+FIRST_LOOK, LONGEST_LOOK = 0.5, 15.0
+
+
+def write_metadata(folder: Path, ref: str, licence: str = "other") -> None:
+    """Write ``dataset-metadata.json`` for the data set OWNER/SLUG; its title spells the slug."""
+    write_json(folder / METADATA, {"id": ref, "title": ref.split("/")[1].replace("-", " "),
+                                   "licenses": [{"name": licence}]})  # fmt: skip
+
+
+def upload_dataset(kaggle: Kaggle, folder: Path, hear: Callable[[str], None], seconds: float = READY_SECONDS) -> int:
+    """Make the private data set that ``folder``/dataset-metadata.json names hold what ``folder`` holds; return its
+    version, which Kaggle has taken in whole.
+
+    ``hear`` is told what is being done. A file that tells the content is added to the folder. Raises UserError with
+    Kaggle's reason where it refuses, and Unfinished where files do not arrive or the version is not ready after
+    ``seconds``: the same call goes on from there.
+    """
+    ref = json.loads((folder / METADATA).read_text(encoding="utf-8"))["id"]
+    wanted, mark = _marked(folder)
+    found = kaggle.dataset(ref)
+    if found is not None and mark in kaggle.dataset_files(ref):
+        _wait_ready(kaggle, ref, seconds, hear)
+        if not _lacking(kaggle, ref, wanted):
+            hear(f"data set {ref} is up to date, version {found.current_version_number}")
+            return found.current_version_number
+    total = sum(wanted.values())
+    for _ in range(TRIES):
+        before = _version(kaggle, ref)
+        words = ["version", "-m", Path(mark).stem] if before else ["create"]
+        hear(f"uploading data set {ref}: {len(wanted):,} files, {total / 1e6:,.1f} MB")
+        said = run_cli(["datasets", *words, "-p", str(folder), "--dir-mode", "zip"], UPLOAD_SECONDS + total / SLOWEST)
+        if "creation error" in said.text:
+            raise UserError(f"Kaggle did not take data set {ref} ({said.last}): mend that, then repeat the same line.")
+        made = _new_version(kaggle, ref, before, seconds if "being created" in said.text else SEEN_SECONDS)
+        reason = said.last
+        if made:
+            _wait_ready(kaggle, ref, seconds, hear)
+            lacking = _lacking(kaggle, ref, wanted)
+            if not lacking:
+                return made
+            reason = f"{len(lacking)} of its files are missing or cut short, first {lacking[0]}"
+        hear(f"it did not arrive whole: {reason}")
+    raise Unfinished(f"Data set {ref} did not arrive whole in {TRIES} tries ({reason}): repeat the same line later.")
+
+
+def _marked(folder: Path) -> tuple[dict[str, int], str]:
+    """Return the sizes of the files that Kaggle is to list, by name, and which of them tells the content; it is put
+    into the folder in the place of older ones."""
+    files = {name: path for name, path in _files(folder).items() if not re.fullmatch(MARK.format("[0-9a-f]+"), name)}
+    key = fingerprint({name: file_digest(path) for name, path in files.items()})
+    mark = MARK.format(key)
+    for old in folder.glob(MARK.format("*")):
+        if old.name != mark:
+            old.unlink()
+    write_text(folder / mark, f"{key}\n")
+    return {name: path.stat().st_size for name, path in [*files.items(), (mark, folder / mark)]}, mark
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Return the files that the command line takes, by name; it zips each folder, and Kaggle unpacks it again."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.name not in IGNORED:
+            inside = [one for one in sorted(path.rglob("*")) if one.is_file()]
+            found |= {one.relative_to(folder).as_posix(): one for one in inside
+                      if not set(one.relative_to(folder).parts) & set(IGNORED)}  # fmt: skip
+        elif path.is_file() and path.name not in NOT_UPLOADED:
+            found[path.name] = path
+    return found
+
+
+def _version(kaggle: Kaggle, ref: str) -> int:
+    found = kaggle.dataset(ref)
+    return found.current_version_number if found else 0
+
+
+def _new_version(kaggle: Kaggle, ref: str, before: int, seconds: float) -> int:
+    """Return the number of the version that came after ``before``, once it can be seen; 0 if none came."""
+    for _ in _looks(seconds):
+        if (now := _version(kaggle, ref)) > before:
+            return now
+    return 0
+
+
+def _wait_ready(kaggle: Kaggle, ref: str, seconds: float, hear: Callable[[str], None]) -> None:
+    """Wait until Kaggle has taken in the newest version."""
+    for spent in _looks(seconds):
+        state = kaggle.dataset_status(ref)
+        if state == "ready":
+            return
+        if state in ("failed", "deleted", "error"):
+            raise UserError(f"Kaggle could not take in data set {ref} ({state}): see https://www.kaggle.com/datasets/{ref}"
+                            ", delete it there, and repeat the same line.")  # fmt: skip
+        hear(f"Kaggle takes data set {ref} in: {state.replace('_', ' ')} after {spent:.0f} s")
+    raise Unfinished(f"Kaggle has not taken in data set {ref} after {seconds / 60:.0f} minutes: repeat the same line "
+                     "later.")  # fmt: skip
+
+
+def _lacking(kaggle: Kaggle, ref: str, wanted: Mapping[str, int]) -> list[str]:
+    """Return the files that Kaggle does not list, or with another size, after waiting a moment for the list."""
+    lacking: list[str] = []
+    for _ in _looks(SEEN_SECONDS / 4):
+        listed = kaggle.dataset_files(ref)
+        lacking = [name for name, size in wanted.items() if listed.get(name) != size]
+        if not lacking:
+            break
+    return lacking
+
+
+def _looks(seconds: float) -> Iterator[float]:
+    """Yield the seconds since the start, now and after longer and longer pauses, until ``seconds`` are over."""
+    started, pause = time.monotonic(), FIRST_LOOK
+    while True:
+        yield time.monotonic() - started
+        if time.monotonic() - started + pause > seconds:
+            return
+        time.sleep(pause)
+        pause = min(1.5 * pause, LONGEST_LOOK)

@@ -1,0 +1,152 @@
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from competition.config import load_config
+from competition.kaggle.remote import deal
+from competition.kaggle.session import Outbox
+from competition.plan import Job, Plan
+from competition.training.placement import Placement
+from tests.kaggle_world import World
+from tests.running import TINY, done_inside, everything, inside, outcome
+
+SLUG = "real-or-drawn"
+WORDS = [word for word in TINY if "demo." not in word and "members.swin" not in word] + [
+    "demo.draw=false", "members.swin=null", "folds=5", "name=far", f"competition={SLUG}", f"data=data/{SLUG}",
+]  # fmt: skip
+WORDS.remove("folds=3")
+WORDS[WORDS.index("epochs=2")] = "epochs=6"  # jobs long enough to be killed between
+ENGINE = ["engine=kaggle", "kaggle.sessions=1"]
+REF = "alice/telltale-far-train-1"
+
+
+def wait_for(world: World, process, jobs: int) -> None:
+    """Wait until the running kernel has finished this many jobs."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            status = json.loads((world.kernel(REF).output / "status.json").read_text())
+        except (KeyError, FileNotFoundError):
+            status = {"jobs": {}}
+        if len(status["jobs"]) >= jobs and world.kernel(REF).status == "RUNNING":
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no kernel with {jobs} jobs: {process.communicate()}")
+
+
+def test_a_run_whose_sessions_die_ends_in_the_bytes_of_a_local_one(kaggle_world: World, tmp_path: Path):
+    world, here, there = kaggle_world, tmp_path / "here", tmp_path / "there"
+    data = world.add_demo(SLUG, scenes=(30, 12))
+    for home in (here, there):
+        shutil.copytree(data, home / "data" / SLUG)
+    done_inside(here, *WORDS)
+    world.set(kernel_env={"OMP_NUM_THREADS": "1"})
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": {"TELLTALE_HOME": str(there)}, "cwd": there}
+    line = [sys.executable, "-m", "competition", *WORDS, *ENGINE]
+
+    dying = world.popen(*line, **pipes)  # the session is lost with all it had, as Kaggle may lose one that fails
+    wait_for(world, dying, 1)
+    world.stop_kernel(REF)
+    out, err = dying.communicate(timeout=60)
+    assert dying.returncode == 2 and "finished none of 5 jobs" in err and "left nothing" in err, out + err
+    assert "Traceback" not in err and err.count("\n") == 1
+
+    killed = world.popen(*line, **pipes)  # the line is killed, the session runs on
+    wait_for(world, killed, 1)
+    killed.kill()
+    killed.communicate()
+    world.set(keep_failed_output=True)
+    resumed = world.popen(*line, **pipes)
+    wait_for(world, resumed, 2)
+    world.stop_kernel(REF)
+    out, err = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, out + err
+    assert "going on with alice/telltale-far-train-1, version 2" in out
+    assert "finished 2 of 5 jobs (error)" in out
+    assert "version 3 takes convnext fold 2, convnext fold 3, convnext fold 4" in out
+    assert outcome(there) == outcome(here)
+    request = world.kernel(REF).request
+    assert request["machineShape"] == "NvidiaTeslaT4" and request["isPrivate"] and request["enableGpu"]
+    assert request["competitionDataSources"] == [SLUG]
+    assert not list(world.kernel(REF).output.rglob("resume.pt")) and not list(world.kernel(REF).output.rglob("*.npy"))
+
+    before, pushed = everything(there), len(world.requests("SaveKernel"))
+    again = world.telltale(there, *WORDS, *ENGINE)
+    assert again.returncode == 0 and everything(there) == before and len(world.requests("SaveKernel")) == pushed
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["competition="], "say kaggle.upload=true"),
+        (["extra=more"], "more is on this machine alone, and engine=kaggle sends none of it"),
+        (["pseudo=teacher"], "pseudo=teacher is on this machine alone"),
+        (["pretrained=weights.safetensors"], "members.convnext.pretrained=weights.safetensors is on this machine"),
+    ],
+)
+def test_what_lies_on_this_machine_alone_is_refused_before_anything_is_written(tmp_path: Path, words, says):
+    given = {word.partition("=")[0]: word for word in [*WORDS, *ENGINE, *words]}
+    refused = inside(tmp_path, *given.values())
+    assert refused.returncode == 2 and says in refused.stderr and refused.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_competition_whose_rules_are_not_accepted_is_refused_before_the_data_are_read(kaggle_world, tmp_path: Path):
+    kaggle_world.add_competition(SLUG, files={"train.csv": b"id,label\n"}, entered=False)
+    refused = kaggle_world.telltale(tmp_path, *WORDS, *ENGINE)
+    assert refused.returncode == 2 and "accept its rules" in refused.stderr and refused.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir()) and not kaggle_world.requests("SaveKernel")
+
+
+def plans(folder: Path, seconds: dict[str, float], folds: int, precision: str = "fp32") -> list[Plan]:
+    found = []
+    for fold in range(folds):
+        for member, took in seconds.items():
+            place = folder / member
+            if took:
+                (place / "before").mkdir(parents=True, exist_ok=True)
+                (place / "before/done.json").write_text(json.dumps({"seconds": took}))
+            found.append(
+                Plan(Job(member, fold), place / f"fold{fold}", Placement("cpu", precision, "contiguous", 8), {}, {})
+            )
+    return found
+
+
+@pytest.mark.parametrize("hours", [0.5, 1, 8])
+def test_no_session_gets_more_than_it_has_hours_for_and_no_job_is_dealt_twice(tmp_path: Path, hours: float):
+    config = load_config(["preset=demo", f"kaggle.hours={hours}"])
+    left = plans(tmp_path, {"a": 1500.0, "b": 400.0}, 5)
+    shares = deal(left, config)
+    dealt = [str(plan.job) for share in shares for plan in share]
+    assert len(shares) == 2 and len(set(dealt)) == len(dealt)
+    for share in shares:
+        assert len(share) == 1 or sum({"a": 1500, "b": 400}[plan.job.member] for plan in share) <= 0.9 * 3600 * hours
+    assert (len(dealt) == 10) == (hours >= 8)
+
+
+def test_jobs_of_unknown_length_are_shared_out_evenly_and_those_of_unsettled_precision_not_at_all(tmp_path: Path):
+    config = load_config(["preset=demo"])
+    assert [len(share) for share in deal(plans(tmp_path, {"a": 0, "b": 0}, 5), config)] == [5, 5]
+    assert [len(share) for share in deal(plans(tmp_path, {"a": 0, "b": 0}, 5, "auto"), config)] == [10]
+
+
+def test_a_session_begins_no_job_that_would_not_end_before_its_deadline(tmp_path: Path):
+    run = tmp_path / "run"
+    job = run / "swin/fold0"
+    job.mkdir(parents=True)
+    (job / "oof.csv").write_text("id\n")
+    (job.parent / "placement.json").write_text("{}")
+    outbox = Outbox(tmp_path / "out", run, time.time() + 100)
+    assert outbox.has_time("swin")
+    outbox.put(job, "swin", 95.0)
+    assert not outbox.has_time("swin") and outbox.has_time("convnext")
+    status = json.loads((tmp_path / "out/status.json").read_text())
+    assert list(status["jobs"]) == ["swin/fold0"] and list(status["jobs"]["swin/fold0"]["files"]) == ["oof.csv"]
+    assert (tmp_path / "out/swin/fold0/oof.csv").read_text() == "id\n" and (
+        tmp_path / "out/swin/placement.json"
+    ).exists()
