@@ -150,8 +150,8 @@ def audit_command(words: Sequence[str]) -> None:
 
 def session_command(words: Sequence[str]) -> None:
     """Train what a request asks for: what `engine=kaggle` runs in Kaggle's sessions."""
-    from competition.kaggle.session import read_request
     from competition.pipeline import run_session
+    from competition.remote.session import read_request
 
     request, deadline, output, *data = words
     settings = [f"config={Path(request).parent / CONFIG_FILE}", *(f"data={folder}" for folder in data)]

@@ -26,10 +26,10 @@ from competition.estimate import print_estimate
 from competition.files import only_one, read_json
 from competition.inference.pseudo import find_teacher
 from competition.inference.record import FILE as RECORD
-from competition.kaggle.session import Outbox, Request
 from competition.models.zoo import Detector, check_model, count_parameters
 from competition.plan import Job, Plan, make_plans
 from competition.pretrained import keep_pretrained, settle_pretrained
+from competition.remote.session import Outbox, Request
 from competition.rundata import open_data
 from competition.training.placement import choose_device
 
@@ -85,7 +85,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
 
 def _open_kaggle(config: Config) -> "Kaggle | None":
     """Return the Kaggle to train on, or None where all that is asked for has been trained."""
-    from competition.kaggle.remote import open_kaggle  # here, for a Kaggle session itself has no tools for Kaggle
+    from competition.remote.rounds import open_kaggle  # here, for a Kaggle session itself has no tools for Kaggle
 
     trained = all((job.folder(config) / "done.json").exists() for job in all_jobs(config))
     return None if trained and not config.overwrite else open_kaggle(config)
@@ -93,7 +93,7 @@ def _open_kaggle(config: Config) -> "Kaggle | None":
 
 def _train_on_kaggle(config: Config, data: RunData, device: str, kaggle: "Kaggle") -> tuple[list[Plan], list[Plan]]:
     """Have jobs trained in Kaggle's sessions; returns all plans as they stand then, and those still to be predicted."""
-    from competition.kaggle.remote import train_on_kaggle
+    from competition.remote.rounds import train_on_kaggle
 
     def replan() -> list[Plan]:
         return make_plans(config, data, all_jobs(config), device)

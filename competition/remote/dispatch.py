@@ -19,10 +19,10 @@ from competition.files import file_digest, fingerprint, read_json, write_json
 from competition.kaggle.api import Kaggle
 from competition.kaggle.datasets import upload_dataset, write_metadata
 from competition.kaggle.kernels import push_kernel, slug_of
-from competition.kaggle.package import CARRIED, write_kernel
-from competition.kaggle.session import Request
 from competition.kaggle.wheels import PURE
 from competition.plan import PLACEMENT_FILE, Plan
+from competition.remote.package import CARRIED, write_kernel
+from competition.remote.session import Request
 
 STATE, INBOX = "kaggle.json", ".kaggle"
 SESSION_MARGIN = 0.5  # hours between the end that a session sets itself and the one that Kaggle is asked for

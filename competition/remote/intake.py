@@ -12,10 +12,10 @@ from competition.engine import job_line
 from competition.errors import Unfinished, UserError
 from competition.files import file_digest, read_json, write_json
 from competition.kaggle.api import Kaggle
-from competition.kaggle.dispatch import INBOX, Sent
 from competition.kaggle.kernels import last_words, pull_output
-from competition.kaggle.session import STATUS
 from competition.plan import PLACEMENT_FILE, Plan
+from competition.remote.dispatch import INBOX, Sent
+from competition.remote.session import STATUS
 
 
 def take_in(config: Config, kaggle: Kaggle, sent: Sent, state: str, wanted: Mapping[str, str],

@@ -8,11 +8,11 @@ from competition.errors import UserError
 from competition.files import read_json, shown
 from competition.kaggle.account import find_account
 from competition.kaggle.api import Kaggle, accepted_rules
-from competition.kaggle.dispatch import Dispatch, check_sendable
-from competition.kaggle.intake import take_in
 from competition.kaggle.kernels import watch_kernels
-from competition.kaggle.waiting import Waiting
 from competition.plan import Plan
+from competition.remote.dispatch import Dispatch, check_sendable
+from competition.remote.intake import take_in
+from competition.remote.waiting import Waiting
 
 WAITING = 24.0  # hours that a session may take with its time in Kaggle's queue
 SHARE = 0.9  # of a session's hours that jobs of known length may fill

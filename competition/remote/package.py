@@ -12,8 +12,8 @@ from typing import Any
 
 from competition.files import write_text
 from competition.kaggle.kernels import write_metadata
-from competition.kaggle.session import REQUEST, Request, write_request
 from competition.kaggle.wheels import installed_wheel, telltale_wheel
+from competition.remote.session import REQUEST, Request, write_request
 
 CODE = "train.py"
 CARRIED = ("omegaconf",)  # Kaggle's image has none, or an older one; the others a session can fetch
@@ -36,7 +36,7 @@ with tarfile.open(fileobj=io.BytesIO(base64.b85decode(PAYLOAD)), mode="r:xz") as
     archive.extractall(FOLDER, filter="data")
 sys.path.insert(0, str(next(FOLDER.glob("wheels/telltale-*.whl"))))
 
-from competition.kaggle.train_kernel import main
+from competition.remote.kernel import main
 
 main(FOLDER)
 '''

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from competition.config import load_config
-from competition.kaggle.remote import deal
-from competition.kaggle.session import Outbox
 from competition.plan import Job, Plan
+from competition.remote.rounds import deal
+from competition.remote.session import Outbox
 from competition.training.placement import Placement
 from tests.kaggle_world import World
 from tests.running import TINY, done_inside, everything, inside, outcome

@@ -1,0 +1,1 @@
+"""Training somewhere else (`engine=kaggle`): what is sent, what runs there, and what comes back."""
