@@ -135,6 +135,13 @@ def collect_command(words: Sequence[str]) -> int:
     return 1 if summary.failed else 0
 
 
+def download_command(words: Sequence[str]) -> None:
+    """Bring a competition's files from Kaggle."""
+    from competition.kaggle.download import download_command as download
+
+    download(words)
+
+
 def config_command(words: Sequence[str]) -> None:
     """Print the resolved settings; as a file they give the same run with config=FILE."""
     print(as_yaml(_load(words)), end="")
@@ -178,6 +185,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "app": app_command,
     "export": export_command,
     "collect": collect_command,
+    "download": download_command,
     "config": config_command,
     "audit": audit_command,
     "bench": bench_command,
@@ -191,6 +199,7 @@ USAGE = """\
   ./run.sh preset=wai2025 fold=0..4        a preset: {presets}
   ./run.sh data=FOLDER name=mine fold=0..4 members.swin.lr=1e-4
   ./run.sh fold=0                          one fold: its score, and the line that completes the submission
+  ./run.sh download [competition=SLUG]     a competition's files from Kaggle (default: preset wai2025's)
   ./run.sh ensemble ...                    blend and tune again from what is trained
   ./run.sh ensemble names=a,b,c            blend finished runs over the same folds
   ./run.sh report [name=NAME]              the evaluation report of what is trained

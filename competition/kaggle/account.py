@@ -61,6 +61,8 @@ def _key() -> Account | None:
             stored = json.loads(_read(path) or "{}")
         except ValueError as error:
             raise UserError(f"{path} is not JSON ({error}): {REMEDY}.") from error
+        if not isinstance(stored, dict):
+            raise UserError(f"{path} holds no username and key: {REMEDY}.")
         warnings = _readable_by_others(path)
     username, key = (os.environ.get(f"KAGGLE_{name.upper()}") or stored.get(name, "") for name in ("username", "key"))
     if username and key:
@@ -80,7 +82,7 @@ def _login() -> Account | None:
         return None
     try:
         username = json.loads(_read(path)).get("username", "")
-    except ValueError as error:
+    except (ValueError, AttributeError) as error:
         raise UserError(f"{path} is not JSON ({error}): log in again with 'kaggle auth login'.") from error
     return Account(str(path), username, warnings=_readable_by_others(path))
 

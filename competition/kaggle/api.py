@@ -12,6 +12,7 @@ import requests
 from kagglesdk.competitions.types.competition_api_service import (
     ApiCompetition,
     ApiDataFile,
+    ApiDownloadDataFilesRequest,
     ApiGetCompetitionRequest,
     ApiGetSubmissionLimitsRequest,
     ApiListDataFilesRequest,
@@ -88,11 +89,19 @@ class Kaggle:
         request.competition_name = slug
         return self._ask(_named(slug), lambda: self._competitions.get_competition(request))
 
-    def files(self, slug: str) -> list[ApiDataFile]:
-        """Return the competition's files, with their sizes as they lie there (total_bytes)."""
+    def files(self, slug: str, pages: int = 10_000) -> list[ApiDataFile]:
+        """Return the competition's files, with their sizes as they lie there (total_bytes), up to ``pages`` pages of
+        200. Of some competitions Kaggle lists a part only, whatever is asked: it is no promise of completeness."""
         request = ApiListDataFilesRequest()
         request.competition_name, request.page_size = slug, PAGE
-        return self._pages(_named(slug), self._competitions.list_data_files, request, "files")
+        return self._pages(_named(slug), self._competitions.list_data_files, request, "files", pages)
+
+    def archive_bytes(self, slug: str) -> int:
+        """Return the size of the archive of all files, 0 if Kaggle does not tell, which may be had now; not fetched."""
+        request = ApiDownloadDataFilesRequest()
+        request.competition_name = slug
+        with self._ask(_named(slug), lambda: self._competitions.download_data_files(request)) as response:
+            return int(response.headers.get("Content-Length", 0))
 
     def submissions(self, slug: str, pages: int = 10) -> list[ApiSubmission]:
         """Return the user's submissions, newest first, up to ``pages`` pages of 200."""
@@ -167,16 +176,16 @@ class Kaggle:
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
         """Make a request until it is answered or refused, or patience ends; ``what`` it is about, for sentences."""
-        started, pause = time.monotonic(), FIRST_PAUSE
+        started, pause, answer = time.monotonic(), FIRST_PAUSE, min(ANSWER, self.patience)
         while True:
             try:
-                return _within(ANSWER, call)
+                return _within(answer, call)
             except requests.exceptions.HTTPError as error:
                 reason, wait = _reason(error, what, self.account)
             except requests.exceptions.RequestException as error:
                 reason, wait = f"no connection, {type(error).__name__}", 0.0
             except NoAnswer:
-                reason, wait = f"no answer in {ANSWER:.0f} seconds", 0.0
+                reason, wait = f"no answer in {answer:.0f} seconds", 0.0
             wait = max(wait, pause)
             if time.monotonic() - started + wait > self.patience:
                 raise Unreachable(f"Kaggle could not be asked about {what} for {self.patience:.0f} seconds "

@@ -16,6 +16,18 @@ from pathlib import Path
 
 POLL = 0.2  # seconds between two looks at the process
 
+# `python -m kaggle`, which leaves when we are gone: after a kill it would go on downloading or uploading, beside the
+# repeated line's own.
+WITH_US = """
+import os, runpy, sys, threading, time
+def end_with(parent):
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+threading.Thread(target=end_with, args=(int(sys.argv.pop(1)),), daemon=True).start()
+runpy.run_module("kaggle", run_name="__main__", alter_sys=True)
+"""
+
 
 @dataclass(frozen=True)
 class Said:
@@ -41,11 +53,13 @@ def run_cli(
     """Run ``kaggle WORDS``, ending it after ``seconds`` of no progress, or of all where nothing tells progress.
 
     ``size`` returns the bytes that have come about so far: as long as it grows, the process may go on; ``hear`` is told
-    it now and then. The process and whatever it started are gone when this returns, also when it is interrupted.
+    it now and then. The process and whatever it started are gone when this returns, also when it is interrupted; it
+    leaves by itself when we are killed.
     """
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen([sys.executable, "-m", "kaggle", *words], stdin=subprocess.DEVNULL, stdout=output,
-                                   stderr=subprocess.STDOUT, cwd=cwd, start_new_session=True)  # fmt: skip
+        command = [sys.executable, "-c", WITH_US, str(os.getpid()), *words]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd,
+                                   start_new_session=True)  # fmt: skip
         try:
             status = _wait(process, seconds, size, hear)
         finally:
