@@ -126,6 +126,13 @@ def export_command(words: Sequence[str]) -> int:
     return export(words)
 
 
+def bundle_command(words: Sequence[str]) -> int:
+    """Pack a trained run as an offline Kaggle notebook, and push it on request."""
+    from competition.bundling import bundle_command as bundle
+
+    return bundle(words)
+
+
 def collect_command(words: Sequence[str]) -> int:
     """Download images into a class folder; 1 if some addresses could not be had."""
     from competition.collect.gather import collect, parse_settings
@@ -184,6 +191,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "predict": predict_command,
     "app": app_command,
     "export": export_command,
+    "bundle": bundle_command,
     "collect": collect_command,
     "download": download_command,
     "config": config_command,
@@ -204,8 +212,10 @@ USAGE = """\
   ./run.sh ensemble names=a,b,c            blend finished runs over the same folds
   ./run.sh report [name=NAME]              the evaluation report of what is trained
   ./run.sh predict name=NAME IMAGE ...     a trained run's verdict on images and folders (format=table|csv|json)
+  ./run.sh predict name=NAME test=FOLDER   the submission of a test set's folder (out=FILE)
   ./run.sh app name=NAME                   the same as a web page on this machine
   ./run.sh export name=NAME                the members as ONNX; then predict engine=onnx
+  ./run.sh bundle name=NAME competition=SLUG     an offline Kaggle notebook with its weights; push=true runs it there
   ./run.sh collect urls=FILE label=ai out=DIR    download images into a class folder (or page=ADDRESS)
   ./run.sh config ...                      print the resolved settings
   ./run.sh audit ...                       what is wrong with the data: shortcuts, leaks, copies, broken files

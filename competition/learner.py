@@ -94,10 +94,14 @@ def make_learner(config: Config, data: RunData, member: str, placement: Placemen
             compute_features(path, model, store, recipe, placement, tta, workers, f"{member} {name}")
     train, test, *added = map(load_features, paths)
     learnt = _joined([views[0] for views in (train, *added)])
+    return Learner(*on_features(model, recipe, placement), (train, test), "none", learnt)
+
+
+def on_features(model: Detector, recipe: Recipe, placement: Placement) -> tuple[Detector, Recipe, Placement]:
+    """Return a frozen member's head as a model that reads its features, with the recipe and placement for that."""
     head = Detector(nn.Identity(), WithHead(nn.Identity(), model.backbone.head, frozen=False), floating=True)
     seen = dataclasses.replace(recipe, image_size=1, fit="resize", compile=False, checkpointing=False, frozen=False)
-    exact = dataclasses.replace(placement, precision="fp32", memory_format="contiguous")
-    return Learner(head, seen, exact, (train, test), "none", learnt)
+    return head, seen, dataclasses.replace(placement, precision="fp32", memory_format="contiguous")
 
 
 def _joined(stores: Sequence) -> Sequence:

@@ -1,23 +1,27 @@
-"""The `predict` command: a trained run's verdicts on files and folders, as a table, CSV or JSON."""
+"""The `predict` command: a trained run's verdicts on files and folders, as a table, CSV or JSON; or the submission of
+a test set's folder."""
 
 import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 from tqdm import tqdm
 
-from competition.config import parse_options
+from competition.config import CONFIG_FILE, load_config, parse_options
 from competition.data.dataset import IMAGE_EXTENSIONS
 from competition.data.decode import UnreadableImage, read_image
 from competition.errors import UserError, did_you_mean
+from competition.files import atomic_write, shown
 from competition.inference.judge import Judge, Verdict
+from competition.inference.record import read_record
 from competition.report.table import console
 from competition.settings import CHOICES
+from competition.submission.write import LATEST, check_against, submission_bytes
 
 FORMATS, ENGINES = ("table", "csv", "json"), ("torch", "onnx")
 CHUNK_IMAGES, CHUNK_BYTES = 64, 400_000_000  # decoded and judged at a time
@@ -27,10 +31,13 @@ Answer = tuple[Path, Verdict | str]  # a file, and its verdict or why it cannot 
 
 def predict(words: Sequence[str]) -> int:
     """Judge the files that ``words`` name and print the answers; returns 1 if some could not be read, else 0."""
-    options, named = parse_options(words, {"name": "demo", "format": "table", "engine": "torch", "device": "auto"})
+    options, named = parse_options(words, {"name": "demo", "format": "table", "engine": "torch", "device": "auto",
+                                           "test": "", "out": ""})  # fmt: skip
     for key, known in (("format", FORMATS), ("engine", ENGINES), ("device", CHOICES["device"])):
         if options[key] not in known:
             raise UserError(f"{key}={options[key]} is not known{did_you_mean(options[key], known)}")
+    if options["test"] or options["out"]:
+        return predict_test(options, named)
     files = find_images(named)
     judge = open_engine(options["engine"], options["name"], options["device"])
     answers = list(tqdm(judge_files(judge, files), total=len(files), unit="img", disable=None))
@@ -39,6 +46,35 @@ def predict(words: Sequence[str]) -> int:
     for path, reason in unreadable:
         print(f"Not read: {path}: {reason}", file=sys.stderr)
     return 1 if unreadable else 0
+
+
+def predict_test(options: Mapping[str, str], named: Sequence[str]) -> int:
+    """Write the submission of a test set's folder; returns 1 if some of its images could not be read, else 0."""
+    if not options["test"]:
+        raise UserError(f"out={options['out']} is for the submission of test=FOLDER: give test=, or leave out= out.")
+    if named or options["engine"] != "torch" or options["format"] != "table":
+        raise UserError(f"test={options['test']} writes the submission of that folder, by torch: leave images, engine= "
+                        "and format= out.")  # fmt: skip
+    from competition.engine import feed_workers, prepare_process  # torch takes seconds to import
+    from competition.training.placement import choose_device
+    from competition.unseen import predict_table, read_test_table
+
+    record, out = read_record(options["name"]), Path(options["out"] or LATEST).expanduser()
+    if out.is_dir():
+        raise UserError(f"out={out} is a folder: name the file that the submission goes to.")
+    config = load_config([f"config={record.folder / CONFIG_FILE}"])
+    device = choose_device(options["device"])
+    prepare_process(config, device, 1)
+    test = read_test_table(Path(options["test"]).expanduser(), record, config)
+    answer = predict_table(record, config, test, device, feed_workers(config, device))
+    content = submission_bytes(test.ids, answer.label, test.header)
+    check_against(content, test.ids, test.header)
+    with atomic_write(out, "wb") as file:
+        file.write(content)
+    for one, reason in answer.unreadable.items():
+        print(f"Not read, so labelled {config.fallback}: {one}: {reason}", file=sys.stderr)
+    print(f"Submission  {shown(out)}, {len(test.ids):,} rows, {answer.label.mean():.1%} positive")
+    return 1 if answer.unreadable else 0
 
 
 def open_engine(engine: str, name: str, device: str) -> Judge:

@@ -59,7 +59,7 @@ def natural_order(text: str) -> tuple[list, str]:
 
 def _read_test(root: Path, folder: Path | None, label_of: dict[str, int]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Return the test's table, and its labels where its folders are the train's classes."""
-    found = sorted(images(folder, root), key=lambda image: natural_order(image[0])) if folder else []
+    found = images_to_predict(root) or []
     ids = [one for one, _ in found]
     test = table_of(id=ids, path=[path for _, path in found])
     # The second part of an id is the class folder, or the image itself where there is none.
@@ -74,6 +74,12 @@ def _read_test(root: Path, folder: Path | None, label_of: dict[str, int]) -> tup
             f"'{unknown[0]}': put all into class folders or none."
         )
     return test, table_of(id=ids, label=[folded[inside] for inside in insides])
+
+
+def images_to_predict(root: Path) -> list[tuple[str, str]] | None:
+    """Return (id, path) of each image of the test set in the order of a submission, or None without such a folder."""
+    folder = _folder(root, TEST)
+    return folder and sorted(images(folder, root), key=lambda image: natural_order(image[0]))
 
 
 def train_folder(root: Path) -> Path:

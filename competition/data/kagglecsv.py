@@ -31,25 +31,28 @@ def read_kaggle(
     groups = group_rows(group, table, ids)
     train = table_of(id=ids, path=find_images(root, files, "train"), label=labels, group=groups)
 
-    test, id_name = _read_test(root, id_column, label_name)
+    test, header = read_test(root, id_column, label_name)
+    known = read_test_labels(root, test["id"], label_name, classes)
+    return Dataset("kaggle", root, train, test, known, None, header or (ids.name, label_name), classes)
+
+
+def read_test(root: Path, id_column: str | None, label_name: str) -> tuple[pd.DataFrame, tuple[str, str] | None]:
+    """Return what is to be predicted, as id and path in the submission's order, and the submission's two columns.
+
+    The sample submission decides both, where there is one; no rows and None where there is no ``test.csv`` either.
+    """
+    test, header = table_of(id=[], path=[]), None
+    if (root / "test.csv").is_file():
+        table = read_table(root / "test.csv")
+        # train.csv and test.csv may name their ids differently (file_name and id): id_column= then names the former.
+        ids, files = ids_and_files(table, id_column if id_column in table.frame.columns else None, label_name)
+        test, header = table_of(id=ids, path=find_images(root, files, "test")), (str(ids.name), label_name)
     sample = read_sample(root, test["id"] if len(test) else None)
-    header = (id_name or ids.name, label_name)
     if sample is not None:
         header, order = sample
         by_id = test if len(test) else table_of(id=order, path=find_images(root, order, "test"))
         test = by_id.set_index("id", drop=False).loc[order].reset_index(drop=True)
-    known = read_test_labels(root, test["id"], label_name, classes)
-    return Dataset("kaggle", root, train, test, known, None, header, classes)
-
-
-def _read_test(root: Path, id_column: str | None, label_name: str) -> tuple[pd.DataFrame, str | None]:
-    """Return ``test.csv`` as id and path, and the name of its id column; no rows where there is no such file."""
-    if not (root / "test.csv").is_file():
-        return table_of(id=[], path=[]), None
-    table = read_table(root / "test.csv")
-    # train.csv and test.csv may name their ids differently (file_name and id): id_column= then names the former.
-    ids, files = ids_and_files(table, id_column if id_column in table.frame.columns else None, label_name)
-    return table_of(id=ids, path=find_images(root, files, "test")), ids.name
+    return test, header
 
 
 def find_images(root: Path, names: Iterable[str], part: str) -> list[str]:

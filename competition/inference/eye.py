@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 import yaml
 
 from competition.config import Recipe
@@ -31,6 +32,8 @@ class TorchEye:
         precision = self.settings["precision"]
         if device == "cpu" and precision == "fp16":  # trained on an older GPU; a CPU has the bits to spare
             precision = "fp32"
+        elif device == "cuda" and precision == "bf16" and torch.cuda.get_device_capability()[0] < 8:
+            precision = "fp16"  # what such a GPU trains in; it would only emulate the other
         self.placement = Placement(device, precision, self.settings["memory_format"], self.recipe.batch_size)
 
     @cached_property

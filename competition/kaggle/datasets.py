@@ -7,7 +7,7 @@ folder's. What is there already, by the fingerprint in the name of one of its fi
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from competition.errors import Unfinished, UserError
@@ -24,7 +24,10 @@ IGNORED = (".git", ".cache", ".huggingface")  # folders
 TRIES = 3
 UPLOAD_SECONDS, SLOWEST = 600.0, 200_000.0  # a call may take as long as this, and a second for so many bytes
 READY_SECONDS = 1800.0  # the longest wait until Kaggle has taken a version in
-SEEN_SECONDS = 20.0  # until a version that was made can be seen, and its files are listed
+SEEN_SECONDS = 10.0  # until a version can be seen that was made although the command line failed
+LIST_SECONDS = 5.0  # until the files of a version that is ready are listed
+REFUSED = re.compile("(?<=creation error: ).*|Permission .* was denied")  # in what the command line prints
+READY, FAILED = "ready", ("failed", "deleted", "error")  # states of a version
 FIRST_LOOK, LONGEST_LOOK = 0.5, 15.0
 
 
@@ -44,30 +47,39 @@ def upload_dataset(kaggle: Kaggle, folder: Path, hear: Callable[[str], None], se
     """
     ref = json.loads((folder / METADATA).read_text(encoding="utf-8"))["id"]
     wanted, mark = _marked(folder)
-    found = kaggle.dataset(ref)
-    if found is not None and mark in kaggle.dataset_files(ref):
-        _wait_ready(kaggle, ref, seconds, hear)
-        if not _lacking(kaggle, ref, wanted):
-            hear(f"data set {ref} is up to date, version {found.current_version_number}")
-            return found.current_version_number
-    total = sum(wanted.values())
+    before = _settled(kaggle, ref, seconds, hear)
+    if before and mark in kaggle.dataset_files(ref) and not _lacking(kaggle, ref, wanted):
+        hear(f"data set {ref} is up to date, version {before}")
+        return before
     for _ in range(TRIES):
-        before = _version(kaggle, ref)
-        words = ["version", "-m", Path(mark).stem] if before else ["create"]
-        hear(f"uploading data set {ref}: {len(wanted):,} files, {total / 1e6:,.1f} MB")
-        said = run_cli(["datasets", *words, "-p", str(folder), "--dir-mode", "zip"], UPLOAD_SECONDS + total / SLOWEST)
-        if "creation error" in said.text:
-            raise UserError(f"Kaggle did not take data set {ref} ({said.last}): mend that, then repeat the same line.")
-        made = _new_version(kaggle, ref, before, seconds if "being created" in said.text else SEEN_SECONDS)
-        reason = said.last
-        if made:
-            _wait_ready(kaggle, ref, seconds, hear)
-            lacking = _lacking(kaggle, ref, wanted)
-            if not lacking:
-                return made
-            reason = f"{len(lacking)} of its files are missing or cut short, first {lacking[0]}"
-        hear(f"it did not arrive whole: {reason}")
+        hear(f"uploading data set {ref}: {len(wanted):,} files, {sum(wanted.values()) / 1e6:,.1f} MB")
+        words = ["create"] if before is None else ["version", "-m", Path(mark).stem]
+        version, reason = _upload(kaggle, folder, ref, wanted, words, before or 0, seconds, hear)
+        if version:
+            return version
+        hear(f"data set {ref} did not arrive whole: {reason}")
+        before = _settled(kaggle, ref, seconds, hear)
     raise Unfinished(f"Data set {ref} did not arrive whole in {TRIES} tries ({reason}): repeat the same line later.")
+
+
+def _upload(kaggle: Kaggle, folder: Path, ref: str, wanted: Mapping[str, int], words: Sequence[str], before: int,
+            seconds: float, hear: Callable[[str], None]) -> tuple[int, str]:  # fmt: skip
+    """Run the command line once and return the version that holds all of ``wanted``, or 0 and what is wrong."""
+    limit = UPLOAD_SECONDS + sum(wanted.values()) / SLOWEST
+    said = run_cli(["datasets", *words, "-p", str(folder), "--dir-mode", "zip"], limit)
+    taken, refused = "being created" in said.text, REFUSED.search(said.text)
+    # A call whose answer was lost may have been heard, and its repetition refused: so look before believing a no.
+    made = _arrived(kaggle, ref, before, seconds if taken else SEEN_SECONDS, hear)
+    if made and (lacking := _lacking(kaggle, ref, wanted)):
+        return 0, f"{len(lacking)} of its files are missing or cut short, first {lacking[0]}"
+    if made:
+        return made, ""
+    if taken:
+        raise Unfinished(f"Kaggle has not taken in data set {ref} after {seconds / 60:.0f} minutes: repeat the same "
+                         "line later.")  # fmt: skip
+    if refused and "unsuccessful" not in said.text:
+        raise UserError(f"Kaggle did not take data set {ref} ({refused[0]}): mend that, then repeat the same line.")
+    return 0, said.last
 
 
 def _marked(folder: Path) -> tuple[dict[str, int], str]:
@@ -96,37 +108,40 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _version(kaggle: Kaggle, ref: str) -> int:
-    found = kaggle.dataset(ref)
-    return found.current_version_number if found else 0
-
-
-def _new_version(kaggle: Kaggle, ref: str, before: int, seconds: float) -> int:
-    """Return the number of the version that came after ``before``, once it can be seen; 0 if none came."""
-    for _ in _looks(seconds):
-        if (now := _version(kaggle, ref)) > before:
-            return now
-    return 0
-
-
-def _wait_ready(kaggle: Kaggle, ref: str, seconds: float, hear: Callable[[str], None]) -> None:
-    """Wait until Kaggle has taken in the newest version."""
+def _settled(kaggle: Kaggle, ref: str, seconds: float, hear: Callable[[str], None]) -> int | None:
+    """Return the data set's version once no newer one is in the making; None where there is no such data set."""
+    state = ""
     for spent in _looks(seconds):
+        if kaggle.dataset(ref) is None:
+            return None
         state = kaggle.dataset_status(ref)
-        if state == "ready":
-            return
-        if state in ("failed", "deleted", "error"):
-            raise UserError(f"Kaggle could not take in data set {ref} ({state}): see https://www.kaggle.com/datasets/{ref}"
-                            ", delete it there, and repeat the same line.")  # fmt: skip
-        hear(f"Kaggle takes data set {ref} in: {state.replace('_', ' ')} after {spent:.0f} s")
-    raise Unfinished(f"Kaggle has not taken in data set {ref} after {seconds / 60:.0f} minutes: repeat the same line "
-                     "later.")  # fmt: skip
+        if state in (READY, *FAILED):
+            return kaggle.dataset(ref).current_version_number
+        hear(f"an earlier version of data set {ref} is in the making: {state.replace('_', ' ')}, {spent:.0f} s")
+    raise Unfinished(
+        f"An earlier version of data set {ref} is still in the making ({state}): repeat the same line later."
+    )
+
+
+def _arrived(kaggle: Kaggle, ref: str, after: int, seconds: float, hear: Callable[[str], None]) -> int:
+    """Return the version later than ``after`` once Kaggle has taken it in; 0 where there is none after ``seconds``."""
+    for spent in _looks(seconds):
+        if (found := kaggle.dataset(ref)) is None:
+            continue
+        state = kaggle.dataset_status(ref)
+        if state in FAILED:
+            raise UserError(f"Kaggle could not take in data set {ref} ({state}): look at "
+                            f"https://www.kaggle.com/datasets/{ref}, then repeat the same line.")  # fmt: skip
+        if state == READY and found.current_version_number > after:
+            return found.current_version_number
+        hear(f"Kaggle takes data set {ref} in: {state.replace('_', ' ')}, {spent:.0f} s")
+    return 0
 
 
 def _lacking(kaggle: Kaggle, ref: str, wanted: Mapping[str, int]) -> list[str]:
     """Return the files that Kaggle does not list, or with another size, after waiting a moment for the list."""
     lacking: list[str] = []
-    for _ in _looks(SEEN_SECONDS / 4):
+    for _ in _looks(LIST_SECONDS):
         listed = kaggle.dataset_files(ref)
         lacking = [name for name, size in wanted.items() if listed.get(name) != size]
         if not lacking:

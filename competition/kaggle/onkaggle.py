@@ -4,7 +4,6 @@ Its source text stands at the top of what is pushed, so it needs Python's standa
 package. What cannot be is a RuntimeError of one sentence, which ends the session as failed.
 """
 
-import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -39,10 +38,9 @@ def find(*patterns: str, root: Path = INPUT) -> list[Path]:
     return [path for path in _entries(root) if any(fnmatch(path.name, pattern) for pattern in patterns)]
 
 
-@functools.cache
-def _entries(root: Path) -> tuple[Path, ...]:
+def _entries(root: Path) -> list[Path]:
     found = _walk(str(root)) if root.is_dir() else ()
-    return tuple(sorted(found, key=lambda path: (len(path.parts), str(path))))
+    return sorted(found, key=lambda path: (len(path.parts), str(path)))
 
 
 def _walk(folder: str) -> Iterator[Path]:
@@ -65,7 +63,7 @@ def competition_folder(slug: str, names: Sequence[str], root: Path = INPUT) -> P
     for path in find(*names, root=root):
         held[path.parent] = held.get(path.parent, 0) + 1
     if not held:
-        mounted = ", ".join(path.name for path in _entries(root)[:8]) or "nothing"
+        mounted = ", ".join(path.relative_to(root).as_posix() for path in _entries(root)[:8]) or "nothing"
         raise RuntimeError(f"No folder below {root} holds {' or '.join(names)} (there is {mounted}): add "
                            f"{slug or 'the competition'} to this notebook's input.")  # fmt: skip
     return min(held, key=lambda folder: (slug not in folder.relative_to(root).parts, -held[folder],
@@ -82,7 +80,7 @@ def install(wheels: Path, target: Path = PACKAGES) -> list[str]:
     shutil.rmtree(target, ignore_errors=True)  # of an earlier run of the same cell
     sys.path[:] = [path for path in sys.path if path != str(target)]
     importlib.invalidate_caches()
-    files = {_plain(path.name.split("-")[0]): path for path in sorted(wheels.glob("*.whl"))}
+    files = {_canonical(path.name.split("-")[0]): path for path in sorted(wheels.glob("*.whl"))}
     needs = {name: _requirements(path) for name, path in files.items()}
     asked: dict[str, list[str]] = {}
     for name, clauses in itertools.chain.from_iterable(needs.values()):
@@ -112,7 +110,7 @@ def _requirements(wheel: Path) -> list[tuple[str, list[str]]]:
     for line in lines:
         match = re.fullmatch(r"Requires-Dist: *([\w.-]+)(?:\[.*?\])?([^;]*)", line)  # with a marker: not on Kaggle's
         if match:
-            needs.append((_plain(match[1]), re.findall(r"[<>=!~]=?\s*[\w.*]+", match[2])))
+            needs.append((_canonical(match[1]), re.findall(r"[<>=!~]=?\s*[\w.*]+", match[2])))
     return needs
 
 
@@ -138,7 +136,7 @@ def _version(name: str) -> str | None:
     return None
 
 
-def _plain(name: str) -> str:
+def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

@@ -1,0 +1,83 @@
+"""A session finds what is mounted by its files, in the old and the new layout, and trusts no bundle blindly."""
+
+import ast
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from competition.kaggle import onkaggle
+from competition.kaggle.onkaggle import MANIFEST, competition_folder, find, find_bundle, lay_out
+
+NAMES = ("test.csv", "sample_submission.csv")
+
+
+def put(root, *files, content="x"):
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(content)
+
+
+@pytest.mark.parametrize("place", ["cats", "competitions/cats", "competitions/cats/cats", "cats/data/inner"])
+def test_the_competition_is_found_by_its_files_wherever_it_is_mounted(tmp_path, place):
+    put(tmp_path, *(f"{folder}/{name}" for folder in ("other", place) for name in NAMES))
+    assert competition_folder("cats", NAMES, tmp_path) == tmp_path / place
+
+
+def test_the_shallowest_folder_that_holds_most_is_the_competitions(tmp_path):
+    put(tmp_path, "cats/test.csv", "cats/sample_submission.csv", "cats/old/test.csv", "cats/old/sample_submission.csv")
+    put(tmp_path, "cats/a/test.csv")
+    assert competition_folder("cats", NAMES, tmp_path) == tmp_path / "cats"
+    assert competition_folder("renamed", NAMES, tmp_path) == tmp_path / "cats"
+    put(tmp_path, "zoo/train/REAL/x.jpg", "zoo/test/y.jpg")
+    assert competition_folder("zoo", ("test", "testing"), tmp_path) == tmp_path / "zoo"
+
+
+def test_a_competition_that_is_not_mounted_is_one_sentence(tmp_path):
+    put(tmp_path, "weights/telltale.json")
+    said = r"holds test\.csv or sample_submission\.csv \(there is weights, weights/telltale\.json\): add cats to"
+    with pytest.raises(RuntimeError, match=said):
+        competition_folder("cats", NAMES, tmp_path)
+
+
+def test_the_mount_is_not_asked_about_its_images(tmp_path):
+    put(tmp_path, "cats/train/0.jpg/test.csv", "cats/train/deep/test.csv")
+    assert find("test.csv", root=tmp_path) == [tmp_path / "cats/train/deep/test.csv"]
+
+
+def bundle(folder, name="run", key="k", **files):
+    put(folder, *files)
+    digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # of "x"
+    packed = {file: {"sha256": digest, "place": place} for file, place in files.items()}
+    put(folder, MANIFEST, content=json.dumps({"name": name, "key": key, "files": packed}))
+    return folder
+
+
+def test_a_bundle_is_found_by_its_run_and_content_and_laid_out_as_links(tmp_path, monkeypatch):
+    monkeypatch.setenv("TELLTALE_HOME", "before")
+    bundle(tmp_path / "in/datasets/alice/older", key="j")
+    bundle(tmp_path / "in/other", name="else")
+    ours = bundle(tmp_path / "in/datasets/alice/newer", **{"run.c.fold0.x": "folds/run/c/fold0/x"})
+    assert find_bundle("run", "k", tmp_path / "in") == ours
+    lay_out(ours, tmp_path / "home")
+    lay_out(ours, tmp_path / "home")  # a cell may be run again
+    assert (tmp_path / "home/folds/run/c/fold0/x").resolve() == (ours / "run.c.fold0.x").resolve()
+    assert os.environ["TELLTALE_HOME"] == str(tmp_path / "home")
+
+
+def test_a_bundle_of_another_version_or_with_another_file_is_refused(tmp_path):
+    ours = bundle(tmp_path / "in/a", a="folds/run/a", b="folds/run/b")
+    with pytest.raises(RuntimeError, match="add its newest version"):
+        find_bundle("run", "l", tmp_path / "in")
+    put(ours, "b", content="y")
+    with pytest.raises(RuntimeError, match="b is missing or not what was packed"):
+        lay_out(ours, tmp_path / "home")
+
+
+def test_what_runs_before_telltale_is_there_needs_the_standard_library_alone():
+    tree = ast.parse(Path(onkaggle.__file__).read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names

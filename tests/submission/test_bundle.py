@@ -1,0 +1,120 @@
+"""A bundle runs where there is no network and no Telltale, and gives the bytes of the run that it was made from."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from competition.kaggle.onkaggle import MANIFEST
+from tests.kaggle_world import World
+from tests.running import TINY, done_inside, everything, inside
+
+WORDS = ["bundle", "name=run", "competition=cats"]
+REF, KERNEL = "alice/telltale-run", "alice/telltale-run-predict"
+FROZEN = ["members.probe.backbone=resnet18", "members.probe.frozen=true", "members.probe.augment=none",
+          "members.probe.backbone_args={layers: [1, 1, 1, 1], channels: [8, 8, 16, 16]}"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A run of three members that do not weigh the same, one of them frozen, which calls half of the test rows 1."""
+    home = tmp_path_factory.mktemp("ran")
+    done_inside(home, *TINY, *FROZEN, "name=run", "threshold=prior:0.5", "blend=stacking")
+    return home
+
+
+@pytest.fixture
+def home(ran, tmp_path, monkeypatch):
+    """That run alone, on a machine whose user has no Kaggle account."""
+    shutil.copytree(ran / "folds/run", tmp_path / "folds/run")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith(("KAGGLE_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def test_the_bundle_pushed_by_the_real_command_line_runs_offline_in_both_layouts_with_the_runs_bytes(ran):
+    drawn, own = next((ran / "data").iterdir()), (ran / "submissions/submission.csv").read_bytes()
+    assert len({line[-1:] for line in own.splitlines()[1:]}) == 2
+    files = {path.relative_to(drawn).as_posix(): path for path in drawn.rglob("*.*")
+             if path.name not in ("test_labels.csv", "demo.json")}  # fmt: skip
+    with World(image_without=("timm", "albumentations", "albucore")) as world:
+        world.add_competition("cats", files=files)
+        done = world.telltale(ran, *WORDS, "push=true")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.endswith(f"Submit      ./run.sh submit kernel={KERNEL} competition=cats\n")
+        kernel = world.kernel(KERNEL)
+        assert [path.name for path in kernel.output.iterdir()] == ["submission.csv"], kernel.log
+        assert (kernel.output / "submission.csv").read_bytes() == own
+        pushed = {key: kernel.request[key] for key in ("isPrivate", "enableInternet", "enableGpu", "machineShape",
+                  "datasetDataSources", "competitionDataSources", "kernelType")}  # fmt: skip
+        assert pushed == {"isPrivate": True, "enableInternet": False, "enableGpu": True, "kernelType": "notebook",
+                          "machineShape": "NvidiaTeslaT4", "datasetDataSources": [REF],
+                          "competitionDataSources": ["cats"]}  # fmt: skip
+        sent = len(world.requests("PUT /upload"))
+        again = world.telltale(ran, *WORDS, "push=true")  # all of it stands
+        assert again.returncode == 0 and "(unchanged)" in again.stdout
+        assert (world.kernel(KERNEL).version, len(world.requests("PUT /upload"))) == (1, sent)
+        world.set(layout="old")
+        done = world.kaggle("kernels", "push", "-p", ran / "submissions/run/bundle/kernel")
+        kernel = world.wait_kernel(KERNEL)
+        assert (kernel.version, kernel.status) == (2, "COMPLETE"), kernel.log
+        assert "/kaggle/input/cats\n" in kernel.log and (kernel.output / "submission.csv").read_bytes() == own
+
+
+def test_the_notebook_is_valid_and_says_what_it_is(home):
+    done_inside(home, *WORDS, "owner=alice", "internet=true", "accelerator=none", "out=here")
+    told = json.loads((home / "here/kernel/kernel-metadata.json").read_text())
+    assert told["id"] == KERNEL and told["title"].replace(" ", "-") == KERNEL.split("/")[1]
+    assert (told["enable_internet"], told["enable_gpu"], "machine_shape" in told) == ("true", "false", False)
+    notebook = nbformat.read(home / "here/kernel" / told["code_file"], as_version=4)
+    nbformat.validate(notebook)
+    assert [cell.cell_type for cell in notebook.cells] == ["markdown"] + ["code"] * 4
+    assert "test set of **cats** with the run **run**" in notebook.cells[0].source
+
+
+def test_a_bundle_is_flat_and_whole_and_left_alone_until_the_run_changes(home):
+    said = done_inside(home, *WORDS, "owner=alice")
+    assert "9 models" in said and said.endswith("./run.sh bundle name=run competition=cats owner=alice push=true\n")
+    data = home / "submissions/run/bundle/dataset"
+    assert all(path.is_file() for path in data.iterdir())
+    packed = json.loads((data / MANIFEST).read_text())["files"]
+    assert set(packed) == {path.name for path in data.iterdir()} - {MANIFEST, "dataset-metadata.json"}
+    weights = "run.convnext.fold0.model.safetensors"
+    assert (data / weights).samefile(home / packed[weights]["place"])  # not a second copy of gigabytes
+    stands = everything(home)
+    assert "(unchanged)" in done_inside(home, *WORDS, "owner=alice") and everything(home) == stands
+    record = home / "folds/run/run.json"
+    record.write_text(record.read_text().replace('"threshold"', '"threshold" '))
+    assert "(unchanged)" not in done_inside(home, *WORDS, "owner=alice")
+    assert (data / "run.run.json").read_bytes() == record.read_bytes()
+    assert sorted(path.name for path in data.parent.parent.iterdir()) == ["bundle"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (WORDS, "say owner=USER. (There are no Kaggle credentials on this machine"),
+        ([*WORDS, "owner=alice", "push=true"], "There are no Kaggle credentials on this machine"),
+        (["bundle", "name=run", "owner=alice"], "say competition=SLUG"),
+        ([*WORDS, "owner=a/b"], "owner=a/b is no word of Kaggle's"),
+        ([*WORDS, "owner=alice", "push=yes"], "push=yes is not true or false"),
+        ([*WORDS, "owner=alice", "out=folds"], "folds holds something else than a bundle"),
+        (["bundle", "name=rum", "owner=alice", "competition=cats"], "did you mean 'run'?"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_nothing_is_written(home, words, said):
+    before = everything(home)
+    result = inside(home, *words)
+    assert result.returncode == 2 and said in result.stderr and result.stderr.count("\n") == 1
+    assert everything(home) == before and not list(Path(home).rglob(".*building"))
+
+
+def test_a_run_whose_weights_are_gone_gives_no_bundle(home):
+    (home / "folds/run/swin/fold1/model.safetensors").unlink()
+    result = inside(home, *WORDS, "owner=alice")
+    assert result.returncode == 2 and "swin/fold1/model.safetensors is gone" in result.stderr
+    assert not list((home / "submissions").rglob("*.json"))
