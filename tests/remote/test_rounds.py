@@ -80,6 +80,19 @@ def test_a_run_whose_sessions_die_ends_in_the_bytes_of_a_local_one(kaggle_world:
     assert again.returncode == 0 and everything(there) == before and len(world.requests("SaveKernel")) == pushed
 
 
+def test_data_of_ones_own_goes_to_kaggle_on_request_and_is_found_there(kaggle_world: World, tmp_path: Path):
+    data = kaggle_world.add_demo(SLUG, scenes=(10, 4))
+    given = {word.partition("=")[0]: word for word in [*WORDS, *ENGINE]}
+    del given["competition"]
+    words = [*({**given, "folds": "folds=2", "epochs": "epochs=1", "data": f"data={data}"}).values()]
+    trained = kaggle_world.telltale(tmp_path, *words, "kaggle.upload=true")
+    assert trained.returncode == 0 and "finished 2 of 2 jobs" in trained.stdout, trained.stdout + trained.stderr
+    assert kaggle_world.kernel(REF).request["datasetDataSources"] == ["alice/telltale-far-data"]
+    assert kaggle_world.requests("CreateDataset")[0].request["isPrivate"]
+    held = kaggle_world.dataset("alice/telltale-far-data")
+    assert (held / "train.csv").read_bytes() == (data / "train.csv").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
