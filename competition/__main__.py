@@ -172,6 +172,20 @@ def session_command(words: Sequence[str]) -> None:
     run_session(load_config(settings), read_request(Path(request)), Path(output), float(deadline))
 
 
+def submit_command(words: Sequence[str]) -> int:
+    """Submit to Kaggle, once, and wait for the score; 1 if the user says no."""
+    from competition.kaggle.submit import submit_command as submit
+
+    return submit(words)
+
+
+def ledger_command(words: Sequence[str]) -> int:
+    """Print every submission with its scores as Kaggle has them now."""
+    from competition.kaggle.refresh import ledger_command as ledger
+
+    return ledger(words)
+
+
 def bench_command(words: Sequence[str]) -> None:
     """Run the benchmarks, or the ones named."""
     known = sorted(path.stem.removeprefix("bench_") for path in (home() / BENCHMARKS).glob("bench_*.py"))
@@ -196,6 +210,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "download": download_command,
     "config": config_command,
     "audit": audit_command,
+    "submit": submit_command,
+    "ledger": ledger_command,
     "bench": bench_command,
     "session": session_command,
 }
@@ -219,6 +235,9 @@ USAGE = """\
   ./run.sh collect urls=FILE label=ai out=DIR    download images into a class folder (or page=ADDRESS)
   ./run.sh config ...                      print the resolved settings
   ./run.sh audit ...                       what is wrong with the data: shortcuts, leaks, copies, broken files
+  ./run.sh submit [file=CSV]               check, show, upload once and follow it: message= competition= yes=true
+  ./run.sh submit kernel=OWNER/SLUG        the output of a notebook, for a code competition
+  ./run.sh ledger                          every submission: CV beside the leaderboard, and which of them to trust
   ./run.sh bench [name ...]                measure speed on this machine
   ./run.sh test                            run the tests"""
 

@@ -19,6 +19,7 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
     jobs = [done["prediction_key"] for entry in result.entries.values() for done in entry.done()]
     return {
         "name": config.name,
+        "competition": config.competition,
         "cv": {name: _rounded(score.figures) for name, score in result.scores.items()},
         "cv_interval": list(score_of.interval),
         "leaderboard_range": list(score_of.leaderboard),

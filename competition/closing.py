@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from competition.config import CONFIG_FILE, Config, Recipe, as_yaml, chosen_fold
 from competition.data.assemble import RunData, data_root, run_folder
 from competition.data.decode import UnreadableImage, read_image
 from competition.ensemble import Result
-from competition.files import fingerprint, home, shown, write_text
+from competition.files import home, shown, write_text
 from competition.inference.record import Record, write_record
 from competition.report.figures import write_report
 from competition.report.gallery import visible
@@ -26,7 +25,8 @@ from competition.report.story import Judged, Story
 from competition.report.table import closing_tables, console, honest_lines
 from competition.scoring.metrics import f1, summary
 from competition.scoring.scorecard import Score
-from competition.submission.write import LATEST, check_against, submission_bytes, write_submission
+from competition.submission.validate import read_submission
+from competition.submission.write import LATEST, submission_bytes, write_submission
 
 
 def conclude(config: Config, data: RunData, result: Result, words: Sequence[str], submit: bool) -> None:
@@ -177,7 +177,7 @@ def _submit(
     score_of = result.scores[result.final]
     header = data.dataset.header
     content = submission_bytes(data.test["id"].tolist(), label, header)
-    check_against(content, data.test["id"].tolist(), header)
+    read_submission(content, data.test["id"].tolist(), header)
     card = make_card(config, data, result)
     path, new = write_submission(home() / "submissions", config.name, content, card, provenance())
     latest = shown(home() / "submissions" / LATEST)
@@ -185,9 +185,7 @@ def _submit(
     out.print(f"Card        {shown(path.with_suffix('.json'))}" + ("" if new else " (unchanged)"))
     if data.dataset.test_label is not None:
         _reveal(data, label, result.predictions[result.final].test, score_of, out)
-    slug = config.competition or "COMPETITION"
-    message = f"{config.name} CV {score_of.figures['f1']:.4f} {fingerprint(content)[:8]}"
-    return f'Upload      {_kaggle()} competitions submit {slug} -f {latest} -m "{message}"'
+    return "Upload      ./run.sh submit" + ("" if config.competition else " competition=SLUG")
 
 
 def _truth(data: RunData) -> np.ndarray:
@@ -207,9 +205,3 @@ def _reveal(data: RunData, label: np.ndarray, prob: np.ndarray, score_of: Score,
     out.print(
         "            " + ", ".join(f"{named[key]} {figures[key]:.4f}" for key in named if figures[key] == figures[key])
     )
-
-
-def _kaggle() -> str:
-    """Return how this environment calls the Kaggle CLI."""
-    beside = Path(sys.executable).with_name("kaggle")
-    return shown(beside) if beside.exists() else "kaggle"

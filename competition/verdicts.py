@@ -21,7 +21,8 @@ from competition.inference.judge import Judge, Verdict
 from competition.inference.record import read_record
 from competition.report.table import console
 from competition.settings import CHOICES
-from competition.submission.write import LATEST, check_against, submission_bytes
+from competition.submission.validate import read_submission
+from competition.submission.write import LATEST, submission_bytes
 
 FORMATS, ENGINES = ("table", "csv", "json"), ("torch", "onnx")
 CHUNK_IMAGES, CHUNK_BYTES = 64, 400_000_000  # decoded and judged at a time
@@ -68,7 +69,7 @@ def predict_test(options: Mapping[str, str], named: Sequence[str]) -> int:
     test = read_test_table(Path(options["test"]).expanduser(), record, config)
     answer = predict_table(record, config, test, device, feed_workers(config, device))
     content = submission_bytes(test.ids, answer.label, test.header)
-    check_against(content, test.ids, test.header)
+    read_submission(content, test.ids, test.header)
     with atomic_write(out, "wb") as file:
         file.write(content)
     for one, reason in answer.unreadable.items():

@@ -63,7 +63,7 @@ def test_the_main_job_leaves_a_valid_submission_and_says_what_it_is_worth(straig
     table = pd.read_csv(home / "submissions" / "submission.csv")
     assert list(table.columns) == ["id", "label"] and table["id"].tolist() == test["id"].tolist()
     assert set(table["label"]) <= {0, 1} and str(table["label"].dtype) == "int64"
-    for word in ("convnext", "swin", "ensemble", "interval", "leaderboard", "threshold", "competitions submit",
+    for word in ("convnext", "swin", "ensemble", "interval", "leaderboard", "threshold", "./run.sh submit",
                  "on the labels kept aside"):  # fmt: skip
         assert word in printed
     assert not list(home.rglob("resume.pt")) and not list(home.rglob("*.tmp"))

@@ -57,7 +57,7 @@ def run_cli(
     leaves by itself when we are killed.
     """
     with tempfile.TemporaryFile() as output:
-        command = [sys.executable, "-c", WITH_US, str(os.getpid()), *words]
+        command = [sys.executable, "-P", "-c", WITH_US, str(os.getpid()), *words]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd,
                                    start_new_session=True)  # fmt: skip
         try:

@@ -1,4 +1,4 @@
-"""A validated, atomic submission CSV, the card that says how it was made, and a copy under a constant name."""
+"""An atomic submission CSV, the card that says how it was made, and a copy under a constant name."""
 
 import datetime
 import hashlib
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from competition.errors import UserError
 from competition.files import atomic_write, fingerprint, read_json, write_json
 
 LATEST = "submission.csv"
@@ -83,14 +82,3 @@ def _copy_latest(csv: Path, latest: Path) -> None:
     if not latest.exists() or latest.read_bytes() != content:
         with atomic_write(latest, "wb") as file, open(csv, "rb") as source:
             shutil.copyfileobj(source, file)
-
-
-def check_against(content: bytes, ids: Sequence[str], header: tuple[str, str]) -> None:
-    """Read a submission back and compare it with what the test set asks for; UserError names the first difference."""
-    table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
-    if list(table.columns) != list(header):
-        raise UserError(f"The submission's columns are {list(table.columns)}, not {list(header)}: write it again.")
-    if table[header[0]].tolist() != list(ids):
-        raise UserError("The submission's ids are not those of the test set in its order: write it again.")
-    if not table[header[1]].isin(["0", "1"]).all():
-        raise UserError("The submission's labels are not all 0 or 1: write it again.")
