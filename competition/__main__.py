@@ -128,7 +128,7 @@ def export_command(words: Sequence[str]) -> int:
 
 def bundle_command(words: Sequence[str]) -> int:
     """Pack a trained run as an offline Kaggle notebook, and push it on request."""
-    from competition.bundling import bundle_command as bundle
+    from competition.bundle.command import bundle_command as bundle
 
     return bundle(words)
 
@@ -144,7 +144,7 @@ def collect_command(words: Sequence[str]) -> int:
 
 def download_command(words: Sequence[str]) -> None:
     """Bring a competition's files from Kaggle."""
-    from competition.kaggle.download import download_command as download
+    from competition.download.command import download_command as download
 
     download(words)
 
@@ -174,14 +174,14 @@ def session_command(words: Sequence[str]) -> None:
 
 def submit_command(words: Sequence[str]) -> int:
     """Submit to Kaggle, once, and wait for the score; 1 if the user says no."""
-    from competition.kaggle.submit import submit_command as submit
+    from competition.submit.command import submit_command as submit
 
     return submit(words)
 
 
 def ledger_command(words: Sequence[str]) -> int:
     """Print every submission with its scores as Kaggle has them now."""
-    from competition.kaggle.refresh import ledger_command as ledger
+    from competition.submit.ledger_command import ledger_command as ledger
 
     return ledger(words)
 

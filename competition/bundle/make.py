@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from competition import __version__
+from competition.bundle.notebook import notebook_json
 from competition.config import CONFIG_FILE, Config, as_yaml
 from competition.errors import UserError
 from competition.files import fingerprint, read_json, write_json, write_text
 from competition.inference.record import FILE, Record
 from competition.kaggle import datasets, kernels
-from competition.kaggle.bundle_notebook import notebook_json
 from competition.kaggle.onkaggle import MANIFEST
 from competition.kaggle.wheels import PREDICTION, installed_wheel, telltale_wheel
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from competition.errors import UserError, did_you_mean
 from competition.files import home, shown
-from competition.kaggle.admission import admit, connect, kernel_version
 from competition.kaggle.api import Kaggle, closed
-from competition.kaggle.asked import Asked
-from competition.kaggle.expected import local_form, run_config, sampled_form
-from competition.kaggle.upload import SLOWEST
 from competition.submission.cards import Card, Figures, figures_of, find_card, newest
 from competition.submission.mark import file_mark, kernel_mark
 from competition.submission.validate import read_submission
 from competition.submission.write import LATEST
+from competition.submit.admission import admit, connect, kernel_version
+from competition.submit.asked import Asked
+from competition.submit.expected import local_form, run_config, sampled_form
+from competition.submit.upload import SLOWEST
 
 OUTPUT = "submission.csv"  # what a file is called on Kaggle, and what a kernel is to have written
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from competition.bundle.make import DATASET, KERNEL, PUSHED, Bundle, bundle_of, make_bundle
 from competition.config import CONFIG_FILE, Config, load_config, parse_options
 from competition.errors import UserError
 from competition.files import home, read_json, shown, write_json
 from competition.inference.record import Record, read_record
 from competition.kaggle.account import Account, find_account
-from competition.submission.bundle import DATASET, KERNEL, PUSHED, Bundle, bundle_of, make_bundle
 
 OPTIONS = {"name": "demo", "out": "", "competition": "", "owner": "", "push": "false", "internet": "false",
            "accelerator": "NvidiaTeslaT4"}  # fmt: skip

@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from competition.kaggle.upload import alone
-from tests.kaggle.made import FILES, SLUG, SOLUTION, content, make_data, make_run
-from tests.kaggle.session import Session, failed
+from competition.submit.upload import alone
 from tests.kaggle_world import World
+from tests.submit.made import FILES, SLUG, SOLUTION, content, make_data, make_run
+from tests.submit.session import Session, failed
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from competition.download.unpack import Damaged, Unsafe, require_room, unpack, unpack_inner
 from competition.errors import UserError
-from competition.kaggle.unpack import Damaged, Unsafe, require_room, unpack, unpack_inner
 
 
 def entry(name: str, mode: int = 0) -> zipfile.ZipInfo:

@@ -11,17 +11,17 @@ from pathlib import Path
 
 from competition.errors import UserError
 from competition.files import home, shown
-from competition.kaggle.admission import room
 from competition.kaggle.api import Kaggle
-from competition.kaggle.asked import Asked, parse_asked
-from competition.kaggle.choose import OUTPUT, Chosen, choose
-from competition.kaggle.upload import SECOND_LOOK, Upload, alone, follow, send
 from competition.report.leaderboard import span
 from competition.report.table import LABEL, STYLES, console, honest_lines
 from competition.scoring.trust import place
 from competition.submission.cards import Figures
 from competition.submission.ledger import ERROR, LEDGER, Row, known_rows, new_row, number
 from competition.submission.mark import describe
+from competition.submit.admission import room
+from competition.submit.asked import Asked, parse_asked
+from competition.submit.choose import OUTPUT, Chosen, choose
+from competition.submit.upload import SECOND_LOOK, Upload, alone, follow, send
 
 Line = tuple[str, str | None]  # with rich's style
 

@@ -4,10 +4,10 @@ import csv
 
 import pytest
 
-from tests.kaggle.made import FILES, IDS, ORDER, SLUG, SOLUTION, content, make_run
-from tests.kaggle.session import Session, failed
 from tests.kaggle_world import World
 from tests.running import inside
+from tests.submit.made import FILES, IDS, ORDER, SLUG, SOLUTION, content, make_run
+from tests.submit.session import Session, failed
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ from pathlib import Path
 from competition.config import parse_options
 from competition.errors import Unfinished, UserError
 from competition.files import home, shown
-from competition.kaggle.admission import connect
 from competition.kaggle.api import Unreachable
-from competition.kaggle.upload import as_listed, now
 from competition.report.leaderboard import called, entrant_of, leaderboard_figure, ledger_tables, points_of, span
 from competition.report.table import LABEL, STYLES, console
 from competition.scoring.trust import Trust, decide_trust, place
@@ -26,6 +24,8 @@ from competition.submission.ledger import (
     read_ledger,
     settle,
 )
+from competition.submit.admission import connect
+from competition.submit.upload import as_listed, now
 
 OPTIONS = {"competition": "", "offline": "false", "wait": "120"}
 PICTURE = "ledger.png"

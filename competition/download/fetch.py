@@ -10,10 +10,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from competition.download.unpack import gigabytes, require_room
 from competition.errors import Unfinished
 from competition.kaggle.api import FIRST_PAUSE, LONGEST_PAUSE, Kaggle, Unreachable
 from competition.kaggle.cli import Said, run_cli
-from competition.kaggle.unpack import gigabytes, require_room
 
 MARKER = ".kaggle-partial"  # beside a file that the Kaggle command line has begun, with what it needs to resume
 CALLS, LEAST = 5, 5.0  # a call may be silent for a fifth of the patience, and for as many seconds in any case

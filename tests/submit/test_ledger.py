@@ -12,10 +12,10 @@ from competition.errors import UserError
 from competition.submission.cards import Figures
 from competition.submission.ledger import COLUMNS, Listed, begin, new_row, open_ledger, read_ledger, settle
 from competition.submission.mark import describe, file_mark, kernel_mark, marks_in
-from tests.kaggle.made import FILES, SLUG, SOLUTION, content, make_data, make_run
-from tests.kaggle.session import Session
 from tests.kaggle_world import World
 from tests.running import ROOT, inside
+from tests.submit.made import FILES, SLUG, SOLUTION, content, make_data, make_run
+from tests.submit.session import Session
 
 NOW = "2026-11-21T00:00:00Z"
 

@@ -17,11 +17,11 @@ from typing import Any
 from competition.config import Config, load_config, parse_options, preset_names
 from competition.data.extra import located
 from competition.data.tables import counted
+from competition.download.standing import RECORD, contents, standing
+from competition.download.unpack import Damaged, Unsafe, gigabytes, unpack, unpack_inner
 from competition.errors import Unfinished, UserError
 from competition.files import fingerprint, only_one, shown, write_json
 from competition.kaggle.account import find_account
-from competition.kaggle.standing import RECORD, contents, standing
-from competition.kaggle.unpack import Damaged, Unsafe, gigabytes, unpack, unpack_inner
 
 USAGE = "./run.sh download competition=SLUG"
 PRESET = "wai2025"  # whose competition is meant where none is named
@@ -137,7 +137,7 @@ def _alone(asked: Asked) -> Iterator[None]:
 
 def _bring(asked: Asked, kaggle: Any, listing: str, listed_bytes: int) -> dict[str, Any]:
     """Download, unpack and put in place; return the record of it."""
-    from competition.kaggle.fetch import fetch
+    from competition.download.fetch import fetch
 
     print(f"Downloading {asked.slug} to {shown(asked.folder)} ...", flush=True)
     archive = fetch(kaggle, asked.slug, asked.site, listed_bytes, asked.patience)

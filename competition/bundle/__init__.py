@@ -1,0 +1,1 @@
+"""The command `bundle`: a finished run as an offline Kaggle notebook."""

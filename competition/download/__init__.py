@@ -1,0 +1,1 @@
+"""The command `download`: a competition's files, complete or not there at all."""

@@ -1,0 +1,1 @@
+"""The commands `submit` and `ledger`: once to Kaggle, and followed until it is known what came of it."""
