@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from tests.kaggle.test_unpack import tree, zipped
+from tests.download.test_unpack import tree, zipped
 from tests.kaggle_world import World
 from tests.running import everything, inside
 
