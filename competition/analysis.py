@@ -108,7 +108,7 @@ class Judged:
     @property
     def weights(self) -> np.ndarray:
         """The members' weights that judge each fold, (folds, members)."""
-        return np.ones((1, 1)) if self.blend is None else self.blend.by_fold
+        return np.ones((self.part.max() + 1, 1)) if self.blend is None else self.blend.by_fold
 
 
 def cannot_tell(judged: Judged, missing: bool, trained_on: bool) -> str:
@@ -190,7 +190,7 @@ def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], judged: Judged, scor
         known = ~np.isnan(logits).any(axis=0) & ~np.isnan(used)
         if not known.any():
             continue
-        prob = np.empty(len(label))
+        prob = np.full(len(label), np.nan)
         for number, own in enumerate(weights):
             inside = known & (part == number)
             if inside.any():

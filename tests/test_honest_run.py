@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from tests.running import TINY, done_inside, everything, inside
 from tests.test_command_line import FAST
@@ -71,6 +72,19 @@ def test_a_run_begins_with_a_short_audit_and_ends_with_what_to_expect(finished):
     assert card["world"]["verdict"] in ("same world", "label shift", "another world")
     assert set(card["threshold"]["rules"]) == {"argmax", "bootstrap", "calibrated", "em"}
     assert [row["condition"] for row in card["robustness"]] == ["clean", "jpeg95", "jpeg85", "jpeg75", "blur", "half"]
+
+
+def test_robustness_is_that_of_the_logits_that_every_fold_left_behind(finished):
+    home, _ = finished
+    (card,) = (json.loads(path.read_text()) for path in (home / "submissions" / "one").glob("*.json"))
+    folders = sorted((home / "folds" / "one").glob("convnext/fold*"))
+    kept = [np.load(folder / "evidence.npz") for folder in folders]
+    labels = [pd.read_csv(folder / "oof.csv", dtype={"id": str}).set_index("id")["label"] for folder in folders]
+    truth = np.concatenate([label[one["sweep_ids"]] for label, one in zip(labels, kept, strict=True)])
+    for number, row in enumerate(card["robustness"]):
+        logit = np.concatenate([one["sweep"][number] for one in kept])
+        assert row["rows"] == len(truth)
+        assert row["auc"] == pytest.approx(roc_auc_score(truth, logit), abs=1e-6)
 
 
 def test_another_world_is_called_that_before_the_upload_line(finished):
