@@ -110,6 +110,7 @@ def decide_trust(entrants: Sequence[Entrant]) -> Trust:
     if len(ordered) < 2:
         return Trust(by, why, tuple(one.key for one in ordered), "")
     first, *rest = ordered
+    rest = [one for one in rest if (one.cv, one.public) != (first.cv, first.public)] or rest  # the same, twice
     near = [one for one in rest if rank(by, first) - rank(by, one) <= math.hypot(errors[by](first), errors[by](one))]
     known = [one for one in near if scores[other](one) is not None]
     if not known:

@@ -119,3 +119,9 @@ def test_over_drawn_histories_the_rule_follows_the_score_that_chooses_better(cv_
     loss = {name: np.mean(values) for name, values in lost.items()}
     assert loss[better] < loss[worse]
     assert loss["rule"] - loss[better] < 0.35 * (loss[worse] - loss[better]), loss
+
+
+def test_the_second_choice_is_not_the_first_submitted_twice():
+    twice = [entrant("file", 0.95, 0.94), entrant("notebook", 0.95, 0.94), entrant("other", 0.90, 0.91)]
+    assert decide_trust(twice).final == ("file", "other")
+    assert decide_trust(twice[:2]).final == ("file", "notebook")
