@@ -14,8 +14,9 @@ from competition.auditing import quick_audit
 from competition.closing import conclude
 from competition.combine import combine
 from competition.config import Config, chosen_folds
-from competition.data.assemble import RunData, read_tables, run_folder
+from competition.data.assemble import RunData, cache_folder, read_tables, run_folder
 from competition.data.augment import train_transform
+from competition.data.cache import SPARE_GB
 from competition.data.extra import located, read_extra
 from competition.data.folds import check_possible
 from competition.data.layouts import Dataset, check_files
@@ -29,7 +30,7 @@ from competition.inference.record import FILE as RECORD
 from competition.models.zoo import Detector, check_model, count_parameters
 from competition.plan import Job, Plan, make_plans
 from competition.pretrained import keep_pretrained, settle_pretrained
-from competition.remote.session import Outbox, Request
+from competition.remote.session import STOPS, Outbox, Request, differences, made_of
 from competition.rundata import open_data
 from competition.training.placement import choose_device
 
@@ -61,66 +62,80 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         data = open_data(config, dataset)
         plans = make_plans(config, data, all_jobs(config), device)
         todo = [plan for plan in asked_for(config, plans) if not plan.is_done()]
-        check_pretrained(config, data, [plan.job.member for plan in todo if train and not plan.is_trained()])
+        if train and config.engine == "local":
+            check_pretrained(config, data, [plan.job.member for plan in todo if not plan.is_trained()])
         refuse_conflicts(config, plans, discard=config.overwrite)
         if todo and not train and (submit or len(todo) == len(plans)):
             command = "ensemble" if submit else "report"
             raise UserError(f"{len(todo)} jobs of {config.name} are not finished under these settings, first "
                             f"{todo[0].job}: run the same line without '{command}'.")  # fmt: skip
-        _announce(config, data, device, models, notes)
+        _announce(config, data, device if config.engine == "local" else "Kaggle", models, notes)
         audit, lines = quick_audit(config, data)
         print("".join(f"  {line}\n" for line in lines), end="")
-        if config.limit:
+        if config.limit and config.engine == "local":
             print_estimate(config, data, plans)
         if todo and train:
-            keep_pretrained(config, asked)
-            if kaggle:
-                plans, todo = _train_on_kaggle(config, data, device, kaggle)
-            if todo:
-                run_jobs(config, data, todo, device)
+            plans = _train(config, asked, data, device, plans, kaggle)
         result = score_run(config, data, plans, audit)
         conclude(config, data, result, words, submit)
     return result
 
 
+def _train(
+    config: Config, asked: Config, data: RunData, device: str, plans: Sequence[Plan], kaggle: "Kaggle | None"
+) -> Sequence[Plan]:
+    """Finish the jobs that are asked for, wherever they are to be trained; returns all plans as they stand then."""
+    keep_pretrained(config, asked)
+    if config.engine == "kaggle" and not all(plan.is_trained() for plan in asked_for(config, plans)):
+        from competition.remote.rounds import open_kaggle, train_on_kaggle
+
+        def replan() -> list[Plan]:
+            return make_plans(config, data, all_jobs(config), device)
+
+        kaggle = kaggle or open_kaggle(config)
+        train_on_kaggle(config, data, kaggle, replan, lambda plans: asked_for(config, plans))
+        plans = replan()
+    if todo := [plan for plan in asked_for(config, plans) if not plan.is_done()]:
+        run_jobs(config, data, todo, device)
+    return plans
+
+
 def _open_kaggle(config: Config) -> "Kaggle | None":
-    """Return the Kaggle to train on, or None where all that is asked for has been trained."""
+    """Return the Kaggle to train on, before anything is read; None where it looks as if nothing were left to train."""
     from competition.remote.rounds import open_kaggle  # here, for a Kaggle session itself has no tools for Kaggle
 
-    trained = all((job.folder(config) / "done.json").exists() for job in all_jobs(config))
+    chosen, full = chosen_folds(config)
+    folders = [job.folder(config) for job in all_jobs(config) if job.fold in chosen or (full and job.fold is None)]
+    trained = all((folder / name).exists() for folder in folders for name in ("done.json", "model.safetensors"))
     return None if trained and not config.overwrite else open_kaggle(config)
-
-
-def _train_on_kaggle(config: Config, data: RunData, device: str, kaggle: "Kaggle") -> tuple[list[Plan], list[Plan]]:
-    """Have jobs trained in Kaggle's sessions; returns all plans as they stand then, and those still to be predicted."""
-    from competition.remote.rounds import train_on_kaggle
-
-    def replan() -> list[Plan]:
-        return make_plans(config, data, all_jobs(config), device)
-
-    train_on_kaggle(config, data, kaggle, lambda: asked_for(config, replan()))
-    plans = replan()
-    return plans, [plan for plan in asked_for(config, plans) if not plan.is_done()]
 
 
 def run_session(config: Config, request: Request, output: Path, deadline: float) -> None:
     """Train the jobs that a session is asked for, one by one, and put each into ``output`` when it is finished.
 
-    ``deadline`` in seconds since the epoch: no job is begun that would not end before it.
+    ``deadline`` in seconds since the epoch: no job is begun that would not end before it, and none at all where it
+    would be made of something else than it was asked to be.
     """
-    device = choose_device(config.device)
+    outbox, device = Outbox(output, run_folder(config), request.key, deadline), choose_device(config.device)
+    if request.accelerator != "none" and device == "cpu":
+        outbox.close(f"there is no GPU in this session, which was asked for {request.accelerator}: see your GPU quota "
+                     "and that your account's phone number is verified, or say kaggle.accelerator=none")  # fmt: skip
+        return
+    cache_folder(config).mkdir(parents=True, exist_ok=True)
+    room = shutil.disk_usage(cache_folder(config)).free / 1e9 - 2 * SPARE_GB
+    config = dataclasses.replace(config, cache_gb=max(0.0, min(config.cache_gb, room)))
     prepare_process(config, device, 1)
     dataset = read_tables(config)
     check(config, dataset)
     with only_one(run_folder(config) / ".lock", LOCK_PATIENCE):
-        data, outbox = open_data(config, dataset), Outbox(output, run_folder(config), deadline)
-        for job in (Job(*job) for job in request.jobs):
-            if not outbox.has_time(job.member):
-                outbox.close("deadline")
-                return
+        data = open_data(config, dataset, request.dealt)
+        for job, expected in zip((Job(*job) for job in request.jobs), request.expected, strict=True):
             [plan] = make_plans(config, data, [job], device)
-            if not plan.is_done():
-                run_jobs(config, data, [plan], device)
+            why = differences(expected, made_of(plan)) or outbox.full(job.member)
+            if why:
+                outbox.close(why if why in STOPS else f"it would be made of something else than asked for ({why})")
+                return
+            run_jobs(config, data, [plan], device)
             outbox.put(plan.folder, job.member, read_json(plan.folder / "done.json")["seconds"])
         outbox.close("done")
 
@@ -141,7 +156,7 @@ def check(config: Config, dataset: Dataset) -> dict[str, Detector]:
     models = {}
     for name, recipe in config.members.items():
         train_transform(recipe.augment, recipe.image_size, recipe.fit, floating)
-        if _has_models(config, name):
+        if _has_models(config, name) or config.engine == "kaggle":
             recipe = dataclasses.replace(recipe, pretrained="false")  # not needed, or looked at once that is clear
         models[name] = check_model(recipe, dataset.pixels[0].shape[-1] if floating else 3, floating)
     return models

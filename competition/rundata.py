@@ -1,6 +1,9 @@
 """From tables to everything a run reads: groups that the audit finds, pixels and folds, and the teacher's labels."""
 
+from collections.abc import Callable
 from functools import partial
+
+import pandas as pd
 
 from competition.auditing import regroup
 from competition.config import Config
@@ -9,6 +12,9 @@ from competition.data.layouts import Dataset
 from competition.inference.pseudo import with_pseudo
 
 
-def open_data(config: Config, dataset: Dataset) -> RunData:
-    """Return the run's data, the same in every process. Raises UserError for whatever the user must mend."""
-    return with_pseudo(config, assemble(config, dataset, partial(regroup, config)))
+def open_data(config: Config, dataset: Dataset, dealt: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> RunData:
+    """Return the run's data, the same in every process. Raises UserError for whatever the user must mend.
+
+    ``dealt`` returns the folds of rows where they were made elsewhere.
+    """
+    return with_pseudo(config, assemble(config, dataset, partial(regroup, config), dealt))

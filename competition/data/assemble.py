@@ -151,11 +151,14 @@ def read_tables(config: Config) -> Dataset:
 
 
 def assemble(
-    config: Config, dataset: Dataset, regroup: Callable[[Dataset], Dataset] = lambda dataset: dataset
+    config: Config,
+    dataset: Dataset,
+    regroup: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+    dealt: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> RunData:
     """Check, decode and fold the data of :func:`read_tables`. Raises UserError for whatever the user must mend.
 
-    ``regroup`` may give the rows that are used other groups.
+    ``regroup`` may give the rows that are used other groups; ``dealt`` is that of :func:`open_folds`.
     """
     full_size = (len(dataset.train), len(dataset.test))
     extra = read_extra(config, dataset) if config.extra else None
@@ -173,7 +176,7 @@ def assemble(
         named = ", ".join(unreadable[:3])
         notes.append(f"{len(unreadable)} test images cannot be read and get label {config.fallback}: {named} (and "
                      "probability .5 in figures)")  # fmt: skip
-    folds = _open_folds(config, train)
+    folds = _open_folds(config, train, dealt)
     train = train.assign(fold=folds["fold"].to_numpy())
     if not all(store.cached for pair in stores.values() for store in pair):
         notes.append(f"decoded images take more than cache_gb={config.cache_gb:g}, so some are decoded in every epoch")
@@ -214,14 +217,16 @@ def gigabytes(store) -> float:
     return sum(math.prod(store.shape(row)) for row in range(len(store)) if row not in store.bad) / 1e9
 
 
-def _open_folds(config: Config, train: pd.DataFrame) -> pd.DataFrame:
+def _open_folds(
+    config: Config, train: pd.DataFrame, dealt: Callable[[pd.DataFrame], pd.DataFrame] | None
+) -> pd.DataFrame:
     path = run_folder(config) / FOLDS_FILE
     if config.overwrite and path.exists():
         # Whatever cannot be is said before anything is discarded.
         fresh = make_folds(train, config.folds, config.seed, config.shares)
         if folds_in(path) != dict(zip(fresh["id"], fresh["fold"].astype(str), strict=True)):
             path.unlink()
-    return open_folds(path, train, config.folds, config.seed, config.shares)
+    return open_folds(path, train, config.folds, config.seed, config.shares, dealt)
 
 
 def _without_unreadable(train: pd.DataFrame, bad: dict[int, str], policy: str, notes: list[str]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ stopped and tuned on the second, and scored on the third, where there is one.
 """
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,14 +78,22 @@ def _k_folds(train: pd.DataFrame, k: int, seed: int) -> np.ndarray:
     return fold
 
 
-def open_folds(path: Path, train: pd.DataFrame, k: int, seed: int, shares: Shares = None) -> pd.DataFrame:
+def open_folds(
+    path: Path,
+    train: pd.DataFrame,
+    k: int,
+    seed: int,
+    shares: Shares = None,
+    dealt: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+) -> pd.DataFrame:
     """Return the folds kept at ``path``, or make and keep them if there is no such file; rows in ``train``'s order.
 
+    ``dealt`` returns those to be kept in the place of new ones: the folds of another machine.
     Raises ``UserError`` if the file is not one of these folds, or hold-out parts, of exactly these ids, labels and
     groups.
     """
     if not path.exists():
-        folds = make_folds(train, k, seed, shares)
+        folds = dealt(train) if dealt else make_folds(train, k, seed, shares)
         with atomic_write(path) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)

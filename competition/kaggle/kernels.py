@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any
 
 from competition.errors import Unfinished, UserError
 from competition.files import write_json
-from competition.kaggle.api import Kaggle, Unreachable
+from competition.kaggle.api import Kaggle, Refused, Unreachable
 from competition.kaggle.cli import run_cli
 
 METADATA = "kernel-metadata.json"
-PUSH_SECONDS, PULL_SECONDS = 120.0, 300.0  # a push as a whole; a pull without a new byte
+PUSH_SECONDS, PULL_SECONDS = 120.0, 300.0  # that a push, and a pull of next to nothing, may take
+SLOWEST = 50_000  # bytes a second that a pull makes at least
+REFUSALS = 3  # in a row, until Kaggle's no is believed
 FIRST_LOOK, LONGEST_LOOK = 0.5, 30.0  # seconds between two looks at a session
 TRIES = 3
 LONGEST_SLUG = 50
@@ -54,15 +55,17 @@ def push_kernel(kaggle: Kaggle, folder: Path, accelerator: str, session_seconds:
     if size > SOURCE_BYTES:
         raise UserError(f"{folder / metadata['code_file']} takes {size / 1e6:.2f} MB and Kaggle takes 1 MB of source: "
                         "make it smaller.")  # fmt: skip
-    before = _version(kaggle, ref)
+    before = version_of(kaggle, ref)
     words = ["kernels", "push", "-p", str(folder), "-t", str(int(session_seconds))]
     words += [] if accelerator == "none" else ["--accelerator", accelerator]
     for attempt in range(TRIES):
         said = run_cli(words, PUSH_SECONDS)
-        if (now := _version(kaggle, ref)) > before:
+        told = re.search(r"Kernel version (\d+) successfully pushed", said.text)
+        now = int(told[1]) if told else version_of(kaggle, ref)
+        if now > before:
             if "not valid" in said.text:  # a source it could not attach, which the session would miss
-                raise UserError(f"Kaggle took kernel {ref} without something it needs ({said.text.strip()[:300]}): "
-                                "mend that, then repeat the same line.")  # fmt: skip
+                raise UserError(f"Kaggle runs kernel {ref} without something it needs ({said.text.strip()[:300]}): "
+                                "stop it on its page, mend that, then repeat the same line.")  # fmt: skip
             return now
         if "push error" in said.text:
             break
@@ -70,7 +73,8 @@ def push_kernel(kaggle: Kaggle, folder: Path, accelerator: str, session_seconds:
     raise UserError(f"Kaggle did not take kernel {ref} ({said.last}): mend that, then repeat the same line.")
 
 
-def _version(kaggle: Kaggle, ref: str) -> int:
+def version_of(kaggle: Kaggle, ref: str) -> int:
+    """Return the newest version of a kernel, 0 where there is none."""
     found = kaggle.kernel(ref)
     return found.current_version_number if found else 0
 
@@ -82,9 +86,11 @@ def wait_kernel(
 
     Raises UserError where it failed, or another version took its place, and Unfinished after ``limit_seconds``.
     """
-    state = watch_kernels(kaggle, {ref: version}, limit_seconds, lambda states, seconds: hear(states[ref], seconds))[
-        ref
-    ]
+
+    def told(states: dict[str, str], seconds: float) -> None:
+        hear(states[ref], seconds)
+
+    state = watch_kernels(kaggle, {ref: version}, limit_seconds, told)[ref]
     if state != "complete":
         reason = kaggle.kernel_status(ref)[1] or "no reason given"
         raise UserError(f"Kernel {ref} ended as '{state}' ({reason}): its log is on https://www.kaggle.com/code/{ref}.")
@@ -93,49 +99,49 @@ def wait_kernel(
 def watch_kernels(
     kaggle: Kaggle, versions: dict[str, int], limit_seconds: float, hear: Callable[[dict[str, str], float], None]
 ) -> dict[str, str]:
-    """Wait until every kernel's session has ended; returns the states (complete, error, cancel_acknowledged).
+    """Wait until a kernel's session has ended; returns all their states, of which at least one is in ENDED.
 
     ``versions``: the version of each OWNER/SLUG that is meant. Kaggle out of reach is waited for as well. Raises
     UserError where another version was pushed meanwhile, and Unfinished after ``limit_seconds``.
     """
-    started, pause = time.monotonic(), FIRST_LOOK
+    started, pause, refusals = time.monotonic(), FIRST_LOOK, 0
     states = dict.fromkeys(versions, "queued")
     while True:
-        try:
-            for ref, state in states.items():
-                if state not in ENDED:
-                    _check_version(kaggle, ref, versions[ref])
-                    states[ref] = kaggle.kernel_status(ref)[0]
-        except Unreachable:
-            if time.monotonic() - started > limit_seconds:
-                raise
         seconds = time.monotonic() - started
+        try:
+            states = {ref: _state(kaggle, ref, version) for ref, version in versions.items()}
+            refusals = 0
+        except Unreachable:
+            if seconds > limit_seconds:
+                raise
+        except Refused:  # for hours of waiting, one such answer says little
+            refusals += 1
+            if refusals == REFUSALS:
+                raise
         hear(states, seconds)
-        if all(state in ENDED for state in states.values()):
+        if any(state in ENDED for state in states.values()):
             return states
         if seconds > limit_seconds:
-            late = ", ".join(ref for ref, state in states.items() if state not in ENDED)
-            raise Unfinished(f"Kernel {late} has not ended after {seconds / 3600:.1f} hours: the same line goes on "
-                             "waiting for it.")  # fmt: skip
+            raise Unfinished(f"Kernel {', '.join(states)} has not ended after {seconds / 3600:.1f} hours: the same "
+                             "line goes on waiting for it.")  # fmt: skip
         time.sleep(pause)
         pause = min(1.5 * pause, LONGEST_LOOK)
 
 
-def _check_version(kaggle: Kaggle, ref: str, version: int) -> None:
-    if (now := _version(kaggle, ref)) != version:
+def _state(kaggle: Kaggle, ref: str, version: int) -> str:
+    now = version_of(kaggle, ref)
+    if now > version:
         raise UserError(f"Kernel {ref} is at version {now}, and version {version} was waited for: another push took "
                         "its place, so repeat the same line.")  # fmt: skip
+    return kaggle.kernel_status(ref)[0] if now == version else "queued"  # what was pushed may take a moment to show
 
 
-def pull_output(ref: str, folder: Path) -> None:
-    """Put the output of a kernel's newest session, and its log as ``<slug>.log``, into ``folder``, replacing it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-
-    def size() -> int:
-        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-    said = run_cli(["kernels", "output", ref, "-p", str(folder)], PULL_SECONDS, size)
+def pull_files(ref: str, folder: Path, pattern: str, size: int = 0) -> None:
+    """Put those files of a kernel's newest output whose paths match ``pattern`` into ``folder``, beside its log,
+    ``<slug>.log``. They may take a time that goes with ``size``, in bytes. Raises Unfinished where that fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = ["kernels", "output", ref, "-p", str(folder), "--force", "--file-pattern", pattern]
+    said = run_cli(words, PULL_SECONDS + size / SLOWEST)
     if said.status != 0:
         raise Unfinished(f"The output of kernel {ref} could not be fetched ({said.last}): repeat the same line later.")
 

@@ -1,16 +1,19 @@
 """Sending a run's jobs to Kaggle: what they need, which kernel takes which, and a note of all that is under way.
 
-``folds/<name>/kaggle.json`` knows every session by its kernel and version from before it is pushed, so that no kill
-makes one run twice or be forgotten.
+``folds/<name>/kaggle.json`` knows every session by its kernel and version from before it is pushed until it is taken
+in, so that a kill forgets none; no kernel that is under way is pushed again.
 """
 
 import dataclasses
 import importlib.metadata
+import itertools
 import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from competition.config import Config, as_dict, as_yaml
 from competition.data.assemble import FOLDS_FILE, RunData, data_root, run_folder
@@ -18,23 +21,28 @@ from competition.errors import UserError
 from competition.files import file_digest, fingerprint, read_json, write_json
 from competition.kaggle.api import Kaggle
 from competition.kaggle.datasets import upload_dataset, write_metadata
-from competition.kaggle.kernels import push_kernel, slug_of
+from competition.kaggle.kernels import push_kernel, slug_of, version_of
 from competition.kaggle.wheels import PURE
 from competition.plan import PLACEMENT_FILE, Plan
 from competition.remote.package import CARRIED, write_kernel
-from competition.remote.session import Request
+from competition.remote.session import Request, made_of
 
 STATE, INBOX = "kaggle.json", ".kaggle"
 SESSION_MARGIN = 0.5  # hours between the end that a session sets itself and the one that Kaggle is asked for
 
 
+# What must be of the same version there as here, beside what is carried: pixels and training depend on them.
+ALIKE = (*(name for name in PURE if name not in CARRIED), "opencv-python-headless")
+
+
 @dataclasses.dataclass(frozen=True)
 class Sent:
-    """A kernel under way: OWNER/SLUG, its version, and the job folders (below the run's) it is to fill, each with the
-    fingerprint of what was asked for."""
+    """A kernel under way: OWNER/SLUG, its version, the key of its request, and the job folders (below the run's) that
+    it is to fill, each with the fingerprint of what was asked for."""
 
     ref: str
     version: int
+    request: str
     jobs: dict[str, str]
 
 
@@ -45,17 +53,22 @@ class Dispatch:
         self.config, self.data, self.kaggle = config, data, kaggle
         self.folder = run_folder(config)
         self.inbox = self.folder / INBOX
-        self.contents = _contents(config)
         self.folds = file_digest(self.folder / FOLDS_FILE)
+        self._told: set[str] = set()
 
-    def kept(self, left: Sequence[Plan]) -> list[Sent]:
-        """Return the kernels that an earlier call pushed for some of these jobs and did not see the end of."""
-        wanted = self.wanted(left)
-        sent = [Sent(**one) for one in (read_json(self.folder / STATE) or {"kernels": []})["kernels"]]
-        sent = [one for one in sent if one.jobs.items() & wanted.items() and self._version(one.ref) == one.version]
-        for one in sent:
-            print(f"  Kaggle: going on with {one.ref}, version {one.version}")
-        return sent
+    def under_way(self) -> list[Sent]:
+        """Return the kernels that were pushed, by this call or earlier ones, and whose end was not seen."""
+        noted = [Sent(**one) for one in (read_json(self.folder / STATE) or {"kernels": []})["kernels"]]
+        there = [one for one in noted if version_of(self.kaggle, one.ref) == one.version]
+        for one in there:
+            if one.request not in self._told:
+                print(f"  Kaggle: going on with {one.ref}, version {one.version}")
+        self._told |= {one.request for one in there}
+        return there
+
+    def forget(self, ended: Sent) -> None:
+        """Strike a kernel off those under way."""
+        self._note([one for one in self.under_way() if one.ref != ended.ref])
 
     def wanted(self, plans: Sequence[Plan]) -> dict[str, str]:
         """Return the folder of each job with the fingerprint of what is asked for, as far as it is settled here."""
@@ -65,29 +78,57 @@ class Dispatch:
                 fingerprint(as_dict(config.members[plan.job.member]), str(plan.job), shared)
                 for plan in plans}  # fmt: skip
 
-    def keep(self, sent: Sequence[Sent]) -> None:
-        """Write down which kernels are under way."""
-        write_json(self.folder / STATE, {"kernels": [dataclasses.asdict(one) for one in sent]})
+    def send(self, shares: Sequence[Sequence[Plan]], under_way: Sequence[Sent]) -> list[Sent]:
+        """Push a kernel for each share of the jobs; return them with those ``under_way``.
 
-    def send(self, shares: Sequence[Sequence[Plan]]) -> list[Sent]:
-        """Push a kernel for each share of the jobs, and return them."""
-        source, slug, attached = self._source()
-        accelerator, hours = self.config.kaggle.accelerator, self.config.kaggle.hours
-        settings = as_yaml(_for_session(self.config))
-        packages = {name: importlib.metadata.version(name) for name in PURE if name not in CARRIED}
-        under_way: list[Sent] = []
-        for number, plans in enumerate(shares, 1):
-            ref = f"{self.kaggle.username}/{slug_of(f'{self.config.name}-train-{number}')}"
-            jobs = [(plan.job.member, plan.job.fold, plan.job.index) for plan in plans]
-            request = Request(self.config.name, jobs, source, slug, self.contents, hours, packages)
-            write_kernel(self.inbox / f"kernel-{number}", ref, request, settings, self._beside(), {
-                **attached, "enable_internet": "true", "enable_gpu": "false" if accelerator == "none" else "true",
-            })  # fmt: skip
-            under_way.append(Sent(ref, self._version(ref) + 1, self.wanted(plans)))
-            self.keep(under_way)
-            push_kernel(self.kaggle, self.inbox / f"kernel-{number}", accelerator, 3600 * (hours + SESSION_MARGIN))
-            print(f"  Kaggle: {ref} version {under_way[-1].version} takes {', '.join(str(plan.job) for plan in plans)}")
-        return under_way
+        Where Kaggle takes no more of them than run already, that is told, and the rest has to wait.
+        """
+        where, found = self._source(), list(under_way)
+        free = (ref for ref in map(self._ref, itertools.count(1)) if ref not in {one.ref for one in under_way})
+        for plans, ref in zip(shares, free, strict=False):
+            request = self._request(plans, *where[:2])
+            folder = self.inbox / ref.split("/")[1] / "kernel"
+            write_kernel(folder, ref, request, as_yaml(_for_session(self.config)), self._settled(), where[2])
+            one = Sent(ref, version_of(self.kaggle, ref) + 1, request.key, self.wanted(plans))
+            self._note([*found, one])  # before it is there: a kill just after must not lose it
+            self._told.add(one.request)
+            seconds = 3600 * (request.hours + SESSION_MARGIN)
+            try:
+                version = push_kernel(self.kaggle, folder, request.accelerator, seconds)
+            except UserError as error:
+                self._note(found)
+                if not found:
+                    raise
+                print(f"  Kaggle: {error}")
+                break
+            found.append(dataclasses.replace(one, version=version))
+            self._note(found)
+            print(f"  Kaggle: {ref} version {version} takes {', '.join(str(plan.job) for plan in plans)}")
+        return found
+
+    def _ref(self, number: int) -> str:
+        return f"{self.kaggle.username}/{slug_of(f'{self.config.name}-train-{number}')}"
+
+    def _note(self, kernels: Sequence[Sent]) -> None:
+        write_json(self.folder / STATE, {"kernels": [dataclasses.asdict(one) for one in kernels]})
+
+    def _request(self, plans: Sequence[Plan], source: str, slug: str) -> Request:
+        train = self.data.train
+        order = np.argsort(train["id"].to_numpy(object), kind="stable")
+        jobs = [(plan.job.member, plan.job.fold, plan.job.index) for plan in plans]
+        return Request(
+            key=os.urandom(8).hex(),
+            name=self.config.name,
+            jobs=jobs,
+            expected=[made_of(plan) for plan in plans],
+            folds=train["fold"].to_numpy()[order].tolist(),
+            source=source,
+            slug=slug,
+            contents=_contents(self.config),
+            hours=self.config.kaggle.hours,
+            accelerator=self.config.kaggle.accelerator,
+            packages={name: importlib.metadata.version(name) for name in ALIKE},
+        )
 
     def _source(self) -> tuple[str, str, dict[str, Any]]:
         """Return where a session finds the data, by what slug, and what is attached to the kernel for it."""
@@ -100,14 +141,9 @@ class Dispatch:
         upload_dataset(self.kaggle, self.inbox / "data", lambda said: print(f"  Kaggle: {said}", flush=True))
         return "dataset", ref.split("/")[1], {"dataset_sources": [ref]}
 
-    def _beside(self) -> dict[str, Path]:
-        """Return what a session needs of the run so far: its folds, and what is settled for all jobs of a member."""
-        files = [self.folder / FOLDS_FILE, *self.folder.glob(f"*/{PLACEMENT_FILE}")]
-        return {str(path.relative_to(self.folder)): path for path in files}
-
-    def _version(self, ref: str) -> int:
-        found = self.kaggle.kernel(ref)
-        return found.current_version_number if found else 0
+    def _settled(self) -> dict[str, Path]:
+        """Return the files of what is settled for all jobs of a member, by their places in the run's folder."""
+        return {str(path.relative_to(self.folder)): path for path in self.folder.glob(f"*/{PLACEMENT_FILE}")}
 
 
 def _stage(ref: str, root: Path, folder: Path) -> None:

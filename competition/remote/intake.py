@@ -1,10 +1,13 @@
 """Taking in what a session finished: fetched, seen to be whole and of these settings and data, put in place."""
 
 import dataclasses
+import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from competition.config import Config
 from competition.data.assemble import data_root, run_folder
@@ -12,64 +15,99 @@ from competition.engine import job_line
 from competition.errors import Unfinished, UserError
 from competition.files import file_digest, read_json, write_json
 from competition.kaggle.api import Kaggle
-from competition.kaggle.kernels import last_words, pull_output
+from competition.kaggle.kernels import last_words, pull_files
 from competition.plan import PLACEMENT_FILE, Plan
 from competition.remote.dispatch import INBOX, Sent
 from competition.remote.session import STATUS
+from competition.training.placement import stored
+
+TRIES = 3
 
 
-def take_in(config: Config, kaggle: Kaggle, sent: Sent, state: str, wanted: Mapping[str, str],
-            replan: Callable[[], list[Plan]]) -> str:  # fmt: skip
-    """Take in the jobs that a session finished; returns why it ended.
+class Intake:
+    """Takes in finished jobs of one run; ``replan`` returns the plans of all its jobs by what is settled by then."""
 
-    ``state``: what Kaggle says of the session. ``wanted``: what is asked for by now, as :meth:`Dispatch.wanted` says
-    it; jobs sent for something else are left where they are. Raises Unfinished where files do not arrive whole, and
-    UserError where they are of other settings or data than ``replan`` says.
-    """
-    pulled = run_folder(config) / INBOX / sent.ref.split("/")[1]
-    try:
-        pull_output(sent.ref, pulled)
-    except Unfinished:
-        if state == "complete":
-            raise
-    status = read_json(pulled / STATUS)
-    if status is None:
-        reason = kaggle.kernel_status(sent.ref)[1] or last_words(pulled / f"{pulled.name}.log")
-        return f"{sent.ref} ended as '{state}' and left nothing: {reason}"
-    finished = [place for place in sent.jobs if place in status["jobs"] and sent.jobs[place] == wanted.get(place)]
-    for place in finished:
-        _take(config, pulled, place, status["jobs"][place]["files"], replan)
-    why = status["why"] if state == "complete" else state
-    lacking = len(sent.jobs) - len(finished)
-    print(f"  Kaggle: {sent.ref} finished {len(finished)} of {len(sent.jobs)} jobs" + (f" ({why})" if lacking else ""))
-    return f"{sent.ref}: {why}"
+    def __init__(self, config: Config, kaggle: Kaggle, replan: Callable[[], list[Plan]]):
+        self.config, self.kaggle, self.replan = config, kaggle, replan
 
+    def folder(self, sent: Sent) -> Path:
+        """Return where what a kernel left is fetched to, with its log."""
+        return run_folder(self.config) / INBOX / sent.ref.split("/")[1] / "output"
 
-def _take(config: Config, pulled: Path, place: str, digests: dict[str, str], replan: Callable[[], list[Plan]]) -> None:
-    """Put one finished job where it belongs."""
-    for name, digest in digests.items():
-        path = pulled / place / name
-        if not path.is_file() or file_digest(path) != digest:
-            raise Unfinished(f"{place}/{name} of {config.name} did not arrive whole from Kaggle: repeat the same line, "
-                             "which fetches it again.")  # fmt: skip
-    target = run_folder(config) / place
-    if not (target.parent / PLACEMENT_FILE).exists():
-        write_json(target.parent / PLACEMENT_FILE, read_json((pulled / place).parent / PLACEMENT_FILE))
-    plan = next(plan for plan in replan() if plan.folder == target)
-    arrived = dataclasses.replace(plan, folder=pulled / place)
-    if not arrived.is_done():
-        reason = arrived.conflict() or "the test images or test-time views differ"
-        raise UserError(f"{plan.job} came back from Kaggle made of something else than what is here ({reason}): see "
-                        f"that {data_root(config)} holds the same files as on Kaggle.")  # fmt: skip
-    _replace(pulled / place, target)
-    print(job_line(plan, read_json(target / "done.json")))
+    def take_in(self, sent: Sent, state: str, wanted: Mapping[str, str]) -> tuple[int, str]:
+        """Take in the jobs that a session finished; returns how many it finished, and why it ended.
 
+        ``state``: what Kaggle says of the session. ``wanted``: what is asked for by now, as :meth:`Dispatch.wanted`
+        says it; jobs sent for something else are left where they are. Raises Unfinished where files do not arrive whole
+        and UserError, once all others are taken in, for those of other settings or data than here.
+        """
+        folder = self.folder(sent)
+        status = self._status(sent, folder, state)
+        finished = [place for place in sent.jobs if place in status["jobs"]]
+        strange = []
+        for place in finished:
+            if sent.jobs[place] == wanted.get(place) and not self._take(sent, folder, place, status["jobs"][place]):
+                strange.append(place)
+        why = status["why"] if state == "complete" else f"{state}, {status['why']}"
+        lacking = f" ({why})" if len(finished) < len(sent.jobs) else ""
+        print(f"  Kaggle: {sent.ref} finished {len(finished)} of {len(sent.jobs)} jobs{lacking}")
+        if strange:
+            raise UserError(f"{', '.join(strange)} came back from {sent.ref} made of something else than what is here: "
+                            f"see that {data_root(self.config)} holds what Kaggle holds, then train it again with "
+                            "overwrite=true.")  # fmt: skip
+        return len(finished), why
 
-def _replace(new: Path, target: Path) -> None:
-    """Put a folder in the place of another, which is moved away first where a job was begun there."""
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.replace(target, old)
-    os.replace(new, target)
-    shutil.rmtree(old, ignore_errors=True)
+    def _status(self, sent: Sent, folder: Path, state: str) -> dict[str, Any]:
+        """Return the status that a session left, or one of no jobs where a failed one left none."""
+        shutil.rmtree(folder / STATUS, ignore_errors=True)
+        (folder / STATUS).unlink(missing_ok=True)
+        pull_files(sent.ref, folder, f"^{re.escape(STATUS)}$")
+        try:
+            status = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+            if status["request"] == sent.request and isinstance(status["jobs"], dict):
+                return status
+        except FileNotFoundError:
+            if state != "complete":
+                reason = self.kaggle.kernel_status(sent.ref)[1] or last_words(folder / f"{sent.ref.split('/')[1]}.log")
+                return {"jobs": {}, "why": f"it left nothing; {reason}"}
+        except (ValueError, KeyError, TypeError):
+            pass  # a page that says something else, or half of it
+        raise Unfinished(f"Kaggle says that kernel {sent.ref} has ended, and does not show what this session left yet: "
+                         "repeat the same line later.")  # fmt: skip
+
+    def _take(self, sent: Sent, folder: Path, place: str, told: Mapping[str, Any]) -> bool:
+        """Put one finished job where it belongs; False where it is of something else than what is here."""
+        target = run_folder(self.config) / place
+        plan = next(plan for plan in self.replan() if plan.folder == target)
+        if plan.is_done():
+            return True
+        self._fetch(sent, folder, place, told["files"])
+        recipe, path = self.config.members[plan.job.member], target.parent / PLACEMENT_FILE
+        if stored(recipe, plan.placement.device, path) is None:
+            write_json(path, told["beside"][PLACEMENT_FILE])
+            plan = next(plan for plan in self.replan() if plan.folder == target)
+        if not dataclasses.replace(plan, folder=folder / place).is_done():
+            return False
+        if target.exists():  # begun here before, and not finished
+            shutil.rmtree(folder / "begun", ignore_errors=True)
+            os.replace(target, folder / "begun")
+        os.replace(folder / place, target)
+        print(job_line(plan, read_json(target / "done.json")))
+        return True
+
+    def _fetch(self, sent: Sent, folder: Path, place: str, files: Mapping[str, tuple[int, str]]) -> None:
+        """Fetch a job's files, those that are not there already; Unfinished where they do not arrive whole."""
+
+        def missing() -> list[str]:
+            paths = {name: folder / place / name for name in files}
+            return [name for name, path in paths.items() if not path.is_file() or file_digest(path) != files[name][1]]
+
+        for _ in range(TRIES):
+            if not (lacking := missing()):
+                return
+            for name in lacking:
+                (folder / place / name).unlink(missing_ok=True)
+            names = "|".join(map(re.escape, lacking))
+            pull_files(sent.ref, folder, f"^{re.escape(place)}/({names})$", sum(files[name][0] for name in lacking))
+        raise Unfinished(f"{place}/{lacking[0]} of {self.config.name} did not arrive whole from Kaggle in {TRIES} "
+                         "tries: repeat the same line later, which fetches it again.")  # fmt: skip

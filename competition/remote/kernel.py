@@ -4,7 +4,6 @@ It ends normally whatever happens, for Kaggle may keep nothing of a session that
 ``status.json``. Until Telltale's packages are installed, the standard library has to do.
 """
 
-import contextlib
 import importlib.metadata
 import json
 import os
@@ -30,18 +29,22 @@ def main(folder: Path) -> None:
     except Exception as error:  # the outermost edge: a session that fails may lose all its output
         traceback.print_exc()
         why = f"{type(error).__name__}: {error}"
-    _close(why)
+    try:
+        _close(request["key"], why)
+    except (OSError, ValueError):
+        traceback.print_exc()
 
 
 def _train(folder: Path, request: dict, deadline: float) -> str:
     """Train in a process of its own, so that not even its death ends the session; returns why it ended."""
-    _fetch(request["packages"])
+    _fetch(request["packages"], folder / "fetched")
     install(folder / "wheels", folder / "packages")
     words = [str(folder / "request.json"), f"{deadline:.0f}", str(WORKING)]
     if request["source"] != "drawn":
         words.append(str(competition_folder(request["slug"], request["contents"])))
     environment = {**os.environ, "TELLTALE_HOME": str(folder / "home"), "NO_ALBUMENTATIONS_UPDATE": "1"}
-    with open(folder / "errors.txt", "w+", encoding="utf-8") as errors:
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(folder / "fetched")]))
+    with open(folder / "errors.txt", "w+", encoding="utf-8", errors="replace") as errors:
         process = subprocess.Popen([sys.executable, "-m", "competition", "session", *words], env=environment,
                                    stderr=errors)  # fmt: skip
         while process.poll() is None and time.time() < deadline + GRACE:
@@ -57,25 +60,25 @@ def _train(folder: Path, request: dict, deadline: float) -> str:
     return "" if process.returncode == 0 else f"training ended with exit status {process.returncode}: {last}"
 
 
-def _fetch(packages: dict[str, str]) -> None:
+def _fetch(packages: dict[str, str], target: Path) -> None:
     """Bring packages to the versions that the run's own machine has, where the session has others or none."""
-    found = {}
-    for name in packages:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    wanted = [f"{name}=={version}" for name, version in packages.items() if found.get(name) != version]
-    if wanted and subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *wanted]).returncode:
-        lacking = [name for name in packages if name not in found]
-        if lacking:
-            raise RuntimeError(f"this image lacks {', '.join(lacking)} and cannot fetch them: switch the internet on")
-        print(f"Going on without {', '.join(wanted)}: the image has {found}.")
+    there = {one.metadata["Name"].lower(): one.version for one in importlib.metadata.distributions()}
+    wanted = [f"{name}=={version}" for name, version in packages.items() if there.get(name) != version]
+    if wanted:
+        print("Fetching", *wanted, flush=True)
+        words = ["install", "--quiet", "--no-deps", "--no-warn-script-location", "--target", str(target), *wanted]
+        if subprocess.run([sys.executable, "-m", "pip", *words]).returncode:
+            found = ", ".join(f"{name} {there.get(name, '(none)')}" for name in packages)
+            raise RuntimeError(f"this image has {found}, and {', '.join(wanted)} could not be fetched")
 
 
-def _close(why: str) -> None:
+def _close(key: str, why: str) -> None:
     """Complete the status that the training process kept; its own last word stands where it ended well."""
     path = WORKING / "status.json"
-    status = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"jobs": {}}
+    status = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"request": key, "jobs": {}}
     if why:
         status["why"] = why
-    path.write_text(json.dumps(status, indent=2) + "\n", encoding="utf-8")
+    half = path.with_suffix(".half")
+    half.write_text(json.dumps(status, indent=2) + "\n", encoding="utf-8")
+    os.replace(half, path)
     print(f"Telltale: {len(status['jobs'])} jobs finished ({status['why']}).")

@@ -44,11 +44,11 @@ LINE = 110  # characters of payload in a line of the script
 
 
 def write_kernel(
-    folder: Path, ref: str, request: Request, settings: str, beside: Mapping[str, Path], metadata: Mapping[str, Any]
+    folder: Path, ref: str, request: Request, settings: str, settled: Mapping[str, Path], metadata: Mapping[str, Any]
 ) -> None:
     """Write the kernel OWNER/SLUG into ``folder``, which it replaces, for the command line to push.
 
-    ``settings``: the run's config.yaml as the session is to read it. ``beside``: files to put into the run's folder
+    ``settings``: the run's config.yaml as the session is to read it. ``settled``: files to put into the run's folder
     there, by their place in it. ``metadata``: what kernel-metadata.json holds besides the usual.
     """
     with tempfile.TemporaryDirectory() as made:
@@ -58,7 +58,7 @@ def write_kernel(
             _uncompressed(installed_wheel(name, inside / "wheels"))
         write_request(inside / REQUEST, request)
         write_text(inside / "config.yaml", settings)
-        for place, source in beside.items():
+        for place, source in settled.items():
             target = inside / "home" / "folds" / request.name / place
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
@@ -66,7 +66,8 @@ def write_kernel(
     lines = (f'    "{payload[at : at + LINE]}"' for at in range(0, len(payload), LINE))
     shutil.rmtree(folder, ignore_errors=True)
     write_text(folder / CODE, SCRIPT.format(name=request.name, payload="\n".join(lines)))
-    write_metadata(folder, ref, CODE, **metadata)
+    gpu = "false" if request.accelerator == "none" else "true"
+    write_metadata(folder, ref, CODE, **metadata, enable_internet="true", enable_gpu=gpu)
 
 
 def _archive(folder: Path) -> bytes:
@@ -75,8 +76,16 @@ def _archive(folder: Path) -> bytes:
     with tarfile.open(fileobj=written, mode="w:xz", preset=9) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                archive.add(path, str(path.relative_to(folder)))
+                archive.add(path, str(path.relative_to(folder)), filter=_of_nobody)
     return written.getvalue()
+
+
+def _of_nobody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Leave out whose the file is on this machine, and since when."""
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    entry.mtime = 0
+    return entry
 
 
 def _uncompressed(wheel: Path) -> None:

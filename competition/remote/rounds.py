@@ -8,10 +8,11 @@ from competition.errors import UserError
 from competition.files import read_json, shown
 from competition.kaggle.account import find_account
 from competition.kaggle.api import Kaggle, accepted_rules
-from competition.kaggle.kernels import watch_kernels
+from competition.kaggle.kernels import ENDED, watch_kernels
 from competition.plan import Plan
 from competition.remote.dispatch import Dispatch, check_sendable
-from competition.remote.intake import take_in
+from competition.remote.intake import Intake
+from competition.remote.session import DEADLINE
 from competition.remote.waiting import Waiting
 
 WAITING = 24.0  # hours that a session may take with its time in Kaggle's queue
@@ -32,43 +33,53 @@ def open_kaggle(config: Config) -> Kaggle:
     return kaggle
 
 
-def train_on_kaggle(config: Config, data: RunData, kaggle: Kaggle, replan: Replan) -> None:
-    """Have all jobs trained that are not, in as many rounds of sessions as it takes.
+def train_on_kaggle(
+    config: Config, data: RunData, kaggle: Kaggle, replan: Replan, asked: Callable[[list[Plan]], list[Plan]]
+) -> None:
+    """Have all jobs trained that are asked for, in as many sessions as it takes.
 
-    ``replan`` returns the plans that are to stand at the end, by what is settled by then. The same line, repeated, goes
-    on: it waits for what runs, fetches what is finished and sends what is left. Raises UserError where something cannot
-    be sent or comes back other than expected, and Unfinished where Kaggle has to be waited for.
+    ``replan`` returns the plans of all the run's jobs, by what is settled by then, and ``asked`` picks those asked for.
+    The same line, repeated, goes on: it waits for what runs, fetches what is finished and sends what is left. Raises
+    UserError where something cannot be sent or comes back other than expected, and Unfinished where Kaggle has to be
+    waited for.
     """
-    dispatch = Dispatch(config, data, kaggle)
-    while left := _untrained(replan):
-        under_way = dispatch.kept(left) or dispatch.send(deal(left, config))
+    dispatch, intake = Dispatch(config, data, kaggle), Intake(config, kaggle, replan)
+    while left := [plan for plan in asked(replan()) if not plan.is_trained()]:
+        under_way, wanted = dispatch.under_way(), dispatch.wanted(left)
+        sent = {job for one in under_way for job in one.jobs.items()}
+        new = [plan for plan, job in zip(left, wanted.items(), strict=True) if job not in sent]
+        room = config.kaggle.sessions - len(under_way)
+        if new and room > 0:
+            under_way = dispatch.send(deal(new, config, room), under_way)
+        awaited = [one for one in under_way if one.jobs.items() & wanted.items()] or under_way
         with Waiting(config.kaggle.hours) as waiting:
-            versions = {sent.ref: sent.version for sent in under_way}
-            states = watch_kernels(dispatch.kaggle, versions, 3600 * WAITING, waiting.show)
-        wanted = dispatch.wanted(left)
-        reasons = [take_in(config, dispatch.kaggle, sent, states[sent.ref], wanted, replan) for sent in under_way]
-        dispatch.keep([])
-        if len(_untrained(replan)) == len(left):
-            raise UserError(f"Kaggle's sessions finished none of {len(left)} jobs ({'; '.join(reasons)}): mend that, "
-                            f"then repeat the same line (logs in {shown(dispatch.inbox)}).")  # fmt: skip
+            versions = {one.ref: one.version for one in awaited}
+            states = watch_kernels(kaggle, versions, 3600 * WAITING, waiting.show)
+        for one in (one for one in awaited if states[one.ref] in ENDED):
+            count, why = intake.take_in(one, states[one.ref], dispatch.wanted(replan()))
+            dispatch.forget(one)
+            if not count and one.jobs.items() & wanted.items():
+                hint = f" (kaggle.hours={config.kaggle.hours:g} is too short for a job)" if why == DEADLINE else ""
+                raise UserError(f"The session of {one.ref} finished none of {len(one.jobs)} jobs: {why}{hint}; mend "
+                                f"that, then repeat the same line (log in {shown(intake.folder(one))}).")  # fmt: skip
 
 
-def deal(left: Sequence[Plan], config: Config) -> list[list[Plan]]:
-    """Share jobs out to sessions, the longest first and each to the session with the least to do.
+def deal(left: Sequence[Plan], config: Config, most: int) -> list[list[Plan]]:
+    """Share jobs out to at most ``most`` sessions, the longest first and each to the session with the least to do.
 
     How long a member's jobs take is known from those that are finished; where it is, a session gets no more than fills
-    most of its hours, and the rest waits for the next round. Members whose precision is yet to be measured go to one
+    most of its hours, and the rest waits until one has ended. Members whose precision is yet to be measured go to one
     session, so that all their jobs get the same.
     """
     seconds = {member: _seconds(plan) for plan in left for member in [plan.job.member]}
     unsettled = any("auto" in (plan.placement.precision, plan.placement.memory_format) for plan in left)
-    sessions = [[] for _ in range(1 if unsettled else config.kaggle.sessions)]
+    sessions: list[list[Plan]] = [[] for _ in range(1 if unsettled else most)]
     loads = [0.0] * len(sessions)
     usual = max(seconds.values()) or 1.0  # for members of which nothing is known
     for plan in sorted(left, key=lambda plan: -(seconds[plan.job.member] or usual)):
         least = min(range(len(sessions)), key=lambda index: loads[index])
         took = seconds[plan.job.member]
-        if sessions[least] and loads[least] + took > SHARE * 3600 * config.kaggle.hours and took:
+        if took and sessions[least] and loads[least] + took > SHARE * 3600 * config.kaggle.hours:
             continue
         sessions[least].append(plan)
         loads[least] += took or usual
@@ -79,7 +90,3 @@ def _seconds(plan: Plan) -> float:
     """Return what the longest finished job of a plan's member took, 0 where none is."""
     done = [read_json(path) or {} for path in plan.folder.parent.glob("*/done.json")]
     return max((line.get("seconds", 0.0) for line in done), default=0.0)
-
-
-def _untrained(replan: Replan) -> list[Plan]:
-    return [plan for plan in replan() if not plan.is_trained()]

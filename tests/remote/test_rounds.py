@@ -1,3 +1,4 @@
+import getpass
 import json
 import shutil
 import subprocess
@@ -5,12 +6,18 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from competition.config import load_config
+from competition.config import as_yaml, load_config
+from competition.data.decode import DECODER
+from competition.errors import UserError
+from competition.kaggle.kernels import SOURCE_BYTES
 from competition.plan import Job, Plan
+from competition.remote.package import write_kernel
 from competition.remote.rounds import deal
-from competition.remote.session import Outbox
+from competition.remote.session import Outbox, Request, write_request
 from competition.training.placement import Placement
 from tests.kaggle_world import World
 from tests.running import TINY, done_inside, everything, inside, outcome
@@ -21,7 +28,7 @@ WORDS = [word for word in TINY if "demo." not in word and "members.swin" not in 
 ]  # fmt: skip
 WORDS.remove("folds=3")
 WORDS[WORDS.index("epochs=2")] = "epochs=6"  # jobs long enough to be killed between
-ENGINE = ["engine=kaggle", "kaggle.sessions=1"]
+ENGINE = ["engine=kaggle", "kaggle.sessions=1", "kaggle.accelerator=none"]
 REF = "alice/telltale-far-train-1"
 
 
@@ -64,15 +71,20 @@ def test_a_run_whose_sessions_die_ends_in_the_bytes_of_a_local_one(kaggle_world:
     resumed = world.popen(*line, **pipes)
     wait_for(world, resumed, 2)
     world.stop_kernel(REF)
+    world.fault("ListKernelSessionOutput", "status", times=100, code=503)
+    out, err = resumed.communicate(timeout=120)
+    assert resumed.returncode == 3 and "repeat the same line later" in err, out + err
+    assert "going on with alice/telltale-far-train-1, version 2" in out
+    world.clear_faults()
+
+    resumed = world.popen(*line, **pipes)  # nothing is lost by an output that could not be fetched
     out, err = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, out + err
-    assert "going on with alice/telltale-far-train-1, version 2" in out
-    assert "finished 2 of 5 jobs (error)" in out
+    assert "finished 2 of 5 jobs (error, running)" in out
     assert "version 3 takes convnext fold 2, convnext fold 3, convnext fold 4" in out
     assert outcome(there) == outcome(here)
     request = world.kernel(REF).request
-    assert request["machineShape"] == "NvidiaTeslaT4" and request["isPrivate"] and request["enableGpu"]
-    assert request["competitionDataSources"] == [SLUG]
+    assert request["isPrivate"] and not request.get("enableGpu") and request["competitionDataSources"] == [SLUG]
     assert not list(world.kernel(REF).output.rglob("resume.pt")) and not list(world.kernel(REF).output.rglob("*.npy"))
 
     before, pushed = everything(there), len(world.requests("SaveKernel"))
@@ -134,7 +146,7 @@ def plans(folder: Path, seconds: dict[str, float], folds: int, precision: str = 
 def test_no_session_gets_more_than_it_has_hours_for_and_no_job_is_dealt_twice(tmp_path: Path, hours: float):
     config = load_config(["preset=demo", f"kaggle.hours={hours}"])
     left = plans(tmp_path, {"a": 1500.0, "b": 400.0}, 5)
-    shares = deal(left, config)
+    shares = deal(left, config, 2)
     dealt = [str(plan.job) for share in shares for plan in share]
     assert len(shares) == 2 and len(set(dealt)) == len(dealt)
     for share in shares:
@@ -144,22 +156,66 @@ def test_no_session_gets_more_than_it_has_hours_for_and_no_job_is_dealt_twice(tm
 
 def test_jobs_of_unknown_length_are_shared_out_evenly_and_those_of_unsettled_precision_not_at_all(tmp_path: Path):
     config = load_config(["preset=demo"])
-    assert [len(share) for share in deal(plans(tmp_path, {"a": 0, "b": 0}, 5), config)] == [5, 5]
-    assert [len(share) for share in deal(plans(tmp_path, {"a": 0, "b": 0}, 5, "auto"), config)] == [10]
+    assert [len(share) for share in deal(plans(tmp_path, {"a": 0, "b": 0}, 5), config, 2)] == [5, 5]
+    assert [len(share) for share in deal(plans(tmp_path, {"a": 0, "b": 0}, 5, "auto"), config, 2)] == [10]
 
 
-def test_a_session_begins_no_job_that_would_not_end_before_its_deadline(tmp_path: Path):
+def test_a_session_begins_no_job_that_has_no_time_or_no_room(tmp_path: Path, monkeypatch):
     run = tmp_path / "run"
     job = run / "swin/fold0"
     job.mkdir(parents=True)
     (job / "oof.csv").write_text("id\n")
-    (job.parent / "placement.json").write_text("{}")
-    outbox = Outbox(tmp_path / "out", run, time.time() + 100)
-    assert outbox.has_time("swin")
+    (job.parent / "placement.json").write_text('{"precision": "fp16"}')
+    (tmp_path / "out").mkdir()
+    outbox = Outbox(tmp_path / "out", run, "0123", time.time() + 100)
+    assert not outbox.full("swin")
     outbox.put(job, "swin", 95.0)
-    assert not outbox.has_time("swin") and outbox.has_time("convnext")
+    assert outbox.full("swin") == "deadline" and not outbox.full("convnext")
+    outbox.largest = 20_000_000_000
+    assert outbox.full("convnext") == "output full"
     status = json.loads((tmp_path / "out/status.json").read_text())
-    assert list(status["jobs"]) == ["swin/fold0"] and list(status["jobs"]["swin/fold0"]["files"]) == ["oof.csv"]
-    assert (tmp_path / "out/swin/fold0/oof.csv").read_text() == "id\n" and (
-        tmp_path / "out/swin/placement.json"
-    ).exists()
+    assert status["request"] == "0123" and list(status["jobs"]) == ["swin/fold0"]
+    assert list(status["jobs"]["swin/fold0"]["files"]) == ["oof.csv"]
+    assert status["jobs"]["swin/fold0"]["beside"] == {"placement.json": {"precision": "fp16"}}
+    assert (tmp_path / "out/swin/fold0/oof.csv").read_text() == "id\n"
+
+
+def test_a_kernel_of_80_000_rows_fits_into_the_source_that_kaggle_takes(tmp_path: Path):
+    random = np.random.default_rng(0)
+    expected = [{"training_data": random.bytes(8).hex(), "mean": [0.485, 0.456, 0.406]}] * 10
+    folds = random.integers(0, 5, 80_000).tolist()
+    jobs = [("swin", fold, 0) for fold in range(10)]
+    request = Request("0123", "x", jobs, expected, folds, "competition", "slug", ["train.csv"], 8.0, "none", {})
+    write_kernel(tmp_path, "alice/telltale-x", request, "name: x\n", {}, {})
+    code = tmp_path / "train.py"
+    assert code.stat().st_size < 0.7 * SOURCE_BYTES
+    assert getpass.getuser() not in code.read_text()[:2000]
+
+
+def test_folds_arrive_as_they_were_made_whatever_the_order_of_the_rows():
+    train = pd.DataFrame({"id": ["b", "a", "c"], "label": [0, 1, 0], "group": ["b", "a", "c"]})
+    request = Request("0", "x", [], [], [4, 2, 3], "drawn", "", [], 8.0, "none", {})
+    assert request.dealt(train)["fold"].tolist() == [2, 4, 3]
+    with pytest.raises(UserError, match="2 training rows here, and 3"):
+        request.dealt(train[:2])
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "expected", "says"),
+    [
+        ("NvidiaTeslaT4", {}, "no GPU in this session, which was asked for NvidiaTeslaT4"),
+        ("none", {"decoder": "opencv-0"}, f"decoder: {DECODER} there and opencv-0 here"),
+        ("none", {"training_data": "0"}, "the training images or their table"),
+    ],
+)
+def test_a_session_without_its_gpu_or_of_other_data_or_versions_ends_before_any_training(
+    tmp_path: Path, accelerator: str, expected: dict, says: str
+):
+    config = load_config([*(word for word in TINY if "members.swin" not in word), "members.swin=null", "name=far"])
+    (tmp_path / "config.yaml").write_text(as_yaml(config))
+    request = Request("0", "far", [("convnext", 0, 0)], [expected], [0, 1, 2] * 20, "drawn", "", [], 8, accelerator, {})
+    write_request(tmp_path / "request.json", request)
+    (tmp_path / "out").mkdir()
+    done_inside(tmp_path, "session", f"{tmp_path}/request.json", f"{time.time() + 99:.0f}", f"{tmp_path}/out")
+    assert says in json.loads((tmp_path / "out/status.json").read_text())["why"]
+    assert not list(tmp_path.rglob("model.safetensors"))
