@@ -1,16 +1,17 @@
 """Runs the command line as a user does, in a process of its own or in this one; where asked, kills it at a step."""
 
 import contextlib
+import functools
 import io
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from competition.__main__ import main
+from tests.warm import Warm
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -44,6 +45,7 @@ def wrapped(*args, **kwargs):
     return original(*args, **kwargs)
 setattr(owner, name, wrapped)
 from competition.__main__ import main
+from tests.warm import Warm
 sys.exit(main(sys.argv[5:]))
 """
 
@@ -52,10 +54,15 @@ def environment(home: Path) -> dict[str, str]:
     return {**os.environ, "TELLTALE_HOME": str(home), "PYTHONPATH": str(ROOT), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
 
+@functools.cache
+def warm() -> Warm:
+    """Return the process that this test process's command lines are forked from."""
+    return Warm()
+
+
 def telltale(home: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """Run `python -m competition` with results in ``home``."""
-    return subprocess.run([sys.executable, "-m", "competition", *words], env=environment(home), cwd=cwd or home,
-                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    return warm().run(words, environment(home), cwd or home)
 
 
 def inside(home: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
@@ -85,8 +92,7 @@ def done(home: Path, *words: str) -> str:
 
 def killed(home: Path, at: tuple[str, str, int, str], *words: str) -> None:
     """Run the command line until the call that ``at`` names (module, function, count, before or half): SIGKILL."""
-    result = subprocess.run([sys.executable, "-c", KILLED, *map(str, at), *words], env=environment(home), cwd=home,
-                            capture_output=True, text=True, timeout=300)  # fmt: skip
+    result = warm().run([*map(str, at), *words], environment(home), home, code=KILLED)
     assert result.returncode == -signal.SIGKILL, f"not killed: {result.stdout}{result.stderr}"
 
 

@@ -1,0 +1,99 @@
+"""Runs the command line in processes forked from one that has imported it all already: as real, and seconds sooner."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+IMPORTED = ("competition.pipeline", "competition.report.figures", "competition.unseen", "competition.remote.rounds",
+            "competition.submit.command", "competition.submit.ledger_command", "competition.download.command",
+            "competition.bundle.command")  # fmt: skip
+
+
+class Warm:
+    """The process that forks; ``enter`` are words before it, such as those that enter a namespace. It ends with us."""
+
+    def __init__(self, enter: Sequence[str] = ()):
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+        self._process = subprocess.Popen([*enter, sys.executable, "-m", "tests.warm"], cwd=ROOT, env=env, text=True,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+
+    def run(
+        self, words: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float = 300, code: str = ""
+    ) -> subprocess.CompletedProcess:
+        """Run ``python -m competition WORDS``, or ``code`` with them in its sys.argv; as subprocess.run does, with
+        text output. Processes that it started and left behind are ended."""
+        with tempfile.TemporaryDirectory() as folder:
+            files = [f"{folder}/out", f"{folder}/err"]
+            request = {"words": list(words), "env": dict(env), "cwd": str(cwd), "files": files, "code": code,
+                       "timeout": timeout}  # fmt: skip
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            status = json.loads(self._process.stdout.readline())
+            out, err = (Path(path).read_text(encoding="utf-8") for path in files)
+        if status is None:
+            raise subprocess.TimeoutExpired(list(words), timeout, out, err)
+        return subprocess.CompletedProcess(list(words), status, out, err)
+
+
+def _serve() -> None:
+    """Read a request a line, and answer with the exit status: negative for a signal, null where time was up."""
+    for name in IMPORTED:
+        __import__(name)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if (child := os.fork()) == 0:
+            _run(request)
+        deadline = time.monotonic() + request["timeout"]
+        while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        try:
+            os.killpg(child, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        if ended[0] == 0:
+            os.waitpid(child, 0)
+        print(json.dumps(os.waitstatus_to_exitcode(ended[1]) if ended[0] else None), flush=True)
+
+
+def _run(request: dict) -> None:
+    """The life of the forked process."""
+    os.setsid()
+    status = 1
+    try:
+        os.environ.clear()
+        os.environ.update(request["env"])
+        tempfile.tempdir = None  # it is another one's
+        os.chdir(request["cwd"])
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        for target, opened in enumerate(
+            [os.open(os.devnull, os.O_RDONLY), *(os.open(f, flags) for f in request["files"])]
+        ):
+            os.dup2(opened, target)
+        sys.argv = ["competition", *request["words"]]
+        if request["code"]:
+            exec(request["code"], {"__name__": "warm"})
+        else:
+            from competition.__main__ import main
+
+            status = main(request["words"])
+    except SystemExit as left:
+        status = left.code if isinstance(left.code, int) else 0 if left.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    _serve()
