@@ -19,11 +19,12 @@ from competition.errors import UserError, did_you_mean
 from competition.settings import BOUNDS, CHOICES, RECIPE_KEYS, Config, Demo, Recipe, Remote
 from competition.words import check_keys, chosen_folds, nest, parse_folds, parse_options, parse_words
 
-__all__ = ["Config", "Recipe", "as_dict", "as_yaml", "chosen_folds", "load_config", "parse_folds", "parse_options",
-           "preset_names"]  # fmt: skip
+__all__ = ["Config", "Recipe", "as_dict", "as_yaml", "chosen_folds", "elsewhere", "load_config", "parse_folds",
+           "parse_options", "preset_names"]  # fmt: skip
 
 CONFIG_FILE = "config.yaml"  # in a run's folder: what a later line that names the run alone goes by
 PRESETS = Path(__file__).parent / "presets"
+WEIGHTS_WORDS = ("true", "false", "auto")  # what pretrained= may say that is no path
 
 
 def preset_names() -> list[str]:
@@ -175,7 +176,7 @@ def _resolve(raw: Config) -> Config:
 def _tidy(recipe: Recipe) -> Recipe:
     """Write true and false as YAML does, whatever Python made of them."""
     word = recipe.pretrained.lower()
-    return dataclasses.replace(recipe, pretrained=word) if word in ("true", "false", "auto") else recipe
+    return dataclasses.replace(recipe, pretrained=word) if word in WEIGHTS_WORDS else recipe
 
 
 def _places(raw: Config) -> dict[str, str]:
@@ -215,3 +216,15 @@ def as_yaml(settings: Recipe) -> str:
             name: None for part in layers for name in part.get("members", {}) if name not in tree["members"]
         }
     return yaml.safe_dump(tree, sort_keys=False, width=120)
+
+
+def elsewhere(config: Config) -> Config:
+    """Return the settings as another machine is to read them: without this one's folders, files and other runs, for all
+    folds, trained there. Weights of a file become random ones; what the hub or a checkpoint brings stays."""
+
+    def moved(recipe: Recipe) -> Any:
+        return recipe if recipe.pretrained in WEIGHTS_WORDS else dataclasses.replace(recipe, pretrained="false")
+
+    members = {name: moved(recipe) for name, recipe in config.members.items()}
+    return dataclasses.replace(moved(config), members=members, data="", cache="", extra="", pseudo="", names="",
+                               fold="all", overwrite=False, engine="local", kaggle=Remote())  # fmt: skip

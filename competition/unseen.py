@@ -27,7 +27,17 @@ from competition.data.dataset import table_of
 from competition.data.decode import DECODER
 from competition.data.kagglecsv import read_test
 from competition.data.layouts import read_dataset
-from competition.data.tables import counted, label_column_of, listed, read_table
+from competition.data.tables import (
+    FILE_COLUMNS,
+    ID_COLUMNS,
+    counted,
+    csv_rows,
+    label_column_of,
+    listed,
+    read_table,
+    read_text,
+    usual_column,
+)
 from competition.errors import UserError
 from competition.files import fingerprint, read_json
 from competition.inference.collect import blend, collect_member
@@ -63,17 +73,46 @@ class Answer:
 
 def read_test_table(root: Path, record: Record, config: Config) -> TestTable:
     """Return the test table in ``root``, laid out as the run's own data. Raises UserError where there is none."""
-    if not root.is_dir():
-        raise UserError(f"There is no folder {root}: name the folder of the test set with test=.")
-    if record.kind == "pixels":  # which column is which pixel, train.csv says
-        dataset = read_dataset(root, "pixels", config.label_column, config.id_column, config.positive,
-                               split_group(config.group)[0], config.image_shape)  # fmt: skip
-        test = TestTable(dataset.test["id"].tolist(), [], dataset.pixels[1], dataset.header)
-    else:
-        test = (_read_folders if record.kind == "folders" else _read_kaggle)(root, config)
+    test = find_test_table(root, record, config)
     if not test.ids:
         raise UserError(f"{root} holds no test images: name the folder of the test set with test=.")
     return test
+
+
+def find_test_table(root: Path, record: Record, config: Config) -> TestTable:
+    """Return the test table in ``root`` as :func:`read_test_table` does, or one without rows."""
+    if not root.is_dir():
+        raise UserError(f"There is no folder {root}: name the folder of the test set with test=.")
+    if record.kind != "folders" and (header := _header_alone(root, record, config)):
+        return TestTable([], [], None, header)
+    if record.kind == "pixels":  # which column is which pixel, train.csv says
+        dataset = read_dataset(root, "pixels", config.label_column, config.id_column, config.positive,
+                               split_group(config.group)[0], config.image_shape)  # fmt: skip
+        return TestTable(dataset.test["id"].tolist(), [], dataset.pixels[1], dataset.header)
+    return (_read_folders if record.kind == "folders" else _read_kaggle)(root, config)
+
+
+def _header_alone(root: Path, record: Record, config: Config) -> tuple[str, str] | None:
+    """Return the submission's columns where the table of what to predict has a header and no rows, else None."""
+    path = next((root / name for name in ("test.csv", *SAMPLES) if (root / name).is_file()), None)
+    if path is None:
+        return None
+    rows = csv_rows(read_text(path), path)
+    _, columns = next(rows)
+    if next(rows, None) is not None:
+        return None
+    if config.id_column in columns:
+        return config.id_column, _label_name(root, config)
+    usual = "id" if record.kind == "pixels" else columns[0]
+    return usual_column(columns, ID_COLUMNS + FILE_COLUMNS) or usual, _label_name(root, config)
+
+
+def _label_name(root: Path, config: Config) -> str:
+    """Return the label's column, by train.csv where it is there."""
+    if not (root / "train.csv").is_file():
+        return config.label_column or "label"
+    train = read_table(root / "train.csv")
+    return label_column_of(train.frame.columns, config.label_column, train.path)
 
 
 def _read_folders(root: Path, config: Config) -> TestTable:
@@ -85,11 +124,7 @@ def _read_folders(root: Path, config: Config) -> TestTable:
 
 
 def _read_kaggle(root: Path, config: Config) -> TestTable:
-    label_name = config.label_column or "label"
-    if (root / "train.csv").is_file():
-        train = read_table(root / "train.csv")
-        label_name = label_column_of(train.frame.columns, config.label_column, train.path)
-    test, header = read_test(root, config.id_column, label_name)
+    test, header = read_test(root, config.id_column, _label_name(root, config))
     if header is None:
         raise UserError(f"{root} has neither a test.csv nor a {SAMPLES[0]}: name the folder that does with test=.")
     return TestTable(test["id"].tolist(), test["path"].tolist(), None, header)

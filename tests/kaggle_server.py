@@ -102,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
             site.wrong.append(f"{self.command} {self.path} is not answered by the stand-in")
             raise Fail(404, f"Not found: {self.path}")
         with site.lock:
-            if not method.endswith("/IntrospectToken"):
+            if not method.endswith(("/IntrospectToken", "/GenerateAccessToken")):
                 entry["user"] = site.user_of(self.headers.get("Authorization") or "")
             entry["request"] = json.loads(body or b"{}")
             answer = ANSWERS[method](site, entry["user"], METHODS[method][0].from_dict(entry["request"]))

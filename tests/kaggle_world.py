@@ -73,15 +73,9 @@ class World:
 
     # What Kaggle holds
 
-    def add_competition(
-        self,
-        slug: str,
-        files: Mapping[str, bytes | Path] | None = None,
-        folder: Path | None = None,
-        solution: Mapping[str, int] | None = None,
-        archive: bytes | None = None,
-        **options,
-    ) -> Path:
+    def add_competition(self, slug: str, files: Mapping[str, bytes | Path] | None = None, folder: Path | None = None,
+                        solution: Mapping[str, int] | None = None, archive: bytes | None = None,
+                        **options) -> Path:  # fmt: skip
         """Open a competition, or replace the one of this name; return the folder of its files.
 
         Its files are ``files`` (name, possibly with folders, to bytes or a file to copy) or those of ``folder``;
@@ -140,7 +134,8 @@ class World:
         kernels_at_once=2 (further ones wait, QUEUED), kernel_env={} (further variables of kernels),
         image_without=() (further distributions that the kernels' image lacks, e.g. "timm"),
         dataset_pending=1 (how many status requests see a new dataset version still in the making; until then a kernel
-        gets the version before, or is told that there is no such dataset)."""
+        gets the version before, or is told that there is no such dataset), dataset_failures=0 (how many status
+        requests are told of a failure before that)."""
         self._server.call("set", **options)
 
     def fault(self, match: str, do: str, times: int = 1, **more) -> None:
@@ -218,14 +213,8 @@ class World:
         self._running.append(process)
         return process
 
-    def run(
-        self,
-        *words: str | Path,
-        env: Mapping[str, str | None] | None = None,
-        cwd: Path | None = None,
-        timeout: float = 120,
-        input: str | None = None,
-    ) -> subprocess.CompletedProcess:
+    def run(self, *words: str | Path, env: Mapping[str, str | None] | None = None, cwd: Path | None = None,
+            timeout: float = 120, input: str | None = None) -> subprocess.CompletedProcess:  # fmt: skip
         """Run a command in the namespace to its end; subprocess.TimeoutExpired after ``timeout`` seconds."""
         pipe = subprocess.PIPE
         process = self.popen(*words, env=env, cwd=cwd, stdout=pipe, stderr=pipe,
@@ -241,14 +230,11 @@ class World:
         """Run the real Kaggle CLI; ``more`` as for ``run``."""
         return self.run(sys.executable, "-m", "kaggle", *words, **more)
 
-    def telltale(
-        self, home: Path, *words: str, env: Mapping[str, str | None] | None = None, **more
-    ) -> subprocess.CompletedProcess:
+    def telltale(self, home: Path, *words: str, env: Mapping[str, str | None] | None = None,
+                 **more) -> subprocess.CompletedProcess:  # fmt: skip
         """Run ``python -m competition`` with results in ``home``; ``more`` as for ``run``."""
-        more = {"cwd": home, "timeout": 300, **more}
-        return self.run(
-            sys.executable, "-m", "competition", *words, env={"TELLTALE_HOME": str(home), **(env or {})}, **more
-        )
+        more = {"cwd": home, "timeout": 300, "env": {"TELLTALE_HOME": str(home), **(env or {})}, **more}
+        return self.run(sys.executable, "-m", "competition", *words, **more)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.config import as_yaml, load_config, parse_folds, preset_names
+from competition.config import as_yaml, elsewhere, load_config, parse_folds, preset_names
 from competition.errors import UserError
 from competition.settings import RECIPE_KEYS
 
@@ -15,6 +15,18 @@ def test_later_layers_win_and_general_words_undo_members_own_of_layers_below(tmp
     config = load_config(["preset=demo", f"config={file}", "epochs=3", "members.convnext.epochs=4"])
     assert (config.members["convnext"].epochs, config.members["swin"].epochs) == (4, 3)
     assert (config.members["convnext"].lr, config.members["swin"].lr) == (3e-4, 2e-4)
+
+
+def test_settings_for_another_machine_name_nothing_of_this_one_and_train_the_same(tmp_path):
+    mine = ["data=/home/me/d", "cache=/home/me/c", "extra=/home/me/e", "pseudo=earlier", "names=a,b", "fold=0",
+            "overwrite=true", "engine=kaggle", "kaggle.upload=true", "name=run"]  # fmt: skip
+    weights = ["pretrained=/home/me/w", "members.swin.pretrained=/home/me/v", "members.convnext.pretrained=true"]
+    file = tmp_path / "sent.yaml"
+    file.write_text(as_yaml(elsewhere(load_config(["preset=wai2025", "size=tiny", "epochs=3", *mine, *weights]))))
+    assert not any(word in file.read_text() for word in ("/home/me", "earlier", "a,b"))
+    there = ["preset=wai2025", "size=tiny", "epochs=3", "name=run", "members.convnext.pretrained=true"]
+    random = ["pretrained=false", "members.swin.pretrained=false", "data="]
+    assert load_config([f"config={file}"]) == load_config([*there, *random])
 
 
 @pytest.mark.parametrize("preset", preset_names())

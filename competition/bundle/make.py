@@ -14,7 +14,7 @@ from typing import Any
 
 from competition import __version__
 from competition.bundle.notebook import notebook_json
-from competition.config import CONFIG_FILE, Config, as_yaml
+from competition.config import CONFIG_FILE, Config, as_yaml, elsewhere
 from competition.errors import UserError
 from competition.files import fingerprint, read_json, write_json, write_text
 from competition.inference.record import FILE, Record
@@ -52,15 +52,18 @@ class Bundle:
 
 def bundle_of(name: str, owner: str, folder: Path, **more: Any) -> Bundle:
     """Return the bundle of run ``name``, as ``owner``'s on Kaggle, which need not be there yet."""
-    dataset, kernel = kernels.slug_of(name), kernels.slug_of(f"{name}-predict")
+    dataset, kernel = (kernels.slug_of(f"{name}-{part}") for part in ("bundle", "predict"))
     return Bundle(folder, f"{owner}/{dataset}", f"{owner}/{kernel}", **more)
 
 
 def make_bundle(bundle: Bundle, record: Record, config: Config) -> bool:
     """Write the bundle of a finished run; returns whether it is new or has changed.
 
-    Raises UserError where a model is gone, a wheel cannot be made, or the folder holds something else.
+    Raises UserError where a model is gone, a wheel cannot be made, or the folder is a file or holds something else.
     """
+    there = next(path for path in (bundle.folder, *bundle.folder.parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"{there} is a file where the bundle's folder is to be: name another folder with out=.")
     if bundle.folder.exists() and any(bundle.folder.iterdir()) and not (bundle.folder / DATASET / MANIFEST).is_file():
         raise UserError(f"{bundle.folder} holds something else than a bundle: name another folder with out=.")
     fresh = dataclasses.replace(bundle, folder=bundle.folder.with_name(f".{bundle.folder.name}-building"))
@@ -88,10 +91,9 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
     for place, source in _sources(record).items():
         files[_flat(place)] = place
         _link(source, folder / _flat(place))
-    place = f"folds/{record.name}/{CONFIG_FILE}"  # without this machine's folders
+    place = f"folds/{record.name}/{CONFIG_FILE}"
     files[_flat(place)] = place
-    anywhere = dataclasses.replace(config, name=record.name, data="", cache="", extra="", overwrite=False)
-    write_text(folder / _flat(place), as_yaml(anywhere))
+    write_text(folder / _flat(place), as_yaml(elsewhere(dataclasses.replace(config, name=record.name))))
     telltale_wheel(folder)
     for name in PREDICTION:
         installed_wheel(name, folder)

@@ -41,7 +41,7 @@ def notebook_json(record: Record, key: str, competition: str, dataset: str) -> s
     steps = [
         inspect.getsource(onkaggle),
         f"bundle = find_bundle({name}, {json.dumps(key)})\nlay_out(bundle)\nprint('Installed:', *install(bundle))\n",
-        f"test = competition_folder({json.dumps(competition)}, {files})\nprint('Test set:', test)\n"
+        f"test = readable(competition_folder({json.dumps(competition)}, {files}))\nprint('Test set:', test)\n"
         f"predict({name}, test, Path({json.dumps(OUT)}))\n",
         f"print(Path({json.dumps(OUT)}).read_text()[:400])\n",
     ]

@@ -68,6 +68,7 @@ def download_command(words: Sequence[str]) -> None:
     files = kaggle.files(asked.slug, PAGES)
     listing = fingerprint(sorted([file.name, file.total_bytes, str(file.creation_date)] for file in files))
     if record and not asked.overwrite:
+        _clear(asked, record)
         print(f"{_brought(asked, record)}; nothing is downloaded.")
         if record["listing"] != listing:
             print("Warning: the competition's files on Kaggle are others now: overwrite=true downloads them anew.")
@@ -141,7 +142,7 @@ def _bring(asked: Asked, kaggle: Any, listing: str, listed_bytes: int) -> dict[s
 
     print(f"Downloading {asked.slug} to {shown(asked.folder)} ...", flush=True)
     archive = fetch(kaggle, asked.slug, asked.site, listed_bytes, asked.patience)
-    record = {"competition": asked.slug, "listing": listing, "archive": archive.stat().st_size}
+    record = {"competition": asked.slug, "listing": listing, "archive": archive.stat().st_size, "kept": asked.keep_zip}
     staged, replaced = asked.site / "files", asked.site / "replaced"
     shutil.rmtree(staged, ignore_errors=True)  # a killed run's
     with _said_in_a_sentence(asked, archive, staged):
@@ -161,6 +162,18 @@ def _bring(asked: Asked, kaggle: Any, listing: str, listed_bytes: int) -> dict[s
     else:
         archive.unlink()
     return record
+
+
+def _clear(asked: Asked, record: dict[str, Any]) -> None:
+    """Remove what a download that was killed after its last rename left: the files it replaced, and its archive."""
+    if not asked.site.is_dir():
+        return
+    with _alone(asked):
+        shutil.rmtree(asked.site / "files", ignore_errors=True)
+        shutil.rmtree(asked.site / "replaced", ignore_errors=True)
+        for path in asked.site.iterdir():  # of another size: a part of what overwrite=true is to bring
+            if not record.get("kept", True) and path.is_file() and path.stat().st_size == record["archive"]:
+                path.unlink()
 
 
 @contextlib.contextmanager

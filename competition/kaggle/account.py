@@ -81,9 +81,12 @@ def _login() -> Account | None:
     if not path.is_file():
         return None
     try:
-        username = json.loads(_read(path)).get("username", "")
+        stored = json.loads(_read(path))
+        username, refresh = stored.get("username", ""), stored.get("refresh_token", "")
     except (ValueError, AttributeError) as error:
         raise UserError(f"{path} is not JSON ({error}): log in again with 'kaggle auth login'.") from error
+    if not refresh:  # which the command line takes for no login at all
+        raise UserError(f"{path} holds no refresh_token: log in again with 'kaggle auth login'.")
     return Account(str(path), username, warnings=_readable_by_others(path))
 
 

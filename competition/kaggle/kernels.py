@@ -40,7 +40,7 @@ def write_metadata(folder: Path, ref: str, code_file: str, **more: Any) -> None:
     write_json(folder / METADATA, {
         "id": ref, "title": title, "code_file": code_file, "language": "python", "kernel_type": kind,
         "is_private": "true", "enable_gpu": "true", "enable_internet": "false", "dataset_sources": [],
-        "competition_sources": [], "kernel_sources": [], **more,
+        "competition_sources": [], "kernel_sources": [], "docker_image_pinning_type": "latest", **more,
     })  # fmt: skip
 
 

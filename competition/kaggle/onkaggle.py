@@ -17,17 +17,23 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
 INPUT = Path("/kaggle/input")  # data sets and competitions are mounted below it, at a depth that has changed
-PACKAGES, HOME = (Path(tempfile.gettempdir()) / f"telltale-{name}" for name in ("packages", "home"))
+PACKAGES, HOME, UNPACKED = (Path(tempfile.gettempdir()) / f"telltale-{name}" for name in ("packages", "home", "data"))
 MANIFEST = "telltale.json"  # in a bundle: which run it is of, and its files
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif")
 # By the name it is imported by: opencv, say, comes as any of four distributions.
 NEEDED = ("torch", "torchvision", "numpy", "pandas", "scipy", "sklearn", "cv2", "PIL", "yaml", "tqdm", "safetensors",
           "huggingface_hub", "rich")  # fmt: skip
+CALLED = {"sklearn": "scikit-learn", "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}  # to pip
+OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
+# What prediction and training do with, by trial; the rest of Telltale, or its tests, ask for more.
+ENOUGH = {"numpy": [">=1.26"], "pandas": [">=2.1"], "scikit-learn": [">=1.2"]}
+SCORING = "KAGGLE_IS_COMPETITION_RERUN"  # set where a code competition's notebook is run again on the hidden test set
 
 
 def find(*patterns: str, root: Path = INPUT) -> list[Path]:
@@ -57,17 +63,44 @@ def _walk(folder: str) -> Iterator[Path]:
 
 
 def competition_folder(slug: str, names: Sequence[str], root: Path = INPUT) -> Path:
-    """Return the folder of the mounted competition: the one that holds most of ``names`` (files or folders), one
-    below a folder called ``slug`` before others, then the shallowest. RuntimeError where none holds any."""
-    held: dict[Path, int] = {}
-    for path in find(*names, root=root):
-        held[path.parent] = held.get(path.parent, 0) + 1
+    """Return the folder of the mounted competition: the one that holds most of ``names`` (files or folders, zipped or
+    not), one below a folder called ``slug`` before others, then the shallowest. RuntimeError where none holds any."""
+    held: dict[Path, set[str]] = {}
+    for path in find(*names, *(f"{name}.zip" for name in names), root=root):
+        held.setdefault(path.parent, set()).add(path.name.removesuffix(".zip"))
     if not held:
         mounted = ", ".join(path.relative_to(root).as_posix() for path in _entries(root)[:8]) or "nothing"
         raise RuntimeError(f"No folder below {root} holds {' or '.join(names)} (there is {mounted}): add "
                            f"{slug or 'the competition'} to this notebook's input.")  # fmt: skip
-    return min(held, key=lambda folder: (slug not in folder.relative_to(root).parts, -held[folder],
+    return min(held, key=lambda folder: (slug not in folder.relative_to(root).parts, -len(held[folder]),
                                          len(folder.parts), str(folder)))  # fmt: skip
+
+
+def readable(folder: Path, target: Path = UNPACKED) -> Path:
+    """Return ``folder``, or where it holds X.zip and no X, as older competitions do, ``target``: links to all that lies
+    in it, with each such X unpacked. RuntimeError where that cannot be done."""
+    packed = [path for path in sorted(folder.glob("*.zip")) if not path.with_suffix("").exists()]
+    if not packed:
+        return folder
+    shutil.rmtree(target, ignore_errors=True)  # of an earlier run of the same cell
+    target.mkdir(parents=True)
+    for path in folder.iterdir():
+        if path not in packed:
+            (target / path.name).symlink_to(path)
+    for path in packed:
+        print(f"Unpacking {path} ...", flush=True)
+        inside = target / f".{path.name}.part"
+        try:
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(inside)  # which lets no name lead out of the folder
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+            raise RuntimeError(f"{path} cannot be unpacked into {target} ({error}): use another copy of it.") from error
+        if [one.name for one in inside.iterdir()] == [path.stem]:  # train.zip may hold train/0.jpg, or 0.jpg
+            (inside / path.stem).rename(target / path.stem)
+            inside.rmdir()
+        else:
+            inside.rename(target / path.stem)
+    return target
 
 
 def install(wheels: Path, target: Path = PACKAGES) -> list[str]:
@@ -75,7 +108,7 @@ def install(wheels: Path, target: Path = PACKAGES) -> list[str]:
     here and in the processes started from here; return what was installed.
 
     Telltale always is; another where the image lacks it, or has a version that one of the wheels does not accept. What
-    is compiled cannot be carried: RuntimeError where the image lacks some of it.
+    is compiled cannot be carried: RuntimeError where the image lacks some of it, or has it too old for Telltale.
     """
     shutil.rmtree(target, ignore_errors=True)  # of an earlier run of the same cell
     sys.path[:] = [path for path in sys.path if path != str(target)]
@@ -89,6 +122,10 @@ def install(wheels: Path, target: Path = PACKAGES) -> list[str]:
     lacking = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     lacking += [need for name in chosen if name != "telltale" for need, _ in needs[name]
                 if need not in files and _version(need) is None]  # fmt: skip
+    wanted = {name: ENOUGH.get(name, clauses) for name, clauses in needs["telltale"]
+              if name in {_canonical(CALLED.get(one, one)) for one in NEEDED} and _version(name)}  # fmt: skip
+    lacking += [f"{name}{','.join(clauses)} (it has {_version(name)})" for name, clauses in wanted.items()
+                if not _accepted(name, clauses)]  # fmt: skip
     if lacking:
         raise RuntimeError(f"This image lacks {', '.join(dict.fromkeys(lacking))}, which wheels for any machine cannot "
                            "bring: choose the latest environment in the notebook's settings.")  # fmt: skip
@@ -128,7 +165,7 @@ def _accepted(name: str, clauses: Sequence[str]) -> bool:
 
 def _version(name: str) -> str | None:
     """Return the version of a distribution that the image has; any opencv is as good as another."""
-    for one in (name, "opencv-python", "opencv-contrib-python") if name.startswith("opencv") else (name,):
+    for one in OPENCV if name.startswith("opencv") else (name,):
         try:
             return importlib.metadata.version(one)
         except importlib.metadata.PackageNotFoundError:
@@ -172,16 +209,27 @@ def lay_out(bundle: Path, home: Path = HOME) -> None:
 
 def predict(name: str, test: Path, out: Path) -> None:
     """Predict the test set in ``test`` with run ``name`` and write the submission ``out``; what the process says is
-    printed as it comes. RuntimeError where there is no submission; one with unreadable images is one."""
+    printed as it comes. RuntimeError where there is no submission; one with unreadable images is one.
+
+    Where nothing of the test set is to be seen before Kaggle scores the notebook, a placeholder is written until then.
+    """
     out.unlink(missing_ok=True)
-    words = [sys.executable, "-m", "competition", "predict", f"name={name}", f"test={test}", f"out={out}"]
+    status, last = _say("competition", "predict", f"name={name}", f"test={test}", f"out={out}")
+    if not out.is_file() and not os.environ.get(SCORING):
+        _say("competition.bundle.placeholder", name, str(test), str(out))
+    if not out.is_file():
+        raise RuntimeError(f"The prediction wrote no submission (status {status}): {last}")
+
+
+def _say(module: str, *words: str) -> tuple[int, str]:
+    """Run a module, printing what it says as it comes; return its exit status and its last line."""
     last = ""
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen([sys.executable, "-m", module, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True) as process:  # fmt: skip
         for line in process.stdout:
             print(line, end="", flush=True)
             last = line.strip() or last
-    if not out.is_file():
-        raise RuntimeError(f"The prediction wrote no submission (status {process.returncode}): {last}")
+    return process.returncode, last
 
 
 def _sha256(path: Path) -> str:

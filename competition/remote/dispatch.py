@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from competition.config import Config, as_dict, as_yaml
+from competition.config import Config, as_dict, as_yaml, elsewhere
 from competition.data.assemble import FOLDS_FILE, RunData, data_root, run_folder
 from competition.errors import UserError
 from competition.files import file_digest, fingerprint, read_json, write_json
@@ -88,7 +88,7 @@ class Dispatch:
         for plans, ref in zip(shares, free, strict=False):
             request = self._request(plans, *where[:2])
             folder = self.inbox / ref.split("/")[1] / "kernel"
-            write_kernel(folder, ref, request, as_yaml(_for_session(self.config)), self._settled(), where[2])
+            write_kernel(folder, ref, request, as_yaml(elsewhere(self.config)), self._settled(), where[2])
             one = Sent(ref, version_of(self.kaggle, ref) + 1, request.key, self.wanted(plans))
             self._note([*found, one])  # before it is there: a kill just after must not lose it
             self._told.add(one.request)
@@ -168,11 +168,6 @@ def check_sendable(config: Config) -> None:
         if recipe.pretrained not in ("true", "false"):
             raise UserError(f"members.{name}.pretrained={recipe.pretrained} is on this machine alone: with engine="
                             "kaggle say pretrained=true (the session fetches the weights) or false.")  # fmt: skip
-
-
-def _for_session(config: Config) -> Config:
-    """Return the settings as a session reads them: what is about this machine left out."""
-    return dataclasses.replace(config, engine="local", data="", cache="", fold="all", overwrite=False)
 
 
 def _contents(config: Config) -> list[str]:

@@ -13,7 +13,7 @@ import time
 import traceback
 from pathlib import Path
 
-from competition.kaggle.onkaggle import competition_folder, install
+from competition.kaggle.onkaggle import competition_folder, install, readable
 
 WORKING = Path("/kaggle/working")  # what lies here at the end is the kernel's output
 LOOK = 1.0  # seconds between two looks at the training process
@@ -38,10 +38,12 @@ def main(folder: Path) -> None:
 def _train(folder: Path, request: dict, deadline: float) -> str:
     """Train in a process of its own, so that not even its death ends the session; returns why it ended."""
     _fetch(request["packages"], folder / "fetched")
+    sys.path.insert(0, str(folder / "fetched"))
     install(folder / "wheels", folder / "packages")
     words = [str(folder / "request.json"), f"{deadline:.0f}", str(WORKING)]
     if request["source"] != "drawn":
-        words.append(str(competition_folder(request["slug"], request["contents"])))
+        mounted = competition_folder(request["slug"], request["contents"])
+        words.append(str(readable(mounted, folder / "data")))
     environment = {**os.environ, "TELLTALE_HOME": str(folder / "home"), "NO_ALBUMENTATIONS_UPDATE": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(folder / "fetched")]))
     with open(folder / "errors.txt", "w+", encoding="utf-8", errors="replace") as errors:

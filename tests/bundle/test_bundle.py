@@ -3,17 +3,19 @@
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from competition.bundle.placeholder import main as placeholder
 from competition.kaggle.onkaggle import MANIFEST
 from tests.kaggle_world import World
 from tests.running import TINY, done_inside, everything, inside
 
 WORDS = ["bundle", "name=run", "competition=cats"]
-REF, KERNEL = "alice/telltale-run", "alice/telltale-run-predict"
+REF, KERNEL = "alice/telltale-run-bundle", "alice/telltale-run-predict"
 FROZEN = ["members.probe.backbone=resnet18", "members.probe.frozen=true", "members.probe.augment=none",
           "members.probe.backbone_args={layers: [1, 1, 1, 1], channels: [8, 8, 16, 16]}"]  # fmt: skip
 
@@ -36,7 +38,17 @@ def home(ran, tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_bundle_pushed_by_the_real_command_line_runs_offline_in_both_layouts_with_the_runs_bytes(ran):
+def packed(files, folder):
+    """Return a competition's files with every folder and table in an archive of its own."""
+    found = {}
+    for name, path in files.items():
+        found[f"{name.split('/')[0]}.zip"] = target = folder / f"{name.split('/')[0]}.zip"
+        with zipfile.ZipFile(target, "a") as archive:
+            archive.write(path, name.split("/")[-1])
+    return found
+
+
+def test_the_bundle_pushed_by_the_real_command_line_runs_offline_in_both_layouts_with_the_runs_bytes(ran, tmp_path):
     drawn, own = next((ran / "data").iterdir()), (ran / "submissions/submission.csv").read_bytes()
     assert len({line[-1:] for line in own.splitlines()[1:]}) == 2
     files = {path.relative_to(drawn).as_posix(): path for path in drawn.rglob("*.*")
@@ -59,17 +71,25 @@ def test_the_bundle_pushed_by_the_real_command_line_runs_offline_in_both_layouts
         assert again.returncode == 0 and "(unchanged)" in again.stdout
         assert (world.kernel(KERNEL).version, len(world.requests("PUT /upload"))) == (1, sent)
         world.set(layout="old")
+        world.add_competition("cats", files=packed(files, tmp_path))  # as older competitions are mounted
         done = world.kaggle("kernels", "push", "-p", ran / "submissions/run/bundle/kernel")
         kernel = world.wait_kernel(KERNEL)
         assert (kernel.version, kernel.status) == (2, "COMPLETE"), kernel.log
-        assert "/kaggle/input/cats\n" in kernel.log and (kernel.output / "submission.csv").read_bytes() == own
+        assert "Unpacking /kaggle/input/cats/test_data_v2.zip" in kernel.log
+        assert (kernel.output / "submission.csv").read_bytes() == own
 
 
-def test_the_notebook_is_valid_and_says_what_it_is(home):
+def test_the_notebook_is_valid_and_says_what_it_is_and_nothing_of_this_machine(home):
+    config = home / "folds/run/config.yaml"
+    text = config.read_text().replace("pretrained: 'false'", "pretrained: /home/me/w.safetensors")
+    config.write_text(text)
     done_inside(home, *WORDS, "owner=alice", "internet=true", "accelerator=none", "out=here")
     told = json.loads((home / "here/kernel/kernel-metadata.json").read_text())
     assert told["id"] == KERNEL and told["title"].replace(" ", "-") == KERNEL.split("/")[1]
     assert (told["enable_internet"], told["enable_gpu"], "machine_shape" in told) == ("true", "false", False)
+    assert told["docker_image_pinning_type"] == "latest"
+    sent = (home / "here/dataset/run.config.yaml").read_text()
+    assert "/home/me" in text and "/home/me" not in sent and str(home) not in sent
     notebook = nbformat.read(home / "here/kernel" / told["code_file"], as_version=4)
     nbformat.validate(notebook)
     assert [cell.cell_type for cell in notebook.cells] == ["markdown"] + ["code"] * 4
@@ -103,6 +123,7 @@ def test_a_bundle_is_flat_and_whole_and_left_alone_until_the_run_changes(home):
         ([*WORDS, "owner=a/b"], "owner=a/b is no word of Kaggle's"),
         ([*WORDS, "owner=alice", "push=yes"], "push=yes is not true or false"),
         ([*WORDS, "owner=alice", "out=folds"], "folds holds something else than a bundle"),
+        ([*WORDS, "owner=alice", "out=folds/run/run.json/b"], "run.json is a file where the bundle's folder is to be"),
         (["bundle", "name=rum", "owner=alice", "competition=cats"], "did you mean 'run'?"),
     ],
 )
@@ -111,6 +132,23 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(home, words, said):
     result = inside(home, *words)
     assert result.returncode == 2 and said in result.stderr and result.stderr.count("\n") == 1
     assert everything(home) == before and not list(Path(home).rglob(".*building"))
+
+
+def test_a_test_set_that_kaggle_hides_gets_a_placeholder_and_no_other(ran, home, monkeypatch, capsys):
+    monkeypatch.setenv("TELLTALE_HOME", str(home))
+    drawn, root, out = next((ran / "data").iterdir()), home / "mounted", home / "submission.csv"
+    root.mkdir()
+    words = ["run", str(root), str(out)]
+    shutil.copy(drawn / "test.csv", root)  # ids whose images are not there
+    ids = (drawn / "test.csv").read_text().split()[1:]
+    assert placeholder(words) == 0 and out.read_text().split() == ["id,label", *(f"{one},1" for one in ids)]
+    assert "IS A PLACEHOLDER, no prediction: 24 rows, all labelled 1." in capsys.readouterr().out
+    (root / "test.csv").write_text("id\n")
+    assert placeholder(words) == 0 and out.read_text() == "id,label\n"
+    (root / "sample_submission.csv").write_text("id,label\nhidden.jpg,0.5\n")
+    assert placeholder(words) == 0 and out.read_text() == "id,label\nhidden.jpg,0.5\n"
+    out.unlink()
+    assert placeholder(["run", str(drawn), str(out)]) == 1 and not out.exists()
 
 
 def test_a_run_whose_weights_are_gone_gives_no_bundle(home):

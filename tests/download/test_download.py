@@ -1,6 +1,7 @@
 """`./run.sh download` through the real Kaggle command line: complete or not there, and every failure one sentence."""
 
 import io
+import json
 import os
 import random
 import signal
@@ -86,8 +87,13 @@ def test_a_competition_comes_complete_is_told_in_sentences_and_is_recognised(wor
     assert printed.endswith("Next: ./run.sh competition=cats data=data/cats fold=0..4\n")
 
     asked, before = len(bodies(world)), everything(home)
+    size = json.loads((home / "data/cats/.kaggle.json").read_text())["archive"]
+    part_of(home).parent.mkdir(parents=True)
+    part_of(home).write_bytes(bytes(size))  # as a kill leaves it after all is in its place
+    (part_of(home).parent / "replaced").mkdir()
     printed = done(download(world, home))
     assert "cats is complete in data/cats" in printed and "nothing is downloaded" in printed
+    assert os.listdir(home / "data") == ["cats"]
     assert "24 test images" in printed and "Warning" not in printed
     assert len(bodies(world)) == asked and everything(home) == before
 
@@ -102,6 +108,7 @@ def test_the_preset_s_competition_is_meant_where_none_is_named(world, home):
     assert "in 30 groups (group=pairs)" in printed
     assert printed.endswith("Next: ./run.sh preset=wai2025 data=here fold=0..4\n")
     assert f"Its archive is kept: .download/{slug}/{slug}.zip" in printed
+    done(download(world, home, "data=here", slug=""))
     with zipfile.ZipFile(home / ".download" / slug / f"{slug}.zip") as archive:
         assert archive.testzip() is None
 

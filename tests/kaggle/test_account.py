@@ -1,12 +1,23 @@
 """Credentials are found where the Kaggle command line finds them, and whatever is wrong with them is said."""
 
 import json
+import sys
 
 import pytest
 
 from competition.errors import UserError
 from competition.kaggle.account import find_account
 from tests.kaggle_world import KEY, TOKEN, USER, World
+
+ASK = """
+from competition.errors import UserError
+from competition.kaggle.account import find_account
+from competition.kaggle.api import Kaggle
+try:
+    print(Kaggle(find_account(), patience=5).competition("cats").user_has_entered)
+except UserError as error:
+    print(error)
+"""
 
 
 @pytest.fixture
@@ -34,7 +45,7 @@ def test_no_credentials_is_one_sentence_with_the_remedy(folder):
 
 
 def test_a_token_goes_before_a_key_and_the_environment_before_files(folder, monkeypatch):
-    put(folder / "credentials.json", {"username": "login"})
+    put(folder / "credentials.json", {"username": "login", "refresh_token": "r"})
     assert find_account().username == "login" and not find_account().warnings
     put(folder / "kaggle.json", {"username": "filed", "key": "k1"})
     found = find_account()
@@ -69,7 +80,7 @@ def test_kaggle_json_is_looked_for_where_the_command_line_looks(folder, monkeypa
 
 @pytest.mark.parametrize("name", ["kaggle.json", "access_token", "credentials.json"])
 def test_a_file_that_others_can_read_is_warned_about_and_used(folder, name):
-    put(folder / name, {"username": "u", "key": "k"}, mode=0o644)
+    put(folder / name, {"username": "u", "key": "k", "refresh_token": "r"}, mode=0o644)
     (warning,) = find_account().warnings
     assert warning == f"other users of this machine can read {folder / name}: chmod 600 {folder / name}"
 
@@ -82,6 +93,7 @@ def test_a_file_that_others_can_read_is_warned_about_and_used(folder, name):
         ("kaggle.json", '{"username": "u"}', "lack the key"),
         ("kaggle.json", '{"key": "k"}', "lack the username"),
         ("credentials.json", "[]", "log in again"),
+        ("credentials.json", '{"username": "u", "access_token": "t"}', "holds no refresh_token: log in again"),
     ],
 )
 def test_a_spoilt_file_is_named_in_a_sentence(folder, name, content, said):
@@ -121,3 +133,17 @@ def test_the_command_line_uses_the_credentials_that_were_found(folder, monkeypat
         assert find_account().where == " and ".join(given)
         world.kaggle("competitions", "list", env=given)
         assert [(one.user, one.status) for one in world.requests("ListCompetitions")] == [(USER, 200)]
+
+
+def test_a_login_whose_token_has_run_out_gets_a_new_one_and_is_told_of_where_it_cannot():
+    with World() as world:
+        world.add_competition("cats", files={"test.csv": b"id"})
+        world.credentials().unlink()
+        ends = {"access_token": "stale", "access_token_expiration": "2999-01-01T00:00:00+00:00"}
+        path = put(world.home / ".kaggle/credentials.json", {"username": USER, "refresh_token": KEY, **ends})
+        assert world.run(sys.executable, "-c", ASK).stdout == "True\n"
+        assert [one.status for one in world.requests("GetCompetition")] == [401, 200]
+        assert json.loads(path.read_text())["access_token"] == TOKEN
+        put(path, {"username": USER, "refresh_token": "gone", **ends})
+        said = world.run(sys.executable, "-c", ASK).stdout
+        assert said == f"Kaggle refuses the credentials in {path} (401): log in again with 'kaggle auth login'.\n"

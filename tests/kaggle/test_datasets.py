@@ -38,6 +38,7 @@ def folder(tmp_path):
     (tmp_path / "pictures" / "inner").mkdir(parents=True)
     (tmp_path / "pictures" / "inner" / "a b (1).jpg").write_bytes(b"picture")
     (tmp_path / "pictures" / "b.jpg").write_bytes(b"another")
+    (tmp_path / "pictures" / ".DS_Store").write_bytes(b"of this machine's")
     return tmp_path
 
 
@@ -56,7 +57,7 @@ def test_a_folder_arrives_whole_once_and_again_only_when_it_changed(world, folde
     status, said = upload(world, folder)
     assert (status, said[-1]) == (0, "version 1")
     own = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    del own["dataset-metadata.json"]
+    del own["dataset-metadata.json"], own["pictures/.DS_Store"]
     assert held(world) == own
     created = world.requests("CreateDataset")[0].request
     assert created["isPrivate"] and json.loads((folder / "dataset-metadata.json").read_text())["id"] == REF
@@ -64,6 +65,7 @@ def test_a_folder_arrives_whole_once_and_again_only_when_it_changed(world, folde
     assert upload(world, folder) == (0, [f"data set {REF} is up to date, version 1", "version 1"])
     assert len(world.requests("PUT /upload")) == sent
     (folder / "pictures" / "b.jpg").write_bytes(b"changed")  # as long as before
+    world.set(dataset_failures=3)  # told of an earlier version, and for a moment after the upload
     status, said = upload(world, folder)
     assert (status, said[-1]) == (0, "version 2") and held(world)["pictures/b.jpg"] == b"changed"
 

@@ -4,12 +4,13 @@ import ast
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from competition.kaggle import onkaggle
-from competition.kaggle.onkaggle import MANIFEST, competition_folder, find, find_bundle, lay_out
+from competition.kaggle.onkaggle import MANIFEST, competition_folder, find, find_bundle, lay_out, predict, readable
 
 NAMES = ("test.csv", "sample_submission.csv")
 
@@ -33,6 +34,26 @@ def test_the_shallowest_folder_that_holds_most_is_the_competitions(tmp_path):
     assert competition_folder("renamed", NAMES, tmp_path) == tmp_path / "cats"
     put(tmp_path, "zoo/train/REAL/x.jpg", "zoo/test/y.jpg")
     assert competition_folder("zoo", ("test", "testing"), tmp_path) == tmp_path / "zoo"
+
+
+def test_a_competition_of_archives_is_found_and_read_from_links_beside_what_they_hold(tmp_path):
+    cats = tmp_path / "in/cats"
+    put(cats, "train/0.jpg", "sample_submission.csv")
+    assert readable(cats, tmp_path / "out") == cats
+    for name, held in (("test", "test/1.jpg"), ("images", "2.jpg"), ("test.csv", "test.csv"), ("train", "no.jpg")):
+        with zipfile.ZipFile(cats / f"{name}.zip", "w") as archive:
+            archive.writestr(held, "y")
+    put(tmp_path, "in/animals/test.csv")
+    assert competition_folder("", ("test", "test.csv", "train"), tmp_path / "in") == cats
+    for _ in range(2):  # a cell may be run again
+        found = readable(cats, tmp_path / "out")
+        held = {path.relative_to(found).as_posix() for path in [*found.rglob("*"), *found.glob("train/*")]}
+        assert found == tmp_path / "out" and held == {"train", "train/0.jpg", "train.zip", "sample_submission.csv",
+                "test", "test/1.jpg", "images", "images/2.jpg", "test.csv"}  # fmt: skip
+        assert (found / "test.csv").read_text() == "y" and (found / "train").is_symlink()
+    put(cats, "more.zip", content="no archive")
+    with pytest.raises(RuntimeError, match=r"more\.zip cannot be unpacked into .*not a zip file"):
+        readable(cats, tmp_path / "out")
 
 
 def test_a_competition_that_is_not_mounted_is_one_sentence(tmp_path):
@@ -74,6 +95,21 @@ def test_a_bundle_of_another_version_or_with_another_file_is_refused(tmp_path):
     put(ours, "b", content="y")
     with pytest.raises(RuntimeError, match="b is missing or not what was packed"):
         lay_out(ours, tmp_path / "home")
+
+
+def test_a_prediction_that_fails_leaves_room_for_a_placeholder_until_kaggle_scores(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)  # where a process started with -m looks first
+    monkeypatch.delenv("KAGGLE_IS_COMPETITION_RERUN", raising=False)
+    put(tmp_path, "competition/__init__.py", "competition/bundle/__init__.py", content="")
+    put(tmp_path, "competition/__main__.py", content="import sys\nprint('to see')\nsys.exit('nothing to see\\n')")
+    write = "import sys\nopen(sys.argv[3], 'w').write(sys.argv[1] + sys.argv[2])"
+    put(tmp_path, "competition/bundle/placeholder.py", content=write)
+    predict("run", tmp_path, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == f"run{tmp_path}" and "to see\nnothing to see" in capfd.readouterr().out
+    monkeypatch.setenv("KAGGLE_IS_COMPETITION_RERUN", "true")
+    with pytest.raises(RuntimeError, match=r"wrote no submission \(status 1\): nothing to see"):
+        predict("run", tmp_path, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_what_runs_before_telltale_is_there_needs_the_standard_library_alone():

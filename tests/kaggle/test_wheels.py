@@ -75,14 +75,20 @@ def install_on(image, wheels, target):
     return subprocess.run([image / "bin/python", "-c", script], env=env, cwd="/", capture_output=True, text=True)
 
 
-def test_an_image_is_given_what_it_lacks_and_what_is_too_old_and_keeps_the_rest(wheels, tmp_path):
-    image = kaggle_image.build(tmp_path / "image", without=("albucore",))
-    site = next((tmp_path / "image" / "lib").glob("python*")) / "site-packages"
-    for name, old in (("albumentations", "2.0.9"), ("omegaconf", "2.3.0")):  # pinned exactly, and from 2.4 on
+def pretend(image, **versions):
+    """Have an image say that it holds these versions."""
+    site = next((image / "lib").glob("python*")) / "site-packages"
+    for name, old in versions.items():
         for there in site.glob(f"{name}-*.dist-info"):
             there.unlink()
         (site / f"{name}-{old}.dist-info").mkdir()
         (site / f"{name}-{old}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {old}\n")
+
+
+def test_an_image_is_given_what_it_lacks_and_what_is_too_old_and_keeps_the_rest(wheels, tmp_path):
+    image = kaggle_image.build(tmp_path / "image", without=("albucore",))
+    pretend(image, albumentations="2.0.9", omegaconf="2.3.0")  # pinned exactly, and from 2.4 on
+    pretend(image, numpy="1.26.4", scikit_learn="1.2.2")  # as Kaggle has them at times
     for _ in range(2):  # a cell may be run again
         done = install_on(image, wheels, tmp_path / "target")
         assert done.returncode == 0, done.stderr
@@ -95,9 +101,12 @@ def test_an_image_is_given_what_it_lacks_and_what_is_too_old_and_keeps_the_rest(
 
 def test_what_wheels_cannot_bring_is_one_sentence(wheels, tmp_path):
     image = kaggle_image.build(tmp_path / "image", without=("albucore", "stringzilla", "torch"))
+    pretend(image, opencv_python_headless="4.10.0.84")
     done = install_on(image, wheels, tmp_path / "target")
     last = done.stderr.strip().splitlines()[-1]
-    assert done.returncode and last.startswith("RuntimeError: This image lacks torch, stringzilla, which wheels")
+    assert done.returncode and last.startswith(
+        "RuntimeError: This image lacks torch, stringzilla, opencv-python-headless>=4.11 (it has 4.10.0.84), which "
+    )
     assert not (tmp_path / "target").exists()
 
 

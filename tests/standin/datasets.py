@@ -75,6 +75,9 @@ def start_blob_upload(site: Site, user: str, request) -> ApiStartBlobUploadRespo
 def get_dataset_status(site: Site, user: str, request) -> api.ApiGetDatasetStatusResponse:
     latest = dataset_of(site, request.owner_slug, request.dataset_slug).versions[-1]
     reply = api.ApiGetDatasetStatusResponse()
+    if site.dataset_failures:
+        reply.status, site.dataset_failures = DatabundleVersionStatus.FAILED, site.dataset_failures - 1
+        return reply
     reply.status = DatabundleVersionStatus.BLOBS_RECEIVED if latest.pending else DatabundleVersionStatus.READY
     latest.pending = max(0, latest.pending - 1)
     return reply
@@ -179,7 +182,8 @@ def _add_version(site: Site, user: str, dataset: Dataset, files: Sequence[api.Ap
         stem = upload.name.removesuffix(".zip").removesuffix(".tar")
         if upload.name.endswith(".zip"):
             with zipfile.ZipFile(upload.path) as archive:
-                archive.extractall(folder / stem)
+                names = [one for one in archive.namelist() if not any(part[:1] == "." for part in one.split("/"))]
+                archive.extractall(folder / stem, names)
         elif upload.name.endswith(".tar"):
             with tarfile.open(upload.path) as archive:
                 archive.extractall(folder / stem, filter="data")
