@@ -69,7 +69,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
             command = "ensemble" if submit else "report"
             raise UserError(f"{len(todo)} jobs of {config.name} are not finished under these settings, first "
                             f"{todo[0].job}: run the same line without '{command}'.")  # fmt: skip
-        _announce(config, data, device if config.engine == "local" else "Kaggle", models, notes)
+        _announce(config, data, device, models, notes)
         audit, lines = quick_audit(config, data)
         print("".join(f"  {line}\n" for line in lines), end="")
         if config.limit and config.engine == "local":
@@ -206,7 +206,8 @@ def _announce(config: Config, data: RunData, device: str, models: Mapping[str, D
     groups = data.train["group"].nunique()
     count = f"{len(models)} member" + "s" * (len(models) > 1)
     parts = f"x {config.folds} folds" if config.shares is None else f"on one split ({config.split})"
-    print(f"Telltale {__version__}: {config.name}, {count} {parts} on {device}")
+    where = device if config.engine == "local" else f"Kaggle ({config.kaggle.accelerator})"
+    print(f"Telltale {__version__}: {config.name}, {count} {parts} on {where}")
     print(f"  {len(data.train):,} training images in {groups:,} groups, {ones / len(data.train):.1%} of them "
           f"'{data.dataset.classes[1]}'; {len(data.test):,} test images")  # fmt: skip
     for name, model in models.items():

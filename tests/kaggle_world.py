@@ -232,9 +232,9 @@ class World:
 
     def telltale(self, home: Path, *words: str, env: Mapping[str, str | None] | None = None,
                  **more) -> subprocess.CompletedProcess:  # fmt: skip
-        """Run ``python -m competition`` with results in ``home``; ``more`` as for ``run``."""
-        more = {"cwd": home, "timeout": 300, "env": {"TELLTALE_HOME": str(home), **(env or {})}, **more}
-        return self.run(sys.executable, "-m", "competition", *words, **more)
+        """Run ``python -m competition`` with results in ``home``; ``more``: cwd, timeout."""
+        variables = self.environment({"TELLTALE_HOME": str(home), **(env or {})})
+        return self._server.warm.run(words, variables, **{"cwd": home, **more})
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def parse(words: Sequence[str]) -> Asked:
         raise UserError(f"competition={slug} cannot be a competition: give the last part of its address on Kaggle.")
     preset = given["preset"] or (_preset_of(slug) if slug else PRESET)
     settings = [f"preset={preset}"] if preset else []
-    usual = load_config(settings, {"preset": "small"})
+    usual = load_config([*settings, "name=any"], {"preset": "small"})  # or the current folder would lend its name
     if not slug and not usual.competition:
         raise UserError(f"preset={preset} is of no competition on Kaggle: name one, as in {USAGE}.")
     if slug and slug != usual.competition:
@@ -102,7 +102,9 @@ def parse(words: Sequence[str]) -> Asked:
 
 
 def _preset_of(slug: str) -> str:
-    return next((name for name in preset_names() if load_config([f"preset={name}"]).competition == slug), "")
+    return next(
+        (name for name in preset_names() if load_config([f"preset={name}", "name=any"]).competition == slug), ""
+    )
 
 
 def _flag(name: str, text: str) -> bool:

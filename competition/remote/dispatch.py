@@ -60,9 +60,8 @@ class Dispatch:
         """Return the kernels that were pushed, by this call or earlier ones, and whose end was not seen."""
         noted = [Sent(**one) for one in (read_json(self.folder / STATE) or {"kernels": []})["kernels"]]
         there = [one for one in noted if version_of(self.kaggle, one.ref) == one.version]
-        for one in there:
-            if one.request not in self._told:
-                print(f"  Kaggle: going on with {one.ref}, version {one.version}")
+        for one in (one for one in there if one.request not in self._told):
+            print(f"  Kaggle: going on with {one.ref}, version {one.version}")
         self._told |= {one.request for one in there}
         return there
 
