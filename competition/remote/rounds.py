@@ -53,8 +53,8 @@ def train_on_kaggle(
             under_way = dispatch.send(deal(new, config, room), under_way)
         awaited = [one for one in under_way if one.jobs.items() & wanted.items()] or under_way
         for one in (one for one in awaited if not one.jobs.items() & wanted.items()):
-            print(f"  Kaggle: {one.ref} runs for other folds or settings, and no session is free before it ends: stop it "
-                  f"on https://www.kaggle.com/code/{one.ref} to go on sooner")  # fmt: skip
+            print(f"  Kaggle: {one.ref} runs for other folds or settings, and no session is free before it ends: stop "
+                  f"it on https://www.kaggle.com/code/{one.ref} to go on sooner")  # fmt: skip
         with Waiting(config.kaggle.hours) as waiting:
             versions = {one.ref: one.version for one in awaited}
             states = watch_kernels(kaggle, versions, 3600 * WAITING, waiting.show)
