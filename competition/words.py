@@ -27,12 +27,20 @@ def parse_words(words: Sequence[str]) -> dict[str, str]:
 def parse_options(words: Sequence[str], known: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Return a command's own ``key=value`` options over their defaults, and the words that are not options.
 
-    A word that names something on disk is no option, whatever signs are in it. Raises UserError for an unknown key.
+    A word that begins with a known key and '=' is an option; another that names something on disk is none, whatever
+    signs are in it. Raises UserError for an unknown key.
     """
-    named = [word for word in words if "=" not in word or Path(word).exists()]
+    named = [word for word in words if "=" not in word or (word.partition("=")[0] not in known and _on_disk(word))]
     given = parse_words([word for word in words if word not in named])
     check_keys(given, list(known), "", "the command line")
     return {**known, **given}, named
+
+
+def _on_disk(word: str) -> bool:
+    try:
+        return Path(word).exists()
+    except (OSError, ValueError):  # longer than a name may be, or of characters that no name has
+        return False
 
 
 def nest(given: Mapping[str, str]) -> dict[str, Any]:

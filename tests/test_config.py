@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.config import as_yaml, elsewhere, load_config, parse_folds, preset_names
+from competition.config import as_yaml, elsewhere, load_config, parse_folds, parse_options, preset_names
 from competition.errors import UserError
 from competition.settings import RECIPE_KEYS
 
@@ -55,6 +55,18 @@ def test_the_diverse_presets_have_members_of_every_view_and_a_frozen_one():
 def test_a_member_is_added_with_a_backbone_and_taken_out_with_null():
     config = load_config(["preset=demo", "members.r18.backbone=resnet18", "members.swin=null"])
     assert list(config.members) == ["convnext", "r18"]
+
+
+def test_an_option_is_one_whatever_lies_on_disk_and_however_long_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a=b.png", "message=x"):
+        (tmp_path / name).touch()
+    long = "long " * 2000
+    known = {"message": "", "wait": "1"}
+    assert parse_options(["a=b.png", "message=x"], known) == ({"message": "x", "wait": "1"}, ["a=b.png"])
+    assert parse_options([f"message={long}"], known)[0]["message"] == long
+    with pytest.raises(UserError, match="did you mean 'message'"):
+        parse_options([f"mesage={long}"], known)
 
 
 def test_the_config_is_frozen():

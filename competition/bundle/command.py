@@ -13,6 +13,8 @@ from competition.errors import UserError
 from competition.files import home, read_json, shown, write_json
 from competition.inference.record import Record, read_record
 from competition.kaggle.account import Account, find_account
+from competition.kaggle.slugs import slug_in
+from competition.submission.cards import cards
 
 OPTIONS = {"name": "demo", "out": "", "competition": "", "owner": "", "push": "false", "internet": "false",
            "accelerator": "NvidiaTeslaT4"}  # fmt: skip
@@ -37,7 +39,7 @@ def bundle_command(words: Sequence[str]) -> int:
     _tell(bundle, record, new)
     if account:
         _push(bundle, account)
-        line = f"Submit      ./run.sh submit kernel={bundle.kernel} competition={bundle.competition}"
+        line = f"Submit      ./run.sh {shlex.join(['submit', *_submitted(bundle, options['name'])])}"
     else:
         kept = [word for word in words if not word.startswith("push=")]
         line = f"Push        ./run.sh {shlex.join(['bundle', *kept, 'push=true'])}"
@@ -45,8 +47,14 @@ def bundle_command(words: Sequence[str]) -> int:
     return 0
 
 
+def _submitted(bundle: Bundle, name: str) -> list[str]:
+    """Return the words that submit what the kernel wrote, with the run's card where it has one."""
+    made = any(csv.parent.name == name for csv, _ in cards(home() / "submissions"))
+    return [f"kernel={bundle.kernel}", *([f"name={name}"] if made else []), f"competition={bundle.competition}"]
+
+
 def _asked_for(options: dict[str, str], config: Config) -> Bundle:
-    competition = options["competition"] or config.competition
+    competition = slug_in(options["competition"]) or config.competition
     if not competition:
         raise UserError(f"The run '{options['name']}' is of no competition that Kaggle knows, and the notebook needs "
                         "its test set: say competition=SLUG, as in its address.")  # fmt: skip

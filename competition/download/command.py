@@ -6,7 +6,6 @@ Repeated, it recognises what is complete and goes on with what is not; no file t
 import contextlib
 import errno
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from competition.download.unpack import Damaged, Unsafe, gigabytes, unpack, unpa
 from competition.errors import Unfinished, UserError
 from competition.files import fingerprint, only_one, shown, write_json
 from competition.kaggle.account import find_account
+from competition.kaggle.slugs import slug_in
 
 USAGE = "./run.sh download competition=SLUG"
 PRESET = "wai2025"  # whose competition is meant where none is named
@@ -84,9 +84,7 @@ def parse(words: Sequence[str]) -> Asked:
     given, named = parse_options(words, OPTIONS)
     if named:
         raise UserError(f"'{named[0]}' is not a setting: write key=value, as in {USAGE}.")
-    slug = re.sub(r"^(https?://)?(www\.)?kaggle\.com/(competitions|c)/([^/?#]+).*", r"\4", given["competition"])
-    if slug and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", slug):
-        raise UserError(f"competition={slug} cannot be a competition: give the last part of its address on Kaggle.")
+    slug = slug_in(given["competition"])
     preset = given["preset"] or (_preset_of(slug) if slug else PRESET)
     settings = [f"preset={preset}"] if preset else []
     usual = load_config([*settings, "name=any"], {"preset": "small"})  # or the current folder would lend its name

@@ -95,7 +95,8 @@ def decide_trust(entrants: Sequence[Entrant]) -> Trust:
        public scores differ by more than their own error; else CV, for that order is luck.
 
     The first choice is the best by that score. The second is the best by the other score among those that the first is
-    not better than by more than one standard error of their difference; where there is none, the next best.
+    not better than by more than one standard error of their difference; where there is none, the next best, and
+    the best of the rest by the other score where only the first has the trusted one.
     """
     by, why = _decide([one for one in entrants if one.cv is not None])
     scores: dict[str, Callable[[Entrant], float | None]] = {CV: lambda e: e.cv, LEADERBOARD: lambda e: e.public}
@@ -114,7 +115,10 @@ def decide_trust(entrants: Sequence[Entrant]) -> Trust:
     near = [one for one in rest if rank(by, first) - rank(by, one) <= math.hypot(errors[by](first), errors[by](one))]
     known = [one for one in near if scores[other](one) is not None]
     if not known:
-        return Trust(by, why, (first.key, rest[0].key), f"the next best by {by}")
+        second = f"the next best by {by}"
+        if rank(by, rest[0]) == -math.inf and rank(other, rest[0]) > -math.inf:
+            second = f"none other has a {'CV' if by == CV else 'public'} score; the best of the rest by {other}"
+        return Trust(by, why, (first.key, rest[0].key), second)
     second = max(known, key=lambda one: rank(other, one))  # of equals the better by the score that is trusted
     return Trust(by, why, (first.key, second.key), f"the best by {other} of those within a standard error by {by}")
 

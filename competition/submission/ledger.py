@@ -106,20 +106,30 @@ def settle(rows: list[Row], competition: str, listed: Iterable[Listed], known: M
 
     A submission belongs to the row with its reference; else to one without a reference whose fingerprint its
     description carries, as a line that was cut short leaves behind; else it gets a row of its own, with what is
-    ``known`` of its fingerprint, if it carries one.
+    ``known`` of its fingerprint, if it carries one. What a row lacks is filled in as soon as it is known.
     """
     by_ref = {row["ref"]: row for row in rows if row["competition"] == competition and row["ref"]}
     for one in sorted(listed, key=lambda one: (one.time, one.ref)):
         marks = marks_in(one.description)
         row = by_ref.get(one.ref) or _waiting(rows, competition, marks)
         if row is None:
-            mark = next((mark for mark in sorted(marks) if mark in known), "")
-            row = dict.fromkeys(COLUMNS, "") | dict(known.get(mark, {})) | {"competition": competition}
-            row["file"] = row["file"] or one.file_name
+            row = dict.fromkeys(COLUMNS, "") | {"competition": competition}
             rows.append(row)
+        _fill(row, one, marks, known)
         row |= {"ref": one.ref, "status": one.status, "error": one.error, "checked": now}
         row |= {"time": one.time or row["time"], "message": one.description or row["message"],
                 "public": one.public or row["public"], "private": one.private or row["private"]}  # fmt: skip
+
+
+def _fill(row: Row, one: Listed, marks: set[str], known: Mapping[str, Row]) -> None:
+    """Fill the empty cells of a row with what is known of its fingerprint, or of the last mark that is known of those
+    in its description: the card may have come to this machine after the row."""
+    mine = row["fingerprint"] or max((mark for mark in marks if mark in known), key=one.description.rfind, default="")
+    found = known.get(mine, {})
+    if not row["fingerprint"] and row["file"] == one.file_name:  # Kaggle's name for it, which says less
+        row["file"] = ""
+    row |= {key: value for key, value in found.items() if value and not row.get(key)}
+    row["file"] = row["file"] or one.file_name
 
 
 def _waiting(rows: Iterable[Row], competition: str, marks: set[str]) -> Row | None:

@@ -1,6 +1,7 @@
 """Whether Kaggle will take a submission just now, asked before anything is uploaded."""
 
 import datetime
+import shlex
 import sys
 
 from kagglesdk.competitions.types.competition_api_service import ApiCompetition, ApiSubmissionLimits
@@ -18,14 +19,16 @@ def connect(patience: float) -> Kaggle:
     return Kaggle(account, patience)
 
 
-def admit(kaggle: Kaggle, slug: str, by_kernel: bool) -> ApiCompetition:
-    """Return the competition, if it takes submissions of this user and kind; UserError says why not."""
+def admit(kaggle: Kaggle, slug: str, by_kernel: bool, name: str) -> ApiCompetition:
+    """Return the competition, if it takes submissions of this user and kind; UserError says why not. ``name`` is the
+    run that the submission is of, "" where it is of none."""
     found = accepted_rules(kaggle, slug)
     if found.submissions_disabled:
         raise UserError(f"Competition {slug} takes no submissions (any more, or yet): see its page on kaggle.com.")
     if found.is_kernels_submissions_only and not by_kernel:
-        raise UserError(f"Competition {slug} takes no files, only what a notebook writes: ./run.sh bundle push=true "
-                        f"makes one, then ./run.sh submit kernel=OWNER/SLUG competition={slug}.")  # fmt: skip
+        run = f"name={shlex.quote(name or 'NAME')}"
+        raise UserError(f"Competition {slug} takes no files, only what a notebook writes: ./run.sh bundle {run} "
+                        f"push=true competition={slug} makes one, and says the line that submits it.")  # fmt: skip
     return found
 
 
@@ -52,9 +55,12 @@ def _none_left(limits: ApiSubmissionLimits, slug: str) -> str:
             f"00:00 UTC, in {left // 60} h {left % 60} min; repeat the same line then.")  # fmt: skip
 
 
-def kernel_version(kaggle: Kaggle, ref: str, asked: int | None) -> tuple[int, list[str]]:
-    """Return which version of a kernel is to be submitted, the current one if none is ``asked``, and the competitions
-    it is attached to. Raises UserError and Unfinished where it has no output yet, or never will."""
+def kernel_version(kaggle: Kaggle, ref: str, asked: int | None) -> tuple[int, bool, list[str]]:
+    """Return which version of a kernel is to be submitted, the current one if none is ``asked``, whether it is the
+    current one, and the competitions that the current one is attached to.
+
+    Raises UserError and Unfinished where it has no output yet, or never will.
+    """
     found = kaggle.kernel(ref)
     if found is None:
         raise UserError(f"There is no kernel {ref} on Kaggle that you can see: name it as OWNER/SLUG.")
@@ -69,4 +75,4 @@ def kernel_version(kaggle: Kaggle, ref: str, asked: int | None) -> tuple[int, li
         if state != "complete":
             raise UserError(f"Kernel {ref} ended with '{state}' ({why or 'its log says why'}), so there is nothing to "
                             "submit: mend it and push it again.")  # fmt: skip
-    return version, list(found.competition_data_sources or [])
+    return version, version == found.current_version_number, list(found.competition_data_sources or [])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from competition.config import parse_options
 from competition.errors import UserError
 from competition.kaggle.api import PATIENCE
+from competition.kaggle.slugs import slug_in
 from competition.submission.ledger import number
 
 OPTIONS = {"file": "", "message": "", "competition": "", "data": "", "name": "", "yes": "false", "again": "false",
@@ -56,7 +57,8 @@ def parse_asked(words: Sequence[str]) -> Asked:
         )
     if given["kernel"] and given["file"]:
         raise UserError(f"file={given['file']} and kernel={given['kernel']} cannot both be given: keep one of them.")
-    typed = {"wait": float(given["wait"]), "timeout": float(given["timeout"]),
+    typed = {"competition": slug_in(given["competition"]),
+             "wait": float(given["wait"]), "timeout": float(given["timeout"]),
              "version": int(given["version"]) if given["version"] else None,
              "yes": given["yes"].lower() == "true", "again": given["again"].lower() == "true"}  # fmt: skip
     return Asked(**{**given, **typed})

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from competition.data.assemble import data_root
 from competition.errors import UserError, did_you_mean
 from competition.files import home, shown
 from competition.kaggle.api import Kaggle, closed
@@ -46,6 +47,8 @@ def choose(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
 
 def _file(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
     path = Path(asked.file) if asked.file else newest(folder, asked.name) if asked.name else folder / LATEST
+    if asked.file and path.is_dir():
+        raise UserError(f"file={asked.file} is a folder: name a file in it.")
     if not path.is_file():
         hint = "name one with file=" if asked.file else "./run.sh fold=0..4 makes one, or name your own with file="
         raise UserError(f"There is no submission {shown(path)}: {hint}.")
@@ -54,7 +57,11 @@ def _file(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
         raise UserError(f"There is no run '{asked.name}' in folds/{did_you_mean(asked.name, known) if known else '.'}")
     content = path.read_bytes()
     source, card = find_card(folder, content) or (path, {})
-    config = run_config(asked.name or card.get("name", ""), asked.data)
+    name = asked.name or card.get("name", "")
+    config = run_config(name, asked.data)
+    if asked.data and not data_root(config).is_dir():
+        raise UserError(f"There is no folder data={asked.data}: name that of the competition's data with data=DIR, or "
+                        "leave it out.")  # fmt: skip
     slug = asked.competition or card.get("competition") or (config.competition if config else "")
     if not slug:
         raise UserError(f"It is not known which competition {shown(path)} is for: name it with competition=SLUG, as in "
@@ -63,12 +70,14 @@ def _file(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
     if form is not None and form.sampled:  # what is wrong here needs no network to be seen
         labels = read_submission(content, form.ids, form.header, shown(path))
     kaggle = connect(asked.patience)
-    warnings = _warnings(kaggle, slug, by_kernel=False)
+    warnings = _warnings(kaggle, slug, by_kernel=False, name=name)
     if labels is None:
         form = sampled_form(form, kaggle, slug)
         labels = read_submission(content, form.ids, form.header, shown(path))
     copy.write_bytes(content)
     rate = sum(labels) / len(labels)
+    if rate in (0, 1):
+        warnings += (f"all {len(labels):,} rows have the label {rate:.0f}: is this the file you mean?",)
     figures = figures_of(card) if card else Figures(name=asked.name, positive_rate=rate)
     said = f"{shown(source)}, {len(labels):,} rows, {rate:.1%} positive, checked against {form.source}"
     return kaggle, Chosen(said, slug, file_mark(content), ("--file", str(copy)), asked.timeout + len(content) / SLOWEST,
@@ -81,22 +90,25 @@ def _kernel(asked: Asked, folder: Path) -> tuple[Kaggle, Chosen]:
     if asked.name and (found := find_card(folder, newest(folder, asked.name).read_bytes())):
         card = found[1]
     kaggle = connect(asked.patience)
-    version, attached = kernel_version(kaggle, asked.kernel, asked.version)
+    version, current, attached = kernel_version(kaggle, asked.kernel, asked.version)
     slug = asked.competition or card.get("competition") or (attached[0] if len(attached) == 1 else "")
     if not slug:
         raise UserError(
             f"It is not known which competition kernel {asked.kernel} is for: name it with competition=SLUG."
         )
+    if current and attached and slug not in attached:
+        raise UserError(f"Kernel {asked.kernel} is attached to {' and '.join(attached)}, not to {slug}: name that with "
+                        f"competition=, or attach the kernel to {slug} and push it again.")  # fmt: skip
     name = f"{asked.kernel} version {version}"
     words = ("--kernel", asked.kernel, "--version", str(version), "--file", OUTPUT)
     return kaggle, Chosen(f"{OUTPUT} of kernel {name}", slug, kernel_mark(asked.kernel, version), words, asked.timeout,
                           figures_of(card) if card else Figures(name=name), card, name,
-                          _warnings(kaggle, slug, by_kernel=True))  # fmt: skip
+                          _warnings(kaggle, slug, by_kernel=True, name=asked.name))  # fmt: skip
 
 
-def _warnings(kaggle: Kaggle, slug: str, by_kernel: bool) -> tuple[str, ...]:
+def _warnings(kaggle: Kaggle, slug: str, by_kernel: bool, name: str) -> tuple[str, ...]:
     """Return what to know of a competition that takes such a submission; UserError where it takes none."""
-    found = admit(kaggle, slug, by_kernel)
+    found = admit(kaggle, slug, by_kernel, name)
     warnings = []
     if closed(found):
         warnings.append(f"the deadline of {slug} is past ({found.deadline:%Y-%m-%d %H:%M} UTC): a submission may still "

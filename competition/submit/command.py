@@ -5,7 +5,6 @@ Its exit status is what Kaggle's list of submissions says: 0 scored, 2 refused o
 
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from competition.submission.mark import describe
 from competition.submit.admission import room
 from competition.submit.asked import Asked, parse_asked
 from competition.submit.choose import OUTPUT, Chosen, choose
-from competition.submit.upload import SECOND_LOOK, Upload, alone, follow, send
+from competition.submit.upload import Upload, alone, arrived, follow, send
 
 Line = tuple[str, str | None]  # with rich's style
 
@@ -78,13 +77,13 @@ def _already(upload: Upload, again: bool) -> tuple[Row | None, set[str]]:
     That is one that an earlier line uploaded without seeing what came of it, and, unless the user wants it ``again``,
     any that is not in error.
     """
-    interrupted, seen = upload.waiting(), upload.refs()
+    age, seen = upload.waiting(), upload.refs()
     listed = upload.look()
-    if interrupted and all(row["ref"] in seen for row in listed):
-        time.sleep(SECOND_LOOK)  # it may be on its way
+    if age is not None and all(row["ref"] in seen for row in listed):
+        arrived(upload, age, seen)
         listed = upload.look()
     for row in reversed(listed):
-        if (interrupted and row["ref"] not in seen) or (not again and row["status"] != ERROR):
+        if (age is not None and row["ref"] not in seen) or (not again and row["status"] != ERROR):
             return row, set()
     return None, {row["ref"] for row in listed}
 

@@ -1,5 +1,7 @@
 """The `ledger` command: every submission as Kaggle has it now, beside its CV, and which of both to go by."""
 
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +9,7 @@ from competition.config import parse_options
 from competition.errors import Unfinished, UserError
 from competition.files import home, shown
 from competition.kaggle.api import Unreachable
+from competition.kaggle.slugs import slug_in
 from competition.report.leaderboard import called, entrant_of, leaderboard_figure, ledger_tables, points_of, span
 from competition.report.table import LABEL, STYLES, console
 from competition.scoring.trust import Trust, decide_trust, place
@@ -44,7 +47,8 @@ def ledger_command(words: Sequence[str]) -> int:
     folder = home() / "submissions"
     rows = read_ledger(folder / LEDGER)
     known = list(dict.fromkeys(row["competition"] for row in rows if row["competition"]))
-    slugs = [given["competition"]] if given["competition"] else known
+    named_slug = slug_in(given["competition"])
+    slugs = [named_slug] if named_slug else known
     if not slugs:
         print("Nothing is submitted yet: ./run.sh submit does. Made elsewhere: ./run.sh ledger competition=SLUG")
         return 0
@@ -56,7 +60,9 @@ def ledger_command(words: Sequence[str]) -> int:
             trouble = error
     rows = read_ledger(folder / LEDGER)
     for slug in slugs:
-        _print([row for row in rows if row["competition"] == slug], slug)
+        own = [row for row in rows if row["competition"] == slug]
+        if own or trouble is None:  # of one that could not be asked nothing is known
+            _print(own, slug)
     _draw(rows, slugs, folder / PICTURE)
     if isinstance(trouble, Unreachable):
         raise Unfinished(f"This is the ledger as it was: {trouble}") from trouble
@@ -104,8 +110,8 @@ def _remarks(row: Row) -> list[tuple[str, str | None]]:
     if row["status"] == REFUSED:
         return [(f"{name} was refused: {row['error']}", STYLES["alarm"])]
     if row["status"] == UPLOADING:
-        return [(f"{name} is not on Kaggle's list: its upload was cut short, and ./run.sh submit may be repeated",
-                 STYLES["warning"])]  # fmt: skip
+        return [(f"{name} is not on Kaggle's list: its upload was cut short, and may be repeated: "
+                 f"{_again(row)}", STYLES["warning"])]  # fmt: skip
     if row["status"] == PENDING:
         return [(f"{name} is not scored yet", None)]
     ranges = {"CV interval": one.interval, "leaderboard range": one.leaderboard}
@@ -115,6 +121,13 @@ def _remarks(row: Row) -> list[tuple[str, str | None]]:
         return []
     alarm = "leaderboard" in told[-1]
     return [(f"{name}: public {one.public:.4f} is {' and '.join(told)}", STYLES["alarm" if alarm else "warning"])]
+
+
+def _again(row: Row) -> str:
+    """Return the line that submits what a row is about."""
+    kernel = re.fullmatch(r"([\w-]+/[\w-]+) version (\d+)", row["file"])
+    words = [f"kernel={kernel[1]}", f"version={kernel[2]}"] if kernel else [f"file={row['file']}"]
+    return f"./run.sh {shlex.join(['submit', *words, 'competition=' + row['competition']])}"
 
 
 def _choice(rows: Sequence[Row]) -> list[tuple[str, str | None]]:

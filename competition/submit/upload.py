@@ -21,12 +21,15 @@ from competition.files import only_one
 from competition.kaggle.api import Kaggle, Unreachable
 from competition.kaggle.cli import Said, run_cli
 from competition.submission.ledger import PENDING, REFUSED, UPLOADING, Listed, Row, begin, open_ledger, settle
+from competition.submission.mark import marks_in
 
 ATTEMPTS = 3
 BACKOFF = 2.0  # seconds before the second attempt, tripled before the next
 SECOND_LOOK = 3.0  # seconds after which the list is read again before an attempt counts as failed
 LISTED_WITHIN = 60.0  # seconds in which an upload that the command line calls done must appear on the list
 LATE = 10.0  # seconds in which one that was cut short on its way may still appear, before that is left open
+ARRIVES_WITHIN = 60.0  # seconds after its end in which one that an earlier line cut short may still appear
+TIME = "%Y-%m-%dT%H:%M:%SZ"  # as the ledger writes it
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 15.0  # seconds between two looks at a score in the making
 SLOWEST = 20_000  # bytes a second that an upload makes at least
 # What the command line prints where nobody said no: its own failed upload, and errors that may pass.
@@ -63,10 +66,13 @@ class Upload:
             own = [dict(row) for row in rows if row["ref"] and self._same(row)]
         return sorted(own, key=lambda row: (row["time"], row["ref"]))
 
-    def waiting(self) -> bool:
-        """Return whether an earlier line wrote that it uploads this, and did not live to see what came of it."""
+    def waiting(self) -> float | None:
+        """Return how many seconds ago an earlier line was last known to upload this, of which it did not live to see
+        what came; None where there is no such line."""
         with open_ledger(self.folder) as rows:
-            return any(row["status"] == UPLOADING and not row["ref"] and self._same(row) for row in rows)
+            ages = [_age(row["time"]) for row in rows
+                    if row["status"] == UPLOADING and not row["ref"] and self._same(row)]  # fmt: skip
+        return min(ages, default=None)
 
     def refs(self) -> set[str]:
         """Return the references under which the ledger knows this fingerprint."""
@@ -81,17 +87,28 @@ class Upload:
                     row |= changes
 
     def _same(self, row: Row) -> bool:
-        return (row["competition"], row["fingerprint"]) == (self.slug, self.row["fingerprint"])
+        mark = self.row["fingerprint"]
+        marks = {row["fingerprint"]} if row["fingerprint"] else marks_in(row["message"])
+        return row["competition"] == self.slug and mark in marks
 
 
 def now() -> str:
     """Return the time as the ledger writes it."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.datetime.now(datetime.UTC).strftime(TIME)
+
+
+def _age(time_: str) -> float:
+    """Return the seconds since a time of the ledger; 0 where it is in the future or no time at all."""
+    try:
+        then = datetime.datetime.strptime(time_, TIME).replace(tzinfo=datetime.UTC)
+    except ValueError:
+        return 0.0
+    return max(0.0, (datetime.datetime.now(datetime.UTC) - then).total_seconds())
 
 
 def as_listed(one: ApiSubmission) -> Listed:
     """Return one of Kaggle's submissions as the ledger reads it."""
-    date = one.date.strftime("%Y-%m-%dT%H:%M:%SZ") if one.date else ""
+    date = one.date.strftime(TIME) if one.date else ""
     return Listed(str(one.ref), date, one.description or "", one.file_name or "", one.status.name.lower(),
                   one.public_score or "", one.private_score or "", one.error_description or "")  # fmt: skip
 
@@ -126,7 +143,7 @@ def send(upload: Upload, before: Collection[str]) -> Row:
                 time.sleep(BACKOFF * 3 ** (attempt - 1))
                 if found := _fresh(upload, before):
                     return found
-            said = run_cli(["competitions", "submit", upload.slug, *upload.words, "--quiet"], upload.timeout)
+            said = _attempt(upload)
             if found := _read_back(upload, before, said):
                 return found
         except Unreachable as error:
@@ -144,6 +161,26 @@ def send(upload: Upload, before: Collection[str]) -> Row:
               "nothing of it.", file=sys.stderr)  # fmt: skip
     raise Unfinished(f"Kaggle took no submission in {ATTEMPTS} attempts ({_reason(said, upload.timeout)}), and its "
                      "list has nothing of them: repeat the same line later, which looks there first.")  # fmt: skip
+
+
+def arrived(upload: Upload, age: float, seen: Collection[str]) -> None:
+    """Keep reading Kaggle's list until it has what a line cut short ``age`` seconds ago may have sent, or that can be
+    expected no more; ``seen`` are the references that the ledger knew. UserError where that line is still at work."""
+    until = time.monotonic() + max(SECOND_LOOK, ARRIVES_WITHIN - age)
+    with alone(upload.folder):
+        print(f"An earlier line was cut short {age:.0f} s ago and may still arrive: looking for "
+              f"{until - time.monotonic():.0f} s more.", file=sys.stderr, flush=True)  # fmt: skip
+        while time.monotonic() < until and not _fresh(upload, seen):
+            time.sleep(min(SECOND_LOOK, max(0.0, until - time.monotonic())))
+
+
+def _attempt(upload: Upload) -> Said:
+    """Let the command line upload, and keep in the ledger when it was last at work, however that ends."""
+    upload.note(time=now())
+    try:
+        return run_cli(["competitions", "submit", upload.slug, *upload.words, "--quiet"], upload.timeout)
+    finally:
+        upload.note(time=now())
 
 
 def _fresh(upload: Upload, before: Collection[str]) -> Row | None:

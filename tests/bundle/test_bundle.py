@@ -57,7 +57,7 @@ def test_the_bundle_pushed_by_the_real_command_line_runs_offline_in_both_layouts
         world.add_competition("cats", files=files)
         done = world.telltale(ran, *WORDS, "push=true")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stdout.endswith(f"Submit      ./run.sh submit kernel={KERNEL} competition=cats\n")
+        assert done.stdout.endswith(f"Submit      ./run.sh submit kernel={KERNEL} name=run competition=cats\n")
         kernel = world.kernel(KERNEL)
         assert [path.name for path in kernel.output.iterdir()] == ["submission.csv"], kernel.log
         assert (kernel.output / "submission.csv").read_bytes() == own
@@ -120,7 +120,11 @@ def test_a_bundle_is_flat_and_whole_and_left_alone_until_the_run_changes(home):
         (WORDS, "say owner=USER. (There are no Kaggle credentials on this machine"),
         ([*WORDS, "owner=alice", "push=true"], "There are no Kaggle credentials on this machine"),
         (["bundle", "name=run", "owner=alice"], "say competition=SLUG"),
-        ([*WORDS, "owner=a/b"], "owner=a/b is no word of Kaggle's"),
+        (
+            ["bundle", "name=run", "owner=a/b", "competition=https://www.kaggle.com/competitions/cats"],
+            "owner=a/b is no",
+        ),
+        (["bundle", "name=run", "owner=alice", "competition=a b"], "competition=a b cannot be a competition"),
         ([*WORDS, "owner=alice", "push=yes"], "push=yes is not true or false"),
         ([*WORDS, "owner=alice", "out=folds"], "folds holds something else than a bundle"),
         ([*WORDS, "owner=alice", "out=folds/run/run.json/b"], "run.json is a file where the bundle's folder is to be"),

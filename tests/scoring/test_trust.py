@@ -92,6 +92,9 @@ def test_the_second_choice_is_the_other_scores_favourite_if_it_is_as_good_within
     assert trust.by == CV and trust.final == ("s0", "s2") and LEADERBOARD in trust.second
     far = decide_trust(history([0.950, 0.90, 0.85], [0.94, 0.90, 0.96], reach=0.2))
     assert far.final == ("s0", "s1") and "next best" in far.second
+    lone = decide_trust([*history([0.9], [0.9], reach=0.2), Entrant("h", public=0.5), Entrant("i", public=0.6)])
+    assert lone.by == CV and lone.final == ("s0", "i")
+    assert lone.second == "none other has a CV score; the best of the rest by the leaderboard"
 
 
 def drawn(random, cv_error, public_rows, misled, count=8):

@@ -66,12 +66,18 @@ def test_the_competitions_own_sample_is_asked_where_the_data_has_none_or_is_not_
     (home / "mine.csv").write_bytes(b"id,label\n" + b"".join(f"{one},1\n".encode() for one in IDS))  # test.csv's order
     failed(run("submit", "file=mine.csv", "name=first", "yes=true"), 2, "not in the test set's order")
     assert run("submit", "name=first", "yes=true").returncode == 0
+    (home / "all.csv").write_bytes(content().replace(b",0\n", b",1\n"))
+    address = f"competition=https://www.kaggle.com/competitions/{SLUG}/overview"
+    same = run("submit", "file=all.csv", f"data={home / 'data'}", address)
+    failed(same, 2, "Nobody can be asked")
+    assert "all 40 rows have the label 1" in same.stdout
     sample = world.folder / "competitions" / SLUG / "data" / "sample_submission.csv"
     sample.write_text(sample.read_text().replace(ORDER[0], "test/new.png"))
     failed(run("submit", "name=first", "again=true", "yes=true"), 2, "'test/new.png' is not in", "download both files")
     sample.unlink()
     failed(run("submit", "file=mine.csv", f"competition={SLUG}", "yes=true"), 2, "has no sample submission", "data=DIR")
-    failed(run("submit", "file=mine.csv", f"competition={SLUG}", f"data={home / 'none'}", "yes=true"), 2, "data=DIR")
+    failed(run("submit", "file=mine.csv", f"competition={SLUG}", f"data={home / 'none'}", "yes=true"), 2,
+           "There is no folder data=", "/none", "data=DIR")  # fmt: skip
     assert len(world.submissions(SLUG)) == 1
 
 
@@ -89,6 +95,8 @@ def test_a_kernels_output_is_submitted_to_a_code_competition_once(world, home):
     assert world.kaggle("kernels", "push", "-p", folder).returncode == 0
     failed(run("submit", "kernel=alice/answer", "version=7", "yes=true"), 2, "version=7", "the current one is 1")
     world.wait_kernel("alice/answer")
+    failed(run("submit", "kernel=alice/answer", "competition=dogs", "yes=true"), 2,
+           f"Kernel alice/answer is attached to {SLUG}, not to dogs")  # fmt: skip
     done = run("submit", "kernel=alice/answer", "name=first", "yes=true")
     assert done.returncode == 0, done.stderr
     (made,) = world.submissions(SLUG)
@@ -107,6 +115,7 @@ def test_words_that_do_not_fit_are_one_sentence(home):
     make_run(home, "first", slug="")
     for words, said in {
         ("mine.csv",): "write ./run.sh submit file=mine.csv", ("fle=x",): "did you mean 'file'?",
+        ("file=folds",): "file=folds is a folder", ("competition=a b",): "cannot be a competition",
         ("file=no.csv",): "There is no submission no.csv", ("yes=maybe",): "yes=maybe is neither true nor false",
         ("wait=long",): "wait=long is not a number of seconds", ("kernel=answer",): "write kernel=OWNER/SLUG",
         ("version=2",): "kernel=OWNER/SLUG", ("kernel=a/b", "file=mine.csv"): "cannot both be given",

@@ -15,7 +15,7 @@ from competition.submission.mark import describe, file_mark, kernel_mark, marks_
 from tests.kaggle_world import World
 from tests.running import ROOT, inside
 from tests.submit.made import FILES, SLUG, SOLUTION, content, make_data, make_run
-from tests.submit.session import Session
+from tests.submit.session import Session, failed
 
 NOW = "2026-11-21T00:00:00Z"
 
@@ -59,6 +59,17 @@ def test_kaggles_list_finds_the_row_by_reference_then_by_mark_and_else_makes_one
         ("1", "complete", "0.9"), ("2", "complete", "0.9"), ("3", "complete", "0.9"), ("4", "error", "")]  # fmt: skip
     settle(rows, "dogs", [listed("1", "another competition's")], known, NOW)
     assert len(rows) == 5 and rows[0]["message"] == "first aaaaaaaa"
+
+
+def test_a_row_gets_its_figures_when_the_card_comes_to_this_machine_and_keeps_what_it_has():
+    rows, one = [], listed("1", "better than bbbbbbbb [aaaaaaaa]")
+    settle(rows, SLUG, [one], {}, NOW)
+    assert (rows[0]["fingerprint"], rows[0]["cv"], rows[0]["file"]) == ("", "", "submission.csv")
+    settle(rows, SLUG, [one], {"aaaaaaaa": row(), "bbbbbbbb": row("bbbbbbbb", "second")}, NOW)
+    assert [rows[0][key] for key in ("fingerprint", "name", "cv", "file", "ref")] == ["aaaaaaaa", "first", "0.95",
+                                                                                     "first.csv", "1"]  # fmt: skip
+    settle(rows, SLUG, [one], {"aaaaaaaa": row() | {"cv": "0.1", "world": "same world"}}, NOW)
+    assert (rows[0]["cv"], rows[0]["world"], len(rows)) == ("0.95", "same world", 1)
 
 
 def test_a_ledger_keeps_columns_of_the_users_own_and_its_bytes_where_nothing_changes(tmp_path):
@@ -120,6 +131,10 @@ def test_the_ledger_lists_what_was_submitted_anywhere_beside_its_cv_and_draws_it
     nothing = run("ledger")
     assert nothing.returncode == 0 and "Nothing is submitted yet" in nothing.stdout
     make_run(home, "first", wrong=4, cv=0.95, reach=0.02)
+    failed(run("ledger", "competition=Fakes"), 2, "There is no competition Fakes")
+    assert run("ledger", "competition=Fakes").stdout == ""
+    empty = run("ledger", f"competition=https://www.kaggle.com/competitions/{SLUG}/data")
+    assert empty.stdout == f"{SLUG}: nothing is submitted yet.\n"
     marks = {"first": file_mark(content(4)), "second": file_mark(make_run(home, "second", wrong=2, cv=0.93, reach=0.3))}
     (home / "hand.csv").write_bytes(content(1))
     line = ["competitions", "submit", SLUG, "-q"]  # elsewhere, and by other means
