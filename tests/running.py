@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,12 @@ def warm() -> Warm:
     return Warm()
 
 
-def telltale(home: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    """Run `python -m competition` with results in ``home``."""
+def telltale(home: Path, *words: str, cwd: Path | None = None, afresh: bool = False) -> subprocess.CompletedProcess:
+    """Run `python -m competition` with results in ``home``; ``afresh`` where packages read the environment as they are
+    imported."""
+    if afresh:
+        return subprocess.run([sys.executable, "-m", "competition", *words], env=environment(home), cwd=cwd or home,
+                              capture_output=True, text=True, timeout=300)  # fmt: skip
     return warm().run(words, environment(home), cwd or home)
 
 
@@ -83,9 +88,9 @@ def done_inside(home: Path, *words: str) -> str:
     return result.stdout
 
 
-def done(home: Path, *words: str) -> str:
+def done(home: Path, *words: str, afresh: bool = False) -> str:
     """Run the command line, assert that it succeeded, and return what it printed."""
-    result = telltale(home, *words)
+    result = telltale(home, *words, afresh=afresh)
     assert result.returncode == 0, result.stderr
     return result.stdout
 

@@ -44,10 +44,10 @@ def runs(tmp_path_factory):
     place.write_bytes(save(weights))
     with pytest.MonkeyPatch.context() as patch, serving({REPOSITORY: {"model.safetensors": save(weights)}}) as server:
         point_to(patch, server.url, cache)
-        done(home, *WORDS, "pretrained=true", "name=online")
+        done(home, *WORDS, "pretrained=true", "name=online", afresh=True)
         server.stop()
         point_to(patch, server.url, cache, offline=True)
-        done(home, *WORDS, "pretrained=true", "name=cached")
+        done(home, *WORDS, "pretrained=true", "name=cached", afresh=True)
         point_to(patch, server.url, cache / "empty", offline=True)
         file = [*WORDS, f"pretrained={place}", "name=file"]
         folder = [*WORDS, f"pretrained={cache / 'kaggle'}", "name=folder"]
@@ -81,7 +81,7 @@ def test_the_hub_is_asked_for_the_weights_once(runs):
 def refused(home, *words):
     """Run the command line, assert that it refuses before it writes results, and return what it says."""
     start = time.monotonic()
-    result = telltale(home, *WORDS, *words, "name=refused")
+    result = telltale(home, *WORDS, *words, "name=refused", afresh=True)
     sentence = result.stderr.splitlines()[-1]
     assert result.returncode == 2 and sentence.startswith("Error: ") and "Traceback" not in result.stderr
     assert time.monotonic() - start < PATIENCE
