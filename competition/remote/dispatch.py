@@ -31,8 +31,8 @@ STATE, INBOX = "kaggle.json", ".kaggle"
 SESSION_MARGIN = 0.5  # hours between the end that a session sets itself and the one that Kaggle is asked for
 
 
-# What must be of the same version there as here, beside what is carried: pixels and training depend on them.
-ALIKE = (*(name for name in PURE if name not in CARRIED), "opencv-python-headless")
+# The names that OpenCV is installed by: pixels depend on its version, so it must be the same there as here.
+OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Dispatch:
             contents=_contents(self.config),
             hours=self.config.kaggle.hours,
             accelerator=self.config.kaggle.accelerator,
-            packages={name: importlib.metadata.version(name) for name in ALIKE},
+            packages=_alike(),
         )
 
     def _source(self) -> tuple[str, str, dict[str, Any]]:
@@ -143,6 +143,13 @@ class Dispatch:
     def _settled(self) -> dict[str, Path]:
         """Return the files of what is settled for all jobs of a member, by their places in the run's folder."""
         return {str(path.relative_to(self.folder)): path for path in self.folder.glob(f"*/{PLACEMENT_FILE}")}
+
+
+def _alike() -> dict[str, str]:
+    """Return the packages, beside those that are carried, whose versions must be the same there as here."""
+    installed = {one.metadata["Name"].lower(): one.version for one in importlib.metadata.distributions()}
+    opencv = [name for name in OPENCV if name in installed][:1]
+    return {name: installed[name] for name in (*PURE, *opencv) if name not in CARRIED}
 
 
 def _stage(ref: str, root: Path, folder: Path) -> None:
