@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from sklearn.metrics import f1_score
 
+from competition.training.checkpoint import load_resume
 from tests.closing_table import recomputed
 from tests.running import (
     ROOT,
@@ -172,9 +173,11 @@ KILLS = {
 }
 
 
-def killed_and_run_again(home, at, same):
+def killed_and_run_again(home, at, same, resumed=False):
     killed(home, at, *TINY, "workers=2", "fold=0..2")
     assert outcome(home, whole=False) != same
+    points = [load_resume(path) for path in home.rglob("resume.pt")]
+    assert all(point["epoch"] for point in points) and (points or not resumed)
     done_inside(home, *TINY, "workers=1", "fold=0..2")
     assert outcome(home) == same
     assert len(list((home / "submissions" / NAME).glob("*.csv"))) == 1
@@ -185,7 +188,7 @@ def killed_and_run_again(home, at, same):
 def test_a_run_killed_in_a_job_or_at_its_end_and_run_again_ends_in_the_same_bytes(straight, copied, moment):
     job, *at = KILLS[moment]
     unfinished(copied, job)
-    killed_and_run_again(copied, at, straight[2])
+    killed_and_run_again(copied, at, straight[2], resumed="last epoch" in moment)
 
 
 def test_a_run_killed_while_the_cache_is_built_and_run_again_ends_in_the_same_bytes(straight, tmp_path):

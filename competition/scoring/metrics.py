@@ -24,7 +24,7 @@ def f1(label: ArrayLike, decision: ArrayLike) -> float:
     label, decision = check_binary("label", label), check_binary("decision", decision)
     check_same_length(label=label, decision=decision)
     true_positive = np.count_nonzero(label & decision)
-    return 2 * true_positive / max(np.count_nonzero(label) + np.count_nonzero(decision), 1)
+    return float(2 * true_positive / max(np.count_nonzero(label) + np.count_nonzero(decision), 1))
 
 
 def summary(label: ArrayLike, prob: ArrayLike, decision: ArrayLike) -> dict[str, float]:

@@ -34,9 +34,23 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
 
 def save_resume(path: Path, state: dict[str, Any]) -> None:
-    """Write a resume point: tensors, numbers, words, lists and dictionaries only. Ctrl-C waits until it is written."""
+    """Write a resume point: tensors, numbers, words, lists and dictionaries only, TypeError for all else, which
+    :func:`load_resume` would not read. Ctrl-C waits until it is written."""
+    _check_plain(state, "state")
     with _uninterrupted(), atomic_write(path, "wb") as file:
         torch.save(state, file)
+
+
+def _check_plain(value: Any, where: str) -> None:
+    """Raise TypeError for what weights_only refuses, such as a NumPy number."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _check_plain(part, f"{where}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _check_plain(part, where)
+    elif value is not None and type(value) not in (bool, int, float, str) and not isinstance(value, torch.Tensor):
+        raise TypeError(f"{where} is {type(value).__qualname__}, which a resume point cannot hold")
 
 
 @contextlib.contextmanager
