@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -50,13 +50,21 @@ def feed_workers(config: Config, device: str) -> int:
     return min(8, max(1, cores() // 2)) if device == "cuda" else 0
 
 
-def run_jobs(config: Config, data: RunData, plans: Sequence[Plan], device: str) -> None:
-    """Finish every plan's job. Raises UserError for the first that cannot be; the others keep what they have."""
+def at_once(config: Config, device: str) -> int:
+    """Return how many jobs keep a machine busy that trains nothing else: one for each GPU, else as set."""
+    return torch.cuda.device_count() if device == "cuda" else config.jobs
+
+
+def run_jobs(
+    config: Config, data: RunData, plans: Sequence[Plan], device: str, hear: Callable[[Plan], None] | None = None
+) -> None:
+    """Finish every plan's job; ``hear`` is told of each that is. Raises UserError for the first that cannot be; the
+    others keep what they have."""
     prepare_features(config, data, plans, feed_workers(config, device))
     beside = min(config.jobs, len(plans))
     images = sum(_images(config, data, plan) for plan in plans)
     with tqdm(total=images, unit="img", disable=None, smoothing=0.02, dynamic_ncols=True) as bar:
-        shown = _Shown(bar, len(plans))
+        shown = _Shown(bar, len(plans), hear)
         if beside <= 1:
             prepare_process(config, device, 1)  # all the cores, now that nothing runs beside
             for plan in plans:
@@ -83,8 +91,8 @@ def _images(config: Config, data: RunData, plan: Plan) -> int:
 class _Shown:
     """What the user sees of jobs under way."""
 
-    def __init__(self, bar: tqdm, jobs: int):
-        self.bar, self.jobs, self.count = bar, jobs, 0
+    def __init__(self, bar: tqdm, jobs: int, hear: Callable[[Plan], None] | None):
+        self.bar, self.jobs, self.hear, self.count = bar, jobs, hear, 0
 
     def progress(self, images: int, note: str) -> None:
         self.bar.set_description(f"[{self.count}/{self.jobs} jobs] {note}", refresh=False)
@@ -94,6 +102,8 @@ class _Shown:
         self.count += 1
         tqdm.write(job_line(plan, done), file=sys.stdout)
         sys.stdout.flush()
+        if self.hear is not None:
+            self.hear(plan)
 
 
 def job_line(plan: Plan, done: dict[str, Any]) -> str:
@@ -109,8 +119,9 @@ def _run_beside(config: Config, plans: Sequence[Plan], device: str, beside: int,
     todo, told = context.Queue(), context.Queue()
     for index in [*range(len(plans)), *[None] * beside]:
         todo.put(index)
-    processes = [context.Process(target=_work, args=(config, list(plans), device, beside, todo, told, os.getpid()))
-                 for _ in range(beside)]  # fmt: skip
+    shared = (todo, told, os.getpid())
+    processes = [context.Process(target=_work, args=(config, list(plans), device, (number, beside), *shared))
+                 for number in range(beside)]  # fmt: skip
     try:
         for process in processes:
             process.start()
@@ -147,12 +158,14 @@ def _hear(told, processes) -> tuple[str, Any]:
                 )
 
 
-def _work(config: Config, plans: list[Plan], device: str, beside: int, todo, told, parent: int) -> None:
-    """The life of one worker process."""
+def _work(config: Config, plans: list[Plan], device: str, place: tuple[int, int], todo, told, parent: int) -> None:
+    """The life of one worker process; ``place``: its number, and how many there are."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
-        prepare_process(config, device, beside)
+        if device == "cuda":
+            torch.cuda.set_device(place[0] % torch.cuda.device_count())
+        prepare_process(config, device, place[1])
         data = open_data(config, read_tables(config))
         workers = feed_workers(config, device)
         while (index := todo.get()) is not None:

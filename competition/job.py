@@ -53,6 +53,7 @@ def run_job(config: Config, data: RunData, plan: Plan, workers: int, progress: P
         model, history, plan = _train(config, data, plan, workers, progress)
         save_weights(plan.folder / "model.safetensors", model)
         done = {"key": plan.key, "epochs": len(history)}
+        done["seconds"] = max(0.0, history[-1]["elapsed"] - (time.monotonic() - start))  # before a kill
         done["parameters"], done["trained_parameters"] = count_parameters(model)
     else:
         model = trained_model(config, data, plan)

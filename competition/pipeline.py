@@ -20,11 +20,11 @@ from competition.data.cache import SPARE_GB
 from competition.data.extra import located, read_extra
 from competition.data.folds import check_possible
 from competition.data.layouts import Dataset, check_files
-from competition.engine import prepare_process, run_jobs
+from competition.engine import at_once, prepare_process, run_jobs
 from competition.ensemble import Result, check_decisions, score_run
 from competition.errors import UserError
 from competition.estimate import print_estimate
-from competition.files import only_one, read_json
+from competition.files import only_one
 from competition.inference.pseudo import find_teacher
 from competition.inference.record import FILE as RECORD
 from competition.models.zoo import Detector, check_model, count_parameters
@@ -111,7 +111,8 @@ def _open_kaggle(config: Config) -> "Kaggle | None":
 
 
 def run_session(config: Config, request: Request, output: Path, deadline: float) -> None:
-    """Train the jobs that a session is asked for, one by one, and put each into ``output`` when it is finished.
+    """Train the jobs that a session is asked for, as many at once as it has GPUs, and put each into ``output`` when it
+    is finished.
 
     ``deadline`` in seconds since the epoch: no job is begun that would not end before it, and none at all where it
     would be made of something else than it was asked to be.
@@ -123,20 +124,25 @@ def run_session(config: Config, request: Request, output: Path, deadline: float)
         return
     cache_folder(config).mkdir(parents=True, exist_ok=True)
     room = shutil.disk_usage(cache_folder(config)).free / 1e9 - 2 * SPARE_GB
-    config = dataclasses.replace(config, cache_gb=max(0.0, min(config.cache_gb, room)))
-    prepare_process(config, device, 1)
+    beside = at_once(config, device)
+    config = dataclasses.replace(config, cache_gb=max(0.0, min(config.cache_gb, room)), jobs=beside)
+    prepare_process(config, device, beside)
     dataset = read_tables(config)
     check(config, dataset)
     with only_one(run_folder(config) / ".lock", LOCK_PATIENCE):
         data = open_data(config, dataset, request.dealt)
-        for job, expected in zip((Job(*job) for job in request.jobs), request.expected, strict=True):
-            [plan] = make_plans(config, data, [job], device)
-            why = differences(expected, made_of(plan)) or outbox.full(job.member)
-            if why:
+        expected = dict(zip((Job(*job) for job in request.jobs), request.expected, strict=True))
+        left = list(expected)
+        while left:
+            plans = make_plans(config, data, left[:beside], device)  # anew: a job may settle things for the later ones
+            troubles = [differences(expected[plan.job], made_of(plan)) or outbox.full(plan.job.member)
+                        for plan in plans]  # fmt: skip
+            if why := troubles[0]:
                 outbox.close(why if why in STOPS else f"it would be made of something else than asked for ({why})")
                 return
-            run_jobs(config, data, [plan], device)
-            outbox.put(plan.folder, job.member, read_json(plan.folder / "done.json")["seconds"])
+            ready = next((index for index, why in enumerate(troubles) if why), len(plans))
+            run_jobs(config, data, plans[:ready], device, outbox.put)
+            left = left[ready:]
         outbox.close("done")
 
 

@@ -95,7 +95,7 @@ class Demo:
 class Remote:
     """Training in Kaggle's own sessions, with ``engine=kaggle``."""
 
-    accelerator: str = "NvidiaTeslaT4"  # in Kaggle's words (this is two of them, one is used); none = no GPU
+    accelerator: str = "NvidiaTeslaT4"  # in Kaggle's words (this is two of them, with a job on each); none = no GPU
     sessions: int = 2  # kernels that the jobs are shared out to; Kaggle runs two GPU sessions of a user at a time
     hours: float = 8.0  # after these a session ends by itself and keeps what is finished; Kaggle cuts it off at 12
     upload: bool = False  # data=FOLDER may go to Kaggle, as a private data set of the user's

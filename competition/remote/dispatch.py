@@ -1,7 +1,8 @@
 """Sending a run's jobs to Kaggle: what they need, which kernel takes which, and a note of all that is under way.
 
 ``folds/<name>/kaggle.json`` knows every session by its kernel and version from before it is pushed until it is taken
-in, so that a kill forgets none; no kernel that is under way is pushed again.
+in, so that a kill forgets none; no kernel that is under way is pushed again. What a session leaves of a job that it did
+not finish stays on Kaggle, as its kernel's output, which the session that goes on with the job has attached.
 """
 
 import dataclasses
@@ -9,7 +10,7 @@ import importlib.metadata
 import itertools
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,20 @@ class Sent:
     jobs: dict[str, str]
 
 
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """What is left of a job where a session ended before it: in the output of kernel OWNER/SLUG's ``version``, made for
+    the ``request`` with that key; ``job``: the fingerprint of what was asked for; ``epochs`` that it is on, and whether
+    it is ``trained`` and predictions alone are missing."""
+
+    ref: str
+    version: int
+    request: str
+    job: str
+    epochs: int
+    trained: bool
+
+
 class Dispatch:
     """Sends jobs of one run out."""
 
@@ -58,16 +73,30 @@ class Dispatch:
 
     def under_way(self) -> list[Sent]:
         """Return the kernels that were pushed, by this call or earlier ones, and whose end was not seen."""
-        noted = [Sent(**one) for one in (read_json(self.folder / STATE) or {"kernels": []})["kernels"]]
+        noted = [Sent(**one) for one in self._noted("kernels", [])]
         there = [one for one in noted if version_of(self.kaggle, one.ref) == one.version]
         for one in (one for one in there if one.request not in self._told):
             print(f"  Kaggle: going on with {one.ref}, version {one.version}")
         self._told |= {one.request for one in there}
         return there
 
-    def forget(self, ended: Sent) -> None:
-        """Strike a kernel off those under way."""
-        self._note([one for one in self.under_way() if one.ref != ended.ref])
+    def settle(self, ended: Sent, finished: Collection[str], begun: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Strike a kernel off those under way, with the jobs that it ``finished``, and note those that it left
+        ``begun``, as its status tells of them; returns whether one of these is further than it was."""
+        before = self._begun()
+        new = {place: Begun(ended.ref, ended.version, ended.request, ended.jobs[place], told["epochs"], told["trained"])
+               for place, told in begun.items()}  # fmt: skip
+        further = [place for place, one in new.items() if place not in before or before[place].job != one.job
+                   or (before[place].epochs, before[place].trained) < (one.epochs, one.trained)]  # fmt: skip
+        kept = {place: one for place, one in before.items() if place not in finished}
+        self._note([one for one in self.under_way() if one.ref != ended.ref], kept | new)
+        return bool(further)
+
+    def _begun(self) -> dict[str, Begun]:
+        return {place: Begun(**one) for place, one in self._noted("begun", {}).items()}
+
+    def _noted(self, what: str, default: Any) -> Any:
+        return (read_json(self.folder / STATE) or {}).get(what, default)
 
     def wanted(self, plans: Sequence[Plan]) -> dict[str, str]:
         """Return the folder of each job with the fingerprint of what is asked for, as far as it is settled here."""
@@ -83,12 +112,17 @@ class Dispatch:
         Where Kaggle takes no more of them than run already, that is told, and the rest has to wait.
         """
         where, found = self._source(), list(under_way)
-        free = (ref for ref in map(self._ref, itertools.count(1)) if ref not in {one.ref for one in under_way})
+        begun = {place: one for place, one in self._begun().items() if version_of(self.kaggle, one.ref) == one.version}
+        taken = {one.ref for one in [*under_way, *begun.values()]}  # a new version would replace the output
+        free = (ref for ref in map(self._ref, itertools.count(1)) if ref not in taken)
         for plans, ref in zip(shares, free, strict=False):
-            request = self._request(plans, *where[:2])
+            jobs = self.wanted(plans)
+            own = {place: begun[place] for place, job in jobs.items() if place in begun and begun[place].job == job}
+            request = self._request(plans, *where[:2], {place: one.request for place, one in own.items()})
             folder = self.inbox / ref.split("/")[1] / "kernel"
-            write_kernel(folder, ref, request, as_yaml(elsewhere(self.config)), self._settled(), where[2])
-            one = Sent(ref, version_of(self.kaggle, ref) + 1, request.key, self.wanted(plans))
+            sources = where[2] | {"kernel_sources": sorted({one.ref for one in own.values()})}
+            write_kernel(folder, ref, request, as_yaml(elsewhere(self.config)), self._settled(), sources)
+            one = Sent(ref, version_of(self.kaggle, ref) + 1, request.key, jobs)
             self._note([*found, one])  # before it is there: a kill just after must not lose it
             self._told.add(one.request)
             seconds = 3600 * (request.hours + SESSION_MARGIN)
@@ -108,10 +142,17 @@ class Dispatch:
     def _ref(self, number: int) -> str:
         return f"{self.kaggle.username}/{slug_of(f'{self.config.name}-train-{number}')}"
 
-    def _note(self, kernels: Sequence[Sent]) -> None:
-        write_json(self.folder / STATE, {"kernels": [dataclasses.asdict(one) for one in kernels]})
+    def _note(self, kernels: Sequence[Sent], begun: Mapping[str, Begun] | None = None) -> None:
+        kept = self._begun() if begun is None else begun
+        write_json(
+            self.folder / STATE,
+            {
+                "kernels": [dataclasses.asdict(one) for one in kernels],
+                "begun": {place: dataclasses.asdict(one) for place, one in kept.items()},
+            },
+        )
 
-    def _request(self, plans: Sequence[Plan], source: str, slug: str) -> Request:
+    def _request(self, plans: Sequence[Plan], source: str, slug: str, begun: dict[str, str]) -> Request:
         train = self.data.train
         order = np.argsort(train["id"].to_numpy(object), kind="stable")
         jobs = [(plan.job.member, plan.job.fold, plan.job.index) for plan in plans]
@@ -127,6 +168,7 @@ class Dispatch:
             hours=self.config.kaggle.hours,
             accelerator=self.config.kaggle.accelerator,
             packages=_alike(),
+            begun=begun,
         )
 
     def _source(self) -> tuple[str, str, dict[str, Any]]:

@@ -24,6 +24,15 @@ from competition.training.placement import stored
 TRIES = 3
 
 
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """The places of jobs that a session ``finished``, what it says of those it left ``begun``, and ``why`` it ended."""
+
+    finished: list[str]
+    begun: dict[str, Any]
+    why: str
+
+
 class Intake:
     """Takes in finished jobs of one run; ``replan`` returns the plans of all its jobs by what is settled by then."""
 
@@ -34,8 +43,8 @@ class Intake:
         """Return where what a kernel left is fetched to, with its log."""
         return run_folder(self.config) / INBOX / sent.ref.split("/")[1] / "output"
 
-    def take_in(self, sent: Sent, state: str, wanted: Mapping[str, str]) -> tuple[int, str]:
-        """Take in the jobs that a session finished; returns how many it finished, and why it ended.
+    def take_in(self, sent: Sent, state: str, wanted: Mapping[str, str]) -> Taken:
+        """Take in the jobs that a session finished, and what it settled for those that it began.
 
         ``state``: what Kaggle says of the session. ``wanted``: what is asked for by now, as :meth:`Dispatch.wanted`
         says it; jobs sent for something else are left where they are. Raises Unfinished where files do not arrive whole
@@ -48,14 +57,19 @@ class Intake:
         for place in finished:
             if sent.jobs[place] == wanted.get(place) and not self._take(sent, folder, place, status["jobs"][place]):
                 strange.append(place)
+        begun = status.get("begun", {}) if state == "complete" else {}  # no other output can be attached
+        for place, told in begun.items():
+            if sent.jobs[place] == wanted.get(place):
+                self._settle(self._plan(place), told["beside"])
         why = status["why"] if state == "complete" else f"{state}, {status['why']}"
         lacking = f" ({why})" if len(finished) < len(sent.jobs) else ""
-        print(f"  Kaggle: {sent.ref} finished {len(finished)} of {len(sent.jobs)} jobs{lacking}")
+        kept = "".join(f"; {place} is kept at epoch {told['epochs']}" for place, told in begun.items())
+        print(f"  Kaggle: {sent.ref} finished {len(finished)} of {len(sent.jobs)} jobs{lacking}{kept}")
         if strange:
             raise UserError(f"{', '.join(strange)} came back from {sent.ref} made of something else than what is here: "
                             f"see that {data_root(self.config)} holds what Kaggle holds, then train it again with "
                             "overwrite=true.")  # fmt: skip
-        return len(finished), why
+        return Taken(finished, begun, why)
 
     def _status(self, sent: Sent, folder: Path, state: str) -> dict[str, Any]:
         """Return the status that a session left, or one of no jobs where a failed one left none."""
@@ -77,15 +91,12 @@ class Intake:
 
     def _take(self, sent: Sent, folder: Path, place: str, told: Mapping[str, Any]) -> bool:
         """Put one finished job where it belongs; False where it is of something else than what is here."""
-        target = run_folder(self.config) / place
-        plan = next(plan for plan in self.replan() if plan.folder == target)
+        plan = self._plan(place)
         if plan.is_done():
             return True
         self._fetch(sent, folder, place, told["files"])
-        recipe, path = self.config.members[plan.job.member], target.parent / PLACEMENT_FILE
-        if stored(recipe, plan.placement.device, path) is None:
-            write_json(path, told["beside"][PLACEMENT_FILE])
-            plan = next(plan for plan in self.replan() if plan.folder == target)
+        self._settle(plan, told["beside"])
+        plan, target = self._plan(place), plan.folder
         if not dataclasses.replace(plan, folder=folder / place).is_done():
             return False
         if target.exists():  # begun here before, and not finished
@@ -94,6 +105,15 @@ class Intake:
         os.replace(folder / place, target)
         print(job_line(plan, read_json(target / "done.json")))
         return True
+
+    def _plan(self, place: str) -> Plan:
+        return next(plan for plan in self.replan() if plan.folder == run_folder(self.config) / place)
+
+    def _settle(self, plan: Plan, beside: Mapping[str, Any]) -> None:
+        """Take over what a session settled for all jobs of a plan's member, unless it is settled."""
+        path = plan.folder.parent / PLACEMENT_FILE
+        if stored(self.config.members[plan.job.member], plan.placement.device, path) is None:
+            write_json(path, beside[PLACEMENT_FILE])
 
     def _fetch(self, sent: Sent, folder: Path, place: str, files: Mapping[str, tuple[int, str]]) -> None:
         """Fetch a job's files, those that are not there already; Unfinished where they do not arrive whole."""

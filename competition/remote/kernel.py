@@ -7,17 +7,19 @@ It ends normally whatever happens, for Kaggle may keep nothing of a session that
 import importlib.metadata
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 import traceback
 from pathlib import Path
 
-from competition.kaggle.onkaggle import competition_folder, install, readable
+from competition.kaggle.onkaggle import INPUT, competition_folder, find, install, readable
 
 WORKING = Path("/kaggle/working")  # what lies here at the end is the kernel's output
+OUTPUT_BYTES = 19e9  # Kaggle keeps 20 GB of it
+STATUS = "status.json"
 LOOK = 1.0  # seconds between two looks at the training process
-GRACE = 30.0  # seconds it has for ending by itself
 
 
 def main(folder: Path) -> None:
@@ -31,6 +33,7 @@ def main(folder: Path) -> None:
         why = f"{type(error).__name__}: {error}"
     try:
         _close(request["key"], why)
+        _keep(folder / "home" / "folds" / request["name"])
     except (OSError, ValueError):
         traceback.print_exc()
 
@@ -44,19 +47,22 @@ def _train(folder: Path, request: dict, deadline: float) -> str:
     if request["source"] != "drawn":
         mounted = competition_folder(request["slug"], request["contents"])
         words.append(str(readable(mounted, folder / "data")))
+    for place, key in request["begun"].items():
+        _go_on(place, key, folder / "home" / "folds" / request["name"] / place)
     environment = {**os.environ, "TELLTALE_HOME": str(folder / "home"), "NO_ALBUMENTATIONS_UPDATE": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(folder / "fetched")]))
     with open(folder / "errors.txt", "w+", encoding="utf-8", errors="replace") as errors:
         process = subprocess.Popen([sys.executable, "-m", "competition", "session", *words], env=environment,
                                    stderr=errors)  # fmt: skip
-        while process.poll() is None and time.time() < deadline + GRACE:
+        while process.poll() is None and time.time() < deadline:
             time.sleep(LOOK)
         process.kill()
         process.wait()
+        time.sleep(LOOK)  # the processes that it trains in end with it, a moment later
         errors.seek(0)
         said = errors.read().strip()
     print(said, file=sys.stderr)
-    if time.time() >= deadline + GRACE:
+    if process.returncode < 0 and time.time() >= deadline:
         return "deadline"
     last = said.splitlines()[-1][:300] if said else "it said nothing"
     return "" if process.returncode == 0 else f"training ended with exit status {process.returncode}: {last}"
@@ -74,13 +80,56 @@ def _fetch(packages: dict[str, str], target: Path) -> None:
             raise RuntimeError(f"this image has {found}, and {', '.join(wanted)} could not be fetched")
 
 
+def _go_on(place: str, key: str, target: Path) -> None:
+    """Copy what the session of request ``key`` left of a job that it began; without it, the job begins anew."""
+    for path in find(STATUS, root=INPUT):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if key in text and (path.parent / place).is_dir():
+            target.mkdir(parents=True)
+            for file in (path.parent / place).iterdir():
+                shutil.copyfile(file, target / file.name)
+            print(f"{place} goes on from where another session left it", flush=True)
+            return
+    print(f"{place} begins anew: what was begun of it is not to be found below {INPUT}", flush=True)
+
+
 def _close(key: str, why: str) -> None:
     """Complete the status that the training process kept; its own last word stands where it ended well."""
-    path = WORKING / "status.json"
-    status = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"request": key, "jobs": {}}
+    status = _status() if (WORKING / STATUS).exists() else {"request": key, "jobs": {}}
     if why:
         status["why"] = why
-    half = path.with_suffix(".half")
+    _write(status)
+    print(f"Telltale: {len(status['jobs'])} jobs finished ({status['why']}).", flush=True)
+
+
+def _keep(run: Path) -> None:
+    """Leave what is begun of jobs and not finished in the output too, for another session to go on from."""
+    status = _status()
+    status["begun"] = {}
+    for folder in sorted(run.glob("*/*/")):
+        place = folder.relative_to(run).as_posix()
+        trained = (folder / "done.json").exists()
+        if place in status["jobs"] or not (trained or (folder / "resume.pt").exists()):
+            continue
+        if _bytes(WORKING) + _bytes(folder) > OUTPUT_BYTES:
+            print(f"Telltale: no room for what is begun of {place}.", flush=True)
+            continue
+        shutil.copytree(folder, WORKING / place)
+        epochs = (folder / "history.jsonl").read_text(encoding="utf-8").count("\n")
+        beside = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in folder.parent.glob("*.json")}
+        status["begun"][place] = {"epochs": epochs, "trained": trained, "beside": beside}
+        _write(status)
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _status() -> dict:
+    return json.loads((WORKING / STATUS).read_text(encoding="utf-8"))
+
+
+def _write(status: dict) -> None:
+    half = WORKING / f"{STATUS}.half"
     half.write_text(json.dumps(status, indent=2) + "\n", encoding="utf-8")
-    os.replace(half, path)
-    print(f"Telltale: {len(status['jobs'])} jobs finished ({status['why']}).")
+    os.replace(half, WORKING / STATUS)

@@ -17,6 +17,7 @@ from competition.remote.waiting import Waiting
 
 WAITING = 24.0  # hours that a session may take with its time in Kaggle's queue
 SHARE = 0.9  # of a session's hours that jobs of known length may fill
+GPUS = {"NvidiaTeslaT4": 2}  # that a session has, each with a job on it; of others one
 
 Replan = Callable[[], list[Plan]]
 
@@ -59,12 +60,13 @@ def train_on_kaggle(
             versions = {one.ref: one.version for one in awaited}
             states = watch_kernels(kaggle, versions, 3600 * WAITING, waiting.show)
         for one in (one for one in awaited if states[one.ref] in ENDED):
-            count, why = intake.take_in(one, states[one.ref], dispatch.wanted(replan()))
-            dispatch.forget(one)
-            if not count and one.jobs.items() & wanted.items():
-                hint = f" (kaggle.hours={config.kaggle.hours:g} is too short for a job)" if why == DEADLINE else ""
-                raise UserError(f"The session of {one.ref} finished none of {len(one.jobs)} jobs: {why}{hint}; mend "
-                                f"that, then repeat the same line (log in {shown(intake.folder(one))}).")  # fmt: skip
+            taken = intake.take_in(one, states[one.ref], dispatch.wanted(replan()))
+            further = dispatch.settle(one, taken.finished, taken.begun) and taken.why == DEADLINE
+            if not (taken.finished or further) and one.jobs.items() & wanted.items():
+                hint = f" (kaggle.hours={config.kaggle.hours:g} is too short)" if taken.why == DEADLINE else ""
+                raise UserError(f"The session of {one.ref} finished none of {len(one.jobs)} jobs: {taken.why}{hint}; "
+                                "mend that, then repeat the same line, which goes on from there (log in "
+                                f"{shown(intake.folder(one))}).")  # fmt: skip
 
 
 def deal(left: Sequence[Plan], config: Config, most: int) -> list[list[Plan]]:
@@ -78,11 +80,12 @@ def deal(left: Sequence[Plan], config: Config, most: int) -> list[list[Plan]]:
     unsettled = any("auto" in (plan.placement.precision, plan.placement.memory_format) for plan in left)
     sessions: list[list[Plan]] = [[] for _ in range(1 if unsettled else most)]
     loads = [0.0] * len(sessions)
+    room = 3600 * config.kaggle.hours * GPUS.get(config.kaggle.accelerator, 1)
     usual = max(seconds.values()) or 1.0  # for members of which nothing is known
     for plan in sorted(left, key=lambda plan: -(seconds[plan.job.member] or usual)):
         least = min(range(len(sessions)), key=lambda index: loads[index])
         took = seconds[plan.job.member]
-        if took and sessions[least] and loads[least] + took > SHARE * 3600 * config.kaggle.hours:
+        if took and sessions[least] and loads[least] + took > SHARE * room:
             continue
         sessions[least].append(plan)
         loads[least] += took or usual

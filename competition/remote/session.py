@@ -31,7 +31,7 @@ class Request:
     made of. ``folds``: the fold of every training row, in the order of their ids. ``source``: where the data come from
     (drawn, competition or dataset); ``slug``, and ``contents``, what lies at the top of the data's folder, find it
     there. ``hours`` for all of it; ``accelerator`` as Kaggle calls it, or none; ``packages``: versions that must be
-    those of here."""
+    those of here; ``begun``: job folders that earlier sessions began, each with the key of the request that did."""
 
     key: str
     name: str
@@ -44,6 +44,7 @@ class Request:
     hours: float
     accelerator: str
     packages: dict[str, str]
+    begun: dict[str, str]
 
     def dealt(self, train: pd.DataFrame) -> pd.DataFrame:
         """Return the folds of ``train`` (id, label, group) as they were sent; UserError where rows are missing."""
@@ -96,8 +97,9 @@ class Outbox:
         free = min(shutil.disk_usage(self.output).free, OUTPUT_BYTES - self.bytes)
         return FULL if free < MARGIN * self.largest else ""
 
-    def put(self, folder: Path, member: str, seconds: float) -> None:
+    def put(self, plan: Plan) -> None:
         """Take a finished job's folder, with what is settled for all the member's jobs."""
+        folder, member, seconds = plan.folder, plan.job.member, read_json(plan.folder / "done.json")["seconds"]
         place = folder.relative_to(self.run)
         half, target = self.output / f".{folder.name}.half", self.output / place
         shutil.rmtree(half, ignore_errors=True)

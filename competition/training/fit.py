@@ -104,10 +104,12 @@ def fit(task: Task, model: Detector, key: str) -> tuple[Detector, list[dict[str,
         task.progress(state.epoch * len(task.feed) * _rows(task), "resumed")
     forward = torch.compile(model) if recipe.compile else model
     saved = time.monotonic()
+    began = saved - (state.history[-1].get("elapsed", 0.0) if state.history else 0.0)
     while state.epoch < recipe.epochs and not _stale(state, recipe):
         line = _train_epoch(task, state, forward)
         state.epoch += 1
         line |= task.validate(state.kept)
+        line["elapsed"] = time.monotonic() - began
         state.history.append(line)
         write_text(task.folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in state.history))
         _remember_best(state, recipe)
