@@ -29,7 +29,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import ROOT
+from tests.running import ROOT, warm
 from tests.standin.process import Server, stop
 from tests.standin.records import Kernel, Request, Submission
 
@@ -234,7 +234,7 @@ class World:
                  **more) -> subprocess.CompletedProcess:  # fmt: skip
         """Run ``python -m competition`` with results in ``home``; ``more``: cwd, timeout."""
         variables = self.environment({"TELLTALE_HOME": str(home), **(env or {})})
-        return self._server.warm.run(words, variables, **{"cwd": home, **more})
+        return warm().run(words, variables, **{"cwd": home, **more}, beside=self._server.process.pid)
 
 
 @pytest.fixture

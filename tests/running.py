@@ -1,20 +1,21 @@
 """Runs the command line as a user does, in a process of its own or in this one; where asked, kills it at a step."""
 
 import contextlib
+import fcntl
 import functools
 import io
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from competition.__main__ import main
-from tests.warm import Warm
+from tests.warm import ROOT, Warm
 
-ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 TINY = [
@@ -46,7 +47,6 @@ def wrapped(*args, **kwargs):
     return original(*args, **kwargs)
 setattr(owner, name, wrapped)
 from competition.__main__ import main
-from tests.warm import Warm
 sys.exit(main(sys.argv[5:]))
 """
 
@@ -93,6 +93,19 @@ def done(home: Path, *words: str, afresh: bool = False) -> str:
     result = telltale(home, *words, afresh=afresh)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], str]) -> tuple[Path, str]:
+    """Return a folder that ``make`` filled and what it returned, once for all processes of this run of the tests."""
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, made = base / name, base / f"{name}.made"
+    with open(base / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            folder.mkdir()
+            made.write_text(make(folder))
+    return folder, made.read_text()
 
 
 def killed(home: Path, at: tuple[str, str, int, str], *words: str) -> None:

@@ -29,7 +29,8 @@ from tests.running import (
     everything,
     inside,
     killed,
-    outcome,  # fmt: skip
+    once,
+    outcome,
 )
 
 NAME = "demo-0-30-12"
@@ -39,8 +40,7 @@ WHOLE = [word for word in TINY if word != "report=false"]
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """One uninterrupted run: its home, what it printed and the bytes it left."""
-    home = tmp_path_factory.mktemp("straight")
-    printed = done(home, *WHOLE, "fold=0..2")
+    home, printed = once(tmp_path_factory, "straight", lambda home: done(home, *WHOLE, "fold=0..2"))
     return home, printed, outcome(home)
 
 

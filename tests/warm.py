@@ -1,5 +1,6 @@
 """Runs the command line in processes forked from one that has imported it all already: as real, and seconds sooner."""
 
+import ctypes
 import json
 import os
 import signal
@@ -17,23 +18,28 @@ IMPORTED = ("competition.pipeline", "competition.report.figures", "competition.u
             "competition.bundle.command")  # fmt: skip
 
 
-class Warm:
-    """The process that forks; ``enter`` are words before it, such as those that enter a namespace. It ends with us."""
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 
-    def __init__(self, enter: Sequence[str] = ()):
+
+class Warm:
+    """The process that forks. It ends with us."""
+
+    def __init__(self):
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
-        self._process = subprocess.Popen([*enter, sys.executable, "-m", "tests.warm"], cwd=ROOT, env=env, text=True,
+        self._process = subprocess.Popen([sys.executable, "-m", "tests.warm"], cwd=ROOT, env=env, text=True,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
 
     def run(
-        self, words: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float = 300, code: str = ""
-    ) -> subprocess.CompletedProcess:
+        self, words: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float = 300, code: str = "",
+        beside: int = 0,
+    ) -> subprocess.CompletedProcess:  # fmt: skip
         """Run ``python -m competition WORDS``, or ``code`` with them in its sys.argv; as subprocess.run does, with
-        text output. Processes that it started and left behind are ended."""
+        text output. Processes that it started and left behind are ended. ``beside``: the process in whose user and
+        network namespaces it is to run."""
         with tempfile.TemporaryDirectory() as folder:
             files = [f"{folder}/out", f"{folder}/err"]
             request = {"words": list(words), "env": dict(env), "cwd": str(cwd), "files": files, "code": code,
-                       "timeout": timeout}  # fmt: skip
+                       "timeout": timeout, "beside": beside}  # fmt: skip
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             status = json.loads(self._process.stdout.readline())
@@ -64,11 +70,24 @@ def _serve() -> None:
         print(json.dumps(os.waitstatus_to_exitcode(ended[1]) if ended[0] else None), flush=True)
 
 
+def _enter(process: int) -> None:
+    """Move into the user and network namespaces of a process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    spaces = [(os.open(f"/proc/{process}/ns/{name}", os.O_RDONLY), kind)
+              for name, kind in (("user", CLONE_NEWUSER), ("net", CLONE_NEWNET))]  # fmt: skip
+    for space, kind in spaces:
+        if libc.setns(space, kind):
+            raise OSError(ctypes.get_errno(), "setns")
+        os.close(space)
+
+
 def _run(request: dict) -> None:
     """The life of the forked process."""
     os.setsid()
     status = 1
     try:
+        if request["beside"]:
+            _enter(request["beside"])
         os.environ.clear()
         os.environ.update(request["env"])
         tempfile.tempdir = None  # it is another one's

@@ -44,13 +44,16 @@ def _submit(asked: Asked, kaggle: Kaggle, chosen: Chosen, folder: Path) -> int:
                     chosen.timeout)  # fmt: skip
     found, before = _already(upload, asked.again)
     if found is None:
+        for row in (row for row in before if row["status"] == ERROR):
+            out.print(_line("Before", f"as {row['ref']} on {row['time']}, which Kaggle could not score: "
+                            f"{row['error'] or 'it says nothing'}"), style=STYLES["warning"])  # fmt: skip
         left = room(kaggle, chosen.slug)
         out.print(_line("Message", message))
         if not asked.yes and not _agreed(f"Submit to {chosen.slug}{f' ({left})' if left else ''}? [y/N] "):
             out.print("Nothing was submitted.")
             return 1
         with alone(folder):
-            found = send(upload, before)
+            found = send(upload, {row["ref"] for row in before})
         out.print(_line("Accepted", f"as {found['ref']}, {asked.wait:.0f} seconds at most for its score"))
     else:
         out.print(_line("Submitted", f"already, as {found['ref']} on {found['time']}, so not again (again=true would)"))
@@ -71,8 +74,8 @@ def _message(given: str, chosen: Chosen) -> str:
     return describe(given, parts + ([figures.commit] if figures.commit else []), chosen.mark)
 
 
-def _already(upload: Upload, again: bool) -> tuple[Row | None, set[str]]:
-    """Return the submission of the same that counts, if there is one, and the references of all that there are.
+def _already(upload: Upload, again: bool) -> tuple[Row | None, list[Row]]:
+    """Return the submission of the same that counts, if there is one, else all that there are.
 
     That is one that an earlier line uploaded without seeing what came of it, and, unless the user wants it ``again``,
     any that is not in error.
@@ -84,8 +87,8 @@ def _already(upload: Upload, again: bool) -> tuple[Row | None, set[str]]:
         listed = upload.look()
     for row in reversed(listed):
         if (age is not None and row["ref"] not in seen) or (not again and row["status"] != ERROR):
-            return row, set()
-    return None, {row["ref"] for row in listed}
+            return row, []
+    return None, listed
 
 
 def _agreed(question: str) -> bool:

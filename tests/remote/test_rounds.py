@@ -113,9 +113,9 @@ def test_a_run_whose_sessions_die_ends_in_the_bytes_of_a_local_one(kaggle_world:
     assert resumed.returncode == 3 and "repeat the same line later" in err, out + err
     world.clear_faults()
 
-    resumed = world.popen(*line, **pipes)  # nothing is lost by an output that could not be fetched
-    out, err = resumed.communicate(timeout=120)
-    assert resumed.returncode == 0, out + err
+    resumed = world.telltale(there, *WORDS, *ENGINE)  # nothing is lost by an output that could not be fetched
+    out = resumed.stdout
+    assert resumed.returncode == 0, out + resumed.stderr
     assert f"going on with {NEXT}, version 2" in out and "finished 2 of 4 jobs (error, running)" in out
     assert "takes convnext fold 3, convnext fold 4" in out
     assert outcome(there) == outcome(here)

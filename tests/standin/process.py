@@ -1,7 +1,6 @@
 """The stand-in's process: started once a test process in a network namespace without a way out, ended with it."""
 
 import atexit
-import functools
 import json
 import os
 import shutil
@@ -13,18 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.warm import ROOT, Warm
+from tests.warm import ROOT
 
 
 class Server:
     """The running server; ``enter`` are the words that run a command in its namespace."""
 
     _one: "Server | None" = None
-
-    @functools.cached_property
-    def warm(self) -> Warm:
-        """The process in its namespace that command lines are forked from."""
-        return Warm(self.enter)
 
     @classmethod
     def get(cls) -> "Server":

@@ -187,7 +187,9 @@ def test_a_submission_that_kaggle_cannot_score_ends_with_its_reason(world, home)
     (row,) = ledger(home)
     assert row["status"] == "error" and "generated" in row["error"]
     world.set_competition(SLUG, columns=["id", "label"])
-    assert run("submit", "yes=true").returncode == 0  # what is in error is no reason not to
+    again = run("submit", "yes=true")  # what is in error is no reason not to, but is told
+    assert again.returncode == 0 and f"Before      as {row['ref']} on " in again.stdout, again.stdout
+    assert "could not score: Submission must contain columns: id, generated" in " ".join(again.stdout.split())
     assert [row["status"] for row in ledger(home)] == ["error", "complete"]
     printed = run("ledger").stdout
     assert "could not be scored: Submission must contain columns: id, generated" in printed
