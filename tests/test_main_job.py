@@ -200,7 +200,7 @@ def begun(home, *jobs):
     return any((home / "folds" / NAME / job / "history.jsonl").exists() for job in jobs)
 
 
-def test_jobs_side_by_side_give_the_same_bytes_and_die_with_a_killed_parent(straight, copied):
+def test_jobs_side_by_side_die_with_a_killed_parent_and_are_gone_on_with(straight, copied):
     words = [word if word != "jobs=1" else "jobs=2" for word in TINY]
     tmp_path, jobs = copied, ("convnext/fold0", "swin/fold1")
     unfinished(copied, *jobs)
@@ -217,7 +217,7 @@ def test_jobs_side_by_side_give_the_same_bytes_and_die_with_a_killed_parent(stra
     while any(os.path.exists(f"/proc/{pid}") for pid in children) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert children and not any(os.path.exists(f"/proc/{pid}") for pid in children)
-    done(tmp_path, *words, "fold=0..2")
+    done_inside(tmp_path, *TINY, "fold=0..2")
     assert outcome(tmp_path) == straight[2]
 
 
