@@ -59,9 +59,14 @@ def perceptual_hashes(thumbnails: Sequence[np.ndarray] | np.ndarray) -> np.ndarr
 def near(hashes: np.ndarray, value: int, distance: int = NEAR) -> np.ndarray:
     """Return the indices (k,) of those ``hashes``, uint64 (n,), that differ from ``value`` in at most that many bits,
     the nearest first and of equally near ones the first."""
-    bits = np.bitwise_count(np.asarray(hashes, np.uint64) ^ np.uint64(value))
+    bits = _set_bits(np.asarray(hashes, np.uint64) ^ np.uint64(value))
     found = np.flatnonzero(bits <= distance)
     return found[np.argsort(bits[found], kind="stable")]
+
+
+def _set_bits(words: np.ndarray) -> np.ndarray:
+    """Return how many bits are set in each of ``words``, uint64 (n,); NumPy itself counts them from 2.0 on only."""
+    return np.unpackbits(words.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=1, dtype=np.uint8)
 
 
 def near_pairs(hashes: np.ndarray, distance: int = NEAR) -> np.ndarray:
@@ -86,7 +91,7 @@ def near_pairs(hashes: np.ndarray, distance: int = NEAR) -> np.ndarray:
                 break
             pairs = np.stack([order[at], order[at + step]], axis=1)
             apart = hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]]
-            fresh = np.bitwise_count(apart) <= distance
+            fresh = _set_bits(apart) <= distance
             for earlier in masks[:number]:
                 fresh &= (apart & earlier) != 0  # else found there already
             found.append(np.sort(pairs[fresh], axis=1))
