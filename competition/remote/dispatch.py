@@ -144,13 +144,8 @@ class Dispatch:
 
     def _note(self, kernels: Sequence[Sent], begun: Mapping[str, Begun] | None = None) -> None:
         kept = self._begun() if begun is None else begun
-        write_json(
-            self.folder / STATE,
-            {
-                "kernels": [dataclasses.asdict(one) for one in kernels],
-                "begun": {place: dataclasses.asdict(one) for place, one in kept.items()},
-            },
-        )
+        told = {place: dataclasses.asdict(one) for place, one in kept.items()}
+        write_json(self.folder / STATE, {"kernels": [dataclasses.asdict(one) for one in kernels], "begun": told})
 
     def _request(self, plans: Sequence[Plan], source: str, slug: str, begun: dict[str, str]) -> Request:
         train = self.data.train

@@ -18,7 +18,7 @@ from competition.kaggle.api import Kaggle
 from competition.kaggle.kernels import last_words, pull_files
 from competition.plan import PLACEMENT_FILE, Plan
 from competition.remote.dispatch import INBOX, Sent
-from competition.remote.session import STATUS
+from competition.remote.kernel import STATUS
 from competition.training.placement import stored
 
 TRIES = 3
@@ -58,6 +58,7 @@ class Intake:
             if sent.jobs[place] == wanted.get(place) and not self._take(sent, folder, place, status["jobs"][place]):
                 strange.append(place)
         begun = status.get("begun", {}) if state == "complete" else {}  # no other output can be attached
+        begun = {place: told for place, told in begun.items() if place in sent.jobs}
         for place, told in begun.items():
             if sent.jobs[place] == wanted.get(place):
                 self._settle(self._plan(place), told["beside"])

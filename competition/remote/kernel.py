@@ -18,14 +18,15 @@ from competition.kaggle.onkaggle import INPUT, competition_folder, find, install
 
 WORKING = Path("/kaggle/working")  # what lies here at the end is the kernel's output
 OUTPUT_BYTES = 19e9  # Kaggle keeps 20 GB of it
-STATUS = "status.json"
+REQUEST, STATUS = "request.json", "status.json"
+DEADLINE = "deadline"  # why it ended, where that is all
 LOOK = 1.0  # seconds between two looks at the training process
 
 
 def main(folder: Path) -> None:
     """Do what ``folder``/request.json asks for; ``folder`` holds the unpacked kernel and is no part of its output."""
     started = time.time()
-    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
     try:
         why = _train(folder, request, started + 3600 * request["hours"])
     except Exception as error:  # the outermost edge: a session that fails may lose all its output
@@ -43,7 +44,7 @@ def _train(folder: Path, request: dict, deadline: float) -> str:
     _fetch(request["packages"], folder / "fetched")
     sys.path.insert(0, str(folder / "fetched"))
     install(folder / "wheels", folder / "packages")
-    words = [str(folder / "request.json"), f"{deadline:.0f}", str(WORKING)]
+    words = [str(folder / REQUEST), f"{deadline:.0f}", str(WORKING)]
     if request["source"] != "drawn":
         mounted = competition_folder(request["slug"], request["contents"])
         words.append(str(readable(mounted, folder / "data")))
@@ -63,7 +64,7 @@ def _train(folder: Path, request: dict, deadline: float) -> str:
         said = errors.read().strip()
     print(said, file=sys.stderr)
     if process.returncode < 0 and time.time() >= deadline:
-        return "deadline"
+        return DEADLINE
     last = said.splitlines()[-1][:300] if said else "it said nothing"
     return "" if process.returncode == 0 else f"training ended with exit status {process.returncode}: {last}"
 
@@ -114,7 +115,7 @@ def _keep(run: Path) -> None:
         if _bytes(WORKING) + _bytes(folder) > OUTPUT_BYTES:
             print(f"Telltale: no room for what is begun of {place}.", flush=True)
             continue
-        shutil.copytree(folder, WORKING / place)
+        shutil.copytree(folder, WORKING / place, dirs_exist_ok=True)
         epochs = (folder / "history.jsonl").read_text(encoding="utf-8").count("\n")
         beside = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in folder.parent.glob("*.json")}
         status["begun"][place] = {"epochs": epochs, "trained": trained, "beside": beside}

@@ -13,7 +13,8 @@ from typing import Any
 from competition.files import write_text
 from competition.kaggle.kernels import write_metadata
 from competition.kaggle.wheels import installed_wheel, telltale_wheel
-from competition.remote.session import REQUEST, Request, write_request
+from competition.remote.kernel import REQUEST
+from competition.remote.session import Request, write_request
 
 CODE = "train.py"
 CARRIED = ("omegaconf",)  # Kaggle's image has none, or an older one; the others a session can fetch

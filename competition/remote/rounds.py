@@ -12,7 +12,7 @@ from competition.kaggle.kernels import ENDED, watch_kernels
 from competition.plan import Plan
 from competition.remote.dispatch import Dispatch, check_sendable
 from competition.remote.intake import Intake
-from competition.remote.session import DEADLINE
+from competition.remote.kernel import DEADLINE
 from competition.remote.waiting import Waiting
 
 WAITING = 24.0  # hours that a session may take with its time in Kaggle's queue

@@ -17,11 +17,11 @@ from competition import __version__
 from competition.errors import UserError
 from competition.files import file_digest, read_json, write_json
 from competition.plan import Plan
+from competition.remote.kernel import DEADLINE, OUTPUT_BYTES, STATUS
 
-REQUEST, STATUS = "request.json", "status.json"
 MARGIN = 1.1  # a job is begun where the time left is this many times what the member's longest job took
-OUTPUT_BYTES = 19e9  # Kaggle keeps 20 GB of a session's output
-STOPS = DEADLINE, FULL = "deadline", "output full"  # why a session stops before all its jobs are done
+FULL = "output full"
+STOPS = DEADLINE, FULL  # why a session stops before all its jobs are done
 NAMES = {"training_data": "the training images or their table", "held_out": "the folds", "test_data": "the test set"}
 
 
