@@ -79,6 +79,9 @@ if [ -n "${PYTHON:-}" ]; then
     command -v "$python" >/dev/null || die "PYTHON=$PYTHON is no program: give the path of a Python 3.11 or newer"
     new_enough "$python" || die "PYTHON=$PYTHON is older than 3.11: give a newer one"
     check_packages "$python"
+elif [[ $command =~ ^(help|-h|--help)$ ]]; then
+    python=$(find_python)
+    exec "$python" -m competition.usage # which needs no set-up
 else
     case "$command $*" in
         "test "*) setup test ;;

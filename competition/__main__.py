@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from competition.config import CONFIG_FILE, Config, as_yaml, load_config, preset_names
+from competition.config import CONFIG_FILE, Config, as_yaml, load_config
 from competition.errors import UserError, did_you_mean
 from competition.files import home
+from competition.usage import usage
 
 BENCHMARKS = Path("tests") / "benchmarks"
 
@@ -18,7 +19,7 @@ def main(words: Sequence[str]) -> int:
     """Run one command and return its exit status: 0 done, 2 a user's mistake, in one sentence, 3 not finished yet."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     if any(word in ("-h", "--help", "help") for word in words):
-        print(USAGE.format(presets=", ".join(preset_names())))
+        print(usage())
         return 0
     command, words = (words[0], words[1:]) if words and "=" not in words[0] else ("run", words)
     try:
@@ -215,31 +216,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     "bench": bench_command,
     "session": session_command,
 }
-
-USAGE = """\
-./run.sh [command] [key=value ...]     no command: train what is missing and write submissions/submission.csv
-
-  ./run.sh fold=0..4                       the main job: the embedded demo, or the competition in data/
-  ./run.sh preset=wai2025 fold=0..4        a preset: {presets}
-  ./run.sh data=FOLDER name=mine fold=0..4 members.swin.lr=1e-4
-  ./run.sh fold=0                          one fold: its score, and the line that completes the submission
-  ./run.sh download [competition=SLUG]     a competition's files from Kaggle (default: preset wai2025's)
-  ./run.sh ensemble ...                    blend and tune again from what is trained
-  ./run.sh ensemble names=a,b,c            blend finished runs over the same folds
-  ./run.sh report [name=NAME]              the evaluation report of what is trained
-  ./run.sh predict name=NAME IMAGE ...     a trained run's verdict on images and folders (format=table|csv|json)
-  ./run.sh predict name=NAME test=FOLDER   the submission of a test set's folder (out=FILE)
-  ./run.sh app name=NAME                   the same as a web page on this machine
-  ./run.sh export name=NAME                the members as ONNX; then predict engine=onnx
-  ./run.sh bundle name=NAME competition=SLUG     an offline Kaggle notebook with its weights; push=true runs it there
-  ./run.sh collect urls=FILE label=ai out=DIR    download images into a class folder (or page=ADDRESS)
-  ./run.sh config ...                      print the resolved settings
-  ./run.sh audit ...                       what is wrong with the data: shortcuts, leaks, copies, broken files
-  ./run.sh submit [file=CSV]               check, show, upload once and follow it: message= competition= yes=true
-  ./run.sh submit kernel=OWNER/SLUG        the output of a notebook, for a code competition
-  ./run.sh ledger                          every submission: CV beside the leaderboard, and which of them to trust
-  ./run.sh bench [name ...]                measure speed on this machine
-  ./run.sh test                            run the tests"""
 
 
 if __name__ == "__main__":

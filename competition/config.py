@@ -17,19 +17,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from competition.errors import UserError, did_you_mean
 from competition.settings import BOUNDS, CHOICES, RECIPE_KEYS, Config, Demo, Recipe, Remote
+from competition.usage import PRESETS, preset_names
 from competition.words import check_keys, chosen_folds, nest, parse_folds, parse_options, parse_words
 
 __all__ = ["Config", "Recipe", "as_dict", "as_yaml", "chosen_folds", "elsewhere", "load_config", "parse_folds",
-           "parse_options", "preset_names"]  # fmt: skip
+           "parse_options"]  # fmt: skip
 
 CONFIG_FILE = "config.yaml"  # in a run's folder: what a later line that names the run alone goes by
-PRESETS = Path(__file__).parent / "presets"
 WEIGHTS_WORDS = ("true", "false", "auto")  # what pretrained= may say that is no path
-
-
-def preset_names() -> list[str]:
-    """Return the names of the presets that come with the package."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None) -> Config:

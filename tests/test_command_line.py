@@ -254,6 +254,15 @@ def test_the_other_layouts_train_to_a_submission(home, folder, rows):
     assert ("Leaderboard F1" in printed) == (folder == "cifake")
 
 
+def test_help_comes_before_any_set_up(tmp_path):
+    shutil.copy(ROOT / "run.sh", tmp_path)
+    shutil.copytree(ROOT / "competition", tmp_path / "competition")
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHON", "PYTHONPATH", "TELLTALE_HOME")}
+    said = subprocess.run([tmp_path / "run.sh", "help"], env=env, capture_output=True, text=True)
+    assert said.returncode == 0 and "./run.sh preset=wai2025 fold=0..4" in said.stdout and not said.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
 def test_run_sh_uses_a_given_python_untouched_and_says_what_is_wrong_with_another(home, tmp_path):
     import sys
 

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.config import as_yaml, elsewhere, load_config, parse_folds, parse_options, preset_names
+from competition.config import as_yaml, elsewhere, load_config, parse_folds, parse_options
 from competition.errors import UserError
 from competition.settings import RECIPE_KEYS
+from competition.usage import preset_names
 
 
 def test_later_layers_win_and_general_words_undo_members_own_of_layers_below(tmp_path):

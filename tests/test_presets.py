@@ -10,10 +10,11 @@ import pytest
 import torch
 import yaml
 
-from competition.config import PRESETS, load_config, preset_names
+from competition.config import load_config
 from competition.learner import fresh_model
 from competition.models.heads import WithHead
 from competition.models.zoo import check_model, count_parameters
+from competition.usage import PRESETS, preset_names
 from tests.running import done_inside, inside, outcome
 
 SCRATCH = ["pretrained=false", "threads=1", "jobs=1", "report=false"]

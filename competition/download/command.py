@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from competition.config import Config, load_config, parse_options, preset_names
+from competition.config import Config, load_config, parse_options
 from competition.data.extra import located
 from competition.data.tables import counted
 from competition.download.standing import RECORD, contents, standing
@@ -22,6 +22,7 @@ from competition.errors import Unfinished, UserError
 from competition.files import fingerprint, only_one, shown, write_json
 from competition.kaggle.account import find_account
 from competition.kaggle.slugs import slug_in
+from competition.usage import preset_names
 
 USAGE = "./run.sh download competition=SLUG"
 PRESET = "wai2025"  # whose competition is meant where none is named
