@@ -7,7 +7,6 @@ import io
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,12 +61,10 @@ def warm() -> Warm:
 
 
 def telltale(home: Path, *words: str, cwd: Path | None = None, afresh: bool = False) -> subprocess.CompletedProcess:
-    """Run `python -m competition` with results in ``home``; ``afresh`` where packages read the environment as they are
-    imported."""
-    if afresh:
-        return subprocess.run([sys.executable, "-m", "competition", *words], env=environment(home), cwd=cwd or home,
-                              capture_output=True, text=True, timeout=300)  # fmt: skip
-    return warm().run(words, environment(home), cwd or home)
+    """Run `python -m competition` with results in ``home``; ``afresh`` where the hub's client has to read the
+    environment, which it does as it is imported."""
+    anew = ("competition", "timm", "huggingface_hub") if afresh else ()
+    return warm().run(words, environment(home), cwd or home, anew=anew)
 
 
 def inside(home: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:

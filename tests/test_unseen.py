@@ -10,19 +10,9 @@ from competition.data.layouts import read_dataset
 from competition.inference.record import Record
 from competition.unseen import read_test_table
 from tests.data.test_layouts import kaggle, lay
-from tests.running import TINY, done_inside, inside
+from tests.running import done_inside, inside
 
-FROZEN = ["members.probe.backbone=resnet18", "members.probe.frozen=true", "members.probe.augment=none",
-          "members.probe.backbone_args={layers: [1, 1, 1, 1], channels: [8, 8, 16, 16]}"]  # fmt: skip
 PREDICTED = ("oof.csv", "test.csv", "evidence.npz", "folds.csv", ".cache")
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    """A run of three members that do not weigh the same, one of them frozen, which calls half of the test rows 1."""
-    home = tmp_path_factory.mktemp("ran")
-    done_inside(home, *TINY, *FROZEN, "name=run", "threshold=prior:0.5", "blend=stacking")
-    return home
 
 
 @pytest.fixture

@@ -31,15 +31,15 @@ class Warm:
 
     def run(
         self, words: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float = 300, code: str = "",
-        beside: int = 0,
+        beside: int = 0, anew: Sequence[str] = (),
     ) -> subprocess.CompletedProcess:  # fmt: skip
         """Run ``python -m competition WORDS``, or ``code`` with them in its sys.argv; as subprocess.run does, with
         text output. Processes that it started and left behind are ended. ``beside``: the process in whose user and
-        network namespaces it is to run."""
+        network namespaces it is to run; ``anew``: packages that are to read the environment as they are imported."""
         with tempfile.TemporaryDirectory() as folder:
             files = [f"{folder}/out", f"{folder}/err"]
             request = {"words": list(words), "env": dict(env), "cwd": str(cwd), "files": files, "code": code,
-                       "timeout": timeout, "beside": beside}  # fmt: skip
+                       "timeout": timeout, "beside": beside, "anew": list(anew)}  # fmt: skip
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             status = json.loads(self._process.stdout.readline())
@@ -97,6 +97,8 @@ def _run(request: dict) -> None:
             [os.open(os.devnull, os.O_RDONLY), *(os.open(f, flags) for f in request["files"])]
         ):
             os.dup2(opened, target)
+        for name in [name for name in sys.modules if name.partition(".")[0] in request["anew"]]:
+            del sys.modules[name]
         sys.argv = ["competition", *request["words"]]
         if request["code"]:
             exec(request["code"], {"__name__": "warm"})

@@ -12,20 +12,10 @@ import pytest
 from competition.bundle.placeholder import main as placeholder
 from competition.kaggle.onkaggle import MANIFEST
 from tests.kaggle_world import World
-from tests.running import TINY, done_inside, everything, inside
+from tests.running import done_inside, everything, inside
 
 WORDS = ["bundle", "name=run", "competition=cats"]
 REF, KERNEL = "alice/telltale-run-bundle", "alice/telltale-run-predict"
-FROZEN = ["members.probe.backbone=resnet18", "members.probe.frozen=true", "members.probe.augment=none",
-          "members.probe.backbone_args={layers: [1, 1, 1, 1], channels: [8, 8, 16, 16]}"]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    """A run of three members that do not weigh the same, one of them frozen, which calls half of the test rows 1."""
-    home = tmp_path_factory.mktemp("ran")
-    done_inside(home, *TINY, *FROZEN, "name=run", "threshold=prior:0.5", "blend=stacking")
-    return home
 
 
 @pytest.fixture

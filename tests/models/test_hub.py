@@ -1,7 +1,5 @@
 """Pretrained weights through the command line: from the hub, its cache, a file and a folder, and what cannot be had."""
 
-import subprocess
-import sys
 import time
 
 import pytest
@@ -10,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from tests.hub_server import point_to, serving
-from tests.running import done, environment, telltale
+from tests.running import done, telltale
 
 NAME = "test_convnext.r160_in1k"  # the smallest that timm has weights for: a quarter of a million numbers
 REPOSITORY = f"timm/{NAME}"
@@ -18,13 +16,6 @@ WORDS = [
     "preset=demo", "demo.train_scenes=8", "demo.test_scenes=4", "folds=2", "fold=0", "epochs=1", "batch_size=8",
     "jobs=1", "lr=1e-9", "weight_decay=0", "members=null", f"backbone={NAME}",
 ]  # fmt: skip
-# Two command lines in one process: most of a short run's time is its imports.
-BOTH = """
-import sys
-from competition.__main__ import main
-cut = sys.argv.index("and")
-sys.exit(main(sys.argv[1:cut]) or main(sys.argv[cut + 1 :]))
-"""
 PATIENCE = 30  # seconds for a whole process, of which a busy machine spends most on imports
 
 
@@ -49,10 +40,8 @@ def runs(tmp_path_factory):
         point_to(patch, server.url, cache, offline=True)
         done(home, *WORDS, "pretrained=true", "name=cached", afresh=True)
         point_to(patch, server.url, cache / "empty", offline=True)
-        file = [*WORDS, f"pretrained={place}", "name=file"]
-        folder = [*WORDS, f"pretrained={cache / 'kaggle'}", "name=folder"]
-        subprocess.run([sys.executable, "-c", BOTH, *file, "and", *folder], env=environment(home), cwd=home, check=True,
-                       capture_output=True, timeout=300)  # fmt: skip
+        done(home, *WORDS, f"pretrained={place}", "name=file", afresh=True)
+        done(home, *WORDS, f"pretrained={cache / 'kaggle'}", "name=folder", afresh=True)
     folders = {name: home / "folds" / name / "model" / "fold0" for name in ("online", "cached", "file", "folder")}
     return folders, weights, server.asked
 
