@@ -164,7 +164,8 @@ def _answers(
             running[pool.submit(fetch, address)] = address
         if not running:
             return
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
+        done = wait(running, return_when=FIRST_COMPLETED).done
+        for future in [future for future in running if future in done]:  # in the order of the addresses
             yield running.pop(future), future.result()
 
 
