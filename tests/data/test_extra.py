@@ -132,7 +132,7 @@ def test_pixels_of_a_csv_join_pixels_of_the_same_shape(home):
 
     values = write("data", 12, 5, 0)
     write("more", 4, 5, 1, first=values[7])
-    config = load_config(["preset=bitgrit", "data=data", "folds=2", "name=mine", "extra=more"])
+    config = load_config(["preset=bitgrit", f"data={home / 'data'}", "folds=2", "name=mine", f"extra={home / 'more'}"])
     data = assemble(config, read_tables(config))
     assert data.learnt(0)["id"].tolist()[int(data.fitted(0).sum()) :] == ["1", "2", "3"]  # row 0 is a training row
     write("more", 4, 6, 1)
