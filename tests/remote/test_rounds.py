@@ -53,8 +53,8 @@ def wait_for(world: World, process, ref: str, jobs: int) -> None:
 
 
 def kill_training(world: World, process, ref: str) -> None:
-    """Kill a kernel's training, as the system does where memory runs out, once a resume point of fold 1 is there."""
-    point = "telltale-*/home/folds/far/convnext/fold1/resume.pt"
+    """Kill a kernel's training, as the system does where memory runs out, once a resume point of fold 2 is there."""
+    point = "telltale-*/home/folds/far/convnext/fold2/resume.pt"
     until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
         training = training_process(world.kernel(ref).pid)
@@ -62,7 +62,7 @@ def kill_training(world: World, process, ref: str) -> None:
             os.kill(training, signal.SIGKILL)
             return
         time.sleep(0.02)
-    raise AssertionError(f"nothing of fold 1 is begun: {process.communicate()}")
+    raise AssertionError(f"nothing of fold 2 is begun: {process.communicate()}")
 
 
 def training_process(pid: int) -> int:
@@ -87,26 +87,27 @@ def test_a_run_whose_sessions_die_ends_in_the_bytes_of_a_local_one(kaggle_world:
     line = [sys.executable, "-m", "competition", *WORDS, *ENGINE]
 
     killed = world.popen(*line, **pipes)  # its first session's training is killed, then, in its second, the line itself
-    wait_for(world, killed, REF, 1)
+    wait_for(world, killed, REF, 2)
     kill_training(world, killed, REF)
     wait_for(world, killed, NEXT, 1)
     killed.kill()
     out, _ = killed.communicate()
-    assert "finished 1 of 5 jobs (training ended with exit status -9" in out
-    assert "; convnext/fold1 is kept at epoch" in out
-    assert load_resume(world.kernel(REF).output / "convnext/fold1/resume.pt")["epoch"] >= 1
+    assert "finished 2 of 5 jobs (training ended with exit status -9" in out
+    assert "; convnext/fold2 is kept at epoch" in out
+    assert f"{NEXT} version 1 takes convnext fold 2, convnext fold 3, convnext fold 4" in out
+    assert load_resume(world.kernel(REF).output / "convnext/fold2/resume.pt")["epoch"] >= 1
     assert world.kernel(NEXT).request["kernelDataSources"] == [REF]
-    assert "convnext/fold1 goes on from where another session left it" in world.kernel(NEXT).log
+    assert "convnext/fold2 goes on from where another session left it" in world.kernel(NEXT).log
 
     world.stop_kernel(NEXT)  # the session is lost with all it had, as Kaggle may lose one that fails
     lost = world.telltale(there, *WORDS, *ENGINE)
-    assert lost.returncode == 2 and "finished none of 4 jobs" in lost.stderr and "left nothing" in lost.stderr
+    assert lost.returncode == 2 and "finished none of 3 jobs" in lost.stderr and "left nothing" in lost.stderr
     assert f"going on with {NEXT}, version 1" in lost.stdout and lost.stderr.count("\n") == 1
 
     world.set(keep_failed_output=True)
     resumed = world.popen(*line, **pipes)
     wait_for(world, resumed, NEXT, 2)
-    assert world.kernel(NEXT).request["kernelDataSources"] == [REF]  # which still holds what was begun of fold 1
+    assert world.kernel(NEXT).request["kernelDataSources"] == [REF]  # which still holds what was begun of fold 2
     world.stop_kernel(NEXT)
     world.fault("ListKernelSessionOutput", "status", times=100, code=503)
     out, err = resumed.communicate(timeout=120)
@@ -116,10 +117,9 @@ def test_a_run_whose_sessions_die_ends_in_the_bytes_of_a_local_one(kaggle_world:
     resumed = world.telltale(there, *WORDS, *ENGINE)  # nothing is lost by an output that could not be fetched
     out = resumed.stdout
     assert resumed.returncode == 0, out + resumed.stderr
-    assert f"going on with {NEXT}, version 2" in out and "finished 2 of 4 jobs (error, running)" in out
-    assert "takes convnext fold 3, convnext fold 4" in out
+    assert f"going on with {NEXT}, version 2" in out and "finished 2 of 3 jobs (error, running)" in out
     assert outcome(there) == outcome(here)
-    [last] = [ref for ref in (REF, NEXT) if f"{ref} version {world.kernel(ref).version} takes convnext fold 3" in out]
+    [last] = [ref for ref in (REF, NEXT) if f"{ref} version {world.kernel(ref).version} takes convnext fold 4\n" in out]
     request = world.kernel(last).request
     assert request["isPrivate"] and not request.get("enableGpu") and request["competitionDataSources"] == [SLUG]
     assert not list(world.kernel(last).output.rglob("resume.pt"))
