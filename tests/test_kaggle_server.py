@@ -296,10 +296,13 @@ def test_a_method_that_the_stand_in_does_not_know_fails_the_test():
 
 
 KILLED = """
+import subprocess
 import time
 from tests.kaggle_world import World
 world = World()
-print(world.server, world.popen("sleep", "100").pid, world.folder, flush=True)
+command = world.popen("sh", "-c", "echo I am inside; exec sleep 100", stdout=subprocess.PIPE)
+command.stdout.readline()
+print(world.server, command.pid, world.folder, flush=True)
 time.sleep(100)
 """
 
