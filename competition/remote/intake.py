@@ -96,8 +96,9 @@ class Intake:
         if plan.is_done():
             return True
         self._fetch(sent, folder, place, told["files"])
-        self._settle(plan, told["beside"])
-        plan, target = self._plan(place), plan.folder
+        if self._settle(plan, told["beside"]):
+            plan = self._plan(place)
+        target = plan.folder
         if not dataclasses.replace(plan, folder=folder / place).is_done():
             return False
         if target.exists():  # begun here before, and not finished
@@ -110,11 +111,14 @@ class Intake:
     def _plan(self, place: str) -> Plan:
         return next(plan for plan in self.replan() if plan.folder == run_folder(self.config) / place)
 
-    def _settle(self, plan: Plan, beside: Mapping[str, Any]) -> None:
-        """Take over what a session settled for all jobs of a plan's member, unless it is settled."""
+    def _settle(self, plan: Plan, beside: Mapping[str, Any]) -> bool:
+        """Take over what a session settled for all jobs of a plan's member, unless it is settled; returns whether that
+        is new."""
         path = plan.folder.parent / PLACEMENT_FILE
-        if stored(self.config.members[plan.job.member], plan.placement.device, path) is None:
-            write_json(path, beside[PLACEMENT_FILE])
+        if stored(self.config.members[plan.job.member], plan.placement.device, path) is not None:
+            return False
+        write_json(path, beside[PLACEMENT_FILE])
+        return True
 
     def _fetch(self, sent: Sent, folder: Path, place: str, files: Mapping[str, tuple[int, str]]) -> None:
         """Fetch a job's files, those that are not there already; Unfinished where they do not arrive whole."""

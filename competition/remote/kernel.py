@@ -48,8 +48,9 @@ def _train(folder: Path, request: dict, deadline: float) -> str:
     if request["source"] != "drawn":
         mounted = competition_folder(request["slug"], request["contents"])
         words.append(str(readable(mounted, folder / "data")))
+    left = find(STATUS, root=INPUT) if request["begun"] else []
     for place, key in request["begun"].items():
-        _go_on(place, key, folder / "home" / "folds" / request["name"] / place)
+        _go_on(place, key, left, folder / "home" / "folds" / request["name"] / place)
     environment = {**os.environ, "TELLTALE_HOME": str(folder / "home"), "NO_ALBUMENTATIONS_UPDATE": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(folder / "fetched")]))
     with open(folder / "errors.txt", "w+", encoding="utf-8", errors="replace") as errors:
@@ -81,9 +82,10 @@ def _fetch(packages: dict[str, str], target: Path) -> None:
             raise RuntimeError(f"this image has {found}, and {', '.join(wanted)} could not be fetched")
 
 
-def _go_on(place: str, key: str, target: Path) -> None:
-    """Copy what the session of request ``key`` left of a job that it began; without it, the job begins anew."""
-    for path in find(STATUS, root=INPUT):
+def _go_on(place: str, key: str, left: list[Path], target: Path) -> None:
+    """Copy what the session of request ``key`` left of a job that it began, by the status of it among those ``left`` by
+    sessions; without it, the job begins anew."""
+    for path in left:
         text = path.read_text(encoding="utf-8", errors="replace")
         if key in text and (path.parent / place).is_dir():
             target.mkdir(parents=True)
