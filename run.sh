@@ -81,7 +81,7 @@ if [ -n "${PYTHON:-}" ]; then
     check_packages "$python"
 elif [[ $command =~ ^(help|-h|--help)$ ]]; then
     python=$(find_python)
-    exec "$python" -m competition.usage # which needs no set-up
+    exec "$python" -m competition.core.help # which needs no set-up
 else
     case "$command $*" in
         "test "*) setup test ;;

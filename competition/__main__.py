@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from competition.config import CONFIG_FILE, Config, as_yaml, load_config
-from competition.errors import UserError, did_you_mean
-from competition.files import home
-from competition.usage import usage
+from competition.core.config import CONFIG_FILE, Config, as_yaml, load_config
+from competition.core.errors import UserError, did_you_mean
+from competition.core.help import usage
+from competition.core.paths import home
 
 BENCHMARKS = Path("tests") / "benchmarks"
 
@@ -54,7 +54,7 @@ def _defaults(words: Sequence[str], must_exist: bool) -> dict[str, str]:
     if named.keys() & {"preset", "config"}:
         return {}
     if "names" in named:
-        from competition.combine import first_settings
+        from competition.commands.blend import first_settings
 
         return first_settings(named["names"])
     if "data" in named:
@@ -85,7 +85,7 @@ def _competition_data(folder: Path) -> Path | None:
 def run_command(words: Sequence[str]) -> None:
     """Train what is missing and write the submission."""
     config = _load(words)
-    from competition.pipeline import run  # torch takes seconds to import: other commands do without
+    from competition.commands.run import run  # torch takes seconds to import: other commands do without
 
     run(config, words)
 
@@ -93,14 +93,14 @@ def run_command(words: Sequence[str]) -> None:
 def ensemble_command(words: Sequence[str]) -> None:
     """Blend, tune and write the submission from trained results alone."""
     config = _load(words, must_exist=True)
-    from competition.pipeline import run
+    from competition.commands.run import run
 
     run(config, words, train=False)
 
 
 def predict_command(words: Sequence[str]) -> int:
     """Judge images with a trained run; 1 if some could not be read."""
-    from competition.verdicts import predict
+    from competition.commands.predict import predict
 
     return predict(words)
 
@@ -108,28 +108,28 @@ def predict_command(words: Sequence[str]) -> int:
 def report_command(words: Sequence[str]) -> None:
     """Write the evaluation report of what is trained."""
     config = _load(words, must_exist=True)
-    from competition.pipeline import run
+    from competition.commands.run import run
 
     run(config, words, train=False, submit=False)
 
 
 def app_command(words: Sequence[str]) -> int:
     """Serve the web page of a trained run."""
-    from competition.app.serve import app_command as serve
+    from competition.commands.app import app_command as serve
 
     return serve(words)
 
 
 def export_command(words: Sequence[str]) -> int:
     """Write a trained run's members as ONNX."""
-    from competition.exporting import export_command as export
+    from competition.commands.export import export_command as export
 
     return export(words)
 
 
 def bundle_command(words: Sequence[str]) -> int:
     """Pack a trained run as an offline Kaggle notebook, and push it on request."""
-    from competition.bundle.command import bundle_command as bundle
+    from competition.commands.bundle import bundle_command as bundle
 
     return bundle(words)
 
@@ -145,7 +145,7 @@ def collect_command(words: Sequence[str]) -> int:
 
 def download_command(words: Sequence[str]) -> None:
     """Bring a competition's files from Kaggle."""
-    from competition.download.command import download_command as download
+    from competition.commands.download import download_command as download
 
     download(words)
 
@@ -158,15 +158,15 @@ def config_command(words: Sequence[str]) -> None:
 def audit_command(words: Sequence[str]) -> None:
     """Look for what is wrong with the data before a model sees it."""
     config = _load(words)
-    from competition.auditing import full_audit
+    from competition.commands.audit import full_audit
 
     print("\n".join(full_audit(config)))
 
 
 def session_command(words: Sequence[str]) -> None:
     """Train what a request asks for: what `engine=kaggle` runs in Kaggle's sessions."""
-    from competition.pipeline import run_session
-    from competition.remote.session import read_request
+    from competition.commands.session import run_session
+    from competition.kaggle.sessions.request import read_request
 
     request, deadline, output, *data = words
     settings = [f"config={Path(request).parent / CONFIG_FILE}", *(f"data={folder}" for folder in data)]
@@ -175,14 +175,14 @@ def session_command(words: Sequence[str]) -> None:
 
 def submit_command(words: Sequence[str]) -> int:
     """Submit to Kaggle, once, and wait for the score; 1 if the user says no."""
-    from competition.submit.command import submit_command as submit
+    from competition.commands.submit import submit_command as submit
 
     return submit(words)
 
 
 def ledger_command(words: Sequence[str]) -> int:
     """Print every submission with its scores as Kaggle has them now."""
-    from competition.submit.ledger_command import ledger_command as ledger
+    from competition.commands.ledger import ledger_command as ledger
 
     return ledger(words)
 

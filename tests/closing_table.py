@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.scoring.blend import mean_logit, mean_prob
+from competition.scoring.blend.average import mean_logit, mean_prob
+from competition.scoring.blend.select import choose_blend
 from competition.scoring.metrics import sigmoid
 from competition.scoring.scorecard import Score, score_predictions
-from competition.scoring.weights import choose_blend
 
 
 def recomputed(run: Path, card: Path) -> dict[str, Score]:

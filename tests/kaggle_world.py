@@ -108,9 +108,9 @@ class World:
         return data
 
     def add_demo(self, slug: str, seed: int = 0, scenes: tuple[int, int] = (30, 12), origin: str = "same", **options):
-        """Open a competition with the demo's data (`competition.data.demo`, ``origin`` is its world) in the layout of
+        """Open a competition with the demo's data (`data.demo.draw`, ``origin`` is its world) in the layout of
         Kaggle's, with a sample submission; the test's labels are the solution. Return the folder of its files."""
-        from competition.data.demo import STAMP, draw_demo
+        from competition.data.demo.draw import STAMP, draw_demo
 
         drawn = self.folder / "drawn"
         draw_demo(drawn, seed, scenes, origin)

@@ -11,12 +11,12 @@ import yaml
 from torch import nn
 
 from competition import __version__
-from competition.config import Recipe, as_dict
-from competition.data.decode import DECODER
-from competition.files import fingerprint, write_json, write_text
-from competition.inference.record import Record, write_record
-from competition.models.zoo import Detector, build_model, normalisation
-from competition.training.checkpoint import save_weights
+from competition.core.config import Recipe, as_dict
+from competition.core.files import fingerprint, write_json, write_text
+from competition.data.images.decode import DECODER
+from competition.inference.run_record import Record, write_record
+from competition.models.build import Detector, build_model, normalisation
+from competition.models.checkpoint import save_weights
 
 CONVNEXT = {"patch_size": 2, "ls_init_value": 0.1, "depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}
 SWIN = {"patch_size": 2, "embed_dim": 16, "depths": [1, 1], "num_heads": [2, 4], "window_size": 4}

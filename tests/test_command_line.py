@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from competition.__main__ import main
-from competition.config import as_yaml, load_config
+from competition.core.config import as_yaml, load_config
 from tests.running import ROOT, SHARED, TINY, done, done_inside, everything, inside
 
 FAST = [

@@ -10,11 +10,11 @@ import pytest
 import torch
 import yaml
 
-from competition.config import load_config
-from competition.learner import fresh_model
+from competition.core.config import load_config
+from competition.core.help import PRESETS, preset_names
+from competition.inference.learner import fresh_model
+from competition.models.build import check_model, count_parameters
 from competition.models.heads import WithHead
-from competition.models.zoo import check_model, count_parameters
-from competition.usage import PRESETS, preset_names
 from tests.running import done_inside, inside, outcome
 
 SCRATCH = ["pretrained=false", "threads=1", "jobs=1", "report=false"]

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-IMPORTED = ("competition.pipeline", "competition.report.figures", "competition.unseen", "competition.remote.rounds",
-            "competition.submit.command", "competition.submit.ledger_command", "competition.download.command",
-            "competition.bundle.command")  # fmt: skip
+IMPORTED = ("competition.commands.run", "competition.report.write", "competition.inference.test_set",
+            "competition.kaggle.sessions.train",
+            "competition.commands.submit", "competition.commands.ledger", "competition.commands.download",
+            "competition.commands.bundle")  # fmt: skip
 
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000

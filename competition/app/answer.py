@@ -15,14 +15,14 @@ from torch import nn
 from competition.app.facts import file_facts
 from competition.app.heat import heat
 from competition.app.pictures import Box, data_uri, overlay, residual_picture, seen_box, spectrum_picture
-from competition.config import Recipe
-from competition.data.assemble import store_spec
-from competition.data.augment import eval_crops
-from competition.data.decode import UnreadableImage, decode, fit_store, header_size, stored_size
-from competition.errors import UserError
-from competition.inference.judge import Judge, Verdict
-from competition.models.zoo import count_parameters
-from competition.training.placement import Placement
+from competition.core.config import Recipe
+from competition.core.errors import UserError
+from competition.data.images.decode import UnreadableImage, decode, fit_store, header_size, stored_size
+from competition.data.run_data import store_spec
+from competition.data.tta import eval_crops
+from competition.inference.classify import Judge, Verdict
+from competition.models.build import count_parameters
+from competition.models.device import Placement
 
 MAX_MB = 20.0  # of a file
 MAX_PIXELS = 50_000_000  # of an image: a phone's sharpest photograph passes, a bomb does not

@@ -4,10 +4,10 @@ import html
 from collections.abc import Mapping
 
 from competition.app.answer import Answer, Picture
-from competition.config import Recipe
-from competition.inference.judge import Verdict, verdict_words
-from competition.inference.record import Record
-from competition.report.look import decimals
+from competition.core.config import Recipe
+from competition.inference.classify import Verdict, verdict_words
+from competition.inference.run_record import Record
+from competition.report.style import decimals
 
 VIEWS = {
     "identity": "as it is", "hflip": "mirrored", "vflip": "upside down", "rot180": "turned 180°",

@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 from PIL.JpegImagePlugin import get_sampling
 
-from competition.data.decode import PIL_REFUSALS
+from competition.data.images.decode import PIL_REFUSALS
 
 LONGEST = 80  # characters of any text from a file
 SAME_TABLE = 1.0  # mean difference of quantisation steps up to which a table counts as the standard's

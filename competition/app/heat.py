@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from competition.models.zoo import Detector
+from competition.models.build import Detector
 
 # The hooks are our own: the grad-cam package requires `opencv-python`, which would install a second `cv2` over the
 # headless one that albumentations needs.

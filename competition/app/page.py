@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from competition.app.answer import MAX_PIXELS, answer
 from competition.app.cards import about, card, text
 from competition.app.style import CSS, FONTS, MONO
-from competition.inference.judge import Judge
+from competition.inference.classify import Judge
 
 MOST_FILES = 12  # of one drop
 MOST_WAITING = 8  # drops

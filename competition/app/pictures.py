@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from competition.data.augment import CROPS
-from competition.data.decode import stored_size
+from competition.data.images.decode import stored_size
+from competition.data.tta import CROPS
 from competition.models.views import make_view
 
 TINY = 128  # pixels: smaller pictures are enlarged, each pixel to a square

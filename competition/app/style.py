@@ -1,6 +1,6 @@
 """The page's look: one light style sheet on system fonts, from a phone's width to a desk's."""
 
-from competition.report.look import BLUE, INK, MUTED, RED, RULE
+from competition.report.style import BLUE, INK, MUTED, RED, RULE
 
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]

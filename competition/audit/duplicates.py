@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from competition.audit.evidence import Evidence
 from competition.audit.findings import Finding
-from competition.data.perceptual import copies
+from competition.audit.inputs import Evidence
+from competition.data.duplicates.perceptual_hash import copies
 
 _MANY = 0.01  # share of the training rows from which copies across folds make a score dishonest
 

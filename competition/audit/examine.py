@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from competition.audit.duplicates import Copies, clusters, duplicate_findings, find_copies
-from competition.audit.evidence import Evidence, gather, read_pictures
 from competition.audit.findings import Audit, Finding, sorted_findings
-from competition.audit.order import order_findings
+from competition.audit.inputs import Evidence, gather, read_pictures
+from competition.audit.row_order import order_findings
 from competition.audit.shortcuts import domain_shortcut, label_shortcuts
 from competition.audit.twins import find_twins, split_finding
-from competition.data.dataset import Dataset
-from competition.data.tables import counted
-from competition.errors import UserError, did_you_mean
+from competition.core.errors import UserError, did_you_mean
+from competition.core.text import counted
+from competition.data.layouts.dataset import Dataset
 
 DEPTHS = ("tables", "quick", "full")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from competition.audit.duplicates import clusters
-from competition.data.dataset import Dataset
+from competition.data.layouts.dataset import Dataset
 
 
 def merged_groups(dataset: Dataset, links: pd.DataFrame) -> pd.Series:

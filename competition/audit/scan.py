@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from competition.audit.facts import KINDS, NUMBERS, file_facts
-from competition.data.decode import DECODER, UnreadableImage, decode, header_size, read_bytes
-from competition.data.perceptual import SIDE, perceptual_hashes, thumbnail
-from competition.data.survey import in_order
-from competition.files import atomic_write, fingerprint
+from competition.audit.file_facts import KINDS, NUMBERS, file_facts
+from competition.core.files import atomic_write, fingerprint
+from competition.data.duplicates.perceptual_hash import SIDE, perceptual_hashes, thumbnail
+from competition.data.images.decode import DECODER, UnreadableImage, decode, header_size, read_bytes
+from competition.data.images.file_contents import in_order
 
 VERSION = 1  # raise it when the same file would give other facts
 PIECE, TASK = 2048, 16  # files in one record, and in one task of a thread, which holds one decoded picture at a time

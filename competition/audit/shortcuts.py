@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from competition.audit import facts as file_facts
-from competition.audit.evidence import Evidence
+from competition.audit import file_facts
+from competition.audit.file_names import container_of, name_facts
 from competition.audit.findings import WARN, Finding, Separation
-from competition.audit.names import container_of, name_facts
-from competition.audit.separate import (
+from competition.audit.inputs import Evidence
+from competition.audit.separability import (
     MOST_ROWS,
     auc,
     auc_draws,

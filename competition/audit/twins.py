@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 
-from competition.audit.evidence import Evidence
 from competition.audit.findings import Finding
-from competition.audit.order import CLAIM, FEWEST_PAIRS, candidate_pairs
-from competition.data.perceptual import correlation
+from competition.audit.inputs import Evidence
+from competition.audit.row_order import CLAIM, FEWEST_PAIRS, candidate_pairs
+from competition.data.duplicates.perceptual_hash import correlation
 
 AS_RARE = 0.99
 _QUICK_PAIRS = 200

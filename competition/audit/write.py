@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from competition.audit.findings import Audit, Finding, Separation
-from competition.files import read_json, shown, write_text
+from competition.core.files import read_json, write_text
+from competition.core.paths import shown
 
 REPORT = "audit.json"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from competition.errors import UserError
+from competition.core.errors import UserError
 
 MAX_ADDRESS = 8000  # characters; servers refuse longer ones, and a CSV is no place for them
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")

@@ -24,11 +24,11 @@ from competition.collect.manners import SILENT, Failed
 from competition.collect.pages import page_images, page_text
 from competition.collect.provenance import NAME, appending, read_rows, remove_halves
 from competition.collect.settings import CollectSettings, check, parse_settings
-from competition.data.classes import POSITIVE_NAMES, two_classes
-from competition.data.classfolders import class_folders
-from competition.data.tables import counted, listed
-from competition.errors import UserError
-from competition.files import only_one
+from competition.core.errors import UserError
+from competition.core.files import only_one
+from competition.core.text import counted, listed
+from competition.data.layouts.class_folders import class_folders
+from competition.data.layouts.labels import POSITIVE_NAMES, two_classes
 
 __all__ = ["CollectSettings", "Summary", "collect", "parse_settings"]
 

@@ -13,9 +13,9 @@ from competition.collect.known import Known
 from competition.collect.manners import Failed
 from competition.collect.provenance import Row, now
 from competition.collect.settings import CollectSettings
-from competition.data.decode import UnreadableImage, decode
-from competition.data.perceptual import perceptual_hash
-from competition.files import atomic_write
+from competition.core.files import atomic_write
+from competition.data.duplicates.perceptual_hash import perceptual_hash
+from competition.data.images.decode import UnreadableImage, decode
 
 # The formats that class folders may hold, by how their files begin.
 _SIGNATURES = {

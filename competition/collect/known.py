@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from competition.collect.provenance import NAME, Row, read_rows
-from competition.data.classfolders import images
-from competition.data.decode import UnreadableImage, decode, read_bytes
-from competition.data.perceptual import near, perceptual_hash
-from competition.data.survey import in_order
-from competition.files import cores
+from competition.core.files import cores
+from competition.data.duplicates.perceptual_hash import near, perceptual_hash
+from competition.data.images.decode import UnreadableImage, decode, read_bytes
+from competition.data.images.file_contents import in_order
+from competition.data.layouts.class_folders import images
 
 _CHUNK = 16
 

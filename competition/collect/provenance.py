@@ -1,7 +1,7 @@
 """Where each image came from: ``DIR/<label>/provenance.csv``, one row for each address, written as the answers come.
 
 The file lies in the class folder because a CSV beside class folders means another layout to
-:func:`competition.data.layouts.read_dataset`. A row is on disk before the next is begun; a row cut short by a kill is
+:func:`data.layouts.read.read_dataset`. A row is on disk before the next is begun; a row cut short by a kill is
 dropped when the file is read again.
 """
 
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import IO
 
 from competition.collect.settings import REFUSING, CollectSettings
-from competition.data.tables import csv_rows
-from competition.errors import UserError
-from competition.files import write_text
+from competition.core.errors import UserError
+from competition.core.files import write_text
+from competition.data.layouts.csv_text import csv_rows
 
 NAME = "provenance.csv"
 # The names that atomic_write gives to an image, or this file, while it is being written.

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from competition.collect.addresses import Refused, parsed
-from competition.config import KINDS, parse_options
-from competition.data.classfolders import TEST, TRAIN
-from competition.errors import UserError
+from competition.core.config import KINDS, parse_options
+from competition.core.errors import UserError
+from competition.data.layouts.class_folders import TEST, TRAIN
 
 BOUNDS = {
     "max_mb": (0.001, 1000), "min_side": (1, 10_000), "connections": (1, 16), "delay": (0, 60), "retries": (0, 10),
@@ -99,7 +99,7 @@ def check(settings: CollectSettings) -> None:
 
 
 def _check_folder(label: str, out: Path) -> None:
-    """Refuse a class folder that :func:`competition.data.layouts.read_dataset` would not see as one."""
+    """Refuse a class folder that :func:`data.layouts.read.read_dataset` would not see as one."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", label) or label.endswith("."):
         raise UserError(f"label={label} cannot be a folder's name: use letters, digits, '.', '-' and '_'.")
     if label.lower() in TRAIN + TEST:

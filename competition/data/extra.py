@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.config import Config
-from competition.data.cache import ArrayStore, StoreSpec, open_stores
-from competition.data.classes import is_positive
-from competition.data.copies import Pictures, copied
-from competition.data.layouts import Dataset, check_files, limit_rows, read_dataset
-from competition.data.tables import counted, listed
-from competition.errors import UserError
-from competition.files import fingerprint, home
+from competition.core.config import Config
+from competition.core.errors import UserError
+from competition.core.files import fingerprint
+from competition.core.paths import located
+from competition.core.text import counted, listed
+from competition.data.duplicates.copies import Pictures, copied
+from competition.data.images.cache import ArrayStore, StoreSpec, open_stores
+from competition.data.layouts.labels import is_positive
+from competition.data.layouts.read import Dataset, check_files, limit_rows, read_dataset
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,6 @@ class Added:
     def __len__(self) -> int:
         """Return the number of rows in the stores, learnt from or not."""
         return len(next(iter(self.stores.values())))
-
-
-def located(folder: str) -> Path:
-    """Return a folder that a setting names as an absolute path, so that the run knows it wherever the line is run."""
-    path = Path(folder).expanduser()
-    if not path.is_absolute() and not path.exists():
-        path = home() / path
-    return path.absolute()
 
 
 def read_extra(config: Config, dataset: Dataset) -> Dataset:

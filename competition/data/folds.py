@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from competition.data.tables import counted, listed, read_table
-from competition.errors import UserError
-from competition.files import atomic_write
+from competition.core.errors import UserError
+from competition.core.files import atomic_write
+from competition.core.text import counted, listed
+from competition.data.layouts.csv_text import read_table
 
 COLUMNS = ["id", "label", "group", "fold"]
 TRAIN, VALIDATION, JUDGED = -1, 0, 1

@@ -12,13 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from competition.data.augment import TrainTransform, eval_crops
-from competition.files import fingerprint
-
-
-def stream(*parts: object) -> int:
-    """Return a 63-bit seed that belongs to these parts (numbers and words) alone."""
-    return int(fingerprint(list(parts)), 16) >> 1
+from competition.core.seeds import stream
+from competition.data.augment import TrainTransform
+from competition.data.tta import eval_crops
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ import torch
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
-from competition.config import Recipe
-from competition.data.assemble import store_spec
-from competition.data.augment import TTA
-from competition.data.decode import DECODER
-from competition.data.stores import ArrayStore
-from competition.errors import UserError
-from competition.files import fingerprint
+from competition.core.config import Recipe
+from competition.core.errors import UserError
+from competition.core.files import fingerprint
+from competition.data.images.decode import DECODER
+from competition.data.images.stores import ArrayStore
+from competition.data.run_data import store_spec
+from competition.data.tta import TTA
 from competition.inference.predict import each_view
-from competition.models.zoo import Detector
-from competition.training.placement import Placement
+from competition.models.build import Detector
+from competition.models.device import Placement
 
 
 def features_path(folder: Path, recipe: Recipe, weights: str, placement: Placement, tta: str, store) -> Path:

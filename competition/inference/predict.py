@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from competition.config import Recipe
-from competition.data.augment import TTA, turn
+from competition.core.config import Recipe
+from competition.core.errors import UserError
 from competition.data.loader import eval_feed
-from competition.errors import UserError
-from competition.training.placement import Placement
+from competition.data.tta import TTA, turn
+from competition.models.device import Placement
 
 
 @torch.inference_mode()

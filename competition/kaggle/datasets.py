@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from competition.errors import Unfinished, UserError
-from competition.files import file_digest, fingerprint, write_json, write_text
-from competition.kaggle.api import Kaggle
-from competition.kaggle.cli import run_cli
+from competition.core.errors import Unfinished, UserError
+from competition.core.files import file_digest, fingerprint, write_json, write_text
+from competition.kaggle.client.api import Kaggle
+from competition.kaggle.client.cli import run_cli
 
 METADATA = "dataset-metadata.json"
 MARK = "content-{}.txt"  # the file whose name tells what a version holds

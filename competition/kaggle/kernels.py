@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from competition.errors import Unfinished, UserError
-from competition.files import write_json
-from competition.kaggle.api import Kaggle, Refused, Unreachable
-from competition.kaggle.cli import run_cli
+from competition.core.errors import Unfinished, UserError
+from competition.core.files import write_json
+from competition.kaggle.client.api import Kaggle, Refused, Unreachable
+from competition.kaggle.client.cli import run_cli
 
 METADATA = "kernel-metadata.json"
 PUSH_SECONDS, PULL_SECONDS = 120.0, 300.0  # that a push, and a pull of next to nothing, may take

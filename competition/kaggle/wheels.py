@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from competition import __version__
-from competition.errors import UserError
-from competition.files import atomic_write
+from competition.core.errors import UserError
+from competition.core.files import atomic_write
 
 PREDICTION = ("timm", "omegaconf")  # what prediction imports of the pure-Python packages that an image may lack
 PURE = (*PREDICTION, "albumentations", "albucore")  # and what training imports too

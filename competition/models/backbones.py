@@ -11,9 +11,9 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from competition.config import Recipe
-from competition.errors import UserError, did_you_mean
-from competition.models.availability import NETWORK_ERRORS, weights_at_hand
+from competition.core.config import Recipe
+from competition.core.errors import UserError, did_you_mean
+from competition.models.hub import NETWORK_ERRORS, weights_at_hand
 from competition.models.weights import weights_options
 
 # timm lists every key it does not use, in one line of thousands of characters; what matters is said by check_weights.

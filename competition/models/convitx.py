@@ -5,8 +5,8 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from competition.config import Recipe
-from competition.errors import UserError, did_you_mean
+from competition.core.config import Recipe
+from competition.core.errors import UserError, did_you_mean
 
 ARGUMENTS = ("convnext", "swin", "convnext_args", "swin_args")
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from competition.errors import UserError, did_you_mean
+from competition.core.errors import UserError, did_you_mean
 
 LAYERS = ("flatten", "batchnorm", "relu", "dropout")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import timm
 
-from competition.config import Recipe
-from competition.errors import UserError
-from competition.files import file_digest
-from competition.models.availability import cached_weights
+from competition.core.config import Recipe
+from competition.core.errors import UserError
+from competition.core.files import file_digest
+from competition.models.hub import cached_weights
 
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from competition.report import look
+from competition.report import style as look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

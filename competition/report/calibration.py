@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from competition.report import look
+from competition.report import style as look
 from competition.report.plots import NAMED, check_members
 from competition.scoring.evaluation import evaluate, reliability
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.report import look
+from competition.report import style as look
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from competition.report import look
+from competition.report import style as look
 
 SIDE = 160  # pixels
 ACROSS = 4

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sklearn_metrics
 
-from competition.report import look
+from competition.report import style as look
 from competition.scoring.metrics import check_binary, check_prob, check_same_length, f1
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 from sklearn.isotonic import IsotonicRegression
 
-from competition.errors import did_you_mean
+from competition.core.errors import did_you_mean
 from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length, check_score
 
 EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logarithms stay finite

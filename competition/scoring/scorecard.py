@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from competition.scoring.averaging import as_if_averaged
-from competition.scoring.interval import cv_interval, leaderboard_range
+from competition.scoring.intervals import cv_interval, leaderboard_range
 from competition.scoring.metrics import summary
-from competition.scoring.prior import Prior
-from competition.scoring.rules import decide, seen_rows, submission_threshold
-from competition.scoring.shift import LABEL_SHIFT, Shift
-from competition.scoring.threshold import by_fold, choose_threshold, cross_fit, is_number, own_rate
+from competition.scoring.shift.class_prior import Prior
+from competition.scoring.shift.verdict import LABEL_SHIFT, Shift
+from competition.scoring.threshold.auto import decide, seen_rows, submission_threshold
+from competition.scoring.threshold.mean_correction import as_if_averaged
+from competition.scoring.threshold.rules import by_fold, choose_threshold, cross_fit, is_number, own_rate
 
 CROSS_FITTED = "cross-fitted"
 HOLD_OUT = "hold-out: tuned on its validation part, judged on its test part"

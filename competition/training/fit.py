@@ -15,15 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from competition.config import Recipe
-from competition.data.loader import TrainFeed, stream
-from competition.errors import UserError
-from competition.files import write_text
-from competition.models.zoo import Detector
-from competition.training.checkpoint import load_resume, save_resume
-from competition.training.mix import mix
+from competition.core.config import Recipe
+from competition.core.errors import UserError
+from competition.core.files import write_text
+from competition.core.seeds import stream
+from competition.data.loader import TrainFeed
+from competition.models.build import Detector
+from competition.models.device import Placement
+from competition.training.mixup import mix
 from competition.training.optim import learning_rate, make_ema, make_optimizer, set_rate
-from competition.training.placement import Placement
+from competition.training.resume import load_resume, save_resume
 
 BATCH_POINTS = 100  # of an epoch's batch losses in its line of history
 CHECK_EVERY = 25  # steps between looks at the loss: each look makes the GPU wait

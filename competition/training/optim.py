@@ -7,8 +7,8 @@ from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from competition.config import Recipe
-from competition.models.zoo import Detector
+from competition.core.config import Recipe
+from competition.models.build import Detector
 
 
 def make_optimizer(model: Detector, recipe: Recipe) -> torch.optim.AdamW:

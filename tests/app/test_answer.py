@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from competition.app.answer import MAX_PIXELS, answer, evidence
 from competition.app.cards import about, agreement, card, nearness, text
-from competition.data.decode import decode
-from competition.inference.eye import open_judge
-from competition.inference.judge import Judge, Verdict
-from competition.settings import Recipe
+from competition.core.settings import Recipe
+from competition.data.images.decode import decode
+from competition.inference.classify import Judge, Verdict
+from competition.inference.torch_member import open_judge
 from tests.app.hostile import JUDGED, REFUSED, bomb, encoded, picture
 from tests.runs import make_run
 

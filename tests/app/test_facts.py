@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from competition.app.facts import LONGEST, file_facts, jpeg_quality
-from competition.data.decode import UnreadableImage, decode
+from competition.data.images.decode import UnreadableImage, decode
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 QUALITIES = st.integers(50, 95)

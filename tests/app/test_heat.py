@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from competition.app.heat import heat
+from competition.models.build import Detector
 from competition.models.views import make_view
-from competition.models.zoo import Detector
 
 SIDE, WINDOW, MARGIN = 32, 10, 2  # pixels; a map of 8 x 8 cells knows a place to within half a cell
 CONVNEXT = {"patch_size": 2, "depths": (1, 1, 1, 1), "dims": (16, 24, 32, 48), "ls_init_value": 0.1}

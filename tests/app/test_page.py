@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from competition.data.decode import decode
-from competition.errors import UserError
-from competition.settings import Recipe
+from competition.core.errors import UserError
+from competition.core.settings import Recipe
+from competition.data.images.decode import decode
 from tests.app.hostile import JUDGED, REFUSED, encoded, picture
 from tests.running import environment
 from tests.runs import TINY, make_run
@@ -24,7 +24,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 # Serves twice, the second time once a line comes in: most of a start is imports.
 SERVE = """
 import gc, sys
-from competition.app.serve import app_command
+from competition.commands.app import app_command
 code = app_command(sys.argv[1:])
 gc.collect()  # the event loop that it leaves may speak up as it goes: not in the midst of the second time
 input()
@@ -135,7 +135,7 @@ def visit(opened):
 
 @pytest.fixture(scope="module")
 def judge(server):
-    from competition.inference.eye import open_judge
+    from competition.inference.torch_member import open_judge
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TELLTALE_HOME", str(server.home))
@@ -243,7 +243,7 @@ def test_an_upload_is_taken_off_the_disk_as_it_is_read_and_no_other_file_is_touc
 
 
 def test_a_taken_port_is_an_error_where_it_was_asked_for_and_passed_over_where_it_was_not():
-    from competition.app.serve import address_of, listen
+    from competition.commands.app import address_of, listen
 
     with listen("127.0.0.1", "") as first, listen("127.0.0.1", "") as second:
         taken = first.getsockname()[1]
@@ -255,7 +255,7 @@ def test_a_taken_port_is_an_error_where_it_was_asked_for_and_passed_over_where_i
 @pytest.mark.parametrize("words", [["max_mb=none"], ["port=70000"], ["open=maybe"], ["host=no.such.host.invalid"],
                                    ["image.png"], ["device=tpu"], ["nmae=nmae"], ["name=none-such"]])  # fmt: skip
 def test_a_mistake_on_the_command_line_is_one_sentence(words, tmp_path, monkeypatch):
-    from competition.app.serve import app_command
+    from competition.commands.app import app_command
 
     monkeypatch.setenv("TELLTALE_HOME", str(tmp_path))
     with pytest.raises(UserError) as error:
@@ -264,7 +264,7 @@ def test_a_mistake_on_the_command_line_is_one_sentence(words, tmp_path, monkeypa
 
 
 def test_a_missing_extra_is_named_with_its_remedy(monkeypatch):
-    from competition.app.serve import app_command
+    from competition.commands.app import app_command
 
     monkeypatch.delitem(sys.modules, "gradio", raising=False)
     monkeypatch.setattr(sys, "path", [])
@@ -273,7 +273,7 @@ def test_a_missing_extra_is_named_with_its_remedy(monkeypatch):
 
 
 def test_only_this_machine_is_served_unless_asked_otherwise():
-    from competition.app.serve import listen
+    from competition.commands.app import listen
 
     with listen("127.0.0.1", "") as own, listen("0.0.0.0", "") as all_of_them:
         assert own.getsockname()[0] == "127.0.0.1" and all_of_them.getsockname()[0] == "0.0.0.0"

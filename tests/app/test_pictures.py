@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from competition.app.pictures import data_uri, overlay, residual_picture, seen_box, spectrum_picture
-from competition.data.augment import eval_crops
+from competition.data.tta import eval_crops
 
 SIDES = st.integers(1, 90)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from competition.audit import merged_groups
-from competition.data.dataset import Dataset, table_of
+from competition.data.layouts.dataset import Dataset, table_of
 
 N = 12
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from competition.data.perceptual import copies, near_pairs, perceptual_hashes, structure, thumbnail
+from competition.data.duplicates.perceptual_hash import copies, near_pairs, perceptual_hashes, structure, thumbnail
 from tests.audit.planted import draw
 
 WORDS = st.integers(0, 2**64 - 1)

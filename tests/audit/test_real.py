@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from competition.audit import audit
-from competition.data.layouts import read_dataset
+from competition.data.layouts.read import read_dataset
 from tests.audit.planted import flagged
 from tests.running import SHARED
 

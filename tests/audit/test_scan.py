@@ -8,7 +8,7 @@ import pytest
 
 from competition.audit import audit
 from competition.audit.scan import scan
-from competition.data.survey import file_stats, survey
+from competition.data.images.file_contents import file_stats, survey
 from tests.audit.planted import clean, write
 
 

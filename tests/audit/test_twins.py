@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from competition.audit import audit, merged_groups
-from competition.data.demo import draw_demo
-from competition.data.layouts import read_dataset
+from competition.data.demo.draw import draw_demo
+from competition.data.layouts.read import read_dataset
 from tests.audit.planted import audited, clean
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from competition.audit import Audit, Finding, Separation, audit, audit_lines, write_audit
-from competition.errors import UserError
+from competition.core.errors import UserError
 from tests.audit.planted import clean, write
 
 ROWS = pd.DataFrame({"id": ["a,1.jpg"], "set": ["train"], "label": pd.array([1], "Int64"), "cluster": [1]})

@@ -19,10 +19,10 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from competition.config import Recipe, load_config
+from competition.core.config import Recipe, load_config
 from competition.data.augment import TrainTransform, train_transform
-from competition.data.demo import draw_demo
-from competition.training.placement import Placement
+from competition.data.demo.draw import draw_demo
+from competition.models.device import Placement
 from tests.benchmarks.workload import (
     alternate,
     bare_rate,

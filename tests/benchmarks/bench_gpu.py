@@ -16,13 +16,13 @@ from pathlib import Path
 
 import torch
 
-from competition.config import Recipe, load_config
-from competition.data.augment import TTA
-from competition.data.stores import DecodingStore, PixelStore
-from competition.engine import prepare_process
+from competition.core.config import Recipe, load_config
+from competition.data.images.stores import DecodingStore, PixelStore
+from competition.data.tta import TTA
 from competition.inference.predict import predict_logits
-from competition.models.zoo import build_model
-from competition.training.placement import Placement, settle
+from competition.models.build import build_model
+from competition.models.device import Placement, settle
+from competition.training.engine import prepare_process
 from tests.benchmarks.workload import WARM_STEPS, bare_rate, constant_pixels, fit_rate, open_store, wait, write_jpegs
 
 PATIENCE = 400.0  # seconds, after which nothing that must be compiled is begun

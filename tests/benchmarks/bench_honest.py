@@ -16,11 +16,11 @@ from functools import lru_cache, partial
 import numpy as np
 from tqdm import tqdm
 
-from competition.scoring.cuts import best_threshold
+from competition.scoring.best_threshold import best_threshold
 from competition.scoring.metrics import f1
-from competition.scoring.rules import submission_threshold
 from competition.scoring.scorecard import score_predictions
-from competition.scoring.shift import ANOTHER_WORLD, LABEL_SHIFT, SAME, judge_shift
+from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME, judge_shift
+from competition.scoring.threshold.auto import submission_threshold
 from tests.benchmarks.scenarios import GENERATOR, WORLDS, Draw, World, draw
 from tests.benchmarks.scenarios import SAME as SAME_KIND
 

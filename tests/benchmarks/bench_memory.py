@@ -17,11 +17,11 @@ from pathlib import Path
 
 import torch
 
-from competition.config import Recipe
-from competition.errors import UserError
+from competition.core.config import Recipe
+from competition.core.errors import UserError
 from competition.inference.predict import predict_logits
-from competition.models.zoo import build_model
-from competition.training.placement import Placement
+from competition.models.build import build_model
+from competition.models.device import Placement
 from tests.benchmarks.workload import fit_rate, open_store, write_jpegs
 
 IMAGES, SIDE = 20_000, 256

@@ -11,9 +11,9 @@ import statistics
 import time
 from collections import Counter
 
-from competition.config import Recipe, load_config
-from competition.models.zoo import build_model
-from competition.training.placement import Placement, choose_device, settle
+from competition.core.config import Recipe, load_config
+from competition.models.build import build_model
+from competition.models.device import Placement, choose_device, settle
 from tests.benchmarks.workload import bare_rate, constant_pixels, median_ratio, threads
 
 ROUNDS = 3

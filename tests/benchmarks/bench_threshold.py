@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_recall_curve
 
 from competition.scoring.metrics import f1, sigmoid
-from competition.scoring.threshold import best_threshold, bootstrap_threshold
+from competition.scoring.threshold.rules import best_threshold, bootstrap_threshold
 
 ROWS = (100_000, 10_000_000)
 TEST_ROWS = 1_000_000

@@ -18,15 +18,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from competition.config import load_config
-from competition.data.assemble import read_tables
-from competition.data.demo import WORLDS
-from competition.files import home
-from competition.pipeline import run
+from competition.commands.run import run
+from competition.core.config import load_config
+from competition.core.paths import home
+from competition.data.demo.draw import WORLDS
+from competition.data.run_data import read_tables
+from competition.kaggle.submission.write import LATEST
 from competition.scoring.metrics import f1
-from competition.scoring.shift import ANOTHER_WORLD, LABEL_SHIFT, SAME
-from competition.scoring.threshold import best_threshold
-from competition.submission.write import LATEST
+from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME
+from competition.scoring.threshold.rules import best_threshold
 
 PROMISED = 17  # of 20: a true 95 % range fails this once in 60 benchmarks, a 75 % one 3 times in 4
 RIGHT = {"same": SAME, "prior": LABEL_SHIFT, "generator": ANOTHER_WORLD}

@@ -18,15 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from competition.config import Recipe
-from competition.data.assemble import store_spec
+from competition.core.config import Recipe
 from competition.data.augment import train_transform
-from competition.data.cache import open_stores
+from competition.data.images.cache import open_stores
 from competition.data.loader import TrainFeed
-from competition.models.zoo import build_model
+from competition.data.run_data import store_spec
+from competition.models.build import build_model
+from competition.models.device import Placement
 from competition.training.fit import Task, fit
 from competition.training.optim import make_optimizer
-from competition.training.placement import Placement
 
 DISTINCT = 256  # different pictures among a folder's files: enough that decoding has no favourites
 WARM_STEPS = 3

@@ -4,15 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.collect.addresses import (
-    Refused,
-    distinct,
-    is_public,
-    parsed,
-    read_list,
-    taking_turns,
-)
-from competition.errors import UserError
+from competition.collect.addresses import Refused, distinct, is_public, parsed, read_list, taking_turns
+from competition.core.errors import UserError
 
 
 @pytest.mark.parametrize(

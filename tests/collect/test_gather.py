@@ -7,8 +7,8 @@ import pytest
 
 from competition.collect.gather import collect
 from competition.collect.provenance import read_rows
-from competition.data.layouts import read_dataset
-from competition.errors import UserError
+from competition.core.errors import UserError
+from competition.data.layouts.read import read_dataset
 from tests.collect.site import Answer, collected, encoded, images_in, picture, png, serve, settings_for
 
 

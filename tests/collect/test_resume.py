@@ -12,8 +12,8 @@ import pytest
 
 from competition.collect.gather import collect
 from competition.collect.provenance import read_rows
-from competition.data.decode import decode
-from competition.errors import UserError
+from competition.core.errors import UserError
+from competition.data.images.decode import decode
 from tests.collect.site import Answer, collected, encoded, images_in, picture, png, serve, settings_for
 from tests.running import ROOT
 

@@ -3,7 +3,7 @@
 import pytest
 
 from competition.collect.gather import CollectSettings, parse_settings
-from competition.errors import UserError
+from competition.core.errors import UserError
 
 
 def words(tmp_path, *more):

@@ -13,19 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
-from competition.data.augment import (
-    AUGMENTATIONS,
-    CROPS,
-    FITS,
-    TTA,
-    UNDO,
-    eval_crops,
-    mix_seed,
-    needs_padding,
-    train_transform,
-    turn,
-)
-from competition.errors import UserError
+from competition.core.errors import UserError
+from competition.data.augment import AUGMENTATIONS, mix_seed, train_transform
+from competition.data.tta import CROPS, FITS, TTA, UNDO, eval_crops, needs_padding, turn
 
 pytestmark = pytest.mark.filterwarnings("error")  # albumentations only warns of a wrong argument
 

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competition.config import load_config
-from competition.data.assemble import assemble, read_tables
-from competition.data.decode import read_image
-from competition.data.demo import draw_demo
-from competition.errors import UserError
-from competition.files import fingerprint
-from competition.plan import Job, make_plans
+from competition.core.config import load_config
+from competition.core.errors import UserError
+from competition.core.files import fingerprint
+from competition.data.demo.draw import draw_demo
+from competition.data.images.decode import read_image
+from competition.data.run_data import assemble, read_tables
+from competition.training.plan import Job, make_plans
 from tests.data.drawn import jpeg, photo
 
 WORDS = ["preset=demo", "demo.train_scenes=8", "demo.test_scenes=3", "folds=2", "members.swin=null"]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from competition.core.errors import UserError
 from competition.data.folds import make_folds, open_folds
-from competition.errors import UserError
 
 # Any text but line breaks and other control characters, which read_dataset refuses in ids, and half characters.
 text = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=6)

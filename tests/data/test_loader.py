@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from competition.core.seeds import stream
 from competition.data.augment import train_transform
-from competition.data.cache import ArrayStore
-from competition.data.loader import TrainFeed, eval_feed, stream
+from competition.data.images.cache import ArrayStore
+from competition.data.loader import TrainFeed, eval_feed
 
 ROWS = list(range(3, 40))
 

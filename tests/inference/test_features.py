@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from competition.data.stores import ImageStore
-from competition.errors import UserError
+from competition.core.errors import UserError
+from competition.data.images.stores import ImageStore
 from competition.inference.features import compute_features, features_path, load_features
-from competition.models.zoo import build_model
-from competition.training.placement import Placement
+from competition.models.build import build_model
+from competition.models.device import Placement
 from tests.runs import TINY, random_pictures
 
 RECIPE = TINY["frozen"]

@@ -12,9 +12,9 @@ REF = "alice/telltale-things"
 UPLOAD = """
 import sys
 from pathlib import Path
-from competition.errors import UserError
-from competition.kaggle.account import find_account
-from competition.kaggle.api import Kaggle
+from competition.core.errors import UserError
+from competition.kaggle.client.account import find_account
+from competition.kaggle.client.api import Kaggle
 from competition.kaggle.datasets import upload_dataset
 try:
     version = upload_dataset(Kaggle(find_account(), patience=5), Path(sys.argv[1]), print, float(sys.argv[2]))

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from competition import __version__
-from competition.errors import UserError
-from competition.kaggle import onkaggle
+from competition.core.errors import UserError
+from competition.kaggle.notebook import session_setup as onkaggle
 from competition.kaggle.wheels import PACKAGE, PURE, installed_wheel, telltale_wheel
 from tests.standin import image as kaggle_image
 

@@ -3,10 +3,10 @@ import dataclasses
 import pytest
 import torch
 
-from competition.config import Recipe
-from competition.errors import UserError
+from competition.core.config import Recipe
+from competition.core.errors import UserError
+from competition.models.build import build_model, check_model, count_parameters
 from competition.models.heads import make_head
-from competition.models.zoo import build_model, check_model, count_parameters
 from competition.training.optim import make_optimizer
 
 SWIN = {"patch_size": 2, "embed_dim": 24, "depths": [1, 1], "num_heads": [2, 4], "window_size": 4}

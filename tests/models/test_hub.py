@@ -1,93 +1,157 @@
-"""Pretrained weights through the command line: from the hub, its cache, a file and a folder, and what cannot be had."""
-
+import socket
+import threading
 import time
 
+import huggingface_hub.constants as hub
 import pytest
 import timm
 import torch
-from safetensors.torch import load_file, save
+from huggingface_hub import close_session, hf_hub_download
+from safetensors.torch import save
 
-from tests.hub_server import point_to, serving
-from tests.running import done, telltale
+from competition.models.hub import NETWORK_ERRORS, PATIENCE, cached_weights, weights_at_hand
+from tests.hub_server import serving
 
-NAME = "test_convnext.r160_in1k"  # the smallest that timm has weights for: a quarter of a million numbers
+NAME = "test_convnext.r160_in1k"
 REPOSITORY = f"timm/{NAME}"
-WORDS = [
-    "preset=demo", "demo.train_scenes=8", "demo.test_scenes=4", "folds=2", "fold=0", "epochs=1", "batch_size=8",
-    "jobs=1", "lr=1e-9", "weight_decay=0", "members=null", f"backbone={NAME}",
-]  # fmt: skip
-PATIENCE = 30  # seconds for a whole process, of which a busy machine spends most on imports
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
-def made(architecture):
-    """Weights as timm publishes them, with a classifier of a thousand classes, but all of them random."""
-    torch.manual_seed(7)
-    return {key: torch.randn(value.shape) * 0.05 for key, value in timm.create_model(architecture).state_dict().items()}
+@pytest.fixture
+def point(monkeypatch, tmp_path):
+    """A function that points the hub's client, which reads its environment at import, to a URL; its cache is empty."""
+    for key in (*PROXIES, *map(str.lower, PROXIES)):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+    def set_endpoint(url):
+        monkeypatch.setattr(hub, "ENDPOINT", url)
+        monkeypatch.setattr(hub, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+
+    close_session()  # a client knows the proxies of the time when it was made
+    yield set_endpoint
+    close_session()
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """The folder of each way's job, the weights that were given, and what the hub was asked for meanwhile."""
-    home, cache = tmp_path_factory.mktemp("hub"), tmp_path_factory.mktemp("cache")
-    weights = made("test_convnext")
-    place = cache / "kaggle" / "timm-test-convnext-r160-in1k" / "1" / "model.safetensors"
-    place.parent.mkdir(parents=True)
-    place.write_bytes(save(weights))
-    with pytest.MonkeyPatch.context() as patch, serving({REPOSITORY: {"model.safetensors": save(weights)}}) as server:
-        point_to(patch, server.url, cache)
-        done(home, *WORDS, "pretrained=true", "name=online", afresh=True)
-        server.stop()
-        point_to(patch, server.url, cache, offline=True)
-        done(home, *WORDS, "pretrained=true", "name=cached", afresh=True)
-        point_to(patch, server.url, cache / "empty", offline=True)
-        done(home, *WORDS, f"pretrained={place}", "name=file", afresh=True)
-        done(home, *WORDS, f"pretrained={cache / 'kaggle'}", "name=folder", afresh=True)
-    folders = {name: home / "folds" / name / "model" / "fold0" for name in ("online", "cached", "file", "folder")}
-    return folders, weights, server.asked
+@pytest.fixture
+def nobody():
+    """The URL of a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}"
 
 
-def test_all_four_ways_train_on_from_the_weights_given(runs):
-    folders, weights, _ = runs
-    for folder in folders.values():
-        trained = load_file(folder / "model.safetensors")
-        for key in weights.keys() - {"head.fc.weight", "head.fc.bias"}:
-            torch.testing.assert_close(trained[f"backbone.{key}"], weights[key], rtol=0, atol=1e-6)
-        assert trained["backbone.head.fc.weight"].shape == (1, weights["head.fc.weight"].shape[1])
+def test_weights_that_the_hub_has_are_at_hand_and_asking_downloads_nothing(point, tmp_path):
+    with serving({REPOSITORY: {"model.safetensors": b"weights"}}) as server:
+        point(server.url)
+        assert weights_at_hand(NAME) and weights_at_hand("test_convnext")
+        assert set(server.asked) == {"HEAD model.safetensors"}
+    assert cached_weights(NAME) is None and not (tmp_path / "hub").exists()
 
 
-@pytest.mark.parametrize("table", ["oof.csv", "test.csv"])
-def test_all_four_ways_predict_the_same_bytes(runs, table):
-    folders, _, _ = runs
-    assert len({(folder / table).read_bytes() for folder in folders.values()}) == 1
+def test_the_older_file_is_asked_for_where_there_is_no_safetensors(point):
+    with serving({REPOSITORY: {"pytorch_model.bin": b"weights"}}) as server:
+        point(server.url)
+        assert weights_at_hand(NAME)
+        assert server.asked == ["HEAD model.safetensors", "HEAD pytorch_model.bin"]
 
 
-def test_the_hub_is_asked_for_the_weights_once(runs):
-    _, _, asked = runs
-    assert asked.count("GET model.safetensors") == 1
-    assert set(asked) == {"HEAD model.safetensors", "GET model.safetensors"}
+@pytest.mark.parametrize(
+    "repositories", [{REPOSITORY: {"README.md": b"no weights"}}, {}], ids=["no file", "no repository"]
+)
+def test_weights_that_the_hub_has_not_are_not_at_hand(point, repositories):
+    with serving(repositories) as server:
+        point(server.url)
+        assert not weights_at_hand(NAME) and server.asked
 
 
-def refused(home, *words):
-    """Run the command line, assert that it refuses before it writes results, and return what it says."""
-    start = time.monotonic()
-    result = telltale(home, *WORDS, *words, "name=refused", afresh=True)
-    sentence = result.stderr.splitlines()[-1]
-    assert result.returncode == 2 and sentence.startswith("Error: ") and "Traceback" not in result.stderr
-    assert time.monotonic() - start < PATIENCE
-    assert not (home / "folds" / "refused").exists() and not (home / "submissions").exists()
-    return result.stderr
+def test_cached_weights_are_those_that_timm_loads_and_need_no_network(point, nobody, monkeypatch):
+    torch.manual_seed(1)
+    served = timm.create_model(NAME).state_dict()
+    with serving({REPOSITORY: {"model.safetensors": save(served)}}) as server:
+        point(server.url)
+        loaded = timm.create_model(NAME, pretrained=True).state_dict()
+        assert all(torch.equal(served[key], loaded[key]) for key in served)
+        fetched = hf_hub_download(REPOSITORY, "model.safetensors")
+        asked = len(server.asked)
+        assert str(cached_weights(NAME)) == fetched and weights_at_hand(NAME)
+        assert len(server.asked) == asked
+    point(nobody)
+    assert weights_at_hand(NAME)
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    assert weights_at_hand(NAME)
 
 
-def test_a_hub_that_is_down_and_an_empty_cache_are_one_sentence_soon(tmp_path, monkeypatch):
-    with serving({}) as server:
-        point_to(monkeypatch, server.url, tmp_path / "cache")
-    said = refused(tmp_path, "pretrained=true")
-    assert "neither cached nor to be fetched" in said and "pretrained=FILE" in said and "pretrained=false" in said
-    assert said.count("\n") == 1
+def test_offline_nobody_is_asked(point, monkeypatch):
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    with serving({REPOSITORY: {"model.safetensors": b"weights"}}) as server:
+        point(server.url)
+        assert not weights_at_hand(NAME) and not server.asked
 
 
-def test_weights_of_another_backbone_are_one_sentence(tmp_path, monkeypatch):
-    """timm itself takes these without an error, though not one of the tensors has a place in the model."""
-    with serving({REPOSITORY: {"model.safetensors": save(made("test_byobnet"))}}) as server:
-        point_to(monkeypatch, server.url, tmp_path / "cache")
-        assert f"do not fit '{NAME}'" in refused(tmp_path, "pretrained=true")
+@pytest.mark.parametrize("proxy", [None, "closed", "nonsense"])
+def test_a_refused_connection_a_closed_proxy_and_a_proxy_that_is_none_are_a_quick_and_silent_no(
+    point, nobody, monkeypatch, capfd, proxy
+):
+    with serving({REPOSITORY: {"model.safetensors": b"weights"}}) as server:
+        point(server.url if proxy else nobody)
+        if proxy:
+            monkeypatch.setenv("HTTP_PROXY", nobody if proxy == "closed" else "telegraph://127.0.0.1")
+        start = time.monotonic()
+        assert not weights_at_hand(NAME)
+        assert time.monotonic() - start < PATIENCE / 2
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("answer", [b"", b"smtp ready\r\n", b"HTTP/1.0 503 Busy\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"])
+def test_a_server_that_is_no_hub_or_not_well_is_a_no(point, answer):
+    """The last is the login page that some networks answer every address with."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        point(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        assert not weights_at_hand(NAME)
+
+
+def test_a_silent_hub_costs_no_more_than_the_patience_given(point):
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # connections are taken, and never answered
+        point(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        start = time.monotonic()
+        assert not weights_at_hand(NAME, patience=1)
+        assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("trouble", ["breaks off", "is refused"])
+def test_what_a_download_fails_with_is_a_network_error(point, nobody, monkeypatch, trouble):
+    monkeypatch.setattr(
+        time, "sleep", lambda seconds: None
+    )  # the hub's client waits half a minute between its attempts
+    with serving({REPOSITORY: {"model.safetensors": bytes(1000)}}, break_after=100) as server:
+        point(server.url if trouble == "breaks off" else nobody)
+        with pytest.raises(NETWORK_ERRORS):
+            timm.create_model(NAME, pretrained=True)
+    assert cached_weights(NAME) is None
+
+
+def test_a_backbone_without_weights_and_a_name_that_is_none_are_a_no(point, nobody):
+    point(nobody)
+    assert not timm.get_pretrained_cfg("test_mambaout").has_weights
+    for name in ("test_mambaout", "no_such_backbone"):
+        assert not weights_at_hand(name) and cached_weights(name) is None
+
+
+def test_weights_that_torch_keeps_for_timm_are_found_in_its_cache(point, tmp_path):
+    url = timm.get_pretrained_cfg("gcvit_tiny.in1k").url
+    assert cached_weights("gcvit_tiny.in1k") is None
+    path = tmp_path / "torch" / "hub" / "checkpoints" / url.rpartition("/")[2]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"weights")
+    assert cached_weights("gcvit_tiny.in1k") == path and weights_at_hand("gcvit_tiny.in1k")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from competition.report.figures import Judged, Story
+from competition.report.write import Judged, Story
 from competition.scoring.metrics import summary
 
 

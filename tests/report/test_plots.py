@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from competition.report import agreement, calibration, curves, gallery, look, plots, world
+from competition.report import agreement, calibration, curves, gallery, plots
+from competition.report import shift_plots as world
+from competition.report import style as look
 from competition.scoring import evaluation
 from tests.report import runs
 from tests.report.runs import history, ink, pixels

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from competition.scoring.shift import ANOTHER_WORLD, LABEL_SHIFT
+from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT
 from tests.benchmarks.bench_honest import HEADINGS, markdown, measure, promises
 from tests.benchmarks.scenarios import WORLDS, draw
 

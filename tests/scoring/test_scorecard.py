@@ -3,12 +3,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from competition.scoring.interval import leaderboard_range
+from competition.scoring.intervals import leaderboard_range
 from competition.scoring.metrics import f1, sigmoid
-from competition.scoring.prior import Prior
 from competition.scoring.scorecard import AS_GIVEN, AT_HALF, CROSS_FITTED, HOLD_OUT, score_hold_out, score_predictions
-from competition.scoring.shift import ANOTHER_WORLD, LABEL_SHIFT, SAME
-from competition.scoring.threshold import choose_threshold, cross_fit
+from competition.scoring.shift.class_prior import Prior
+from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME
+from competition.scoring.threshold.rules import choose_threshold, cross_fit
 
 RNG = np.random.default_rng(0)
 LABEL = RNG.integers(0, 2, 300)

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from competition.config import Recipe
+from competition.core.config import Recipe
+from competition.core.errors import UserError
 from competition.data.augment import train_transform
-from competition.data.cache import ArrayStore
+from competition.data.images.cache import ArrayStore
 from competition.data.loader import TrainFeed
-from competition.errors import UserError
 from competition.inference.predict import predict_logits
-from competition.models.zoo import build_model
+from competition.models.build import build_model
+from competition.models.device import Placement
 from competition.training.fit import Task, fit
-from competition.training.placement import Placement
 
 RECIPE = Recipe(backbone="resnet18", backbone_args={"channels": [4, 8, 8, 8]}, image_size=16, epochs=4, batch_size=8,
                 lr=3e-3, ema=0.9, dropout=0.2, mixup=0.2, label_smoothing=0.1)  # fmt: skip

@@ -3,8 +3,8 @@ import itertools
 
 import pytest
 
-from competition.config import Recipe
-from competition.models.zoo import build_model
+from competition.core.config import Recipe
+from competition.models.build import build_model
 from competition.training.optim import learning_rate, make_optimizer, set_rate
 
 RECIPE = Recipe(

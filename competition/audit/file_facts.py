@@ -1,0 +1,124 @@
+"""What a file says of itself besides its pixels: format, EXIF, ICC, size, JPEG tables; from its bytes alone."""
+
+import hashlib
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from competition.data.images.decode import PIL_REFUSALS
+
+# As the decoder: formats that PIL reads itself.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+_MAKE, _MODEL, _SOFTWARE, _DESCRIPTION, _ARTIST = 271, 272, 305, 270, 315
+_SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+_NO_TEXT = ("exif", "icc_profile", "xmp", "jfif_unit")
+# The luminance table of JPEG quality 50 (ITU T.81, annex K.1), row by row.
+_LUMINANCE = np.array([
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
+    87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
+    72, 92, 95, 98, 112, 100, 103, 99,
+])  # fmt: skip
+
+NUMBERS = ("width", "height", "aspect", "bytes", "bits_per_pixel", "jpeg_quality")
+# Names of which ``None`` or False is the ordinary case: a row is marked by having it.
+KINDS = (
+    "container", "exif", "camera", "software", "exif_text", "exif_tags", "text", "text_keys", "credentials", "icc",
+    "jpeg_tables", "subsampling", "progressive", "mode", "alpha", "greyscale",
+)  # fmt: skip
+
+
+def file_facts(raw: bytes) -> dict[str, Any]:
+    """Return the ``NUMBERS`` and ``KINDS`` of one file, as JSON values, ``None`` for what it has not.
+
+    Of a file that is no image only ``bytes`` is given. ``greyscale`` needs the pixels and is ``None`` here.
+    """
+    facts: dict[str, Any] = dict.fromkeys((*NUMBERS, *KINDS)) | {"bytes": len(raw)}
+    try:
+        with Image.open(io.BytesIO(raw), formats=_FORMATS) as image:
+            facts |= _header(image, raw) | _exif(image) | _texts(image)
+            if image.format in ("JPEG", "MPO"):
+                facts |= _jpeg(image)
+    except PIL_REFUSALS:
+        pass  # whether it can be decoded, and why not, is for the decoder to say
+    return facts
+
+
+def _header(image: Image.Image, raw: bytes) -> dict[str, Any]:
+    width, height = image.size
+    icc = image.info.get("icc_profile")
+    return {
+        "container": "JPEG" if image.format == "MPO" else image.format,
+        "width": width, "height": height, "aspect": round(width / max(height, 1), 4),
+        "bits_per_pixel": round(8 * len(raw) / max(width * height, 1), 4),
+        "mode": image.mode, "alpha": image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info,
+        "icc": _short(icc) if icc else None,
+        "credentials": b"c2pa" in raw and b"jumb" in raw,  # C2PA content credentials, in a JUMBF box
+    }  # fmt: skip
+
+
+def _exif(image: Image.Image) -> dict[str, Any]:
+    # Not image.getexif(): that would decode a PNG's pixels.
+    raw = image.info.get("exif")
+    if not raw:
+        return {"exif": False}
+    exif = Image.Exif()
+    try:
+        exif.load(raw)
+        tags = dict(exif)
+    except PIL_REFUSALS:
+        return {"exif": True, "exif_tags": "damaged"}
+    camera = " ".join(_words(tags.get(tag)) for tag in (_MAKE, _MODEL)).strip()
+    texts = " | ".join(filter(None, (_words(tags.get(tag)) for tag in (_DESCRIPTION, _ARTIST))))
+    return {
+        "exif": True, "exif_tags": ",".join(map(str, sorted(tags))), "camera": camera or None,
+        "software": _words(tags.get(_SOFTWARE)) or None, "exif_text": texts or None,
+    }  # fmt: skip
+
+
+def _texts(image: Image.Image) -> dict[str, Any]:
+    """Return texts outside of EXIF: JPEG comments, PNG text (where image generators write their prompts), XMP."""
+    texts = {str(key): value for key, value in image.info.items()
+             if isinstance(value, str | bytes) and key not in _NO_TEXT}  # fmt: skip
+    keys = sorted([*texts, *(["xmp"] if image.info.get("xmp") else [])])
+    text = " | ".join(f"{key}={_words(texts[key])}" for key in sorted(texts))
+    return {"text_keys": ",".join(keys) or None, "text": text or None}
+
+
+def _jpeg(image: Image.Image) -> dict[str, Any]:
+    tables = {number: tuple(table) for number, table in sorted(image.quantization.items())}
+    return {
+        "jpeg_quality": jpeg_quality(tables[min(tables)]) if tables else None,
+        "jpeg_tables": _short(repr(tables).encode()),
+        "subsampling": _SUBSAMPLING.get(JpegImagePlugin.get_sampling(image), "other"),
+        "progressive": bool(image.info.get("progressive", False)),
+    }
+
+
+def jpeg_quality(table: tuple[int, ...]) -> int:
+    """Return the quality, 1 to 100, at which libjpeg would write this luminance table, (64,) row by row.
+
+    It inverts ``jpeg_quality_scaling`` of the Independent JPEG Group's jcparam.c by least squares over all qualities:
+    exact for tables of libjpeg, the nearest for those of cameras and editors.
+    """
+    return int(np.abs(_TABLES - np.asarray(table)[None]).sum(axis=1).argmin()) + 1
+
+
+def _scaled(quality: int) -> np.ndarray:
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return np.clip((_LUMINANCE * scale + 50) // 100, 1, 255)
+
+
+_TABLES = np.stack([_scaled(quality) for quality in range(1, 101)])
+
+
+def _words(value: Any) -> str:
+    """Return the beginning of a text as printable words."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    return "" if value is None else " ".join("".join(filter(str.isprintable, str(value))).split())[:80]
+
+
+def _short(raw: bytes) -> str:
+    return hashlib.blake2b(raw, digest_size=4).hexdigest()

@@ -1,0 +1,93 @@
+"""What the order of the rows gives away: place, parity, blocks, and pairs that could be a photo and its AI twin."""
+
+import os
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from competition.audit.findings import WARN, Finding
+from competition.audit.inputs import Evidence
+from competition.audit.separability import auc
+
+FEWEST_PAIRS = 20
+CLAIM = 0.25  # share of pairs that must stand out before they are called twins: see twins.py
+_BEYOND_CHANCE = 4.0  # standard errors
+
+
+def order_findings(evidence: Evidence, looked: Mapping[str, tuple[float, int]]) -> Iterator[Finding]:
+    """Yield row-order, row-parity and possible-pairs; class folders have no order of their own.
+
+    ``looked``: what the pictures of pairs say, as ``twins.find_twins`` returns it; nothing where none was compared.
+    """
+    train = evidence.train_rows
+    label, n = train["label"].to_numpy(), len(train)
+    ones = int(label.sum())
+    if evidence.kind != "folders" and 0 < ones < n:
+        chance = np.sqrt((n + 1) / (12 * ones * (n - ones)))  # of an AUC without meaning, Mann and Whitney (1947)
+        for name, place, words in (("row-order", np.arange(n), "place"), ("row-parity", np.arange(n) % 2, "parity")):
+            value = _either(auc(label, place))
+            runs = _runs(label) if name == "row-order" else 0.0
+            if (value >= WARN and value - 0.5 > _BEYOND_CHANCE * chance) or runs < -_BEYOND_CHANCE:
+                how = f"AUC {value:.3f}" if value >= WARN else "rows of a class stand in blocks"
+                yield Finding(
+                    name, "warning", f"The {words} of a row in the training table predicts its label ({how}).",
+                    "Let no model and no fold depend on the order of the rows; expect no such order in the test set.",
+                    {"auc": round(value, 4), "runs_z": round(runs, 2)},
+                )  # fmt: skip
+    for how, pairs in candidate_pairs(train).items():
+        yield _possible(train, how, pairs, looked.get(how))
+
+
+def candidate_pairs(train: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return pairs (k, 2) of positions that could be a photo and its AI twin, by what pairs them.
+
+    Neighbouring rows, from the first or the second row on, if at least 95 % of them hold one of each class; files of
+    one name in both classes, if these are at least half of all rows.
+    """
+    label, found = train["label"].to_numpy(), {}
+    for first in (0, 1):
+        pairs = np.arange(first, first + (len(label) - first) // 2 * 2).reshape(-1, 2)
+        opposite = pairs[label[pairs[:, 0]] != label[pairs[:, 1]]]
+        if len(pairs) >= FEWEST_PAIRS and len(opposite) >= 0.95 * len(pairs) and not found:
+            found["neighbouring rows"] = opposite
+    stems = train["path"].map(lambda path: os.path.splitext(os.path.basename(path))[0])
+    by_stem = pd.DataFrame({"stem": stems, "label": label, "row": np.arange(len(label))})[stems != ""]
+    sizes = by_stem.groupby("stem")["label"].agg(["size", "sum"])
+    twice = sizes.index[(sizes["size"] == 2) & (sizes["sum"] == 1)]
+    if len(twice) >= FEWEST_PAIRS and 4 * len(twice) >= len(label):
+        rows = by_stem[by_stem["stem"].isin(twice)].sort_values(["stem", "row"])
+        found["files of one name"] = rows["row"].to_numpy().reshape(-1, 2)
+    return found
+
+
+def _possible(train: pd.DataFrame, how: str, pairs: np.ndarray, looked: tuple[float, int] | None) -> Finding:
+    group = train["group"].to_numpy(object)
+    together = int((group[pairs[:, 0]] == group[pairs[:, 1]]).sum())
+    remedy = "They share a group already."
+    if together < len(pairs):
+        remedy = "Only their images can prove it (./run.sh audit); until then keep pairs in one fold" + (
+            " with group=pairs." if how == "neighbouring rows" and pairs[0, 0] == 0 else "."
+        )
+    says = "possibly a photo and its AI twin"
+    if looked is not None:
+        share, compared = looked
+        says = f"by their pictures {'' if share >= CLAIM else 'no '}twins ({share:.1%} of {compared:,} stand out)"
+        remedy = "See twins." if share >= CLAIM else "Nothing need be done."
+    return Finding(
+        "possible-pairs", "note", f"{len(pairs):,} pairs of {how} hold one of each class: {says}.", remedy,
+        {"pairs": len(pairs), "paired_by": how, "share_of_rows": round(2 * len(pairs) / len(train), 4),
+         "in_one_group": together},
+    )  # fmt: skip
+
+
+def _runs(label: np.ndarray) -> float:
+    """Return by how many standard errors the number of runs differs from chance (Wald and Wolfowitz, 1940)."""
+    n, ones = len(label), int(label.sum())
+    product = 2.0 * ones * (n - ones)
+    expected, variance = 1 + product / n, product * (product - n) / (n * n * max(n - 1, 1))
+    return (1 + np.count_nonzero(np.diff(label)) - expected) / np.sqrt(variance) if variance > 0 else 0.0
+
+
+def _either(value: float) -> float:
+    return max(value, 1 - value)

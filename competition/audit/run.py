@@ -1,0 +1,49 @@
+"""The audit where it meets a run: the command, the quick look at a run's start, and the groups that it finds."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from competition.audit import REPORT, Audit, audit, audit_lines, linked, merged_groups, write_audit
+from competition.core.config import Config
+from competition.core.files import fingerprint, read_json
+from competition.core.paths import cache_folder, run_folder
+from competition.data.layouts.labels import split_group
+from competition.data.layouts.read import Dataset
+from competition.data.run_data import RunData
+
+QUIET = ("note",)  # levels that a run's start leaves to the audit's own files
+
+
+def audit_folder(config: Config) -> Path:
+    """Return where a run's findings lie."""
+    return run_folder(config) / "audit"
+
+
+def regroup(config: Config, dataset: Dataset) -> Dataset:
+    """Return the data set with the groups that ``group=auto`` stands for: declared ones, duplicates and twins."""
+    if not split_group(config.group)[1]:
+        return dataset
+    links = linked(dataset, cache_folder(config), config.seed)
+    return dataclasses.replace(dataset, train=dataset.train.assign(group=merged_groups(dataset, links)))
+
+
+def quick_audit(config: Config, data: RunData) -> tuple[Audit, Sequence[str]]:
+    """Return what a look of seconds finds at a run's start, and the lines that its user should read now."""
+    folds = data.train[["id", "label", "group", "fold"]]
+    found = audit(data.dataset, cache_folder(config), "quick", folds, config.seed)
+    about, kept = _about(data.dataset, folds), read_json(audit_folder(config) / REPORT) or {}
+    if (kept.get("depth"), kept.get("about")) != ("full", about):  # which says more than a quick one of the same
+        write_audit(audit_folder(config), found, about)
+    loud = dataclasses.replace(found, findings=[one for one in found.findings if one.level not in QUIET])
+    return found, audit_lines(loud, audit_folder(config)) if loud.findings else []
+
+
+def _about(dataset: Dataset, folds: pd.DataFrame | None) -> str:
+    """Return the fingerprint of the rows that an audit is about, and of their folds."""
+    rows = [] if folds is None else folds[["id", "group", "fold"]].sort_values("id").to_numpy().tolist()
+    return fingerprint(rows, dataset.train[["id", "label"]].to_numpy().tolist(), dataset.test["id"].tolist())
+
+

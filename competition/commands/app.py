@@ -1,0 +1,130 @@
+"""The `app` command: serves the page of a trained run until Ctrl-C, to this machine alone unless asked otherwise.
+
+Promises: what is wrong is said before anything is served; uploads live in a private folder that goes with the server.
+"""
+
+import importlib.util
+import ipaddress
+import os
+import signal
+import socket
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from competition.core.config import parse_options
+from competition.core.errors import UserError
+
+PORT, NEXT = 7860, 50  # the usual port, and how many after it are tried where it is taken
+OPTIONS = {"name": "demo", "port": "", "host": "127.0.0.1", "device": "auto", "max_mb": "20", "open": "true"}
+QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+
+
+def app_command(words: Sequence[str]) -> int:
+    """Serve the page; ``words`` are name=, port=, host=, device=, max_mb= and open=. Returns 0 after Ctrl-C."""
+    options, named = parse_options(words, OPTIONS)
+    if named:
+        raise UserError(f"'{named[0]}' is not a setting of app, which takes its images in the browser: leave it out.")
+    max_mb, opens = _number(options, "max_mb", 0.1, 1000), _yes(options)
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError(f"The web page needs Gradio, which is not installed: run {sys.executable} -m pip install "
+                        "'gradio>=6' and then the same line again.")  # fmt: skip
+    if options["device"] not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device={options['device']} is not one of auto, cpu, cuda.")
+    os.environ.update(QUIET)  # before Gradio and the hub's client are imported
+    listener = listen(options["host"], options["port"])
+    stopping = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with listener, tempfile.TemporaryDirectory(prefix="telltale-", ignore_cleanup_errors=True) as folder:
+            _serve(options, listener, Path(folder), max_mb, opens)
+    except KeyboardInterrupt:
+        print()
+    finally:
+        signal.signal(signal.SIGTERM, stopping)
+    print("Stopped; nothing was kept.")
+    return 0
+
+
+def _serve(options: Mapping[str, str], listener: socket.socket, folder: Path, max_mb: float, opens: bool) -> None:
+    from competition.inference.torch_member import open_judge  # torch takes seconds to import: mistakes are told before
+
+    judge = open_judge(options["name"], options["device"])
+    print(f"Reading the models of '{options['name']}' ...", flush=True)
+    for eye in judge.eyes.values():
+        _ = eye.models  # now, so that a missing one is told here and the first answer comes at once
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)  # before Gradio is imported
+    import uvicorn
+
+    from competition.app.page import make_site
+
+    site = make_site(judge, folder, max_mb)
+    address = address_of(listener)
+    print(f"The page is at {address} (Ctrl-C ends it).", flush=True)
+    if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+        print(f"Anyone on the network can send images to this page, because host={options['host']} was asked for.",
+              file=sys.stderr, flush=True)  # fmt: skip
+    if opens and _has_screen():
+        webbrowser.open(address)  # the socket listens already: the browser waits until it is answered
+    # A browser keeps a connection open for as long as the page is: do not wait for it to end.
+    config = uvicorn.Config(site, log_level="critical", timeout_graceful_shutdown=1)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def listen(host: str, port: str) -> socket.socket:
+    """Return a socket that listens on ``host``: on ``port`` if given, else on the first free one from ``PORT`` on.
+
+    Raises UserError for a host that is none of this machine's, and a port that is no port, taken or not permitted.
+    """
+    ports = [int(_number({"port": port}, "port", 1, 65535))] if port else range(PORT, PORT + NEXT)
+    for number in ports:
+        try:
+            family, kind, protocol, _, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
+            listener = socket.socket(family, kind, protocol)
+        except OSError as error:
+            raise UserError(f"host={host} is no address ({error.strerror}): leave host= out, or give one of this "
+                            "machine's.") from None  # fmt: skip
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(place)
+            listener.listen()
+            return listener
+        except OSError as error:
+            listener.close()
+            reason = error
+    if isinstance(reason, PermissionError):
+        raise UserError(f"port={port} needs the administrator's rights: give one from 1024 on, or leave port= out.")
+    if not port:
+        raise UserError(f"No port of {host} from {PORT} to {PORT + NEXT - 1} is free ({reason.strerror}): give another "
+                        "with port=.")  # fmt: skip
+    raise UserError(f"port={port} of {host} cannot be used ({reason.strerror}): give another, or leave port= out.")
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return the address at which a browser on this machine finds the page."""
+    host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _has_screen() -> bool:
+    """Whether a browser has somewhere to show itself: without a screen, Python would start one in the terminal."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _number(options: Mapping[str, str], key: str, least: float, most: float) -> float:
+    try:
+        value = float(options[key])
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most or (key == "port" and value != int(value)):
+        raise UserError(f"{key}={options[key]} is out of range: give a number from {least:g} to {most:g}.")
+    return value
+
+
+def _yes(options: Mapping[str, str]) -> bool:
+    if options["open"].lower() not in ("true", "false"):
+        raise UserError(f"open={options['open']} is not true or false.")
+    return options["open"].lower() == "true"

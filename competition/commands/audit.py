@@ -1,0 +1,38 @@
+"""The command `audit`: the full look at the data, written to the run's folder and printed."""
+
+import pandas as pd
+
+from competition.audit import audit, audit_lines, write_audit
+from competition.audit.run import _about, audit_folder, regroup
+from competition.core.config import Config
+from competition.core.paths import FOLDS_FILE, cache_folder, run_folder
+from competition.data.folds import folds_in
+from competition.data.layouts.read import Dataset
+from competition.data.run_data import data_root, read_tables
+
+
+def full_audit(config: Config) -> list[str]:
+    """Look at everything in the data, write what is found, and return it as lines for the terminal."""
+    dataset = regroup(config, read_tables(config))
+    folds = _kept_folds(config, dataset)
+    found = audit(dataset, cache_folder(config), "full", folds, config.seed)
+    write_audit(audit_folder(config), found, _about(dataset, folds))
+    return [f"{data_root(config)}: {_described(dataset)}", *audit_lines(found, audit_folder(config))]
+
+
+def _described(dataset: Dataset) -> str:
+    train, ones, groups = dataset.train, int(dataset.train["label"].sum()), dataset.train["group"].nunique()
+    zero, one = dataset.classes
+    aside = ", with labels kept aside" if dataset.test_label is not None else ""
+    return (f"{len(train):,} training rows in {groups:,} groups, {ones:,} '{one}' (class 1) and {len(train) - ones:,} "
+            f"'{zero}' (class 0); {len(dataset.test):,} test rows{aside}")  # fmt: skip
+
+
+def _kept_folds(config: Config, dataset: Dataset) -> pd.DataFrame | None:
+    """Return the folds that the run has, where they are of these rows."""
+    path = run_folder(config) / FOLDS_FILE
+    kept = folds_in(path) if path.exists() else None
+    if kept is None or not set(kept) <= set(dataset.train["id"]):
+        return None
+    rows = dataset.train[dataset.train["id"].isin(kept)]  # less what could not be read
+    return rows[["id", "label", "group"]].assign(fold=rows["id"].map(kept).astype("int64"))

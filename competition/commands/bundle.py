@@ -1,0 +1,122 @@
+"""The `bundle` command: a finished run as an offline Kaggle notebook with its weights; on request pushed and run."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from competition.core.config import CONFIG_FILE, Config, load_config, parse_options
+from competition.core.errors import UserError
+from competition.core.files import read_json, write_json
+from competition.core.paths import home, shown
+from competition.inference.run_record import Record, read_record
+from competition.kaggle.client.account import Account, find_account
+from competition.kaggle.client.slugs import slug_in
+from competition.kaggle.notebook.bundle import DATASET, KERNEL, PUSHED, Bundle, bundle_of, make_bundle
+from competition.kaggle.submission.cards import cards
+
+OPTIONS = {"name": "demo", "out": "", "competition": "", "owner": "", "push": "false", "internet": "false",
+           "accelerator": "NvidiaTeslaT4"}  # fmt: skip
+SESSION_SECONDS = 9 * 3600.0  # what code competitions give a notebook
+QUEUE_SECONDS = 3 * 3600.0  # the longest wait for a machine
+STANDING = ("queued", "running", "complete")
+
+
+def bundle_command(words: Sequence[str]) -> int:
+    """Write the bundle that ``words`` ask for, push it where they say so, and print what comes next; returns 0."""
+    options, named = parse_options(words, OPTIONS)
+    if named:
+        raise UserError(f"'{named[0]}' is not a setting: write ./run.sh bundle name=NAME.")
+    for key in ("push", "internet"):
+        if options[key] not in ("true", "false"):
+            raise UserError(f"{key}={options[key]} is not true or false.")
+    record = read_record(options["name"])
+    config = load_config([f"config={record.folder / CONFIG_FILE}"])
+    account = find_account() if options["push"] == "true" else None  # before anything is written
+    bundle = _asked_for(options, config)
+    new = make_bundle(bundle, record, config)
+    _tell(bundle, record, new)
+    if account:
+        _push(bundle, account)
+        line = f"Submit      ./run.sh {shlex.join(['submit', *_submitted(bundle, options['name'])])}"
+    else:
+        kept = [word for word in words if not word.startswith("push=")]
+        line = f"Push        ./run.sh {shlex.join(['bundle', *kept, 'push=true'])}"
+    print(line)
+    return 0
+
+
+def _submitted(bundle: Bundle, name: str) -> list[str]:
+    """Return the words that submit what the kernel wrote, with the run's card where it has one."""
+    made = any(csv.parent.name == name for csv, _ in cards(home() / "submissions"))
+    return [f"kernel={bundle.kernel}", *([f"name={name}"] if made else []), f"competition={bundle.competition}"]
+
+
+def _asked_for(options: dict[str, str], config: Config) -> Bundle:
+    competition = slug_in(options["competition"]) or config.competition
+    if not competition:
+        raise UserError(f"The run '{options['name']}' is of no competition that Kaggle knows, and the notebook needs "
+                        "its test set: say competition=SLUG, as in its address.")  # fmt: skip
+    owner = options["owner"] or _username()
+    for key, word in (("competition", competition), ("owner", owner), ("accelerator", options["accelerator"])):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", word):
+            raise UserError(f"{key}={word} is no word of Kaggle's: use its letters, digits and '-' alone.")
+    out = options["out"]
+    folder = Path(out).expanduser().resolve() if out else home() / "submissions" / options["name"] / "bundle"
+    return bundle_of(options["name"], owner, folder, competition=competition, accelerator=options["accelerator"],
+                     internet=options["internet"] == "true")  # fmt: skip
+
+
+def _username() -> str:
+    """Return the user's name on Kaggle; UserError where only owner= can tell it."""
+    try:
+        account = find_account()
+    except UserError as error:
+        raise UserError(f"The bundle needs an owner on Kaggle: say owner=USER. ({error})") from error
+    if account.username:
+        return account.username
+    from competition.kaggle.client.api import Kaggle  # takes a second to import
+
+    return Kaggle(account).username
+
+
+def _tell(bundle: Bundle, record: Record, new: bool) -> None:
+    sizes = bundle.sizes()
+    wheels = [Path(name).stem.removesuffix("-py3-none-any") for name in sizes if name.endswith(".whl")]
+    data = sum(size for name, size in sizes.items() if name.startswith(DATASET))
+    print(f"Bundle      {shown(bundle.folder)}, {sum(sizes.values()) / 1e6:,.1f} MB" + ("" if new else " (unchanged)"))
+    print(f"  {DATASET}   {bundle.dataset}, {data / 1e6:,.1f} MB: {sum(map(len, record.members.values()))} models, "
+          f"{', '.join(wheels)}")  # fmt: skip
+    machine = "a CPU" if bundle.accelerator == "none" else bundle.accelerator
+    network = "with" if bundle.internet else "without"
+    print(f"  {KERNEL}    {bundle.kernel}: a notebook for {bundle.competition} on {machine}, {network} internet")
+
+
+def _push(bundle: Bundle, account: Account) -> None:
+    """Have Kaggle hold the data set and run the notebook to its end; what stands there already is not sent again."""
+    from competition.kaggle.client.api import Kaggle
+    from competition.kaggle.datasets import upload_dataset
+    from competition.kaggle.kernels import push_kernel, wait_kernel
+
+    for warning in account.warnings:
+        print(f"  Warning: {warning}")
+    kaggle, told = Kaggle(account), bundle.folder / PUSHED
+    with tqdm(bar_format="  {desc}", disable=None) as bar:
+        version = upload_dataset(kaggle, bundle.folder / DATASET, bar.set_description_str)
+        tqdm.write(f"  data set {bundle.dataset} is on Kaggle, version {version}")
+        earlier = read_json(told) or {}
+        found = kaggle.kernel(bundle.kernel)
+        stands = found and earlier == {"dataset": version, "kernel": found.current_version_number}
+        if not stands or kaggle.kernel_status(bundle.kernel)[0] not in STANDING:
+            pushed = push_kernel(kaggle, bundle.folder / KERNEL, bundle.accelerator, SESSION_SECONDS)
+            earlier = {"dataset": version, "kernel": pushed}
+            write_json(told, earlier)
+        tqdm.write(f"  kernel {bundle.kernel} is on Kaggle, version {earlier['kernel']}")
+
+        def hear(state: str, seconds: float) -> None:
+            bar.set_description_str(f"kernel {bundle.kernel}: {state}, {seconds / 60:.0f} min")
+
+        wait_kernel(kaggle, bundle.kernel, earlier["kernel"], SESSION_SECONDS + QUEUE_SECONDS, hear)
+    print(f"  kernel {bundle.kernel} has run: https://www.kaggle.com/code/{bundle.kernel}")

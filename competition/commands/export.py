@@ -1,0 +1,54 @@
+"""The `export` command: a trained run as ONNX files, and how far they are from torch."""
+
+import itertools
+from collections.abc import Sequence
+
+from rich.table import Table
+from tqdm import tqdm
+
+from competition.core.config import parse_options
+from competition.core.errors import UserError
+from competition.core.paths import shown
+from competition.inference.onnx.export import CHECKS, STAGES, Exported, export
+from competition.inference.run_record import read_record
+from competition.report.terminal import console
+
+
+def export_command(words: Sequence[str]) -> int:
+    """Export the run that ``words`` name and print what came of it; returns 0."""
+    options, named = parse_options(words, {"name": "demo", "device": "auto"})
+    if named:
+        raise UserError(f"'{named[0]}' is not a setting: write ./run.sh export name=NAME.")
+    name = options["name"]
+    stages = len(read_record(name).members) * len(STAGES)
+    with tqdm(total=stages, unit="step", bar_format="{desc} {bar} {n_fmt}/{total_fmt} {elapsed}", disable=None) as bar:
+        begun = itertools.count()
+
+        def hear(note: str) -> None:
+            bar.n = next(begun)
+            bar.set_description_str(note)
+
+        exported = export(name, device=options["device"], progress=hear)
+        bar.update(stages - bar.n)
+    print_export(exported)
+    return 0
+
+
+def print_export(exported: Exported) -> None:
+    """Print each member's file, its size, and the largest differences from torch on the check images."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("member", "file", "MB", "logit", "prob", "precision", "logit", "prob"):
+        table.add_column(column, justify="left" if column in ("member", "file", "precision") else "right", no_wrap=True)
+    for name, member in exported.manifest.members.items():
+        size = sum((exported.folder / file).stat().st_size for file in member.digests)
+        found = [f"{member.difference[key]:.1e}" for key in ("logit", "prob", "own_logit", "own_prob")]
+        table.add_row(name, member.file, f"{size / 1e6:.1f}", *found[:2], member.precision, *found[2:])
+    console().print(table)
+    print(f"The largest differences on {2 * sum(CHECKS)} check images: from torch in fp32, then from the run's own "
+          "precision.")  # fmt: skip
+    where = shown(exported.folder)
+    if exported.written:
+        print(f"Written to {where}: {', '.join(exported.written)}. Use it: ./run.sh predict engine=onnx "
+              f"name={exported.manifest.record.name} IMAGE")  # fmt: skip
+    else:
+        print(f"Nothing to do: {where} is of these weights already.")

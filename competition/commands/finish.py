@@ -1,0 +1,208 @@
+"""The end of a run: its table, its report, its record for `predict` and `app`, and its submission with the card."""
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from competition import __version__
+from competition.core.config import CONFIG_FILE, Config, Recipe, as_yaml, chosen_folds
+from competition.core.files import write_text
+from competition.core.paths import home, run_folder, shown
+from competition.data.images.decode import UnreadableImage, read_image
+from competition.data.run_data import RunData, data_root
+from competition.ensemble.analysis import RANK
+from competition.ensemble.card import make_card, provenance
+from competition.ensemble.score import Result
+from competition.inference.run_record import Record, write_record
+from competition.kaggle.submission.validate import read_submission
+from competition.kaggle.submission.write import LATEST, submission_bytes, write_submission
+from competition.report.gallery import visible
+from competition.report.metrics_json import Judged, Story
+from competition.report.terminal import closing_tables, console, honest_lines
+from competition.report.write import write_report
+from competition.scoring.metrics import f1, summary
+from competition.scoring.scorecard import Score
+
+
+def conclude(config: Config, data: RunData, result: Result, words: Sequence[str], submit: bool) -> None:
+    """Print the closing table, write the report and the submission, or say what is missing for one."""
+    out, score_of = console(), result.scores[result.final]
+    out.print()
+    title = f"{config.name}: F1 of class 1, {score_of.how}"
+    for table in closing_tables(result.scores, result.seconds, title, out.width):
+        out.print(table)
+    out.print()
+    honest = result.analysis.as_json(config.threshold, score_of)
+    for text, style in honest_lines(honest):
+        out.print(text, style=style)
+    label = _decide(config, result) if not result.missing and len(data.test) else None
+    out.print()
+    last = ""
+    if submit:
+        if config.blend != RANK or len(result.entries) == 1:  # no single picture has a rank
+            _remember(config, data, result)
+        last = _submit(config, data, result, label, words, out)
+    if config.report or not submit:  # after the submission, so that no picture can cost it
+        out.print(f"Report      {shown(_report(config, data, result, label))}")
+    if last:
+        out.print(last)
+
+
+def _report(config: Config, data: RunData, result: Result, label: np.ndarray | None) -> Path:
+    """Write the run's report; ``label`` is what the submission says of the test rows, None without one."""
+    judged = data.train[result.judged]
+    oof = Judged(judged["id"].tolist(), judged["label"].to_numpy(),
+                 {name: score.prob for name, score in result.scores.items()},
+                 result.scores[result.final].decision, _thumbnails(data, judged, 0))  # fmt: skip
+    test = None
+    if label is not None and data.dataset.test_label is not None:
+        probs = {name: _known(found.test) for name, found in result.predictions.items()}
+        test = Judged(data.test["id"].tolist(), _truth(data), probs, label, _thumbnails(data, data.test, 1))
+    histories = {name: [folder / "history.jsonl" for folder in entry.folders]
+                 for name, entry in result.entries.items()}  # fmt: skip
+    return write_report(run_folder(config) / "report", oof, test, histories, _story(config, data, result))
+
+
+def _thumbnails(data: RunData, rows: pd.DataFrame, side: int) -> Callable[[Sequence[int]], list[np.ndarray | None]]:
+    """Return what turns positions in ``rows``, of the train set (side 0) or the test set (1), into pictures."""
+
+    def picture(position: int) -> np.ndarray | None:
+        row = rows.iloc[position]
+        if data.dataset.pixels is not None:
+            return visible(data.dataset.pixels[side][row["row"]])
+        try:
+            return read_image(row["path"])
+        except UnreadableImage:
+            return None
+
+    return lambda positions: [picture(position) for position in positions]
+
+
+def _story(config: Config, data: RunData, result: Result) -> Story:
+    seconds = result.seconds
+    scores = {name: {**dataclasses.asdict(score), "seconds": seconds[name]} for name, score in result.scores.items()}
+    rows = {
+        "train": len(data.train),
+        "groups": int(data.train["group"].nunique()),
+        "test": len(data.test),
+        "judged": int(result.judged.sum()),
+        "leaderboard": round(len(data.test) * config.public_fraction),
+    }
+    members = {}
+    for name, entry in result.entries.items():
+        recipe, done = entry.recipe, entry.done()
+        members[name] = {
+            "backbone": recipe.backbone, "view": recipe.view, "image_size": recipe.image_size,
+            "epochs": max(line["epochs"] for line in done), "parameters": done[0]["parameters"],
+            "trained_parameters": done[0]["trained_parameters"], "pretrained": recipe.pretrained,
+        }  # fmt: skip
+    settings = {"data": data.dataset.root.name, "split": config.split, "folds": config.parts, "seed": config.seed,
+                "seeds": config.seeds, "tta": config.tta, "threshold rule": config.threshold}  # fmt: skip
+    how = result.scores[result.final].how
+    honest = result.analysis.as_json(config.threshold, result.scores[result.final])
+    parts = result.predictions[result.final].parts
+    seen = parts[:, ~np.isnan(parts).any(axis=0)]
+    return Story(config.name, data.dataset.classes, how, scores, rows, members, settings, data.notes, provenance(),
+                 honest, seen if seen.size and not result.missing else None)  # fmt: skip
+
+
+def _remember(config: Config, data: RunData, result: Result) -> None:
+    """Write down what `predict`, `app`, `export` and a later line with this name alone need to know."""
+    score_of, folder = result.scores[result.final], run_folder(config)
+    rows = {"train": len(data.train), "groups": int(data.train["group"].nunique()), "test": len(data.test)}
+    cv = {
+        "f1": score_of.figures["f1"],
+        "interval": list(score_of.interval),
+        "leaderboard": score_of.leaderboard and list(score_of.leaderboard),
+        "how": score_of.how,
+        "members": {name: score.figures["f1"] for name, score in result.scores.items()},
+    }
+    members = {
+        name: [os.path.relpath(path, folder) for path in entry.folders] for name, entry in result.entries.items()
+    }
+    root = data_root(config)
+    write_record(Record(config.name, data.dataset.classes, root.name, data.dataset.kind, rows, members, config.tta,
+                        score_of.threshold, cv, __version__, dict(result.weights), result.trained_on_test))  # fmt: skip
+    text = as_yaml(_anywhere(dataclasses.replace(
+        config, data=str(root), fold="full" if chosen_folds(config)[1] else "all", overwrite=False
+    )))  # fmt: skip
+    path = folder / CONFIG_FILE
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def _anywhere(config: Config) -> Config:
+    """Return the settings with the weights' paths as they are from every folder."""
+
+    def moved(recipe: Recipe) -> dict[str, str]:
+        path = recipe.pretrained
+        return {"pretrained": path if path in ("true", "false", "auto") else str(Path(path).expanduser().absolute())}
+
+    members = {name: dataclasses.replace(recipe, **moved(recipe)) for name, recipe in config.members.items()}
+    return dataclasses.replace(config, members=members, **moved(config))
+
+
+def _line(words: Sequence[str], missing: Sequence[int]) -> str:
+    ends = f"{missing[0]}..{missing[-1]}"
+    text = ends if len(missing) > 1 and len(missing) == missing[-1] - missing[0] + 1 else ",".join(map(str, missing))
+    full = any(word.startswith("fold=") and "full" in word for word in words)
+    kept = [word for word in words if not word.startswith("fold=")]
+    return shlex.join([*kept, f"fold={text}" + (",full" if full else "")])
+
+
+def _decide(config: Config, result: Result) -> np.ndarray:
+    """Return the submission's labels, (m,) 0 and 1, in the test table's order."""
+    prob = result.predictions[result.final].test
+    return np.where(np.isnan(prob), config.fallback, prob >= result.scores[result.final].threshold).astype(int)
+
+
+def _known(prob: np.ndarray) -> np.ndarray:
+    """Return probabilities with one half where no model could see the image, for figures over all rows."""
+    return np.where(np.isnan(prob), 0.5, prob)
+
+
+def _submit(
+    config: Config, data: RunData, result: Result, label: np.ndarray | None, words: Sequence[str], out: Console
+) -> str:
+    """Write the submission, where there can be one, and return the line that says what to do next."""
+    if result.missing:
+        return f"To complete the submission: ./run.sh {_line(words, result.missing)}"
+    if label is None:
+        return "There is no test set in the data, so there is no submission."
+    score_of = result.scores[result.final]
+    header = data.dataset.header
+    content = submission_bytes(data.test["id"].tolist(), label, header)
+    read_submission(content, data.test["id"].tolist(), header)
+    card = make_card(config, data, result)
+    path, new = write_submission(home() / "submissions", config.name, content, card, provenance())
+    latest = shown(home() / "submissions" / LATEST)
+    out.print(f"Submission  {latest}, {len(label):,} rows, {label.mean():.1%} positive")
+    out.print(f"Card        {shown(path.with_suffix('.json'))}" + ("" if new else " (unchanged)"))
+    if data.dataset.test_label is not None:
+        _reveal(data, label, result.predictions[result.final].test, score_of, out)
+    return "Upload      ./run.sh submit" + ("" if config.competition else " competition=SLUG")
+
+
+def _truth(data: RunData) -> np.ndarray:
+    """Return the labels that were kept aside until now, in the test table's order."""
+    return data.dataset.test_label.set_index("id")["label"][data.test["id"]].to_numpy()
+
+
+def _reveal(data: RunData, label: np.ndarray, prob: np.ndarray, score_of: Score, out: Console) -> None:
+    """Score the submission on labels that were kept aside until now."""
+    truth = _truth(data)
+    value, (low, high) = f1(truth, label), score_of.leaderboard
+    where = "inside" if low <= value <= high else "OUTSIDE"
+    out.print(f"Leaderboard F1 {value:.4f} on the labels kept aside, {where} the range {low:.3f}-{high:.3f}")
+    figures = summary(truth, _known(prob), label)
+    named = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "auc": "AUC",
+             "pr_auc": "average precision"}  # fmt: skip
+    out.print(
+        "            " + ", ".join(f"{named[key]} {figures[key]:.4f}" for key in named if figures[key] == figures[key])
+    )

@@ -1,0 +1,157 @@
+"""The `ledger` command: every submission as Kaggle has it now, beside its CV, and which of both to go by."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from competition.core.config import parse_options
+from competition.core.errors import Unfinished, UserError
+from competition.core.paths import home, shown
+from competition.kaggle.client.api import Unreachable
+from competition.kaggle.client.slugs import slug_in
+from competition.kaggle.submission.final_two import Trust, decide_trust, place
+from competition.kaggle.submission.ledger import (
+    COMPLETE,
+    ERROR,
+    LEDGER,
+    PENDING,
+    REFUSED,
+    UPLOADING,
+    Row,
+    known_rows,
+    number,
+    open_ledger,
+    read_ledger,
+    settle,
+)
+from competition.kaggle.submission.ledger_table import (
+    called,
+    entrant_of,
+    leaderboard_figure,
+    ledger_tables,
+    points_of,
+    span,
+)
+from competition.kaggle.submit.admission import connect
+from competition.kaggle.submit.upload import as_listed, now
+from competition.report.terminal import LABEL, STYLES, console
+
+OPTIONS = {"competition": "", "offline": "false", "wait": "120"}
+PICTURE = "ledger.png"
+
+
+def ledger_command(words: Sequence[str]) -> int:
+    """Bring the ledger up to date, print it and draw it; returns 0. Raises Unfinished, after printing what there is,
+    where Kaggle cannot be reached, and UserError where it cannot be asked."""
+    given, named = parse_options(words, OPTIONS)
+    if named:
+        raise UserError(f"'{named[0]}' is not a setting: write ./run.sh ledger competition=SLUG.")
+    if given["offline"].lower() not in ("true", "false"):
+        raise UserError(f"offline={given['offline']} is neither true nor false: write one of them.")
+    if (wait := number(given["wait"])) is None or wait < 0:
+        raise UserError(f"wait={given['wait']} is not a number of seconds: write one, as in wait={OPTIONS['wait']}.")
+    folder = home() / "submissions"
+    rows = read_ledger(folder / LEDGER)
+    known = list(dict.fromkeys(row["competition"] for row in rows if row["competition"]))
+    named_slug = slug_in(given["competition"])
+    slugs = [named_slug] if named_slug else known
+    if not slugs:
+        print("Nothing is submitted yet: ./run.sh submit does. Made elsewhere: ./run.sh ledger competition=SLUG")
+        return 0
+    trouble: UserError | None = None
+    if given["offline"].lower() == "false":
+        try:
+            _refresh(folder, slugs, wait)
+        except UserError as error:
+            trouble = error
+    rows = read_ledger(folder / LEDGER)
+    for slug in slugs:
+        own = [row for row in rows if row["competition"] == slug]
+        if own or trouble is None:  # of one that could not be asked nothing is known
+            _print(own, slug)
+    _draw(rows, slugs, folder / PICTURE)
+    if isinstance(trouble, Unreachable):
+        raise Unfinished(f"This is the ledger as it was: {trouble}") from trouble
+    if trouble is not None:
+        raise trouble
+    return 0
+
+
+def _refresh(folder: Path, slugs: Sequence[str], wait: float) -> None:
+    kaggle = connect(wait)
+    for slug in slugs:
+        listed = [as_listed(one) for one in kaggle.submissions(slug)]
+        known = known_rows(folder, slug)
+        with open_ledger(folder) as rows:
+            settle(rows, slug, listed, known, now())
+
+
+def _ordered(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row["time"], row["ref"]))
+
+
+def _decided(rows: Sequence[Row]) -> tuple[Trust, dict[str, Row]]:
+    """Return which score to go by, and the scored submissions by key, of a file submitted twice the newest."""
+    by_key = {entrant_of(row).key: row for row in rows if row["status"] == COMPLETE}
+    return decide_trust([entrant_of(row) for row in by_key.values()]), by_key
+
+
+def _print(rows: Sequence[Row], slug: str) -> None:
+    out, rows = console(), _ordered(rows)
+    if not rows:
+        out.print(f"{slug}: nothing is submitted yet.")
+        return
+    for table in ledger_tables(rows, slug, out.width):
+        out.print(table)
+    out.print()
+    for text, style in [line for row in rows for line in _remarks(row)] + _choice(rows):
+        out.print(text, style=style)
+
+
+def _remarks(row: Row) -> list[tuple[str, str | None]]:
+    """Return what is to be said of one submission, each line with its style."""
+    one, name = entrant_of(row), called(row)
+    if row["status"] == ERROR:
+        return [(f"{name} could not be scored: {row['error'] or 'Kaggle gives no reason'}", STYLES["alarm"])]
+    if row["status"] == REFUSED:
+        return [(f"{name} was refused: {row['error']}", STYLES["alarm"])]
+    if row["status"] == UPLOADING:
+        return [(f"{name} is not on Kaggle's list: its upload was cut short, and may be repeated: "
+                 f"{_again(row)}", STYLES["warning"])]  # fmt: skip
+    if row["status"] == PENDING:
+        return [(f"{name} is not scored yet", None)]
+    ranges = {"CV interval": one.interval, "leaderboard range": one.leaderboard}
+    told = [f"{place(one.public, ends)} its {what} {span(ends)}" for what, ends in ranges.items()
+            if ends and one.public is not None and place(one.public, ends) != "inside"]  # fmt: skip
+    if not told:
+        return []
+    alarm = "leaderboard" in told[-1]
+    return [(f"{name}: public {one.public:.4f} is {' and '.join(told)}", STYLES["alarm" if alarm else "warning"])]
+
+
+def _again(row: Row) -> str:
+    """Return the line that submits what a row is about."""
+    kernel = re.fullmatch(r"([\w-]+/[\w-]+) version (\d+)", row["file"])
+    words = [f"kernel={kernel[1]}", f"version={kernel[2]}"] if kernel else [f"file={row['file']}"]
+    return f"./run.sh {shlex.join(['submit', *words, 'competition=' + row['competition']])}"
+
+
+def _choice(rows: Sequence[Row]) -> list[tuple[str, str | None]]:
+    trust, by_key = _decided(rows)
+    if not by_key:
+        return []
+    lines: list[tuple[str, str | None]] = [(f"{'Trust':<{LABEL}}{trust.by}: {trust.why}", None)]
+    first, *second = [called(by_key[key]) for key in trust.final]
+    lines.append((f"{'Final two':<{LABEL}}{first}, the best by {trust.by}", None))
+    return lines + [(f"{'':<{LABEL}}{name}, {trust.second}", None) for name in second]
+
+
+def _draw(rows: Sequence[Row], slugs: Sequence[str], path: Path) -> None:
+    """Draw the competition that was submitted to last, of those asked for with both scores, if there is one."""
+    for row in reversed(_ordered([row for row in rows if row["competition"] in slugs])):
+        own = [one for one in _ordered(rows) if one["competition"] == row["competition"] and one["status"] == COMPLETE]
+        if points := points_of(own):
+            leaderboard_figure(points, _decided(own)[0].final, path)
+            print(f"{'Picture':<{LABEL}}{shown(path)}" + (f" ({row['competition']})" if len(slugs) > 1 else ""))
+            return

@@ -1,0 +1,168 @@
+"""The `predict` command: a trained run's verdicts on files and folders, as a table, CSV or JSON; or the submission of
+a test set's folder."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+from tqdm import tqdm
+
+from competition.core.config import CONFIG_FILE, load_config, parse_options
+from competition.core.errors import UserError, did_you_mean
+from competition.core.files import atomic_write
+from competition.core.paths import shown
+from competition.core.settings import CHOICES
+from competition.data.images.decode import UnreadableImage, read_image
+from competition.data.layouts.dataset import IMAGE_EXTENSIONS
+from competition.inference.classify import Judge, Verdict
+from competition.inference.run_record import read_record
+from competition.kaggle.submission.validate import read_submission
+from competition.kaggle.submission.write import LATEST, submission_bytes
+from competition.report.terminal import console
+
+FORMATS, ENGINES = ("table", "csv", "json"), ("torch", "onnx")
+CHUNK_IMAGES, CHUNK_BYTES = 64, 400_000_000  # decoded and judged at a time
+
+Answer = tuple[Path, Verdict | str]  # a file, and its verdict or why it cannot be read
+
+
+def predict(words: Sequence[str]) -> int:
+    """Judge the files that ``words`` name and print the answers; returns 1 if some could not be read, else 0."""
+    options, named = parse_options(words, {"name": "demo", "format": "table", "engine": "torch", "device": "auto",
+                                           "test": "", "out": ""})  # fmt: skip
+    for key, known in (("format", FORMATS), ("engine", ENGINES), ("device", CHOICES["device"])):
+        if options[key] not in known:
+            raise UserError(f"{key}={options[key]} is not known{did_you_mean(options[key], known)}")
+    if options["test"] or options["out"]:
+        return predict_test(options, named)
+    files = find_images(named)
+    judge = open_engine(options["engine"], options["name"], options["device"])
+    answers = list(tqdm(judge_files(judge, files), total=len(files), unit="img", disable=None))
+    print_answers(judge, answers, options["format"])
+    unreadable = [(path, answer) for path, answer in answers if isinstance(answer, str)]
+    for path, reason in unreadable:
+        print(f"Not read: {path}: {reason}", file=sys.stderr)
+    return 1 if unreadable else 0
+
+
+def predict_test(options: Mapping[str, str], named: Sequence[str]) -> int:
+    """Write the submission of a test set's folder; returns 1 if some of its images could not be read, else 0."""
+    if not options["test"]:
+        raise UserError(f"out={options['out']} is for the submission of test=FOLDER: give test=, or leave out= out.")
+    if named or options["engine"] != "torch" or options["format"] != "table":
+        raise UserError(f"test={options['test']} writes the submission of that folder, by torch: leave images, engine= "
+                        "and format= out.")  # fmt: skip
+    from competition.inference.test_set import predict_table, read_test_table
+    from competition.models.device import choose_device
+    from competition.training.engine import feed_workers, prepare_process  # torch takes seconds to import
+
+    record, out = read_record(options["name"]), Path(options["out"] or LATEST).expanduser()
+    if out.is_dir():
+        raise UserError(f"out={out} is a folder: name the file that the submission goes to.")
+    config = load_config([f"config={record.folder / CONFIG_FILE}"])
+    device = choose_device(options["device"])
+    prepare_process(config, device, 1)
+    test = read_test_table(Path(options["test"]).expanduser(), record, config)
+    answer = predict_table(record, config, test, device, feed_workers(config, device))
+    content = submission_bytes(test.ids, answer.label, test.header)
+    read_submission(content, test.ids, test.header)
+    with atomic_write(out, "wb") as file:
+        file.write(content)
+    for one, reason in answer.unreadable.items():
+        print(f"Not read, so labelled {config.fallback}: {one}: {reason}", file=sys.stderr)
+    print(f"Submission  {shown(out)}, {len(test.ids):,} rows, {answer.label.mean():.1%} positive")
+    return 1 if answer.unreadable else 0
+
+
+def open_engine(engine: str, name: str, device: str) -> Judge:
+    """Return the run's judge: by its weights, or by what `export` wrote."""
+    if engine == "torch":
+        from competition.inference.torch_member import (
+            open_judge,  # torch takes seconds to import, and the other engine has none
+        )
+
+        return open_judge(name, device)
+    if device == "cuda":
+        raise UserError("engine=onnx runs on the CPU: leave device=cuda out, or use engine=torch.")
+    from competition.inference.onnx.session import open_onnx_judge
+
+    return open_onnx_judge(name)
+
+
+def find_images(named: Sequence[str]) -> list[Path]:
+    """Return the files that are named and the images in the folders that are, each once."""
+    if not named:
+        raise UserError("There is nothing to judge: name images or folders, as in ./run.sh predict name=demo IMAGE.")
+    files: dict[Path, None] = {}
+    for word in named:
+        path = Path(word).expanduser()
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_EXTENSIONS and p.is_file()
+                            and not any(part[:1] == "." or part[:2] == "__" for part in p.relative_to(path).parts)
+                            )  # fmt: skip
+            if not inside:
+                raise UserError(f"{word} holds no images: name another folder, or the files themselves.")
+            files.update(dict.fromkeys(inside))
+        elif path.exists():
+            files[path] = None
+        else:
+            raise UserError(f"There is no file or folder {word}: mend its name.")
+    return list(files)
+
+
+def judge_files(judge: Judge, files: Sequence[Path]) -> Iterator[Answer]:
+    """Yield every file's verdict, or why it cannot be read, in order."""
+    chunk: list[tuple[Path, np.ndarray | str]] = []
+    held = 0
+    for path in files:
+        try:
+            image = read_image(path)
+            held += image.nbytes
+        except UnreadableImage as error:
+            image = error.reason
+        chunk.append((path, image))
+        if len(chunk) == CHUNK_IMAGES or held > CHUNK_BYTES:
+            yield from _judge_chunk(judge, chunk)
+            chunk, held = [], 0
+    yield from _judge_chunk(judge, chunk)
+
+
+def _judge_chunk(judge: Judge, chunk: Sequence[tuple[Path, np.ndarray | str]]) -> Iterator[Answer]:
+    verdicts = iter(judge.judge([image for _, image in chunk if not isinstance(image, str)]))
+    for path, image in chunk:
+        yield path, image if isinstance(image, str) else next(verdicts)
+
+
+def print_answers(judge: Judge, answers: Sequence[Answer], form: str) -> None:
+    """Print the answers to standard output; unreadable files are in the JSON alone."""
+    threshold = judge.record.threshold
+    rows = [
+        {"file": str(path), "verdict": judge.words[found.positive], "probability": round(found.prob, 6),
+         "threshold": round(threshold, 6), **{name: round(prob, 6) for name, prob in found.members.items()}}
+        for path, found in answers if not isinstance(found, str)
+    ]  # fmt: skip
+    if form == "json":
+        unreadable = {str(path): found for path, found in answers if isinstance(found, str)}
+        print(json.dumps({"run": judge.record.name, "answers": rows, "unreadable": unreadable}, indent=2))
+    elif form == "csv":
+        text = io.StringIO()
+        columns = ["file", "verdict", "probability", "threshold", *judge.eyes]
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        print(text.getvalue(), end="")
+    elif rows:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in rows[0]:
+            table.add_column(column, justify="left" if column in ("file", "verdict") else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*(f"{value:.4f}" if isinstance(value, float) else value for value in row.values()))
+        console().print(table)
+        cv = judge.record.cv
+        print(f"F1 of these models on images they had not seen: {cv['f1']:.4f} ({cv['how']}).")
+        print("A verdict is a score, not proof.")

@@ -1,0 +1,136 @@
+"""The `submit` command: what was chosen and checked is shown, uploaded once, and followed until Kaggle has scored it.
+
+Its exit status is what Kaggle's list of submissions says: 0 scored, 2 refused or not to be scored, 3 not known yet.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from competition.core.errors import UserError
+from competition.core.paths import home, shown
+from competition.kaggle.client.api import Kaggle
+from competition.kaggle.submission.cards import Figures
+from competition.kaggle.submission.final_two import place
+from competition.kaggle.submission.fingerprint import describe
+from competition.kaggle.submission.ledger import ERROR, LEDGER, Row, known_rows, new_row, number
+from competition.kaggle.submission.ledger_table import span
+from competition.kaggle.submit.admission import room
+from competition.kaggle.submit.choose import OUTPUT, Chosen, choose
+from competition.kaggle.submit.options import Asked, parse_asked
+from competition.kaggle.submit.upload import Upload, alone, arrived, follow, send
+from competition.report.terminal import LABEL, STYLES, console, honest_lines
+
+Line = tuple[str, str | None]  # with rich's style
+
+
+def submit_command(words: Sequence[str]) -> int:
+    """Submit what ``words`` name; returns 0 once Kaggle has scored it, 1 where the user says no."""
+    asked = parse_asked(words)
+    folder = home() / "submissions"
+    with tempfile.TemporaryDirectory() as place:
+        kaggle, chosen = choose(asked, folder, Path(place) / OUTPUT)
+        return _submit(asked, kaggle, chosen, folder)
+
+
+def _submit(asked: Asked, kaggle: Kaggle, chosen: Chosen, folder: Path) -> int:
+    out = console()
+    for text, style in _known(chosen):
+        out.print(text, style=style)
+    message = _message(asked.message, chosen)
+    row = new_row(chosen.figures, chosen.slug, chosen.file, chosen.mark) | {"message": message}
+    upload = Upload(kaggle, folder, row, (*chosen.words, f"--message={message}"), known_rows(folder, chosen.slug),
+                    chosen.timeout)  # fmt: skip
+    found, before = _already(upload, asked.again)
+    if found is None:
+        for row in (row for row in before if row["status"] == ERROR):
+            out.print(_line("Before", f"as {row['ref']} on {row['time']}, which Kaggle could not score: "
+                            f"{row['error'] or 'it says nothing'}"), style=STYLES["warning"])  # fmt: skip
+        left = room(kaggle, chosen.slug)
+        out.print(_line("Message", message))
+        if not asked.yes and not _agreed(f"Submit to {chosen.slug}{f' ({left})' if left else ''}? [y/N] "):
+            out.print("Nothing was submitted.")
+            return 1
+        with alone(folder):
+            found = send(upload, {row["ref"] for row in before})
+        out.print(_line("Accepted", f"as {found['ref']}, {asked.wait:.0f} seconds at most for its score"))
+    else:
+        out.print(_line("Submitted", f"already, as {found['ref']} on {found['time']}, so not again (again=true would)"))
+    found = follow(upload, found, asked.wait)
+    if found["status"] == ERROR:
+        raise UserError(f"Kaggle could not score the submission (reference {found['ref']}); it says: "
+                        f"{found['error'] or 'nothing'}")  # fmt: skip
+    for text, style in _scored(found, chosen.figures):
+        out.print(text, style=style)
+    out.print(_line("Ledger", f"{shown(folder / LEDGER)}; all of it: ./run.sh ledger"))
+    return 0
+
+
+def _message(given: str, chosen: Chosen) -> str:
+    figures = chosen.figures
+    parts = [figures.name or Path(chosen.file).stem]
+    parts += [] if figures.cv is None else [f"CV {figures.cv:.4f}"]
+    return describe(given, parts + ([figures.commit] if figures.commit else []), chosen.mark)
+
+
+def _already(upload: Upload, again: bool) -> tuple[Row | None, list[Row]]:
+    """Return the submission of the same that counts, if there is one, else all that there are.
+
+    That is one that an earlier line uploaded without seeing what came of it, and, unless the user wants it ``again``,
+    any that is not in error.
+    """
+    age, seen = upload.waiting(), upload.refs()
+    listed = upload.look()
+    if age is not None and all(row["ref"] in seen for row in listed):
+        arrived(upload, age, seen)
+        listed = upload.look()
+    for row in reversed(listed):
+        if (age is not None and row["ref"] not in seen) or (not again and row["status"] != ERROR):
+            return row, []
+    return None, listed
+
+
+def _agreed(question: str) -> bool:
+    """Ask; UserError where there is nobody to be asked."""
+    if not sys.stdin.isatty():
+        raise UserError("Nobody can be asked whether to submit, for this is no terminal: add yes=true to submit.")
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _known(chosen: Chosen) -> list[Line]:
+    """Return what to see before it is too late."""
+    figures = chosen.figures
+    lines: list[Line] = [(_line("Submission", chosen.said), None)]
+    if chosen.card:
+        threshold = "unknown" if figures.threshold is None else f"{figures.threshold:.4f}"
+        cv = "CV unknown" if figures.cv is None else f"CV F1 {figures.cv:.4f} ({span(figures.interval)})"
+        lines.append((_line("Card", f"{figures.name}: {cv}, leaderboard range {span(figures.leaderboard)}, threshold "
+                            f"{threshold}, commit {figures.commit or 'unknown'}"), None))  # fmt: skip
+        lines += honest_lines({"shift": chosen.card.get("world"), "audit": chosen.card.get("audit"),
+                               "unasked": "this run had no way to tell"})  # fmt: skip
+    else:
+        lines.append((_line("Card", "none, so nothing is known of what this is worth"), STYLES["warning"]))
+    return lines + [(_line("Warning", warning), STYLES["warning"]) for warning in chosen.warnings]
+
+
+def _scored(row: Row, figures: Figures) -> list[Line]:
+    """Return the score beside what was known beforehand."""
+    public, cv, ends = number(row["public"]), figures.cv, figures.leaderboard
+    lines: list[Line] = [(_line("Score", f"public {row['public'] or 'not shown'}"
+                                + (f", private {row['private']}" if row["private"] else "")), None)]  # fmt: skip
+    if public is not None and ends:
+        where = place(public, ends)
+        inside = where == "inside"
+        lines.append((_line("", f"{'inside' if inside else f'OUTSIDE, {where}'} the leaderboard range {span(ends)}"),
+                      None if inside else STYLES["alarm"]))  # fmt: skip
+    if public is not None and cv is not None:
+        lines.append((_line("", f"CV {cv:.4f} ({span(figures.interval)}), gap {public - cv:+.4f}"), None))
+    return lines
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<{LABEL}}{text}"

@@ -1,0 +1,225 @@
+"""One typed, frozen Config: defaults < preset < config=FILE < key=value, with a sentence for every mistake.
+
+A setting of the recipe given at the top level holds for every member; `members.NAME.key` holds for that one. Within one
+layer the narrower word wins; a later layer wins over an earlier one, so `epochs=3` on the command line sets all.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from competition.core.errors import UserError, did_you_mean
+from competition.core.help import PRESETS, preset_names
+from competition.core.options import check_keys, chosen_folds, nest, parse_folds, parse_options, parse_words
+from competition.core.settings import BOUNDS, CHOICES, RECIPE_KEYS, Config, Demo, Recipe, Remote
+
+__all__ = ["Config", "Recipe", "as_dict", "as_yaml", "chosen_folds", "elsewhere", "load_config", "parse_folds",
+           "parse_options"]  # fmt: skip
+
+CONFIG_FILE = "config.yaml"  # in a run's folder: what a later line that names the run alone goes by
+WEIGHTS_WORDS = ("true", "false", "auto")  # what pretrained= may say that is no path
+
+
+def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None) -> Config:
+    """Resolve ``key=value`` words into a Config.
+
+    ``defaults`` holds words that yield to the user's own (the preset chosen when none is named, say). Raises UserError
+    for an unknown key, preset, member or file, a value of the wrong type and a value that is not one of the choices.
+    """
+    given = {**(defaults or {}), **parse_words(words)}
+    path = given.pop("config", "")
+    file = _read_yaml(path) if path else {}
+    raw = OmegaConf.structured(Config)
+    if path and "size" in given and given["size"] != file.get("size", ""):
+        raise UserError(f"size={given['size']} goes with a preset, and {path} holds settings of another size: name the "
+                        "preset instead, and another name= for its results.")  # fmt: skip
+    if preset := given.get("preset", file.get("preset", "")):
+        layer = _read_preset(preset)
+        sizes = layer.pop("sizes", {})
+        raw = _merge(raw, layer, f"preset {preset}")
+        raw = _merge_size(raw, sizes, given.get("size", file.get("size") or raw.size), preset)
+    elif "size" in given:
+        raise UserError(f"size={given['size']} needs a preset that has sizes, as preset=wai2025 has.")
+    raw = _merge(raw, file, path)
+    raw = _merge(raw, nest(given), "the command line")
+    try:
+        return _resolve(OmegaConf.to_object(raw))
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"A setting holds '${{...}}', which has no meaning here ({str(error).splitlines()[0]})."
+        ) from error
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    if name not in preset_names():
+        raise UserError(f"There is no preset '{name}'{did_you_mean(name, preset_names())}")
+    return yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def _read_yaml(path: str) -> dict[str, Any]:
+    try:
+        layer = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"config={path} cannot be read ({error.strerror}): give the path of a YAML file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"config={path} is not YAML ({' '.join(str(error).split())}): mend it there.") from error
+    if not isinstance(layer, dict):
+        raise UserError(f"config={path} holds no settings: write one 'key: value' a line.")
+    return layer
+
+
+def _merge_size(raw: Any, sizes: Mapping[str, Any], size: str, preset: str) -> Any:
+    if size and size not in sizes:
+        known = did_you_mean(size, sizes) if sizes else " (it has none)"
+        raise UserError(f"preset={preset} has no size '{size}'{known}")
+    if sizes and not size:
+        raise UserError(f"preset={preset} needs one of its sizes: {', '.join(sizes)}.")
+    return _merge(raw, {**sizes.get(size, {}), "size": size}, f"preset {preset}, size {size}") if size else raw
+
+
+def _merge(raw: Any, layer: Mapping[str, Any], source: str) -> Any:
+    """Lay one layer over the settings so far: its general words undo the members' own of the layers below."""
+    layer = dict(layer)
+    if "members" in layer and layer["members"] is None:  # members=null takes all of the preset's members out
+        del layer["members"]
+        raw = OmegaConf.merge(raw, {"members": {name: None for name in raw.members}})
+    _check_names(raw, layer, source)
+    general = {key: None for key in RECIPE_KEYS if key in layer}
+    undone = {"members": {name: general for name, own in raw.members.items() if own is not None}}
+    try:
+        return OmegaConf.merge(raw, undone if general else {}, layer)
+    except OmegaConfBaseException as error:
+        raise UserError(_wrong_type(layer, source)) from error
+
+
+def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
+    """Refuse a setting or a member that there is not, before OmegaConf makes a new member of a misspelt one."""
+    check_keys(layer, [item.name for item in fields(Config)], "", source)
+    for key, kind in (("demo", Demo), ("kaggle", Remote)):
+        check_keys(layer.get(key) or {}, [item.name for item in fields(kind)], f"{key}.", source)
+    members = layer.get("members") or {}
+    if not isinstance(members, dict):
+        raise UserError(f"members={members} in {source} is not a mapping: write members.NAME.key=value.")
+    known = [name for name, own in raw.members.items() if own is not None]
+    for name, own in members.items():
+        if str(name) in ("ensemble", "report"):
+            raise UserError(
+                f"A member cannot be called '{name}' (in {source}), which is another thing's name: choose one."
+            )
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", str(name)):
+            raise UserError(f"'{name}' in {source} cannot name a member: use letters, digits, '-' and '_'.")
+        if name not in known and "backbone" not in (own or {}):
+            hint = did_you_mean(name, known) if known else ""
+            raise UserError(f"There is no member '{name}' (in {source}){hint} A new one needs its own backbone.")
+        check_keys(own or {}, RECIPE_KEYS, f"members.{name}.", source)
+
+
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", dict[str, Any]: "a mapping",
+         list[str]: "a list like [256, relu]"}  # fmt: skip
+
+
+def _wrong_type(layer: Mapping[str, Any], source: str) -> str:
+    """Name the first value of a layer that does not convert to its setting's type."""
+    types = {item.name: item.type for kind in (Config, Demo, Remote) for item in fields(kind)}
+    spots = []
+    for key, value in layer.items():
+        if key in ("demo", "kaggle") and isinstance(value, dict):
+            spots += [(f"{key}.{own}", own, {key: {own: setting}}, setting) for own, setting in value.items()]
+        elif key != "members":
+            spots.append((key, key, {key: value}, value))
+    for name, own in (layer.get("members") or {}).items():
+        if not isinstance(own, dict):
+            return f"members.{name}={own} (in {source}) is not a mapping: write members.{name}.key=value."
+        spots += [(f"members.{name}.{key}", key, {key: value}, value) for key, value in own.items()]
+    for full, key, alone, value in spots:
+        try:
+            OmegaConf.merge(OmegaConf.structured(Config), alone)
+        except OmegaConfBaseException:
+            return f"{full}={value} (in {source}) is not {KINDS.get(types[key], 'a word')}."
+    return f"The settings in {source} do not fit together."
+
+
+def _resolve(raw: Config) -> Config:
+    common = {key: getattr(raw, key) for key in RECIPE_KEYS}
+    members = {}
+    for name, own in raw.members.items():
+        if own is None:  # members.swin=null takes a preset's member out
+            continue
+        set_here = {key: value for key in RECIPE_KEYS if (value := getattr(own, key)) is not None}
+        members[name] = _tidy(Recipe(**{**common, **set_here}))
+    if not members:
+        members = {"model": _tidy(Recipe(**common))}
+    config = dataclasses.replace(raw, members=members, **_places(raw))
+    _check(config, "")
+    _check(config.demo, "demo.")
+    _check(config.kaggle, "kaggle.")
+    for name, recipe in members.items():
+        _check(recipe, f"members.{name}.")
+    chosen_folds(config)
+    if config.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", config.name):
+        raise UserError(f"name={config.name} cannot be a folder's name: use letters, digits, '.', '-' and '_'.")
+    return config
+
+
+def _tidy(recipe: Recipe) -> Recipe:
+    """Write true and false as YAML does, whatever Python made of them."""
+    word = recipe.pretrained.lower()
+    return dataclasses.replace(recipe, pretrained=word) if word in WEIGHTS_WORDS else recipe
+
+
+def _places(raw: Config) -> dict[str, str]:
+    """Return the data folder and the run's name, where they are not given: each demo seed and world has its own."""
+    demo, data, name = raw.demo, raw.data, raw.name
+    variant = "" if demo.world == Demo.world else f"-{demo.world}"
+    if demo != Demo(draw=True, world=demo.world):
+        variant += f"-{demo.seed}-{demo.train_scenes}-{demo.test_scenes}"
+    if demo.draw and not data:
+        data = f"data/demo{variant}"
+    name = name or (f"{raw.preset}{variant}" if demo.draw else Path(data).resolve().name or raw.preset)
+    limited = f"-limit{raw.limit}" if raw.limit else ""
+    return {"data": data, "name": name.removesuffix(limited) + limited}
+
+
+def _check(settings: Recipe | Demo | Remote, prefix: str) -> None:
+    for item in fields(settings):
+        key, value = item.name, getattr(settings, item.name)
+        if key in CHOICES and value not in CHOICES[key]:
+            raise UserError(f"{prefix}{key}={value} is not one of {', '.join(CHOICES[key])}.")
+        if key in BOUNDS and not BOUNDS[key][0] <= value <= BOUNDS[key][1]:
+            least, most = BOUNDS[key]
+            raise UserError(f"{prefix}{key}={value} is out of range: give a value from {least:g} to {most:g}.")
+
+
+def as_dict(settings: Recipe) -> dict[str, Any]:
+    """Return the settings as plain dictionaries, lists and numbers."""
+    return dataclasses.asdict(settings)
+
+
+def as_yaml(settings: Recipe) -> str:
+    """Return the settings as YAML; fed back through ``config=FILE`` it gives the same Config."""
+    tree = as_dict(settings)
+    if preset := tree.get("preset"):  # the preset is read again with the file: say which of its members were taken out
+        layers = [layer := _read_preset(preset), layer.get("sizes", {}).get(tree["size"], {})]
+        tree["members"] |= {
+            name: None for part in layers for name in part.get("members", {}) if name not in tree["members"]
+        }
+    return yaml.safe_dump(tree, sort_keys=False, width=120)
+
+
+def elsewhere(config: Config) -> Config:
+    """Return the settings as another machine is to read them: without this one's folders, files and other runs, for all
+    folds, trained there. Weights of a file become random ones; what the hub or a checkpoint brings stays."""
+
+    def moved(recipe: Recipe) -> Any:
+        return recipe if recipe.pretrained in WEIGHTS_WORDS else dataclasses.replace(recipe, pretrained="false")
+
+    members = {name: moved(recipe) for name, recipe in config.members.items()}
+    return dataclasses.replace(moved(config), members=members, data="", cache="", extra="", pseudo="", names="",
+                               fold="all", overwrite=False, engine="local", kaggle=Remote())  # fmt: skip

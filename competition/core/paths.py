@@ -1,0 +1,37 @@
+"""Where things lie on disk: the home folder, a run's folder and the cache."""
+
+import os
+from pathlib import Path
+
+from competition.core.config import Config
+
+
+def home() -> Path:
+    """Return the folder that holds folds/ and submissions/: the checkout, or wherever TELLTALE_HOME points."""
+    return Path(os.environ.get("TELLTALE_HOME") or ".")
+
+
+def shown(path: Path) -> str:
+    """Return a path as the user would type it: relative where it lies below the current folder."""
+    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+
+
+FOLDS_FILE = "folds.csv"
+
+
+def run_folder(config: Config) -> Path:
+    """Return folds/<name>."""
+    return home() / "folds" / config.name
+
+
+def cache_folder(config: Config) -> Path:
+    """Return the folder of what is computed once: decoded pixels, and features of frozen backbones."""
+    return Path(config.cache).expanduser() if config.cache else home() / "folds" / ".cache"
+
+
+def located(folder: str) -> Path:
+    """Return a folder that a setting names as an absolute path, so that the run knows it wherever the line is run."""
+    path = Path(folder).expanduser()
+    if not path.is_absolute() and not path.exists():
+        path = home() / path
+    return path.absolute()

@@ -1,0 +1,21 @@
+"""Small pieces of sentences: counted nouns and shortened lists."""
+
+from collections.abc import Iterable
+
+
+def listed(values: Iterable, limit: int = 3) -> str:
+    """Return the first ``limit`` values as ``a, b, c`` and, when there are more, how many there are in all."""
+    values = [str(value) or "(unnamed)" for value in values]
+    more = f", ... ({len(values):,} in all)" if len(values) > limit else ""
+    return ", ".join(values[:limit]) + more
+
+
+def counted(n: int, noun: str) -> str:
+    """Return ``1 row`` or ``1,234 rows``."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def on_lines(lines: Iterable[int]) -> str:
+    """Return ``1 row (line 3)`` or ``2 rows (lines 3, 5)``."""
+    lines = list(lines)
+    return f"{counted(len(lines), 'row')} (line{'s' * (len(lines) > 1)} {listed(lines)})"

@@ -1,0 +1,217 @@
+"""Decode once: every image of a list, in the sizes that the models ask for, in memory-mapped files.
+
+A cache is found by the files' contents, never by their paths or dates; it exists whole or not at all, however a run
+that builds it ends; two runs at once build it once.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from competition.core.errors import UserError
+from competition.core.files import atomic_write, cores, fingerprint, read_json, write_json
+from competition.data.images.decode import DECODER, UnreadableImage, fit_store, read_image, stored_size
+from competition.data.images.file_contents import CHUNK_IMAGES, Contents, file_stats, in_order, recall, survey
+from competition.data.images.stores import ArrayStore, DecodingStore, PixelStore, StoreSpec, content_digest
+
+__all__ = ["ArrayStore", "DecodingStore", "PixelStore", "StoreSpec", "open_stores"]
+
+SPARE_GB = 1.0  # disk left free beside the cache: checkpoints and submissions must still be written
+CHUNK_BYTES = 8_000_000  # decoded pixels in one task of the pool (or one image, where one is larger)
+
+
+def open_stores(
+    paths: Sequence[str | Path],
+    specs: Iterable[StoreSpec],
+    folder: Path,
+    budget_gb: float,
+    title: str,
+    workers: int | None = None,
+) -> dict[StoreSpec, PixelStore | DecodingStore]:
+    """Return the files' pixels for each spec, decoding each file once for all the specs that are not cached yet.
+
+    The smallest specs that together take at most ``budget_gb`` (10^9 bytes; 0 = none) are cached in ``folder``; the
+    others are decoded at every access (``store.cached`` tells), after one pass that finds the unreadable files, so that
+    ``store.bad`` does not depend on the budget. ``title`` names the images in the progress bar; ``workers`` threads
+    decode (default: one per available core). Raises :class:`UserError` where the disk is too full.
+    """
+    paths, specs, folder = [str(path) for path in paths], sorted(set(specs)), Path(folder)
+    workers = workers or cores()
+    stats = file_stats(paths)
+    contents = recall(folder, stats)
+    places = contents and _places(specs, folder, budget_gb, contents)
+    if not places or not all(place.is_whole() for place in places):
+        with _locked(folder, title):  # another run may have built everything while this one waited
+            contents = recall(folder, stats) or survey(folder, stats, title, workers)
+            places = _places(specs, folder, budget_gb, contents)
+            missing = [place for place in places if not place.is_whole()]
+            if missing:
+                _build(missing, stats, contents, folder, title, workers)
+    return {place.spec: place.open(paths) for place in places}
+
+
+class _Place:
+    """Where one spec's store is, or will be: a folder named after the contents, the spec and the decoder."""
+
+    def __init__(self, folder: Path, contents: Contents, spec: StoreSpec, cached: bool):
+        key = fingerprint(content_digest(contents.digests), [spec.size, spec.cap], DECODER)
+        # An uncached store needs the rows' shapes and faults only; its folder holds all but the pixels.
+        self.spec, self.cached, self.folder = spec, cached, folder / (key if cached else f"{key}-shapes")
+
+    def is_whole(self) -> bool:
+        """Tell whether the store is there, with as many bytes of pixels as its manifest says."""
+        manifest, pixels = read_json(self.folder / "manifest.json"), self.folder / "pixels.bin"
+        if manifest is None or not self.cached:
+            return manifest is not None
+        return pixels.exists() and pixels.stat().st_size == manifest["bytes"]
+
+    def open(self, paths: Sequence[str]) -> PixelStore | DecodingStore:
+        """Return the store, which must be whole; ``paths`` name its bad rows as they are called today."""
+        bad_paths = {int(row): paths[int(row)] for row in read_json(self.folder / "bad.json")}
+        if self.cached:
+            return PixelStore(self.folder, bad_paths)
+        return DecodingStore(self.folder, bad_paths, paths, self.spec)
+
+
+def _places(specs: Sequence[StoreSpec], folder: Path, budget_gb: float, contents: Contents) -> list[_Place]:
+    """Decide which specs are cached: the smallest ones, as many as the budget holds."""
+    places, total = [], 0.0
+    for gigabytes, spec in sorted((contents.gigabytes(spec), spec) for spec in specs):
+        total += gigabytes
+        places.append(_Place(folder, contents, spec, cached=0 < budget_gb >= total))
+    return places
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, title: str) -> Iterator[None]:
+    """Be the only one that builds in ``folder``; the system ends this however the process ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with tqdm(desc=f"{title}: waiting for another run to cache them", bar_format="{desc}", disable=None):
+                fcntl.flock(file, fcntl.LOCK_EX)
+        for stale in folder.glob(".building-*"):  # left by a killed run: whoever holds the lock is alone
+            shutil.rmtree(stale)
+        yield
+
+
+def _build(missing: list[_Place], stats: list, contents: Contents, folder: Path, title: str, workers: int) -> None:
+    """Decode every file once and write all the missing stores; none of them appears unless all are complete."""
+    needed = sum(contents.gigabytes(place.spec) for place in missing if place.cached)
+    free = shutil.disk_usage(folder).free / 1e9
+    if needed and needed + SPARE_GB > free:
+        raise UserError(_disk_full(title, folder, needed, free))
+    try:
+        with contextlib.ExitStack() as stack:
+            writers = [stack.enter_context(_Writer(place)) for place in missing]
+            _fill(writers, [path for path, _, _ in stats], contents, title, workers)
+            if file_stats([path for path, _, _ in stats]) != stats:  # or the pixels would bear another content's name
+                raise UserError(f"{title}: files changed while they were decoded: run the same line again")
+            for writer in writers:
+                writer.publish(contents)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UserError(_disk_full(title, folder, needed, shutil.disk_usage(folder).free / 1e9)) from error
+
+
+def _disk_full(title: str, folder: Path, needed: float, free: float) -> str:
+    return (
+        f"caching {title} needs {needed:.1f} GB and {SPARE_GB:.0f} GB to spare, but only {free:.1f} GB are free in "
+        f"{folder}: decode in every epoch instead with cache_gb=0, or keep the cache on another disk with cache=DIR"
+    )
+
+
+class _Writer:
+    """Writes one store row by row into a temporary folder beside its place, and removes that on any failure."""
+
+    def __init__(self, place: _Place):
+        self.place, self.temporary = place, place.folder.with_name(f".building-{place.folder.name}")
+        self.shapes: list[tuple[int, int]] = []
+        self.bad: dict[int, str] = {}
+
+    def __enter__(self) -> "_Writer":
+        self.temporary.mkdir()
+        self._file = open(self.temporary / "pixels.bin", "wb", buffering=1 << 20) if self.place.cached else None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+        shutil.rmtree(self.temporary, ignore_errors=True)  # gone already where it was published
+
+    def prepare(self, image: np.ndarray) -> tuple[tuple[int, int], np.ndarray | None]:
+        """Return the shape in which ``image`` is stored and its pixels, if they are kept (in a decoding thread)."""
+        size, cap = self.place.spec.size, self.place.spec.cap
+        if not self._file:
+            return stored_size(*image.shape[:2], size, cap), None
+        pixels = np.ascontiguousarray(fit_store(image, size, cap))
+        return pixels.shape[:2], pixels
+
+    def append(self, shape: tuple[int, int], pixels: np.ndarray | None) -> None:
+        """Write the next row, as :meth:`prepare` returned it; (0, 0) and ``None`` for a bad one."""
+        self.shapes.append(shape)
+        if pixels is not None:
+            self._file.write(pixels.data)
+
+    def publish(self, contents: Contents) -> None:
+        """Complete the folder and put it in its place; from here on it counts as a store."""
+        shapes = np.array(self.shapes, np.int64).reshape(-1, 2)
+        ends = np.cumsum(shapes.prod(1) * 3)
+        with atomic_write(self.temporary / "index.npy", "wb") as file:
+            np.save(file, np.column_stack([ends - shapes.prod(1) * 3, shapes]))
+        with atomic_write(self.temporary / "digests.npy", "wb") as file:
+            np.save(file, contents.digests)
+        write_json(self.temporary / "bad.json", self.bad)
+        if self._file:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        write_json(self.temporary / "manifest.json", {
+            "size": self.place.spec.size, "cap": self.place.spec.cap, "decoder": DECODER, "images": len(shapes),
+            "content": content_digest(contents.digests), "bytes": int(ends[-1]) if len(ends) else 0,
+        })  # fmt: skip
+        shutil.rmtree(self.place.folder, ignore_errors=True)  # damaged, or it would not be missing
+        os.replace(self.temporary, self.place.folder)
+
+
+def _fill(writers: list[_Writer], paths: Sequence[str], contents: Contents, title: str, workers: int) -> None:
+    """Decode in threads (OpenCV lets go of the interpreter), write in order."""
+
+    def decoded(rows: Sequence[int]) -> list[tuple[int, str, list]]:
+        found = []
+        for row in rows:
+            try:
+                image = read_image(paths[row])
+                found.append((row, "", [writer.prepare(image) for writer in writers]))
+            except UnreadableImage as error:
+                found.append((row, error.reason, [((0, 0), None)] * len(writers)))
+        return found
+
+    for row, fault, parts in in_order(decoded, _chunks(contents.sizes), workers, f"{title}: decoding"):
+        for writer, part in zip(writers, parts, strict=True):
+            writer.append(*part)
+            if fault:
+                writer.bad[row] = fault
+
+
+def _chunks(sizes: np.ndarray) -> Iterator[list[int]]:
+    """Divide the rows into tasks of bounded memory, so that large photographs do not fill it."""
+    chunk: list[int] = []
+    held = 0
+    for row, (height, width) in enumerate(sizes.tolist()):
+        if chunk and (held + height * width * 3 > CHUNK_BYTES or len(chunk) == CHUNK_IMAGES):
+            yield chunk
+            chunk, held = [], 0
+        chunk.append(row)
+        held += height * width * 3
+    if chunk:
+        yield chunk

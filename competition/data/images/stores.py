@@ -1,0 +1,196 @@
+"""Pixels by row: from a memory map, from memory, or decoded at each access, all with the same few methods.
+
+A store never resizes, converts or copies what it holds, and a pickled one carries no decoded pixels: workers reopen
+the map. Rows are positions in the list of files that the store was opened for.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from competition.core.files import fingerprint, read_json
+from competition.data.images.decode import UnreadableImage, fit_store, read_image
+
+DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, order=True)
+class StoreSpec:
+    """What is stored. ``size`` 0: native pixels, shrunk to at most ``cap`` on the longer side (0 = no limit).
+
+    ``size`` N: N x N pixels, whatever ``cap`` says.
+    """
+
+    size: int
+    cap: int = 0
+
+
+def bytes_digest(raw: bytes | memoryview) -> bytes:
+    """Return ``DIGEST_BYTES`` bytes that identify the content of one file."""
+    return hashlib.blake2b(raw, digest_size=DIGEST_BYTES).digest()
+
+
+def content_digest(digests: np.ndarray) -> str:
+    """Return the fingerprint of files in order, from their (n, 16) digests: no path, no date."""
+    return fingerprint(np.ascontiguousarray(digests, np.uint8))
+
+
+class _FileStore:
+    """What the stores of image files share: shapes, bad rows and digests, as the cache wrote them in ``folder``."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, folder: Path, bad_paths: Mapping[int, str]):
+        self._folder, self._bad_paths = Path(folder), dict(bad_paths)
+        self._index = np.load(self._folder / "index.npy")  # (n, 3) int64: offset in bytes, height, width
+        self.bad = {int(row): reason for row, reason in read_json(self._folder / "bad.json").items()}
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @cached_property
+    def digests(self) -> np.ndarray:
+        """The (n, 16) uint8 digests of the files' bytes; zeros for a file that could not be read at all."""
+        return np.load(self._folder / "digests.npy")
+
+    @cached_property
+    def digest(self) -> str:
+        """Fingerprint of all files' contents, in order."""
+        return content_digest(self.digests)
+
+    def shape(self, row: int) -> tuple[int, int, int]:
+        """Return the (H, W, 3) of a row, without touching its pixels."""
+        self._refuse_bad(row)
+        _, height, width = self._index[row].tolist()
+        return height, width, 3
+
+    @cached_property
+    def common_shape(self) -> tuple[int, int, int] | None:
+        """The (H, W, 3) that all readable rows have, or ``None`` if they differ."""
+        sizes = np.unique(np.delete(self._index[:, 1:], list(self.bad), axis=0), axis=0)
+        return (*sizes[0].tolist(), 3) if len(sizes) == 1 else None
+
+    def batch(self, rows: Sequence[int]) -> np.ndarray:
+        """Return rows of one shape as uint8 (n, H, W, 3); ``ValueError`` if their shapes differ."""
+        shapes = {self.shape(row) for row in rows}
+        if len(shapes) > 1:
+            raise ValueError(f"images of different sizes make no batch: {sorted(shapes)[:3]}")
+        return np.stack([self[row] for row in rows])
+
+    def _refuse_bad(self, row: int) -> None:
+        if row < 0:
+            raise IndexError(f"row {row}: rows count from 0")
+        if row in self.bad:
+            raise UnreadableImage(self._bad_paths[row], self.bad[row])
+
+
+class PixelStore(_FileStore):
+    """The decoded pixels of image files in a read-only memory map, as the cache wrote them."""
+
+    cached = True
+
+    def __init__(self, folder: Path, bad_paths: Mapping[int, str]):
+        super().__init__(folder, bad_paths)
+        file = self._folder / "pixels.bin"
+        # A plain array over the map: slicing numpy's memmap class is several times slower. An empty file has no map.
+        self._pixels = np.asarray(np.memmap(file, np.uint8, "r")) if file.stat().st_size else np.zeros(0, np.uint8)
+
+    def __reduce__(self):
+        return PixelStore, (self._folder, self._bad_paths)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """Return a read-only uint8 (H, W, 3) view into the map; :class:`UnreadableImage` for a bad row."""
+        self._refuse_bad(row)
+        offset, height, width = self._index[row].tolist()
+        return self._pixels[offset : offset + height * width * 3].reshape(height, width, 3)
+
+    @cached_property
+    def _grid(self) -> np.ndarray:
+        return self._pixels.reshape(-1, *self.common_shape)
+
+    def batch(self, rows: Sequence[int]) -> np.ndarray:
+        """Return rows of one shape as a new uint8 (n, H, W, 3), in one gather where all rows have it.
+
+        ``ValueError`` if their shapes differ, :class:`UnreadableImage` if one is bad.
+        """
+        if self.common_shape is None:
+            return super().batch(rows)
+        if self.bad:
+            for row in rows:
+                self._refuse_bad(int(row))
+        height, width, channels = self.common_shape
+        return self._grid[self._index[rows, 0] // (height * width * channels)]
+
+
+class DecodingStore(_FileStore):
+    """Image files decoded anew at every access: the same rows and pixels as a :class:`PixelStore`, without the disk."""
+
+    cached = False
+
+    def __init__(self, folder: Path, bad_paths: Mapping[int, str], paths: Sequence[str], spec: StoreSpec):
+        super().__init__(folder, bad_paths)
+        self._paths, self._spec = tuple(paths), spec
+
+    def __reduce__(self):
+        return DecodingStore, (self._folder, self._bad_paths, self._paths, self._spec)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """Return uint8 (H, W, 3); :class:`UnreadableImage` for a bad row."""
+        self._refuse_bad(row)
+        return fit_store(read_image(self._paths[row]), self._spec.size, self._spec.cap)
+
+
+class ImageStore:
+    """Pictures in memory, uint8 (H, W, 3) each, of any sizes: what a user hands over."""
+
+    cached, common_shape = True, None
+
+    def __init__(self, images: Sequence[np.ndarray]):
+        self._images = list(images)
+        self.bad: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """Return the uint8 (H, W, 3) picture itself."""
+        return self._images[row]
+
+
+class ArrayStore:
+    """Rows of one float32 (n, H, W, C) array, never touched: a pixel CSV. Pickling one does copy its array."""
+
+    cached = True
+
+    def __init__(self, array: np.ndarray, digest: str):
+        if array.ndim != 4 or array.dtype != np.float32:
+            raise ValueError(f"an ArrayStore holds float32 (n, H, W, C), not {array.dtype} {array.shape}")
+        self._array, self.digest = array, digest
+        self.dtype = array.dtype
+        self.bad: dict[int, str] = {}
+        self.common_shape = array.shape[1:]
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """Return a float32 (H, W, C) view of the array."""
+        return self._array[row]
+
+    def shape(self, row: int) -> tuple[int, int, int]:
+        """Return (H, W, C)."""
+        return self._array[row].shape
+
+    def batch(self, rows: Sequence[int]) -> np.ndarray:
+        """Return a new float32 (n, H, W, C)."""
+        return self._array[np.asarray(rows, np.int64)]
+
+    @cached_property
+    def digests(self) -> np.ndarray:
+        """The (n, 16) uint8 digests of the rows' values."""
+        raw = b"".join(bytes_digest(np.ascontiguousarray(row).data.cast("B")) for row in self._array)
+        return np.frombuffer(raw, np.uint8).reshape(-1, DIGEST_BYTES)

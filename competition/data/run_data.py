@@ -1,0 +1,251 @@
+"""Everything a run reads, in one piece: tables, pixels and folds, checked before anything is trained."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from competition.core.config import Config, Recipe
+from competition.core.errors import UserError
+from competition.core.files import fingerprint
+from competition.core.paths import FOLDS_FILE, cache_folder, located, run_folder
+from competition.data.demo.draw import draw_demo
+from competition.data.duplicates.copies import Pictures
+from competition.data.extra import Added, open_extra, read_extra
+from competition.data.folds import JUDGED, TRAIN, folds_in, make_folds, open_folds
+from competition.data.images.cache import ArrayStore, StoreSpec, open_stores
+from competition.data.layouts.labels import split_group
+from competition.data.layouts.read import Dataset, limit_rows, read_dataset
+from competition.data.tta import needs_padding
+
+
+@dataclass(frozen=True)
+class RunData:
+    """``train``: id, path, label, group, fold (see data/folds.py) and row (in the stores).
+
+    ``test``: id, path and row, in submission order.
+
+    ``stores``: for each way of storing, the train and the test store. ``unreadable_test``: ids that no model can see.
+    ``full_size``: rows of the whole train and test tables, before a dry run's limit. ``added``: train-only rows, of
+    which nothing else here knows.
+    """
+
+    dataset: Dataset
+    train: pd.DataFrame
+    test: pd.DataFrame
+    unreadable_test: list[str]
+    stores: dict[StoreSpec, tuple]
+    full_size: tuple[int, int]
+    notes: list[str] = field(default_factory=list)
+    added: tuple[Added, ...] = ()
+
+    @cached_property
+    def table_key(self) -> str:
+        """The fingerprint of the training ids, labels and groups, whatever their order."""
+        return fingerprint(self.train[["id", "label", "group"]].sort_values("id").to_numpy().tolist())
+
+    @property
+    def hold_out(self) -> bool:
+        """Whether the data is split once rather than into folds."""
+        return bool((self.train["fold"] == TRAIN).any())
+
+    @property
+    def judged_apart(self) -> bool:
+        """Whether scores are about rows that no model was stopped or tuned on: the third part of a hold-out."""
+        return self.hold_out and bool((self.train["fold"] == JUDGED).any())
+
+    @property
+    def floating(self) -> bool:
+        """Whether pixels are standardised floats (pixel CSV) rather than uint8."""
+        return self.dataset.pixels is not None
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of every image."""
+        return self.dataset.pixels[0].shape[-1] if self.floating else 3
+
+    def fitted(self, fold: int | None) -> np.ndarray:
+        """Return which training rows the model of ``fold`` learns from, (n,) bool; None is the model on all rows."""
+        part = self.train["fold"].to_numpy()
+        if fold is None:
+            return np.ones(len(part), bool)
+        return part == TRAIN if self.hold_out else part != fold
+
+    def held(self, fold: int | None) -> np.ndarray:
+        """Return which training rows the model of ``fold`` is validated on, (n,) bool."""
+        return np.zeros(len(self.train), bool) if fold is None else (self.train["fold"] == fold).to_numpy()
+
+    def predicted(self, fold: int | None) -> np.ndarray:
+        """Return which training rows have their out-of-fold prediction from the model of ``fold``, (n,) bool."""
+        return ~self.fitted(fold)
+
+    def of(self, recipe: Recipe) -> tuple:
+        """Return the train and the test store that a recipe reads."""
+        return self.stores[store_spec(recipe, self.floating)]
+
+    def added_of(self, recipe: Recipe) -> list:
+        """Return the stores of the train-only rows that a recipe reads."""
+        return [added.stores[store_spec(recipe, self.floating)] for added in self.added]
+
+    def learnt(self, fold: int | None) -> pd.DataFrame:
+        """Return id, label and row of all that the model of ``fold`` learns from: training rows, then train-only ones.
+
+        Rows are those of the train store joined with the stores of :meth:`added_of`; they start with
+        ``fitted(fold)``'s.
+        """
+        parts = [self.train.loc[self.fitted(fold), ["id", "label", "row"]]]
+        start = len(next(iter(self.stores.values()))[0])
+        for added in self.added:
+            parts.append(added.tables[fold].assign(row=added.tables[fold]["row"] + start))
+            start += len(added)
+        return pd.concat(parts, ignore_index=True)
+
+    def added_key(self, fold: int | None, recipe: Recipe) -> list[str]:
+        """Return the fingerprint of the train-only rows that the model of ``fold`` learns from; none without any."""
+        if not self.added:
+            return []
+        rows = self.learnt(fold)[int(self.fitted(fold).sum()) :]
+        digests = [store.digest for store in self.added_of(recipe)]
+        return [fingerprint(rows.to_numpy().tolist(), digests)] if len(rows) else []
+
+
+def store_spec(recipe: Recipe, floating: bool = False) -> StoreSpec:
+    """Return how the cache keeps images for a recipe: N x N pixels, or native size up to a cap."""
+    if floating:
+        return StoreSpec(0, 0)
+    if recipe.store_size or recipe.fit == "resize":
+        return StoreSpec(recipe.store_size or recipe.image_size, 0)
+    return StoreSpec(0, recipe.store_cap)
+
+
+def data_root(config: Config) -> Path:
+    """Return the data's folder as an absolute path, so that a cache knows its files wherever the line is run."""
+    if not config.data:
+        raise UserError("There is no data: give data=FOLDER, or preset=demo for the embedded data set.")
+    return located(config.data)
+
+
+def read_tables(config: Config) -> Dataset:
+    """Read the tables that ``config.data`` holds, drawing the demo first where it is asked for."""
+    root = data_root(config)
+    if config.demo.draw:
+        draw_demo(root, config.demo.seed, (config.demo.train_scenes, config.demo.test_scenes), config.demo.world)
+    return read_dataset(root, config.layout, config.label_column, config.id_column, config.positive,
+                        split_group(config.group)[0], config.image_shape)  # fmt: skip
+
+
+def assemble(
+    config: Config,
+    dataset: Dataset,
+    regroup: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+    dealt: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+) -> RunData:
+    """Check, decode and fold the data of :func:`read_tables`. Raises UserError for whatever the user must mend.
+
+    ``regroup`` may give the rows that are used other groups; ``dealt`` is that of :func:`open_folds`.
+    """
+    full_size = (len(dataset.train), len(dataset.test))
+    extra = read_extra(config, dataset) if config.extra else None
+    if config.limit:
+        dataset = limit_rows(dataset, config.limit, config.seed)
+    dataset = regroup(dataset)
+    stores = _open_stores(config, dataset)
+    train_store, test_store = next(iter(stores.values()))
+    notes = []
+    train = dataset.train.assign(row=np.arange(len(dataset.train)))
+    train = _without_unreadable(train, train_store.bad, config.bad_images, notes)
+    test = dataset.test.assign(row=np.arange(len(dataset.test)))
+    unreadable = [str(test["id"][row]) for row in sorted(test_store.bad)]
+    if unreadable:
+        named = ", ".join(unreadable[:3])
+        notes.append(f"{len(unreadable)} test images cannot be read and get label {config.fallback}: {named} (and "
+                     "probability .5 in figures)")  # fmt: skip
+    folds = _open_folds(config, train, dealt)
+    train = train.assign(fold=folds["fold"].to_numpy())
+    if not all(store.cached for pair in stores.values() for store in pair):
+        notes.append(f"decoded images take more than cache_gb={config.cache_gb:g}, so some are decoded in every epoch")
+    notes += _padding(config, stores)
+    data = RunData(dataset, train, test, unreadable, stores, full_size, notes)
+    notes += _stopped_early(config, data)
+    return _with_extra(config, data, extra) if extra else data
+
+
+def pictures_of(data: RunData) -> tuple[Pictures, Pictures]:
+    """Return what the train and the test store show, whatever the folds say of their rows."""
+    stores, dataset = next(iter(data.stores.values())), data.dataset
+    return (Pictures(stores[0], list(dataset.train["path"]), "training images"),
+            Pictures(stores[1], list(dataset.test["path"]), "test images"))  # fmt: skip
+
+
+def _with_extra(config: Config, data: RunData, extra: Dataset) -> RunData:
+    spent = sum(gigabytes(store) for pair in data.stores.values() for store in pair if store.cached)
+    added, notes = open_extra(config, extra, *pictures_of(data), data.train["row"].to_numpy(), list(data.stores),
+                              cache_folder(config), max(0.0, config.cache_gb - spent))  # fmt: skip
+    return dataclasses.replace(data, added=(added,), notes=[*data.notes, *notes])
+
+
+def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple]:
+    if dataset.pixels is not None:
+        pair = tuple(ArrayStore(pixels, fingerprint(pixels)) for pixels in dataset.pixels)
+        return {StoreSpec(0, 0): pair}
+    specs = list(dict.fromkeys(store_spec(recipe) for recipe in config.members.values()))
+    folder = cache_folder(config)
+    train = open_stores(list(dataset.train["path"]), specs, folder, config.cache_gb, "training images")
+    left = config.cache_gb - sum(gigabytes(store) for store in train.values() if store.cached)
+    test = open_stores(list(dataset.test["path"]), specs, folder, max(0.0, left), "test images")
+    return {spec: (train[spec], test[spec]) for spec in specs}
+
+
+def gigabytes(store) -> float:
+    """Return what a store's pixels take, in 10^9 bytes."""
+    return sum(math.prod(store.shape(row)) for row in range(len(store)) if row not in store.bad) / 1e9
+
+
+def _open_folds(
+    config: Config, train: pd.DataFrame, dealt: Callable[[pd.DataFrame], pd.DataFrame] | None
+) -> pd.DataFrame:
+    path = run_folder(config) / FOLDS_FILE
+    if config.overwrite and path.exists():
+        # Whatever cannot be is said before anything is discarded.
+        fresh = make_folds(train, config.folds, config.seed, config.shares)
+        if folds_in(path) != dict(zip(fresh["id"], fresh["fold"].astype(str), strict=True)):
+            path.unlink()
+    return open_folds(path, train, config.folds, config.seed, config.shares, dealt)
+
+
+def _without_unreadable(train: pd.DataFrame, bad: dict[int, str], policy: str, notes: list[str]) -> pd.DataFrame:
+    if not bad:
+        return train
+    first = min(bad)
+    sentence = f"{len(bad)} training images cannot be read, the first is {train['path'][first]} ({bad[first]})"
+    if policy == "error":
+        raise UserError(f"{sentence}: mend them, or leave them out with bad_images=drop.")
+    notes.append(f"{sentence}; left out (bad_images=drop)")
+    return train.drop(index=sorted(bad)).reset_index(drop=True)
+
+
+def _stopped_early(config: Config, data: RunData) -> list[str]:
+    """Say which scores are flattered by early stopping: those on the very rows that chose the epoch."""
+    members = [name for name, recipe in config.members.items() if recipe.patience]
+    if not members or data.judged_apart:
+        return []
+    return [f"early stopping (patience) chose the epoch of {', '.join(members)} on the rows that judge it, which "
+            "flatters the score: split=holdout with three shares does not"]  # fmt: skip
+
+
+def _padding(config: Config, stores: dict[StoreSpec, tuple]) -> list[str]:
+    """Say once, for each crop size, that some images are smaller and get a mirrored border."""
+    notes = {}
+    for recipe in config.members.values():
+        pair = stores.get(store_spec(recipe), next(iter(stores.values())))
+        if recipe.fit == "crop" and recipe.image_size not in notes:
+            small = sum(needs_padding(store.shape(row), recipe.image_size)
+                        for store in pair for row in range(len(store)) if row not in store.bad)  # fmt: skip
+            notes[recipe.image_size] = small
+    return [f"{n} images are smaller than the {size}-pixel crop and get a mirrored border"
+            for size, n in notes.items() if n]  # fmt: skip

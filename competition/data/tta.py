@@ -1,0 +1,128 @@
+"""Test-time augmentation: the crops and turns of an image that are predicted and averaged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from competition.core.errors import UserError, did_you_mean
+from competition.data.images.decode import fit_store
+
+FITS = ("resize", "crop")
+
+
+CORNER = 0.875  # side of a corner crop, as a part of the image's, where the image is resized and not cropped
+
+
+# Where a window lies: the parts of the free height above it and of the free width to its left.
+CROPS = {
+    "centre": (0.5, 0.5),
+    "top_left": (0, 0),
+    "top_right": (0, 1),
+    "bottom_left": (1, 0),
+    "bottom_right": (1, 1),
+}
+
+
+# The inverse of each turn; the keys are the 8 symmetries of the square.
+UNDO = {
+    "identity": "identity", "hflip": "hflip", "vflip": "vflip", "rot180": "rot180",
+    "rot90": "rot270", "rot270": "rot90", "transpose": "transpose", "antitranspose": "antitranspose",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TestView:
+    """One test-time view: which part of the image (one of ``CROPS``), then how it is turned (a key of ``UNDO``)."""
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    name: str
+    crop: str
+    turn: str
+
+
+TTA: dict[str, tuple[TestView, ...]] = {
+    "none": (TestView("identity", "centre", "identity"),),
+    "flip": (TestView("identity", "centre", "identity"), TestView("hflip", "centre", "hflip")),
+    "d4": tuple(TestView(turn, "centre", turn) for turn in UNDO),
+    "crops": tuple(TestView(crop, crop, "identity") for crop in CROPS),
+}
+
+
+def turn(batch: Any, name: str) -> Any:
+    """Apply one of the 8 symmetries of the square to (n, C, H, W), an array or a torch tensor.
+
+    Rotations are counter-clockwise; ``turn(turn(batch, name), UNDO[name])`` is ``batch``. Torch itself is not imported
+    here, and whoever has arrays needs none.
+    """
+    match name:
+        case "identity":
+            return batch
+        case "hflip":
+            return _mirror(batch, -1)
+        case "vflip":
+            return _mirror(batch, -2)
+        case "rot180":
+            return _mirror(batch, -2, -1)
+        case "rot90":
+            return _mirror(batch.swapaxes(-2, -1), -2)
+        case "rot270":
+            return _mirror(batch.swapaxes(-2, -1), -1)
+        case "transpose":
+            return batch.swapaxes(-2, -1)
+        case "antitranspose":
+            return _mirror(batch.swapaxes(-2, -1), -2, -1)
+    raise UserError(f"'{name}' is no turn of a test-time view{did_you_mean(name, UNDO)}")
+
+
+def _mirror(batch: Any, *axes: int) -> Any:
+    return np.flip(batch, axes) if isinstance(batch, np.ndarray) else batch.flip(axes)
+
+
+def needs_padding(shape: Sequence[int], size: int) -> bool:
+    """Tell whether an image of this (H, W, ...) is too small for a native-resolution crop of ``size`` x ``size``."""
+    return shape[0] < size or shape[1] < size
+
+
+def eval_crops(image: np.ndarray, size: int, fit: str, crops: Sequence[str]) -> np.ndarray:
+    """Return the named ``crops`` of an image (H, W, C), same dtype, as (n_crops, size, size, C); nothing is random.
+
+    ``fit="crop"``: native-resolution windows in the centre or a corner, of a mirrored border where the image is too
+    small. ``fit="resize"``: ``centre`` is the whole image, a corner is ``CORNER`` of its height and width; resized.
+    """
+    unknown = [crop for crop in crops if crop not in CROPS]
+    if unknown:
+        raise UserError(f"'{unknown[0]}' is no crop of a test-time view{did_you_mean(unknown[0], CROPS)}")
+    if _checked_fit(fit) == "crop":
+        image = _padded(image, size)
+        return np.stack([_window(image, size, size, crop) for crop in crops])
+    height, width = (max(1, round(CORNER * side)) for side in image.shape[:2])
+    parts = [image if crop == "centre" else _window(image, height, width, crop) for crop in crops]
+    return np.stack([fit_store(part, size) for part in parts])
+
+
+def _window(image: np.ndarray, height: int, width: int, crop: str) -> np.ndarray:
+    above, left = CROPS[crop]
+    top, left = int((image.shape[0] - height) * above), int((image.shape[1] - width) * left)
+    return image[top : top + height, left : left + width]
+
+
+def _padded(image: np.ndarray, size: int) -> np.ndarray:
+    """Mirror the image's border, evenly on both sides, until a ``size`` x ``size`` window fits."""
+    if not needs_padding(image.shape, size):
+        return image
+    down, right = max(0, size - image.shape[0]), max(0, size - image.shape[1])
+    # Mirrors again and again where the border is wider than the image, and repeats a side of one pixel.
+    padded = cv2.copyMakeBorder(
+        image, down // 2, down - down // 2, right // 2, right - right // 2, cv2.BORDER_REFLECT_101
+    )
+    return padded.reshape(*padded.shape[:2], image.shape[2])
+
+
+def _checked_fit(fit: str) -> str:
+    if fit not in FITS:
+        raise UserError(f"fit={fit} is not known{did_you_mean(fit, FITS)}")
+    return fit

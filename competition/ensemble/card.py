@@ -1,0 +1,64 @@
+"""The card: what is known about a submission, as JSON beside it."""
+
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from competition import __version__
+from competition.core.config import Config
+from competition.core.files import fingerprint
+from competition.data.run_data import RunData
+from competition.ensemble.score import Result
+
+
+def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
+    """Return what is known about a submission; the same results give the same card, whenever they were made."""
+    score_of = result.scores[result.final]
+    honest = result.analysis.as_json(config.threshold, score_of)
+    jobs = [done["prediction_key"] for entry in result.entries.values() for done in entry.done()]
+    return {
+        "name": config.name,
+        "competition": config.competition,
+        "cv": {name: _rounded(score.figures) for name, score in result.scores.items()},
+        "cv_interval": list(score_of.interval),
+        "leaderboard_range": list(score_of.leaderboard),
+        "public_fraction": config.public_fraction,
+        "threshold": {"value": score_of.threshold, "judged": score_of.how, **honest["threshold"]},
+        "world": honest["shift"],
+        "audit": honest["audit"],
+        "blend": honest["blend"],
+        "without": honest["without"],
+        "tta_views": honest["views"],
+        "robustness": honest["robustness"],
+        "predicted_positive_rate": {"oof": score_of.figures["predicted_positive_rate"], "test": score_of.test_rate},
+        "members": {
+            name: {"weight": result.weights[name], "backbone": entry.recipe.backbone, "view": entry.recipe.view,
+                   "models": len(entry.folders)}
+            for name, entry in result.entries.items()
+        },
+        "tta": config.tta,
+        "rows": {"train": len(data.train), "test": len(data.test)},
+        "unreadable_test": data.unreadable_test,
+        "fallback": config.fallback,
+        "notes": data.notes,
+        "fingerprints": {"data": data.table_key, "jobs": fingerprint(sorted(jobs))},
+    }  # fmt: skip
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {key: round(value, 6) for key, value in figures.items() if value == value}
+
+
+def git_commit() -> str | None:
+    """Return the checkout's commit, or None outside of one."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() or None
+
+
+def provenance() -> dict[str, Any]:
+    """Return the versions that made this."""
+    return {"git_commit": git_commit(), "telltale": __version__, "python": platform.python_version()}

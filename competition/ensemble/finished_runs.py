@@ -1,0 +1,123 @@
+"""Finished runs, opened and compared, so that their members can be blended by id."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from competition.core.config import CONFIG_FILE, Config, load_config
+from competition.core.errors import UserError
+from competition.core.paths import FOLDS_FILE, home
+from competition.core.text import listed
+from competition.data.layouts.csv_text import read_table
+from competition.data.layouts.read import Dataset, limit_rows
+from competition.data.run_data import RunData, read_tables
+from competition.ensemble.member import Entry
+from competition.inference.oof import read_predictions
+from competition.inference.run_record import Record, read_record
+from competition.inference.torch_member import job_settings
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its settings, its record, and the id, label, group and fold (all text) of its training rows."""
+
+    config: Config
+    record: Record
+    folds: pd.DataFrame
+
+    def entries(self, prefix: str) -> dict[str, Entry]:
+        """Return the run's members, named after the run as well; a run of one member by its own name."""
+        found = {}
+        for member, parts in self.record.members.items():
+            by_fold: dict[int, list[Path]] = {}
+            full = []
+            for folder in (self.record.folder / part for part in parts):
+                fold = job_settings(folder)["fold"]
+                (full if fold is None else by_fold.setdefault(fold, [])).append(folder)
+            name = prefix if len(self.record.members) == 1 else f"{prefix}-{member}"
+            found[name] = Entry(self.config.members[member], [by_fold[fold] for fold in sorted(by_fold)], full)
+        return found
+
+
+def run_names(names: str) -> list[str]:
+    """Return the runs in ``names=a,b``; UserError unless there are two or more, each once."""
+    found = [name for name in names.split(",") if name]
+    if len(found) < 2 or len(set(found)) < len(found):
+        raise UserError(f"names={names} must name two finished runs or more, each once, as in names=first,second.")
+    return found
+
+
+def _open(name: str) -> Run:
+    record = read_record(name)
+    config = load_config([f"config={record.folder / CONFIG_FILE}"])
+    for member, parts in record.members.items():
+        there = {job_settings(record.folder / part)["fold"] for part in parts}
+        missing = [str(fold) for fold in range(config.parts) if fold not in there]
+        if missing:
+            raise UserError(f"The run '{name}' is not finished, for {member} lacks fold {', '.join(missing)}: complete "
+                            f"it with ./run.sh name={name} fold={','.join(missing)}.")  # fmt: skip
+    path = record.folder / FOLDS_FILE
+    if config.names:  # a blend has the folds of the runs that it is made of
+        path = home() / "folds" / run_names(config.names)[0] / FOLDS_FILE
+    return Run(config, record, read_table(path).frame)
+
+
+def _check_alike(first: str, one: Run, other: str, another: Run) -> None:
+    """Raise UserError where a row is in another fold, or a test row is missing, in one of two runs."""
+    pair = f"The runs '{first}' and '{other}' cannot be blended"
+    for what in ("tta", "classes", "kind"):
+        mine, theirs = getattr(one.record, what), getattr(another.record, what)
+        if mine != theirs:
+            remedy = f": say ./run.sh name={other} tta={mine} first" if what == "tta" else ""
+            raise UserError(f"{pair}, for their {what} differ ({_plain(mine)} and {_plain(theirs)}){remedy}.")
+    rows, theirs = (run.folds.set_index("id") for run in (one, another))
+    lacking = rows.index.symmetric_difference(theirs.index)
+    if len(lacking):
+        raise UserError(f"{pair}: {len(lacking):,} training rows are in one alone, first '{lacking[0]}'.")
+    for column in ("label", "group", "fold"):
+        differing = rows.index[(rows[column] != theirs[column][rows.index]).to_numpy()]
+        if len(differing):
+            id = differing[0]
+            raise UserError(
+                f"{pair}: '{id}' has {column} {rows[column][id]} in one and {theirs[column][id]} in the other (as "
+                f"{len(differing):,} rows do): train both with the same data, group=, folds= and seed=."
+            )
+    mine, theirs = (_test_ids(run) for run in (one, another))
+    if set(mine) != set(theirs):
+        first_id = sorted(set(mine) ^ set(theirs))[0]
+        raise UserError(f"{pair}: the test row '{first_id}' is in one alone.")
+
+
+def _plain(value: object) -> str:
+    return listed(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def _test_ids(run: Run) -> list[str]:
+    member = next(iter(run.record.members.values()))
+    return read_predictions(run.record.folder / member[0] / "test.csv")["id"].tolist()
+
+
+def _join(config: Config, run: Run, entry: Entry) -> RunData:
+    """Return the data that the runs share: their folds, and the test rows as the submission must list them."""
+    dataset: Dataset = read_tables(config)
+    if config.limit:
+        dataset = limit_rows(dataset, config.limit, config.seed)
+    kept = run.folds.set_index("id")
+    train = dataset.train.assign(row=np.arange(len(dataset.train)))
+    train = train[train["id"].isin(kept.index)].reset_index(drop=True)
+    if len(train) < len(kept):
+        lost = sorted(set(kept.index) - set(train["id"]))
+        raise UserError(f"{dataset.root} has no training row '{lost[0]}', which '{run.record.name}' was trained on: "
+                        "name the data that it had with data=.")  # fmt: skip
+    rows = kept.loc[train["id"]]
+    other = train["id"][(rows["label"].to_numpy() != train["label"].astype("str").to_numpy())]
+    if len(other):
+        raise UserError(f"{dataset.root} has another label for '{other.iloc[0]}' ({len(other):,} such rows) than "
+                        f"'{run.record.name}' was trained on: name the data that it had with data=.")  # fmt: skip
+    train = train.assign(group=rows["group"].to_numpy(), fold=rows["fold"].astype("int64").to_numpy())
+    test = dataset.test.assign(row=np.arange(len(dataset.test)))
+    predicted = read_predictions(entry.folders[0] / "test.csv").set_index("id")["logit"]
+    unread = [id for id in test["id"] if id in predicted.index and np.isnan(predicted[id])]
+    return RunData(dataset, train, test, unread, {}, (len(dataset.train), len(dataset.test)), [])

@@ -1,0 +1,33 @@
+"""A member as the ensemble knows it: its recipe, and where its finished models lie."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition.core.config import Recipe
+from competition.core.files import read_json
+from competition.training.job import FEATURES_FILE
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One member with its finished models: ``by_fold``, for each finished fold their folders (one a seed), and
+    ``full``, the folders of models on all rows."""
+
+    recipe: Recipe
+    by_fold: Sequence[Sequence[Path]]
+    full: Sequence[Path] = ()
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of all models that are in the member's average."""
+        return [folder for folders in [*self.by_fold, self.full] for folder in folders]
+
+    def done(self) -> list[dict]:
+        """Return what each model's job said when it was done."""
+        return [read_json(folder / "done.json") for folder in self.folders]
+
+    def seconds(self) -> float:
+        """Return what the jobs took, a frozen member's features included."""
+        features = read_json(self.folders[0].parent / FEATURES_FILE) or {"seconds": 0}
+        return sum(done["seconds"] for done in self.done()) + features["seconds"]

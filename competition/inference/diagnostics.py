@@ -1,0 +1,233 @@
+"""What a job leaves beside its predictions, so that later questions need no model: ``evidence.npz``.
+
+Every held-out row's logit under each test-time view; for a sample of held-out and test rows what the last layer saw,
+and how the held-out ones' logits move under JPEG, blur and resizing. All arrays travel with their ids.
+"""
+
+import dataclasses
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from competition.core.config import Recipe
+from competition.core.errors import UserError
+from competition.core.files import atomic_write
+from competition.core.seeds import stream
+from competition.data.images.perturb import PerturbedStore, conditions
+from competition.inference.predict import each_view, predict_logits
+from competition.models.build import Detector
+from competition.models.device import Placement
+from competition.models.heads import WithHead
+from competition.scoring.blend.average import mean_logit
+
+FILE = "evidence.npz"
+CLEAN = "clean"
+SWEPT_ROWS = 500  # at most, of the sampled rows: each costs a forward pass for every condition
+WIDEST = 1024  # more features than these are added up in groups: 2,000 rows then take 4 MB
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One job's ``evidence.npz``; ids are unique in each array of them.
+
+    ``logits`` (V, n) float32: every held-out row (``ids``) under each of the test-time ``views``; their mean over V is
+    oof.csv's logit. ``validation`` (s, d) and ``test`` (t, d) float16: what the last layer sees of sampled held-out
+    and test rows under the first view ((0, 0) where there are none). ``sweep`` (C, k) float32: the logits of
+    ``sweep_ids``, which are among ``validation_ids``, under the first view in each of ``conditions``, the first
+    ``clean``.
+    """
+
+    views: tuple[str, ...]
+    ids: NDArray[np.str_]
+    logits: NDArray[np.float32]
+    validation_ids: NDArray[np.str_]
+    validation: NDArray[np.float16]
+    test_ids: NDArray[np.str_]
+    test: NDArray[np.float16]
+    conditions: tuple[str, ...]
+    sweep_ids: NDArray[np.str_]
+    sweep: NDArray[np.float32]
+
+
+def sample(ids: Sequence[str], count: int, *seed: object) -> NDArray[np.int64]:
+    """Return the positions, ascending, of at most ``count`` ids.
+
+    Ids and seed alone choose them, not their order; a smaller sample lies within a larger one of the same seed.
+    """
+    order = np.argsort(np.array(list(ids), dtype=str), kind="stable")
+    return np.sort(np.random.default_rng(stream("evidence", *seed)).permutation(order)[:count])
+
+
+def evidence_images(evidence_rows: int, held: int, tested: int, floating: bool) -> tuple[int, int]:
+    """Return how many images a job sees once more for its features, and how many for its sweep."""
+    if not held:  # a model on all rows leaves no evidence
+        return 0, 0
+    swept = min(evidence_rows, SWEPT_ROWS, held)
+    return min(evidence_rows, held) + min(evidence_rows, tested), len(conditions(floating)) * swept
+
+
+def penultimate(
+    model: Detector,
+    store,
+    rows: Sequence[int],
+    recipe: Recipe,
+    placement: Placement,
+    workers: int,
+    progress: Callable[[int], None] = lambda images: None,
+) -> NDArray[np.float16]:
+    """Return (n, d) what the model's last layer sees of the store's ``rows``, seen whole or by their centre.
+
+    More than ``WIDEST`` features are hashed to so many (see :func:`_narrow`); values beyond float16 are its largest.
+    Raises UserError for a model that never runs its last layer.
+    """
+    model, parts, caught = placement.place(model).eval(), [], []
+
+    def forward(pixels: Tensor) -> Tensor:
+        caught.clear()
+        model(pixels)  # never compiled: a compiled graph may pass the hook by
+        if not caught:
+            raise UserError(f"Backbone '{recipe.backbone}' does not show what its last layer sees: set "
+                            "evidence_rows=0.")  # fmt: skip
+        return caught[0]
+
+    hook = _last_layer(model).register_forward_pre_hook(lambda _, given: caught.append(given[0].float().flatten(1)))
+    try:
+        for _, out in each_view(forward, store, rows, recipe, placement, "none", workers, progress):
+            largest = np.finfo(np.float16).max
+            parts.append(_narrow(out[0].cpu().numpy()).clip(-largest, largest).astype(np.float16))
+    finally:
+        hook.remove()
+    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float16)
+
+
+def _last_layer(model: Detector) -> nn.Module:
+    """Return the layer that gives the logit: the head's last, timm's classifier, or else the last with a matrix."""
+    backbone = model.backbone
+    if isinstance(backbone, WithHead):
+        return backbone.head[-1]
+    layer = backbone.get_classifier() if hasattr(backbone, "get_classifier") else None
+    layer = layer[0] if isinstance(layer, Sequence | nn.ModuleList) else layer  # a distilled ViT has two
+    if isinstance(layer, nn.Module) and next(layer.parameters(), None) is not None:
+        return layer
+    return [layer for layer in backbone.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
+
+
+def _narrow(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (n, min(d, WIDEST)): columns shuffled, given random signs and added up in groups.
+
+    Feature hashing (Weinberger et al. 2009) in groups of equal size; inner products stay what they are on average. The
+    same for all models of one width, and no matrix to keep.
+    """
+    width = features.shape[1]
+    if width <= WIDEST:
+        return features
+    random = np.random.default_rng(stream("features", width))
+    order, sign = random.permutation(width), random.choice(np.float32([-1, 1]), width)
+    starts = np.arange(WIDEST) * width // WIDEST
+    return np.add.reduceat(features[:, order] * sign, starts, axis=1)
+
+
+def sweep_logits(
+    model: Detector,
+    store,
+    rows: Sequence[int],
+    recipe: Recipe,
+    placement: Placement,
+    workers: int,
+    progress: Callable[[int], None] = lambda images: None,
+) -> dict[str, NDArray[np.float64]]:
+    """Return the (n,) logits of the store's ``rows`` under each condition, whole images or their centre."""
+    recipe = dataclasses.replace(recipe, compile=False)  # too few images to be worth another compilation
+    return {
+        condition: predict_logits(model, PerturbedStore(store, condition), rows, recipe, placement, "none", workers,
+                                  progress)[0]
+        for condition in conditions(store.dtype != np.uint8)
+    }  # fmt: skip
+
+
+def write_evidence(folder: Path, evidence: Evidence) -> None:
+    """Write ``evidence.npz`` into a job's folder, atomically; the same evidence gives the same bytes."""
+    with atomic_write(folder / FILE, "wb") as file:
+        _pack(evidence, file)
+
+
+def _pack(evidence: Evidence, file: IO[bytes]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for item in dataclasses.fields(evidence):
+            entry = zipfile.ZipInfo(f"{item.name}.npy")  # dated 1980, and not by the clock as numpy may choose to
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            value = getattr(evidence, item.name)
+            array = np.array(value, dtype=str) if isinstance(value, tuple) else value
+            with archive.open(entry, "w", force_zip64=True) as inner:
+                np.lib.format.write_array(inner, array, allow_pickle=False)
+
+
+def read_evidence(folder: Path) -> Evidence:
+    """Read a job's ``evidence.npz``. Raises UserError where it is missing, damaged, or its ids are not unique."""
+    path = Path(folder) / FILE
+    remedy = "delete what there is of it and run the same line again"
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {item.name: arrays[item.name] for item in dataclasses.fields(Evidence)}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"The evidence in {path} cannot be read ({type(error).__name__}): {remedy}.") from error
+    evidence = Evidence(**found | {key: tuple(found[key].tolist()) for key in ("views", "conditions")})
+    for ids, table in (
+        (evidence.ids, evidence.logits.T),
+        (evidence.validation_ids, evidence.validation),
+        (evidence.test_ids, evidence.test),
+        (evidence.sweep_ids, evidence.sweep.T),
+    ):
+        if len(ids) != len(table) or len(np.unique(ids)) != len(ids):
+            raise UserError(f"The ids in {path} do not name its rows one by one: {remedy}.")
+    return evidence
+
+
+def collect_views(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Return one member's (n,) out-of-fold logits under each test-time view alone, in the training table's order.
+
+    ``folders``: for each fold its models' folders (several seeds), which are averaged. NaN where no model held the row
+    out. Raises UserError when a file's ids are not the ones expected.
+    """
+    return _collect(folders, train_ids, lambda evidence: (evidence.views, evidence.ids, evidence.logits))
+
+
+def collect_sweep(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Return one member's (n,) out-of-fold logits under each condition, as :func:`collect_views` does its views'.
+
+    NaN where a row was not sampled; the sampled rows are the same for all members of a run.
+    """
+    return _collect(folders, train_ids, lambda evidence: (evidence.conditions, evidence.sweep_ids, evidence.sweep))
+
+
+def _collect(
+    folders: Sequence[Sequence[Path]],
+    train_ids: Sequence[str],
+    part: Callable[[Evidence], tuple[tuple[str, ...], NDArray[np.str_], NDArray[np.float32]]],
+) -> dict[str, NDArray[np.float64]]:
+    index = pd.Index([str(id) for id in train_ids])
+    collected: dict[str, NDArray[np.float64]] = {}
+    for models in folders:
+        tables = []
+        for folder in models:
+            names, ids, logits = part(read_evidence(folder))
+            tables.append(pd.DataFrame(logits.T.astype(np.float64), index=ids, columns=list(names)))
+            at = index.get_indexer(ids)
+            collected = collected or {name: np.full(len(index), np.nan) for name in names}
+            strange = (at < 0).any() or any(np.isfinite(column[at]).any() for column in collected.values())
+            if strange or list(names) != list(collected) or set(ids) != set(tables[0].index):
+                raise UserError(
+                    f"The rows in {folder / FILE} are not this fold's: delete it and run the same line again."
+                )
+        for name, column in collected.items():
+            column[index.get_indexer(tables[0].index)] = mean_logit(
+                np.stack([table[name][tables[0].index].to_numpy() for table in tables]))  # fmt: skip
+    return collected

@@ -1,0 +1,109 @@
+"""What a job trains and predicts with: the whole model on pixels, or a frozen one's head on features computed once."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from competition.core.config import Config, Recipe
+from competition.core.paths import cache_folder
+from competition.core.seeds import stream
+from competition.data.images.joined import JoinedStore
+from competition.data.run_data import RunData
+from competition.inference.features import compute_features, features_path, load_features
+from competition.inference.predict import predict_logits
+from competition.models.build import Detector, build_model
+from competition.models.device import Placement
+from competition.models.heads import WithHead
+
+TRAIN, TEST = 0, 1
+
+
+@dataclass(frozen=True)
+class Learner:
+    """``stores``: what ``module`` reads of the train and of the test set, seen through the ``tta`` views.
+
+    A frozen member has a store for each view, and no views beyond: its module is the head alone. ``learnt``: what it
+    is trained on, the train set's rows and then any train-only ones (:meth:`RunData.learnt` numbers them).
+    """
+
+    module: Detector
+    recipe: Recipe
+    placement: Placement
+    stores: tuple[Sequence, Sequence]
+    tta: str
+    learnt: Sequence
+
+    def logits(self, side: int, rows: Sequence[int], workers: int, progress: Callable[[int], None]) -> np.ndarray:
+        """Return float64 (views, n) logits of rows of the train (0) or test (1) set."""
+        return np.concatenate([
+            predict_logits(self.module, store, rows, self.recipe, self.placement, self.tta, workers, progress)
+            for store in self.stores[side]
+        ])  # fmt: skip
+
+
+def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detector:
+    """Return a member's model before training; a frozen trunk is the same for every fold, as its features must be."""
+    recipe = config.members[member]
+    torch.manual_seed(stream("weights", stream(config.seed, member) if recipe.frozen else seed))
+    model = build_model(recipe, data.channels, data.floating)
+    if recipe.frozen:
+        torch.manual_seed(stream("head", seed))
+        for layer in model.backbone.head:
+            if hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()
+    return model
+
+
+def features_paths(config: Config, data: RunData, member: str, placement: Placement, weights: str) -> list[Path]:
+    """Return where a frozen member's features of the train and of the test set are, or will be, and those of the
+    stores of train-only rows.
+
+    ``weights`` is the fingerprint of the pretrained weights, or ``false``.
+    """
+    recipe, folder = config.members[member], cache_folder(config)
+    origin = weights if weights != "false" else f"random {config.seed} {member}"
+    return [features_path(folder, recipe, origin, placement, tta, store)
+            for store, tta, _ in _seen(config, data, recipe)]  # fmt: skip
+
+
+def _seen(config: Config, data: RunData, recipe: Recipe) -> list[tuple[Sequence, str, str]]:
+    """Return each store that a frozen member needs features of, the views of it that it needs, and its name.
+
+    Of train-only rows that is the central view; where they are test rows, theirs are there for all views anyway.
+    """
+    train, test = data.of(recipe)
+    added = [(store, config.tta if store is test else "none", "extra") for store in data.added_of(recipe)]
+    return [(train, config.tta, "train"), (test, config.tta, "test"), *added]
+
+
+def make_learner(config: Config, data: RunData, member: str, placement: Placement, weights: str, model: Detector,
+                 workers: int) -> Learner:  # fmt: skip
+    """Return what trains and predicts with ``model``; a frozen one's features are computed where they are missing."""
+    recipe = config.members[member]
+    stores = data.of(recipe)
+    if not recipe.frozen:
+        learnt = _joined([stores[TRAIN], *data.added_of(recipe)])
+        return Learner(model, recipe, placement, tuple([store] for store in stores), config.tta, learnt)
+    paths = features_paths(config, data, member, placement, weights)
+    for path, (store, tta, name) in zip(paths, _seen(config, data, recipe), strict=True):
+        if not path.exists():
+            compute_features(path, model, store, recipe, placement, tta, workers, f"{member} {name}")
+    train, test, *added = map(load_features, paths)
+    learnt = _joined([views[0] for views in (train, *added)])
+    return Learner(*on_features(model, recipe, placement), (train, test), "none", learnt)
+
+
+def on_features(model: Detector, recipe: Recipe, placement: Placement) -> tuple[Detector, Recipe, Placement]:
+    """Return a frozen member's head as a model that reads its features, with the recipe and placement for that."""
+    head = Detector(nn.Identity(), WithHead(nn.Identity(), model.backbone.head, frozen=False), floating=True)
+    seen = dataclasses.replace(recipe, image_size=1, fit="resize", compile=False, checkpointing=False, frozen=False)
+    return head, seen, dataclasses.replace(placement, precision="fp32", memory_format="contiguous")
+
+
+def _joined(stores: Sequence) -> Sequence:
+    return stores[0] if len(stores) == 1 else JoinedStore(stores)

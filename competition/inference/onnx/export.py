@@ -1,0 +1,190 @@
+"""A run's members as ONNX graphs, each checked against torch before it takes its place.
+
+One graph holds all of a member's models and averages their logits; telltale.json beside the graphs (see onnx.py) holds
+the rest of the run. Nothing is half-written, and an export that would change nothing writes nothing.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from competition.core.errors import UserError
+from competition.core.files import file_digest, only_one, read_json, write_json
+from competition.data.images.decode import fit_store
+from competition.data.run_data import store_spec
+from competition.inference.onnx.graph import MeanLogit, write_onnx
+from competition.inference.onnx.session import (
+    MANIFEST,
+    PACKAGES,
+    Manifest,
+    MemberFile,
+    export_folder,
+    is_whole,
+    need_package,
+    open_session,
+    read_manifest,
+    run_session,
+)
+from competition.inference.torch_member import TorchEye, load_model, open_judge
+from competition.models.build import Detector
+from competition.models.device import Placement
+from competition.scoring.metrics import sigmoid
+
+TOLERANCE = 1e-3  # of a logit, or of the largest logit where that is more than 1
+CHECKS = (5, 1)  # the sizes of the batches of check images of each kind
+BUILDING = ".telltale-export-"
+STAGES = ("loading", "tracing", "checking")
+LOCK_PATIENCE = 15  # seconds
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What lies in ``folder`` now, and the names of the files that were ``written`` for it, if any had to be."""
+
+    folder: Path
+    manifest: Manifest
+    written: tuple[str, ...]
+
+
+def export(
+    name: str, folder: Path | None = None, device: str = "auto", progress: Callable[[str], None] = lambda note: None
+) -> Exported:
+    """Write the run ``name`` as ONNX into ``folder`` (default: folds/<name>/export); members that stand are kept.
+
+    Graphs are float32. On ``device`` the run answers the check images in the precision it was trained in, for the
+    comparison. ``progress(note)`` is called ``len(STAGES)`` times a member. Raises UserError for a run that is not
+    there or not of images, missing packages, and a graph whose logits on the check images differ from those of torch
+    in fp32 by more than ``TOLERANCE`` (times the largest logit, where that is more than 1); then nothing is changed.
+    """
+    for package in PACKAGES:
+        need_package(package)
+    judge = open_judge(name, device)
+    folder = export_folder(name) if folder is None else folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with only_one(judge.record.folder / ".lock", LOCK_PATIENCE), _building_site(folder.parent) as site:
+        before = read_manifest(folder)
+        members = {}
+        for member, eye in judge.eyes.items():
+            models = _identify(judge.record.folder, eye.folders)
+            kept = before and before.members.get(member)
+            if kept and kept.models == models and is_whole(folder, kept):
+                members[member] = kept
+                for _ in STAGES:
+                    progress(f"{member}: stands")
+            else:
+                members[member] = _export_member(member, eye, models, site, progress)
+        manifest = Manifest(judge.record, members)
+        return Exported(folder, manifest, _put_in_place(site, folder, manifest))
+
+
+@contextlib.contextmanager
+def _building_site(parent: Path) -> Iterator[Path]:
+    """Make a folder to build in, on the same disk as the result; whatever a killed export left is cleared away."""
+    for left in parent.glob(f"{BUILDING}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=BUILDING, dir=parent) as site:
+        yield Path(site)
+
+
+def _identify(run: Path, folders: Sequence[Path]) -> dict[str, dict[str, str]]:
+    """Return what tells each model from any other: its job's key, and the digest of its weights."""
+    models = {}
+    for folder in folders:
+        weights, done = folder / "model.safetensors", read_json(folder / "done.json") or {}
+        if not weights.exists():
+            raise UserError(f"{folder} holds no trained model any more: run the line that trained it again.")
+        key = {"key": done.get("key", ""), "weights": file_digest(weights)}
+        models[folder.relative_to(run).as_posix()] = key
+    return models
+
+
+def _export_member(
+    member: str, eye: TorchEye, models: dict[str, dict[str, str]], site: Path, progress: Callable[[str], None]
+) -> MemberFile:
+    recipe, path = eye.recipe, site / f"{member}.onnx"
+    progress(f"{member}: {STAGES[0]}")
+    loaded = [load_model(folder).eval() for folder in eye.folders]
+    checks = check_images(recipe.image_size)
+    own = _torch_logits(loaded, eye.placement, checks)
+    exact = _torch_logits(loaded, Placement("cpu", "fp32", "contiguous", 1), checks)
+    progress(f"{member}: {STAGES[1]}")
+    try:
+        write_onnx(MeanLogit(loaded, recipe.image_size), recipe.image_size, path)
+    except torch.onnx.OnnxExporterError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"Member '{member}' ({recipe.backbone}) cannot be written as ONNX ({reason}): predict with engine=torch."
+        ) from error
+    progress(f"{member}: {STAGES[2]}")
+    session = open_session(path)
+    found = np.concatenate([run_session(session, batch) for batch in checks])
+    difference = _differences(found, exact) | {f"own_{key}": value for key, value in _differences(found, own).items()}
+    limit = TOLERANCE * max(1.0, float(np.abs(exact).max()))
+    if not difference["logit"] <= limit:  # not a number is no agreement
+        raise UserError(
+            f"Member '{member}' ({recipe.backbone}) gives other logits as ONNX than in torch (by up to "
+            f"{difference['logit']:.2g}; {limit:.2g} is allowed), so nothing is exported: predict with engine=torch."
+        )
+    spec = store_spec(recipe)
+    digests = {file.name: file_digest(file) for file in sorted(site.glob(f"{member}.onnx*"))}
+    return MemberFile(path.name, digests, recipe.image_size, recipe.fit, spec.size, spec.cap, eye.placement.precision,
+                      models, difference)  # fmt: skip
+
+
+@torch.no_grad()
+def _torch_logits(models: Sequence[Detector], placement: Placement, checks: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the models' mean logits (n,) of all check images, and leave the models where ``placement`` says."""
+    parts = []
+    for model in models:
+        placement.place(model)
+        with placement.autocast():
+            parts.append(torch.cat([model(placement.move(torch.from_numpy(batch))) for batch in checks]))
+    return torch.stack(parts).double().mean(dim=0).cpu().numpy()
+
+
+def _differences(found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
+    """Return the largest differences of logits, and of the probabilities they stand for."""
+    return {
+        "logit": float(np.abs(found - wanted).max()),
+        "prob": float(np.abs(sigmoid(found) - sigmoid(wanted)).max()),
+    }
+
+
+def check_images(size: int) -> list[np.ndarray]:
+    """Return batches of uint8 (n, 3, size, size): as many of soft shapes with a little noise as of noise alone."""
+    random = np.random.default_rng(0)
+    batches = []
+    for count in CHECKS:
+        coarse = random.integers(0, 256, (count, 4, 4, 3)).astype(np.float32)
+        soft = np.stack([fit_store(image, size) for image in coarse]) + random.normal(0, 3, (count, size, size, 3))
+        noise = random.integers(0, 256, (count, size, size, 3))
+        batches += [np.moveaxis(kind.clip(0, 255).astype(np.uint8), -1, 1) for kind in (soft, noise)]
+    return [np.ascontiguousarray(batch) for batch in batches]
+
+
+def _put_in_place(site: Path, folder: Path, manifest: Manifest) -> tuple[str, ...]:
+    """Move what was built into ``folder``, the manifest last; return the names of what was written.
+
+    Until the manifest is there, the old one's digests refuse the new files.
+    """
+    folder.mkdir(exist_ok=True)
+    written = sorted(path.name for path in site.iterdir())
+    for name in written:
+        with open(site / name, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(site / name, folder / name)
+    if written or read_json(folder / MANIFEST) != manifest.as_dict():
+        write_json(folder / MANIFEST, manifest.as_dict())
+        written.append(MANIFEST)
+    current = {name for member in manifest.members.values() for name in member.digests}
+    for path in folder.glob("*.onnx*"):
+        if path.name not in current:
+            path.unlink()  # of a member that the run has no more
+    return tuple(written)

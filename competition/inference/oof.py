@@ -1,0 +1,113 @@
+"""Bring a member's fold models together, and the members: every join by id, one-to-one, as the design defines means."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from competition.core.errors import UserError
+from competition.scoring.blend.average import mean_logit, mean_prob, rank_average
+from competition.scoring.metrics import sigmoid
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """``oof`` (n,) probabilities in the training table's order, NaN where no model held the row out; ``test`` (m,) in
+    the test table's, NaN for images that no model could see; ``parts`` (folds, m) as ``test``, by each fold's models
+    alone."""
+
+    oof: np.ndarray
+    test: np.ndarray
+    parts: np.ndarray
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read oof.csv or test.csv; ids are words whatever they look like, an empty cell is NaN."""
+    missing = {column: [""] for column in ("logit", "prob")}
+    return pd.read_csv(path, dtype={"id": str, "logit": float, "prob": float}, keep_default_na=False, na_values=missing)
+
+
+def collect_member(
+    folds: Sequence[Sequence[Path]], full: Sequence[Path], train_ids: Sequence[str], test_ids: Sequence[str]
+) -> Predictions:
+    """Average one member's models.
+
+    ``folds``: for each fold its models' folders (several seeds), with oof.csv and test.csv; ``full``: the folders of
+    models on all rows. Models are averaged as logits. Raises UserError when a file's ids are not the ones expected.
+    """
+    oof = pd.Series(np.nan, index=pd.Index(train_ids))
+    for folders in folds:
+        paths = [folder / "oof.csv" for folder in folders]
+        tables = [read_predictions(path).set_index("id")["logit"] for path in paths]
+        ids = tables[0].index
+        if not ids.is_unique or not ids.isin(oof.index).all() or oof[ids].notna().any():
+            raise UserError(f"The ids in {paths[0]} are not this fold's: delete that folder to make it again.")
+        oof[ids] = mean_logit(np.stack([_aligned(table, ids, path) for table, path in zip(tables, paths, strict=True)]))
+    groups = [[_test_logits(folder / "test.csv", test_ids) for folder in folders] for folders in [*folds, full]]
+    everyone = [logit for group in groups for logit in group]
+    return Predictions(
+        oof=_prob(oof.to_numpy()),
+        test=_prob(_mean(everyone, len(test_ids))),
+        parts=np.stack([_prob(_mean(group, len(test_ids))) for group in groups[:-1]])
+        if folds
+        else np.empty((0, len(test_ids))),
+    )
+
+
+def _test_logits(path: Path, test_ids: Sequence[str]) -> np.ndarray:
+    return _aligned(read_predictions(path).set_index("id")["logit"], pd.Index(test_ids), path)
+
+
+def _mean(logits: Sequence[np.ndarray], rows: int) -> np.ndarray:
+    """Average logits row by row; NaN where there is none."""
+    mean = np.full(rows, np.nan)
+    if logits:
+        seen = ~np.isnan(logits[0])
+        mean[seen] = mean_logit(np.stack(logits)[:, seen])
+    return mean
+
+
+def _prob(logit: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(logit)
+    prob = np.full(len(logit), np.nan)
+    prob[known] = sigmoid(logit[known])
+    return prob
+
+
+def _aligned(values: pd.Series, ids: pd.Index, path: Path) -> np.ndarray:
+    if len(values) != len(ids) or not values.index.is_unique or not ids.isin(values.index).all():
+        raise UserError(f"The ids in {path} are not the expected ones: delete that folder to make it again.")
+    return values[ids].to_numpy()
+
+
+def blend(members: Sequence[Predictions], weights: Sequence[float]) -> Predictions:
+    """Return the members' weighted mean probability, row by row."""
+    return _join(members, lambda table: mean_prob(table, weights))
+
+
+def rank_blend(members: Sequence[Predictions], fold: np.ndarray) -> Predictions:
+    """Return the members' mean ranks, in (0, 1): among a fold's rows (``fold`` (n,)), and among the test rows.
+
+    Ranks know no calibration, so nothing but a declared positive rate can cut them.
+    """
+    oof = np.stack([member.oof for member in members])
+    ranked = np.empty(len(fold))
+    for name in np.unique(fold):
+        ranked[fold == name] = rank_average(oof[:, fold == name])
+    return replace(_join(members, rank_average), oof=ranked)
+
+
+def _join(members: Sequence[Predictions], mean: Callable[[np.ndarray], np.ndarray]) -> Predictions:
+    def joined(rows: list[np.ndarray]) -> np.ndarray:
+        table = np.stack(rows)
+        known = ~np.isnan(table).any(axis=0)
+        blended = np.full(table.shape[1], np.nan)
+        if known.any():
+            blended[known] = mean(table[:, known])
+        return blended
+
+    parts = [joined([m.parts[fold] for m in members]) for fold in range(len(members[0].parts))]
+    test = joined([m.test for m in members])
+    return Predictions(joined([m.oof for m in members]), test, np.stack(parts) if parts else np.empty((0, len(test))))

@@ -1,0 +1,65 @@
+"""What a run is known by once it is done: the models that answer together, their threshold, and what they are worth.
+
+`predict`, `app` and `export` read it and nothing else of the run but its jobs' folders; the data may be gone by then.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from competition.core.errors import UserError, did_you_mean
+from competition.core.files import read_json, write_json
+from competition.core.paths import home
+
+FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """``members``: for each, the folders of its models below the run's, all averaged.
+
+    ``source``, ``kind`` and ``rows`` (train, groups, test): what the models were trained on. ``cv``: f1, interval (low,
+    high), leaderboard (low, high, or None), how the score came about, and each member's f1. ``telltale``: the version.
+    ``weights``: each member's weight in the average; none are equal weights. ``trained_on_test``: whether models
+    learned from test images (pseudo-labels).
+    """
+
+    name: str
+    classes: tuple[str, str]
+    source: str
+    kind: str
+    rows: dict[str, int]
+    members: dict[str, list[str]]
+    tta: str
+    threshold: float
+    cv: dict[str, Any] = field(default_factory=dict)
+    telltale: str = ""
+    weights: dict[str, float] = field(default_factory=dict)
+    trained_on_test: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder, folds/<name>."""
+        return home() / "folds" / self.name
+
+
+def write_record(record: Record) -> None:
+    """Write the record into the run's folder, unless it stands there."""
+    value = dataclasses.asdict(record) | {"classes": list(record.classes)}
+    if read_json(record.folder / FILE) != value:
+        write_json(record.folder / FILE, value)
+
+
+def read_record(name: str) -> Record:
+    """Return the record of the run ``name``; UserError where there is none."""
+    found = read_json(home() / "folds" / name / FILE)
+    if found is None:
+        known = sorted(path.parent.name for path in (home() / "folds").glob(f"*/{FILE}"))
+        hint = did_you_mean(name, known) if known else ": train one with ./run.sh fold=0..4"
+        raise UserError(f"There is no finished run '{name}' in folds/{hint}")
+    try:
+        return Record(**found | {"classes": tuple(found["classes"])})
+    except (TypeError, KeyError) as error:
+        raise UserError(f"{home() / 'folds' / name / FILE} is of another version ({error}): run the line that trained "
+                        f"'{name}' again.") from error  # fmt: skip

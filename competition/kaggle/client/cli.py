@@ -1,0 +1,84 @@
+"""The real Kaggle command line in a process of its own, with a time-out of ours.
+
+Its exit status is not believed (a refused upload and a failed file end with 0) and its retries are silent for minutes:
+what came of a call is read back through :mod:`competition.kaggle.client.api`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL = 0.2  # seconds between two looks at the process
+
+# `python -m kaggle`, which leaves when we are gone: after a kill it would go on downloading or uploading, beside the
+# repeated line's own.
+WITH_US = """
+import os, runpy, sys, threading, time
+def end_with(parent):
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+threading.Thread(target=end_with, args=(int(sys.argv.pop(1)),), daemon=True).start()
+runpy.run_module("kaggle", run_name="__main__", alter_sys=True)
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """``text``: everything that was printed; ``status``: the exit status, None where we ended the process."""
+
+    text: str
+    status: int | None
+
+    @property
+    def last(self) -> str:
+        """The last line that says something, for sentences."""
+        lines = [line.strip() for line in self.text.replace("\r", "\n").splitlines() if line.strip()]
+        return lines[-1][:300] if lines else "it said nothing"
+
+
+def run_cli(
+    words: Sequence[str],
+    seconds: float,
+    size: Callable[[], int] | None = None,
+    hear: Callable[[int], None] | None = None,
+    cwd: Path | None = None,
+) -> Said:
+    """Run ``kaggle WORDS``, ending it after ``seconds`` of no progress, or of all where nothing tells progress.
+
+    ``size`` returns the bytes that have come about so far: as long as it grows, the process may go on; ``hear`` is told
+    it now and then. The process and whatever it started are gone when this returns, also when it is interrupted; it
+    leaves by itself when we are killed.
+    """
+    with tempfile.TemporaryFile() as output:
+        command = [sys.executable, "-P", "-c", WITH_US, str(os.getpid()), *words]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd,
+                                   start_new_session=True)  # fmt: skip
+        try:
+            status = _wait(process, seconds, size, hear)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        output.seek(0)
+        return Said(output.read().decode(errors="replace"), status)
+
+
+def _wait(process: subprocess.Popen, seconds: float, size: Callable[[], int] | None,
+          hear: Callable[[int], None] | None) -> int | None:  # fmt: skip
+    grown, since = -1, time.monotonic()
+    while (status := process.poll()) is None:
+        if size is not None and (now := size()) != grown:
+            grown, since = now, time.monotonic()
+            if hear is not None:
+                hear(grown)
+        if time.monotonic() - since > seconds:
+            return None
+        time.sleep(POLL)
+    return status

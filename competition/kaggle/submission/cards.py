@@ -1,0 +1,93 @@
+"""Submission files and the cards that belong to them, found again by their bytes."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from competition.core.errors import UserError, did_you_mean
+from competition.core.files import read_json
+from competition.kaggle.submission.fingerprint import file_mark
+from competition.kaggle.submission.write import LATEST
+
+Card = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The key figures of a card: what the terminal shows and the ledger keeps; None where it does not know one.
+
+    ``cv`` and both ranges are F1 of class 1; ``positive_rate`` is the share of test rows called 1; ``public_rows`` how
+    many rows the public leaderboard scores.
+    """
+
+    name: str = ""
+    cv: float | None = None
+    interval: tuple[float, float] | None = None
+    leaderboard: tuple[float, float] | None = None
+    threshold: float | None = None
+    world: str = ""
+    positive_rate: float | None = None
+    public_rows: int | None = None
+    commit: str = ""
+
+
+def figures_of(card: Card) -> Figures:
+    """Return a card's key figures, those of the ensemble or the only member."""
+    scores = list(card.get("cv", {}).values())
+    rows, share = card.get("rows", {}).get("test"), card.get("public_fraction", 1.0)
+    return Figures(
+        name=card.get("name", ""),
+        cv=scores[-1].get("f1") if scores else None,
+        interval=_pair(card.get("cv_interval")),
+        leaderboard=_pair(card.get("leaderboard_range")),
+        threshold=(card.get("threshold") or {}).get("value"),
+        world=(card.get("world") or {}).get("verdict", ""),
+        positive_rate=(card.get("predicted_positive_rate") or {}).get("test"),
+        public_rows=round(rows * share) if rows else None,
+        commit=(card.get("git_commit") or "")[:7],
+    )
+
+
+def _pair(ends: list[float] | None) -> tuple[float, float] | None:
+    return (ends[0], ends[1]) if ends else None
+
+
+def cards(folder: Path) -> Iterator[tuple[Path, Card]]:
+    """Yield every submission file below ``folder`` that has a card, with its card; what is no card is passed over."""
+    for path in sorted(folder.glob("*/*.json")):
+        try:
+            card = read_json(path)
+        except ValueError:
+            continue
+        csv = path.with_suffix(".csv")
+        if isinstance(card, dict) and "sha256" in card and csv.is_file():
+            yield csv, card
+
+
+def find_card(folder: Path, content: bytes) -> tuple[Path, Card] | None:
+    """Return the newest card about exactly these bytes and the file that it stands beside, None where there is none."""
+    digest = hashlib.sha256(content).hexdigest()
+    found = [(csv, card) for csv, card in cards(folder) if card["sha256"] == digest]
+    return max(found, key=lambda pair: pair[1].get("created", ""), default=None)
+
+
+def newest(folder: Path, name: str) -> Path:
+    """Return the latest submission of a run: the one that submission.csv is a copy of, if it is of this run. Raises
+    UserError where it has none."""
+    latest = folder / LATEST
+    current = find_card(folder, latest.read_bytes()) if latest.is_file() else None
+    if current and current[0].parent.name == name:
+        return current[0]
+    own = [(card.get("created", ""), csv) for csv, card in cards(folder) if csv.parent.name == name]
+    if not own:
+        known = {csv.parent.name for csv, _ in cards(folder)}
+        hint = did_you_mean(name, known) if known else ": ./run.sh fold=0..4 makes one"
+        raise UserError(f"The run '{name}' has no submission in {folder}{hint}")
+    return max(own)[1]
+
+
+def figures_by_mark(folder: Path) -> dict[str, tuple[Path, Figures]]:
+    """Return the file and the figures behind each mark that a submission of this folder may carry."""
+    return {file_mark(csv.read_bytes()): (csv, figures_of(card)) for csv, card in cards(folder)}

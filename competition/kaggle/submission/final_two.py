@@ -1,0 +1,180 @@
+"""CV or public leaderboard: which of them to trust for choosing the final two submissions, by a written rule.
+
+Both estimate the same thing with an error. CV's is what its interval says; the public leaderboard's is that of the few
+rows it scores. Pure functions: numbers in, a decision with its reason out.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT
+
+CV, LEADERBOARD = "CV", "the leaderboard"
+HISTORY = 5  # submissions with both scores, from which their history says anything
+ALIKE = 2 / 3  # share of pairs that both order alike, from which their orders agree
+CHANCE = 0.05  # gaps whose spread is likelier than this by chance are one offset
+FINER = 0.5  # the leaderboard's error must be less than so much of CV's to go before it: many have looked at it
+Z95 = 1.959964  # standard errors from the middle of a 95 % interval to its end
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A submission that Kaggle scored; None where something is not known.
+
+    ``interval`` and ``leaderboard`` are 95 % ranges of F1, the CV's own and where the public score was expected;
+    ``public_rows`` how many rows ``public`` is about, ``positive_rate`` the share of rows called 1, ``world`` the
+    verdict on the test set ("" where not asked). ``key`` tells submissions apart.
+    """
+
+    key: str
+    cv: float | None = None
+    interval: tuple[float, float] | None = None
+    leaderboard: tuple[float, float] | None = None
+    public: float | None = None
+    public_rows: int | None = None
+    positive_rate: float | None = None
+    world: str = ""
+
+    @property
+    def cv_error(self) -> float:
+        """The standard error of the CV score; 0 where it is not known."""
+        return (self.interval[1] - self.interval[0]) / (2 * Z95) if self.interval else 0.0
+
+    @property
+    def public_error(self) -> float:
+        """The standard error of the public score; 0 where it is not known."""
+        if self.public is None or not self.public_rows:
+            return 0.0
+        return f1_error(self.public, self.public_rows, self.positive_rate or 0.5)
+
+
+@dataclass(frozen=True)
+class Trust:
+    """``by`` is CV or LEADERBOARD, ``why`` one clause, ``final`` the keys of up to two submissions, ``second`` why the
+    other of them."""
+
+    by: str
+    why: str
+    final: tuple[str, ...]
+    second: str
+
+
+def f1_error(value: float, rows: int, rate: float) -> float:
+    """Return the standard error of an F1 ``value`` on ``rows`` rows, a share ``rate`` of them positive and called so.
+
+    The rows that count are those that are positive or called so, m = rows * rate * (2 - F) of them; the share J of true
+    positives among them is binomial, and F = 2J / (1 + J) carries its error on: its variance is
+    F (1 - F) (2 - F) / (2 n rate). An F of 0 or 1 counts as half a row away from it.
+    """
+    positive = rows * max(rate, 1 / rows)
+    value = min(max(value, 1 / (4 * positive)), 1 - 1 / (4 * positive))
+    return math.sqrt(value * (1 - value) * (2 - value) / (2 * positive))
+
+
+def place(value: float, ends: tuple[float, float]) -> str:
+    """Return where a value lies: ``inside`` the two ends, ``below`` or ``above`` them."""
+    return "below" if value < ends[0] else "above" if value > ends[1] else "inside"
+
+
+def decide_trust(entrants: Sequence[Entrant]) -> Trust:
+    """Return which score to go by, and the final two. The rule:
+
+    1. Where only one of the two scores is known, that one.
+    2. With fewer than 5 submissions that have both, and known errors: CV, unless every public score fell outside the
+       leaderboard range that was told beforehand, or the verdict on most of their test sets was another world or a
+       label shift: CV is then about another test set than Kaggle's.
+    3. With 5 or more: where all gaps between the two are one offset, as far as their standard errors can tell
+       (chi-squared test of homogeneity, 5 %), both order submissions alike, and the one with the smaller error does it
+       better: CV, unless the leaderboard's error is less than half of CV's. (All public scores are about the same rows,
+       whose luck is common to them: the test is lenient, which favours CV.)
+    4. Otherwise CV if the two order at least two pairs in three alike. If not, the leaderboard, provided that the
+       public scores differ by more than their own error; else CV, for that order is luck.
+
+    The first choice is the best by that score. The second is the best by the other score among those that the first is
+    not better than by more than one standard error of their difference; where there is none, the next best, and
+    the best of the rest by the other score where only the first has the trusted one.
+    """
+    by, why = _decide([one for one in entrants if one.cv is not None])
+    scores: dict[str, Callable[[Entrant], float | None]] = {CV: lambda e: e.cv, LEADERBOARD: lambda e: e.public}
+    errors = {CV: lambda e: e.cv_error, LEADERBOARD: lambda e: e.public_error}
+    other = LEADERBOARD if by == CV else CV
+
+    def rank(name: str, entrant: Entrant) -> float:
+        value = scores[name](entrant)
+        return -math.inf if value is None else value
+
+    ordered = sorted(entrants, key=lambda one: (-rank(by, one), -rank(other, one)))
+    if len(ordered) < 2:
+        return Trust(by, why, tuple(one.key for one in ordered), "")
+    first, *rest = ordered
+    rest = [one for one in rest if (one.cv, one.public) != (first.cv, first.public)] or rest  # the same, twice
+    near = [one for one in rest if rank(by, first) - rank(by, one) <= math.hypot(errors[by](first), errors[by](one))]
+    known = [one for one in near if scores[other](one) is not None]
+    if not known:
+        second = f"the next best by {by}"
+        if rank(by, rest[0]) == -math.inf and rank(other, rest[0]) > -math.inf:
+            second = f"none other has a {'CV' if by == CV else 'public'} score; the best of the rest by {other}"
+        return Trust(by, why, (first.key, rest[0].key), second)
+    second = max(known, key=lambda one: rank(other, one))  # of equals the better by the score that is trusted
+    return Trust(by, why, (first.key, second.key), f"the best by {other} of those within a standard error by {by}")
+
+
+def _decide(with_cv: Sequence[Entrant]) -> tuple[str, str]:
+    both = [one for one in with_cv if one.public is not None]
+    if not with_cv:
+        return LEADERBOARD, "no submission has a CV score"
+    if not both:
+        return CV, "no submission has a CV and a public score"
+    known = [one for one in both if one.interval and one.public_rows]
+    return _few(both) if len(known) < HISTORY else _history(known)
+
+
+def _few(both: Sequence[Entrant]) -> tuple[str, str]:
+    told = [one for one in both if one.leaderboard]
+    if told and all(place(one.public, one.leaderboard) != "inside" for one in told):
+        return LEADERBOARD, (f"every public score ({len(told)} of {len(told)}) fell outside its leaderboard range, so "
+                             "CV is about another test set")  # fmt: skip
+    shifted = [one.world for one in both if one.world in (ANOTHER_WORLD, LABEL_SHIFT)]
+    if 2 * len(shifted) > len(both):
+        verdict = max((ANOTHER_WORLD, LABEL_SHIFT), key=shifted.count)
+        return LEADERBOARD, (f"the verdict on the test set was no 'same world' but '{verdict}', so CV is about another "
+                             "test set")  # fmt: skip
+    count = f"{len(both)} submission{'s' * (len(both) > 1)} with both scores"
+    return CV, f"{count} cannot speak against it (that takes {HISTORY}), and no range or verdict does"
+
+
+def _history(both: Sequence[Entrant]) -> tuple[str, str]:
+    cv, public = (np.array([getattr(one, key) for one in both]) for key in ("cv", "public"))
+    cv_error, public_error = (np.array([getattr(one, key) for one in both]) for key in ("cv_error", "public_error"))
+    sizes = f"standard errors {np.median(cv_error):.4f} of CV, {np.median(public_error):.4f} of the leaderboard"
+    offset, one_offset = _common_offset(public - cv, np.hypot(cv_error, public_error))
+    if one_offset and np.median(public_error) < FINER * np.median(cv_error):
+        return LEADERBOARD, f"both order submissions alike (one offset, {offset:+.4f}), and it knows better ({sizes})"
+    if one_offset:
+        return CV, f"the {len(both)} public scores lie one common offset from it ({offset:+.4f}; {sizes})"
+    alike, pairs = _ordered_alike(cv, public)
+    orders = f"the gaps differ by more than chance, and of {pairs} pairs of submissions both order {alike} alike"
+    if alike >= ALIKE * pairs:
+        return CV, orders
+    if public.std(ddof=1) > np.median(public_error):
+        return LEADERBOARD, f"{orders} ({sizes})"
+    return CV, f"{orders}, but the public scores differ by less than their own error ({sizes})"
+
+
+def _common_offset(gap: np.ndarray, error: np.ndarray) -> tuple[float, bool]:
+    """Return the mean gap, weighted by its errors, and whether chance alone explains how the gaps differ from it."""
+    weight = 1 / np.maximum(error, 1e-6) ** 2
+    offset = float(np.average(gap, weights=weight))
+    spread = float((weight * (gap - offset) ** 2).sum())
+    return offset, bool(stats.chi2.sf(spread, gap.size - 1) > CHANCE)
+
+
+def _ordered_alike(one: np.ndarray, other: np.ndarray) -> tuple[int, int]:
+    """Return how many pairs both order alike, and how many pairs both order at all (neither calls them equal)."""
+    first, second = np.triu_indices(one.size, 1)
+    sign = np.sign(one[first] - one[second]) * np.sign(other[first] - other[second])
+    return int((sign > 0).sum()), int((sign != 0).sum())

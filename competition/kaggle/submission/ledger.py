@@ -1,0 +1,156 @@
+"""The ledger, submissions/ledger.csv: one row a submission, from just before its upload on, and never one lost.
+
+Kaggle's list is the truth about what was accepted and how it scored; the ledger adds what was known beforehand.
+"""
+
+import contextlib
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition.core.errors import UserError
+from competition.core.files import atomic_write, only_one
+from competition.core.paths import shown
+from competition.kaggle.submission.cards import Figures, figures_by_mark
+from competition.kaggle.submission.fingerprint import marks_in
+
+LEDGER = "ledger.csv"
+COLUMNS = (
+    "time", "competition", "name", "file", "fingerprint", "cv", "cv_low", "cv_high", "range_low", "range_high",
+    "threshold", "world", "positive_rate", "public_rows", "commit", "message", "ref", "status", "public", "private",
+    "error", "checked",
+)  # fmt: skip
+NEEDED = ("competition", "fingerprint", "ref")  # without these columns a file is no ledger
+UPLOADING, REFUSED = "uploading", "refused"  # not seen on Kaggle's list yet; and Kaggle's answer was no
+PENDING, COMPLETE, ERROR = "pending", "complete", "error"  # as Kaggle says
+PATIENCE = 30.0  # seconds to wait for another process that changes the ledger
+
+Row = dict[str, str]  # every value as text, "" where it is not known; times are ISO 8601 in UTC
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A submission as Kaggle lists it; ``time`` as in a row, scores as Kaggle writes them, "" where there is none."""
+
+    ref: str
+    time: str
+    description: str
+    file_name: str
+    status: str
+    public: str
+    private: str
+    error: str
+
+
+def new_row(figures: Figures, competition: str, file: str, mark: str) -> Row:
+    """Return the row of a submission that is not made yet."""
+    low_high = (*(figures.interval or (None, None)), *(figures.leaderboard or (None, None)))
+    numbers = (figures.cv, *low_high, figures.threshold, figures.positive_rate, figures.public_rows)
+    keys = ("cv", "cv_low", "cv_high", "range_low", "range_high", "threshold", "positive_rate", "public_rows")
+    known = {key: "" if value is None else f"{value:.6g}" for key, value in zip(keys, numbers, strict=True)}
+    words = {"competition": competition, "name": figures.name, "file": file, "fingerprint": mark,
+             "world": figures.world, "commit": figures.commit}  # fmt: skip
+    return dict.fromkeys(COLUMNS, "") | known | words
+
+
+def known_rows(folder: Path, competition: str) -> dict[str, Row]:
+    """Return, by its mark, the row that a submission of each file in ``folder`` with a card would have."""
+    return {mark: new_row(figures, competition, shown(file), mark)
+            for mark, (file, figures) in figures_by_mark(folder).items()}  # fmt: skip
+
+
+def read_ledger(path: Path) -> list[Row]:
+    """Return the rows of a ledger, with columns of the user's own; none where there is no file. Raises UserError."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return []
+    except UnicodeDecodeError as error:
+        raise UserError(f"{shown(path)} is not UTF-8 text (byte {error.start}): save it as a UTF-8 CSV.") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    lacking = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+    if lacking:
+        raise UserError(f"{shown(path)} has no column '{lacking[0]}', so it is no ledger: move it away, and ./run.sh "
+                        "ledger makes a new one from Kaggle's list.")  # fmt: skip
+    rows = []
+    for row in reader:
+        if None in row:
+            raise UserError(
+                f"{shown(path)}, line {reader.line_num}, has more cells than the header: correct that line."
+            )
+        rows.append(dict.fromkeys(COLUMNS, "") | row)
+    return rows
+
+
+@contextlib.contextmanager
+def open_ledger(folder: Path) -> Iterator[list[Row]]:
+    """Yield the rows of ``folder``/ledger.csv to be changed, and write them when the block ends without an error.
+
+    Other processes wait meanwhile; nothing is written where nothing has changed.
+    """
+    with only_one(folder / ".lock", PATIENCE):
+        rows = read_ledger(folder / LEDGER)
+        before = [dict(row) for row in rows]
+        yield rows
+        if rows != before:
+            own = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
+            with atomic_write(folder / LEDGER) as file:
+                writer = csv.DictWriter(file, [*COLUMNS, *own], restval="", lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+
+
+def settle(rows: list[Row], competition: str, listed: Iterable[Listed], known: Mapping[str, Row], now: str) -> None:
+    """Bring the rows of a competition to what Kaggle lists.
+
+    A submission belongs to the row with its reference; else to one without a reference whose fingerprint its
+    description carries, as a line that was cut short leaves behind; else it gets a row of its own, with what is
+    ``known`` of its fingerprint, if it carries one. What a row lacks is filled in as soon as it is known.
+    """
+    by_ref = {row["ref"]: row for row in rows if row["competition"] == competition and row["ref"]}
+    for one in sorted(listed, key=lambda one: (one.time, one.ref)):
+        marks = marks_in(one.description)
+        row = by_ref.get(one.ref) or _waiting(rows, competition, marks)
+        if row is None:
+            row = dict.fromkeys(COLUMNS, "") | {"competition": competition}
+            rows.append(row)
+        _fill(row, one, marks, known)
+        row |= {"ref": one.ref, "status": one.status, "error": one.error, "checked": now}
+        row |= {"time": one.time or row["time"], "message": one.description or row["message"],
+                "public": one.public or row["public"], "private": one.private or row["private"]}  # fmt: skip
+
+
+def _fill(row: Row, one: Listed, marks: set[str], known: Mapping[str, Row]) -> None:
+    """Fill the empty cells of a row with what is known of its fingerprint, or of the last mark that is known of those
+    in its description: the card may have come to this machine after the row."""
+    mine = row["fingerprint"] or max((mark for mark in marks if mark in known), key=one.description.rfind, default="")
+    found = known.get(mine, {})
+    if not row["fingerprint"] and row["file"] == one.file_name:  # Kaggle's name for it, which says less
+        row["file"] = ""
+    row |= {key: value for key, value in found.items() if value and not row.get(key)}
+    row["file"] = row["file"] or one.file_name
+
+
+def _waiting(rows: Iterable[Row], competition: str, marks: set[str]) -> Row | None:
+    """Return the first row of a competition that waits to be found on Kaggle's list under one of these marks."""
+    waits = (row for row in rows if row["competition"] == competition and not row["ref"])
+    return next((row for row in waits if row["fingerprint"] in marks), None)
+
+
+def begin(rows: list[Row], row: Row, now: str) -> None:
+    """Enter a submission that is about to be uploaded, in place of an attempt at the same that came to nothing."""
+    waiting = _waiting(rows, row["competition"], {row["fingerprint"]})
+    if waiting is None:
+        rows.append(waiting := {})
+    waiting |= row | {"time": now, "status": UPLOADING}
+
+
+def number(text: str) -> float | None:
+    """Return the number that a cell holds, None where it holds none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if value == value and abs(value) != float("inf") else None

@@ -1,0 +1,84 @@
+"""An atomic submission CSV, the card that says how it was made, and a copy under a constant name."""
+
+import datetime
+import hashlib
+import io
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from competition.core.files import atomic_write, fingerprint, read_json, write_json
+
+LATEST = "submission.csv"
+
+
+def submission_bytes(ids: Sequence[str], label: np.ndarray, header: tuple[str, str]) -> bytes:
+    """Return the CSV of a submission: one row an id, in this order, with its label as an integer.
+
+    Raises ValueError when ids repeat or are not as many as labels, or a label is neither 0 nor 1.
+    """
+    label = np.asarray(label)
+    if len(ids) != len(label) or len(set(ids)) != len(ids):
+        raise ValueError(f"{len(ids)} ids ({len(set(ids))} distinct) and {len(label)} labels are not one-to-one")
+    if not np.isin(label, (0, 1)).all():
+        raise ValueError(f"labels are 0 or 1, and one is {label[~np.isin(label, (0, 1))][0]}")
+    text = io.StringIO()
+    pd.DataFrame({header[0]: list(ids), header[1]: label.astype(int)}).to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue().encode()
+
+
+def write_submission(
+    folder: Path, name: str, content: bytes, card: dict[str, Any], provenance: dict[str, Any]
+) -> tuple[Path, bool]:
+    """Put a submission and its card into ``folder``/<name>/, and a copy into ``folder``/submission.csv.
+
+    A submission with the same bytes and an equal card that stands already is not written again, whatever its
+    ``provenance`` (versions, commit). Returns the CSV's path and whether it is new. The card is written last: a CSV
+    without one was cut short and is completed by the next run.
+    """
+    key = fingerprint(content, card)
+    for path in sorted((folder / name).glob("*.json"), reverse=True):
+        stored = read_json(path)
+        csv = path.with_suffix(".csv")
+        if stored.get("fingerprint") == key and csv.exists() and csv.read_bytes() == content:
+            _copy_latest(csv, folder / LATEST)
+            return csv, False
+    csv = _unfinished(folder / name, content) or _fresh_path(folder / name)
+    with atomic_write(csv, "wb") as file:
+        file.write(content)
+    write_json(csv.with_suffix(".json"), {
+        "fingerprint": key,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        **card,
+        **provenance,
+    })  # fmt: skip
+    _copy_latest(csv, folder / LATEST)
+    return csv, True
+
+
+def _unfinished(folder: Path, content: bytes) -> Path | None:
+    """Find the CSV with these bytes that a killed run left without its card."""
+    for csv in folder.glob("*.csv"):
+        if not csv.with_suffix(".json").exists() and csv.read_bytes() == content:
+            return csv
+    return None
+
+
+def _fresh_path(folder: Path) -> Path:
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    path, count = folder / f"{stamp}.csv", 1
+    while path.exists():
+        path, count = folder / f"{stamp}-{count}.csv", count + 1
+    return path
+
+
+def _copy_latest(csv: Path, latest: Path) -> None:
+    content = csv.read_bytes()
+    if not latest.exists() or latest.read_bytes() != content:
+        with atomic_write(latest, "wb") as file, open(csv, "rb") as source:
+            shutil.copyfileobj(source, file)

@@ -1,0 +1,119 @@
+"""What is to be submitted: a file that has been checked, or what a kernel wrote, with what is known of its worth."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition.core.errors import UserError, did_you_mean
+from competition.core.paths import home, shown
+from competition.data.run_data import data_root
+from competition.kaggle.client.api import Kaggle, closed
+from competition.kaggle.submission.cards import Card, Figures, figures_of, find_card, newest
+from competition.kaggle.submission.fingerprint import file_mark, kernel_mark
+from competition.kaggle.submission.validate import read_submission
+from competition.kaggle.submission.write import LATEST
+from competition.kaggle.submit.admission import admit, connect, kernel_version
+from competition.kaggle.submit.expected_rows import local_form, run_config, sampled_form
+from competition.kaggle.submit.options import Asked
+from competition.kaggle.submit.upload import SLOWEST
+
+OUTPUT = "submission.csv"  # what a file is called on Kaggle, and what a kernel is to have written
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """``said``: it, in a line; ``words``: what the command line is told of it; ``timeout``: seconds that this may take;
+    ``card`` is {} where there is none; ``file``: where it is from, for the ledger; ``warnings``: of the competition."""
+
+    said: str
+    slug: str
+    mark: str
+    words: tuple[str, ...]
+    timeout: float
+    figures: Figures
+    card: Card
+    file: str
+    warnings: tuple[str, ...]
+
+
+def choose(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
+    """Return what is to be submitted, and Kaggle, which takes it; ``folder`` is submissions/.
+
+    A file is checked against the data and the competition's sample, and left in ``copy``: what is uploaded is what was
+    checked. Raises UserError for whatever is wrong with it, the credentials or the competition.
+    """
+    return _kernel(asked, folder) if asked.kernel else _file(asked, folder, copy)
+
+
+def _file(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
+    path = Path(asked.file) if asked.file else newest(folder, asked.name) if asked.name else folder / LATEST
+    if asked.file and path.is_dir():
+        raise UserError(f"file={asked.file} is a folder: name a file in it.")
+    if not path.is_file():
+        hint = "name one with file=" if asked.file else "./run.sh fold=0..4 makes one, or name your own with file="
+        raise UserError(f"There is no submission {shown(path)}: {hint}.")
+    if asked.file and asked.name and not (home() / "folds" / asked.name).is_dir():
+        known = [entry.name for entry in (home() / "folds").glob("[!.]*/")]
+        raise UserError(f"There is no run '{asked.name}' in folds/{did_you_mean(asked.name, known) if known else '.'}")
+    content = path.read_bytes()
+    source, card = find_card(folder, content) or (path, {})
+    name = asked.name or card.get("name", "")
+    config = run_config(name, asked.data)
+    if asked.data and not data_root(config).is_dir():
+        raise UserError(f"There is no folder data={asked.data}: name that of the competition's data with data=DIR, or "
+                        "leave it out.")  # fmt: skip
+    slug = asked.competition or card.get("competition") or (config.competition if config else "")
+    if not slug:
+        raise UserError(f"It is not known which competition {shown(path)} is for: name it with competition=SLUG, as in "
+                        "its address on kaggle.com.")  # fmt: skip
+    form, labels = local_form(config), None
+    if form is not None and form.sampled:  # what is wrong here needs no network to be seen
+        labels = read_submission(content, form.ids, form.header, shown(path))
+    kaggle = connect(asked.patience)
+    warnings = _warnings(kaggle, slug, by_kernel=False, name=name)
+    if labels is None:
+        form = sampled_form(form, kaggle, slug)
+        labels = read_submission(content, form.ids, form.header, shown(path))
+    copy.write_bytes(content)
+    rate = sum(labels) / len(labels)
+    if rate in (0, 1):
+        warnings += (f"all {len(labels):,} rows have the label {rate:.0f}: is this the file you mean?",)
+    figures = figures_of(card) if card else Figures(name=asked.name, positive_rate=rate)
+    said = f"{shown(source)}, {len(labels):,} rows, {rate:.1%} positive, checked against {form.source}"
+    return kaggle, Chosen(said, slug, file_mark(content), ("--file", str(copy)), asked.timeout + len(content) / SLOWEST,
+                          figures, card, shown(source), warnings)  # fmt: skip
+
+
+def _kernel(asked: Asked, folder: Path) -> tuple[Kaggle, Chosen]:
+    """Choose what a kernel wrote; the card is that of the run that is named, for the kernel itself tells none."""
+    card: Card = {}
+    if asked.name and (found := find_card(folder, newest(folder, asked.name).read_bytes())):
+        card = found[1]
+    kaggle = connect(asked.patience)
+    version, current, attached = kernel_version(kaggle, asked.kernel, asked.version)
+    slug = asked.competition or card.get("competition") or (attached[0] if len(attached) == 1 else "")
+    if not slug:
+        raise UserError(
+            f"It is not known which competition kernel {asked.kernel} is for: name it with competition=SLUG."
+        )
+    if current and attached and slug not in attached:
+        raise UserError(f"Kernel {asked.kernel} is attached to {' and '.join(attached)}, not to {slug}: name that with "
+                        f"competition=, or attach the kernel to {slug} and push it again.")  # fmt: skip
+    name = f"{asked.kernel} version {version}"
+    words = ("--kernel", asked.kernel, "--version", str(version), "--file", OUTPUT)
+    return kaggle, Chosen(f"{OUTPUT} of kernel {name}", slug, kernel_mark(asked.kernel, version), words, asked.timeout,
+                          figures_of(card) if card else Figures(name=name), card, name,
+                          _warnings(kaggle, slug, by_kernel=True, name=asked.name))  # fmt: skip
+
+
+def _warnings(kaggle: Kaggle, slug: str, by_kernel: bool, name: str) -> tuple[str, ...]:
+    """Return what to know of a competition that takes such a submission; UserError where it takes none."""
+    found = admit(kaggle, slug, by_kernel, name)
+    warnings = []
+    if closed(found):
+        warnings.append(f"the deadline of {slug} is past ({found.deadline:%Y-%m-%d %H:%M} UTC): a submission may still "
+                        "be scored, and no longer counts")  # fmt: skip
+    metric = found.evaluation_metric or ""
+    if metric and not re.search(r"\bf[-_ ]?(beta|score|measure)|f[-_ ]?1", metric, re.IGNORECASE):
+        warnings.append(f"Kaggle scores {slug} by '{metric}', not by F1: its score and CV are not the same thing")
+    return tuple(warnings)

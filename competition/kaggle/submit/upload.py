@@ -1,0 +1,240 @@
+"""Sending one submission by the Kaggle command line, and believing Kaggle's own list alone about what came of it.
+
+The list is read before every attempt and after every one, so that nothing is submitted twice; the ledger is written
+before the first, so that a line that is cut short anywhere is picked up by the next.
+"""
+
+import contextlib
+import datetime
+import re
+import sys
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kagglesdk.competitions.types.competition_api_service import ApiSubmission
+from tqdm import tqdm
+
+from competition.core.errors import Unfinished, UserError
+from competition.core.files import only_one
+from competition.kaggle.client.api import Kaggle, Unreachable
+from competition.kaggle.client.cli import Said, run_cli
+from competition.kaggle.submission.fingerprint import marks_in
+from competition.kaggle.submission.ledger import PENDING, REFUSED, UPLOADING, Listed, Row, begin, open_ledger, settle
+
+ATTEMPTS = 3
+BACKOFF = 2.0  # seconds before the second attempt, tripled before the next
+SECOND_LOOK = 3.0  # seconds after which the list is read again before an attempt counts as failed
+LISTED_WITHIN = 60.0  # seconds in which an upload that the command line calls done must appear on the list
+LATE = 10.0  # seconds in which one that was cut short on its way may still appear, before that is left open
+ARRIVES_WITHIN = 60.0  # seconds after its end in which one that an earlier line cut short may still appear
+TIME = "%Y-%m-%dT%H:%M:%SZ"  # as the ledger writes it
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 15.0  # seconds between two looks at a score in the making
+SLOWEST = 20_000  # bytes a second that an upload makes at least
+# What the command line prints where nobody said no: its own failed upload, and errors that may pass.
+TROUBLE = re.compile(
+    r"Could not submit to competition|Traceback|\b5\d\d Server Error|\b429\b|too many requests|unavailable|internal"
+    r"|gateway|timed? ?out|try again|connection", re.IGNORECASE,
+)  # fmt: skip
+HANGING = re.compile(r"gateway|timed? ?out", re.IGNORECASE)  # Kaggle may be at work on the request all the same
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A submission to be made: ``row`` is its line in the ledger of ``folder`` (see ledger.new_row), with its message;
+    ``words`` what the command line is told after ``competitions submit SLUG``; ``known`` the rows that the fingerprints
+    of other files stand for. ``timeout``: seconds that the command line may take."""
+
+    kaggle: Kaggle
+    folder: Path
+    row: Row
+    words: tuple[str, ...]
+    known: Mapping[str, Row]
+    timeout: float
+
+    @property
+    def slug(self) -> str:
+        """The competition."""
+        return self.row["competition"]
+
+    def look(self) -> list[Row]:
+        """Read Kaggle's list into the ledger; return the rows on it that carry this fingerprint, the newest last."""
+        listed = [as_listed(one) for one in self.kaggle.submissions(self.slug)]
+        with open_ledger(self.folder) as rows:
+            settle(rows, self.slug, listed, {**self.known, self.row["fingerprint"]: self.row}, now())
+            own = [dict(row) for row in rows if row["ref"] and self._same(row)]
+        return sorted(own, key=lambda row: (row["time"], row["ref"]))
+
+    def waiting(self) -> float | None:
+        """Return how many seconds ago an earlier line was last known to upload this, of which it did not live to see
+        what came; None where there is no such line."""
+        with open_ledger(self.folder) as rows:
+            ages = [_age(row["time"]) for row in rows
+                    if row["status"] == UPLOADING and not row["ref"] and self._same(row)]  # fmt: skip
+        return min(ages, default=None)
+
+    def refs(self) -> set[str]:
+        """Return the references under which the ledger knows this fingerprint."""
+        with open_ledger(self.folder) as rows:
+            return {row["ref"] for row in rows if row["ref"] and self._same(row)}
+
+    def note(self, **changes: str) -> None:
+        """Change the row of this submission, which is not on Kaggle's list yet."""
+        with open_ledger(self.folder) as rows:
+            for row in rows:
+                if self._same(row) and not row["ref"]:
+                    row |= changes
+
+    def _same(self, row: Row) -> bool:
+        mark = self.row["fingerprint"]
+        marks = {row["fingerprint"]} if row["fingerprint"] else marks_in(row["message"])
+        return row["competition"] == self.slug and mark in marks
+
+
+def now() -> str:
+    """Return the time as the ledger writes it."""
+    return datetime.datetime.now(datetime.UTC).strftime(TIME)
+
+
+def _age(time_: str) -> float:
+    """Return the seconds since a time of the ledger; 0 where it is in the future or no time at all."""
+    try:
+        then = datetime.datetime.strptime(time_, TIME).replace(tzinfo=datetime.UTC)
+    except ValueError:
+        return 0.0
+    return max(0.0, (datetime.datetime.now(datetime.UTC) - then).total_seconds())
+
+
+def as_listed(one: ApiSubmission) -> Listed:
+    """Return one of Kaggle's submissions as the ledger reads it."""
+    date = one.date.strftime(TIME) if one.date else ""
+    return Listed(str(one.ref), date, one.description or "", one.file_name or "", one.status.name.lower(),
+                  one.public_score or "", one.private_score or "", one.error_description or "")  # fmt: skip
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other lines of this folder from uploading meanwhile; UserError where one does."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(only_one(folder / ".submit.lock", 0))
+        except UserError:
+            raise UserError("Another ./run.sh submit is uploading from this folder: wait for it to end, then repeat "
+                            "the same line.") from None  # fmt: skip
+        yield
+
+
+def send(upload: Upload, before: Collection[str]) -> Row:
+    """Submit, and return the row that Kaggle's list has of it; ``before`` are references that were on it already.
+
+    What failed is tried again, but for what may still arrive. Raises UserError with Kaggle's reason where it refuses,
+    and Unfinished where it is not known what came of it, or nothing did: the same line may then be repeated later, for
+    it reads the list first.
+    """
+    if found := _fresh(upload, before):
+        return found
+    with open_ledger(upload.folder) as rows:
+        begin(rows, upload.row, now())
+    said = Said("", None)
+    for attempt in range(ATTEMPTS):
+        try:
+            if attempt:
+                time.sleep(BACKOFF * 3 ** (attempt - 1))
+                if found := _fresh(upload, before):
+                    return found
+            said = _attempt(upload)
+            if found := _read_back(upload, before, said):
+                return found
+        except Unreachable as error:
+            raise Unfinished("It is not known yet whether Kaggle accepted the submission; the same line finds out, and "
+                             f"never submits it twice: {error}") from error  # fmt: skip
+        if _hanging(said):
+            raise Unfinished(f"The upload was cut short ({_reason(said, upload.timeout)}), and Kaggle's list has "
+                             "nothing of it yet, but it may still arrive: repeat the same line in a minute, which "
+                             "reads the list first.")  # fmt: skip
+        if not _trouble(said):
+            upload.note(status=REFUSED, error=said.last)
+            raise UserError(f"Kaggle refuses the submission to {upload.slug}, and nothing was submitted; it says: "
+                            f"{said.last}")  # fmt: skip
+        print(f"Attempt {attempt + 1} of {ATTEMPTS} failed ({_reason(said, upload.timeout)}); Kaggle's list has "
+              "nothing of it.", file=sys.stderr)  # fmt: skip
+    raise Unfinished(f"Kaggle took no submission in {ATTEMPTS} attempts ({_reason(said, upload.timeout)}), and its "
+                     "list has nothing of them: repeat the same line later, which looks there first.")  # fmt: skip
+
+
+def arrived(upload: Upload, age: float, seen: Collection[str]) -> None:
+    """Keep reading Kaggle's list until it has what a line cut short ``age`` seconds ago may have sent, or that can be
+    expected no more; ``seen`` are the references that the ledger knew. UserError where that line is still at work."""
+    until = time.monotonic() + max(SECOND_LOOK, ARRIVES_WITHIN - age)
+    with alone(upload.folder):
+        print(f"An earlier line was cut short {age:.0f} s ago and may still arrive: looking for "
+              f"{until - time.monotonic():.0f} s more.", file=sys.stderr, flush=True)  # fmt: skip
+        while time.monotonic() < until and not _fresh(upload, seen):
+            time.sleep(min(SECOND_LOOK, max(0.0, until - time.monotonic())))
+
+
+def _attempt(upload: Upload) -> Said:
+    """Let the command line upload, and keep in the ledger when it was last at work, however that ends."""
+    upload.note(time=now())
+    try:
+        return run_cli(["competitions", "submit", upload.slug, *upload.words, "--quiet"], upload.timeout)
+    finally:
+        upload.note(time=now())
+
+
+def _fresh(upload: Upload, before: Collection[str]) -> Row | None:
+    return next((row for row in reversed(upload.look()) if row["ref"] not in before), None)
+
+
+def _read_back(upload: Upload, before: Collection[str], said: Said) -> Row | None:
+    """Look for the submission on Kaggle's list: once where it was refused, twice in trouble, longer where it may still
+    arrive or the command line calls it done; Unfinished where that is not confirmed."""
+    done = said.status == 0 and not _trouble(said)
+    late = min(LATE, upload.timeout)
+    patience = LISTED_WITHIN if done else late if _hanging(said) else SECOND_LOOK if _trouble(said) else 0.0
+    started = time.monotonic()
+    while (found := _fresh(upload, before)) is None:
+        if time.monotonic() - started >= patience:
+            break
+        time.sleep(SECOND_LOOK)
+    if found is None and done:
+        raise Unfinished(f"The Kaggle command line says '{said.last}', but Kaggle's list does not show the submission "
+                         f"after {LISTED_WITHIN:.0f} seconds: repeat the same line later, which reads the list first."
+                         )  # fmt: skip
+    return found
+
+
+def _trouble(said: Said) -> bool:
+    """Return whether an attempt may fare better when repeated: nobody said no."""
+    return said.status is None or bool(TROUBLE.search(said.text))
+
+
+def _hanging(said: Said) -> bool:
+    """Return whether nobody knows if Kaggle is still at work on the attempt."""
+    return said.status is None or bool(HANGING.search(said.last))
+
+
+def _reason(said: Said, timeout: float) -> str:
+    return f"no end of it in {timeout:.0f} seconds" if said.status is None else said.last
+
+
+def follow(upload: Upload, row: Row, wait: float) -> Row:
+    """Return the row of an accepted submission once Kaggle has scored it, or said why it cannot; Unfinished after
+    ``wait`` seconds, over which errors of Kaggle's own are borne."""
+    deadline, pause = time.monotonic() + wait, FIRST_PAUSE
+    accepted = f"The submission is accepted (reference {row['ref']}) and not scored yet"
+    with tqdm(bar_format="Scoring     {elapsed}", disable=None, leave=False) as bar:
+        while row["status"] == PENDING:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Unfinished(f"{accepted} after {wait:.0f} seconds: ./run.sh ledger picks it up later.")
+            time.sleep(min(pause, left))
+            pause = min(1.5 * pause, LONGEST_PAUSE)
+            upload.kaggle.patience = max(1.0, deadline - time.monotonic())
+            try:
+                row = next((one for one in upload.look() if one["ref"] == row["ref"]), row)
+            except Unreachable as error:
+                raise Unfinished(f"{accepted}; ./run.sh ledger picks it up: {error}") from error
+            bar.update()
+    return row

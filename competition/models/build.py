@@ -1,0 +1,166 @@
+"""A recipe becomes a module: a view, a backbone, and one logit.
+
+The backbone is any of timm's, or one of the two that stand beside this file; its weights are random, from the hub, or
+from files, and where they cannot be had or do not fit, one sentence says so.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from competition.core.config import Recipe
+from competition.core.errors import UserError
+from competition.models.backbones import backbone_cfg, check_weights, make_timm
+from competition.models.convitx import ConvitX, convitx_parts
+from competition.models.heads import WithHead, make_head
+from competition.models.small_cnn import SmallCnn
+from competition.models.views import make_view
+from competition.models.weights import source_digest
+
+__all__ = [
+    "Detector",
+    "build_model",
+    "check_model",
+    "count_parameters",
+    "normalisation",
+    "timm_parts",
+    "weights_digest",
+]
+
+
+class Detector(nn.Module):
+    """A view and a backbone: uint8 pixels in, one logit a row out (positive: class 1).
+
+    Input (n, c, h, w): uint8, or float32 in 0..255 (mixed images), or standardised floats when ``floating``.
+    Output (n,) float32.
+    """
+
+    def __init__(self, view: nn.Module, backbone: nn.Module, floating: bool):
+        super().__init__()
+        self.view = view
+        self.backbone = backbone
+        self.floating = floating
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.backbone(self.seen(pixels)).float().flatten()
+
+    def seen(self, pixels: Tensor) -> Tensor:
+        """Return what the backbone sees of the pixels, (n, c, h, w) float32."""
+        with torch.autocast(pixels.device.type, enabled=False):  # bf16 has too few bits for a residual
+            return self.view(pixels.float() if self.floating else pixels.float() / 255)
+
+    def trunks(self) -> list[nn.Module]:
+        """Return the timm backbones inside."""
+        inner = self.backbone.trunk if isinstance(self.backbone, WithHead) else self.backbone
+        if isinstance(inner, ConvitX):
+            return [inner.convnext, inner.swin]
+        return [] if isinstance(inner, SmallCnn | nn.Identity) else [inner]
+
+
+def build_model(recipe: Recipe, channels: int = 3, floating: bool = False, load: bool = True) -> Detector:
+    """Return the recipe's Detector for images of ``channels`` channels.
+
+    ``load=False`` leaves the weights random whatever ``recipe.pretrained`` says (a checkpoint follows). Raises
+    UserError for an unknown backbone, arguments it does not take, and weights that are missing or do not fit.
+    """
+    mean, std = normalisation(recipe, channels, floating)
+    return Detector(make_view(recipe.view, mean, std, floating), _backbone(recipe, channels, load), floating)
+
+
+def _backbone(recipe: Recipe, channels: int, load: bool) -> nn.Module:
+    """Return pixels to logits (n, 1): the backbone's own classifier, or a trunk and a head."""
+    if recipe.backbone == "small_cnn":
+        trunk = _small_cnn(recipe, channels)
+    elif recipe.backbone == "convitx":
+        trunk = ConvitX(*(make_timm(part, channels, load, num_classes=0) for part in convitx_parts(recipe)))
+    elif not (recipe.head or recipe.frozen):
+        return make_timm(recipe, channels, load, num_classes=1)
+    else:
+        pooling = {"global_pool": ""} if "flatten" in recipe.head else {}
+        trunk = make_timm(recipe, channels, load, num_classes=0, **pooling)
+    return WithHead(trunk, make_head(recipe.head, _features(trunk, recipe, channels), recipe.dropout), recipe.frozen)
+
+
+def _small_cnn(recipe: Recipe, channels: int) -> SmallCnn:
+    for key in ("small_stem", "checkpointing", "drop_path"):
+        if getattr(recipe, key):
+            raise UserError(f"Backbone 'small_cnn' has no use for {key}={getattr(recipe, key)}: leave it out.")
+    try:
+        return SmallCnn(channels, recipe.dropout, **recipe.backbone_args)
+    except (TypeError, RuntimeError) as error:
+        raise UserError(f"Backbone 'small_cnn' cannot be built ({error}): it takes backbone_args.widths=[32,64] alone."
+                        ) from error  # fmt: skip
+
+
+@torch.no_grad()
+def _features(trunk: nn.Module, recipe: Recipe, channels: int) -> int:
+    """Return how many values a row of the trunk's output holds."""
+    trunk.eval()
+    try:
+        out = trunk(torch.zeros(1, channels, recipe.image_size, recipe.image_size))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise _refuses_size(recipe, error) from error
+    trunk.train()
+    return out[0].numel()
+
+
+def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
+    """Raise UserError for a backbone, arguments, weights or an image size that do not go together; trains nothing.
+
+    Returns the model's shapes alone (on torch's meta device).
+    """
+    if recipe.frozen and recipe.augment != "none":
+        raise UserError(f"frozen=true computes an image's features once, so augment={recipe.augment} cannot be: set "
+                        "augment=none.")  # fmt: skip
+    if "batchnorm" in recipe.head and recipe.batch_size < 2:
+        raise UserError("A head with batchnorm needs 2 rows or more in a pass: raise batch_size, now 1.")
+    with torch.device("meta"):  # shapes alone: neither memory nor time
+        model = build_model(recipe, channels, floating, load=False)
+        try:
+            model.backbone(torch.empty(2, channels, recipe.image_size, recipe.image_size))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise _refuses_size(recipe, error) from error
+    if recipe.pretrained != "false":
+        if not timm_parts(recipe):
+            raise UserError(f"There are no pretrained weights of '{recipe.backbone}': set pretrained=false.")
+        for part in timm_parts(recipe):
+            check_weights(part, channels)
+    return model
+
+
+def _refuses_size(recipe: Recipe, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())[:200]
+    return UserError(
+        f"Backbone '{recipe.backbone}' cannot take image_size={recipe.image_size} ({reason}): change image_size or its "
+        "backbone_args."
+    )
+
+
+def timm_parts(recipe: Recipe) -> list[Recipe]:
+    """Return the recipe once for each timm backbone in it, named as timm names it."""
+    if recipe.backbone == "convitx":
+        return convitx_parts(recipe)
+    return [] if recipe.backbone == "small_cnn" else [recipe]
+
+
+def normalisation(recipe: Recipe, channels: int, floating: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation per channel, as the backbone was trained with; (0, 1) for floats."""
+    if floating:
+        return (0.0,) * channels, (1.0,) * channels
+    parts = timm_parts(recipe)
+    if not parts:
+        return (0.5,) * channels, (0.25,) * channels
+    cfg = backbone_cfg(parts[0].backbone)
+    if channels == 3:
+        return tuple(cfg.mean), tuple(cfg.std)
+    return (sum(cfg.mean) / 3,) * channels, (sum(cfg.std) / 3,) * channels
+
+
+def weights_digest(recipe: Recipe) -> str:
+    """Return ``true``, ``false``, or a fingerprint of the weights files: where they lie does not matter."""
+    return "+".join(dict.fromkeys(source_digest(part) for part in timm_parts(recipe))) or "false"
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """Return how many parameters the model has, and how many of them are trained."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained)

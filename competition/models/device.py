@@ -1,0 +1,150 @@
+"""On what device, in what precision and memory layout a member runs: settled once, stored, reused by every fold."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from competition.core.config import Recipe
+from competition.core.errors import UserError
+from competition.core.files import read_json, write_json
+from competition.core.settings import CHOICES
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+PROBE_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Placement:
+    """``micro_batch``: rows in one forward pass, at most the recipe's batch size; halved when memory ran out."""
+
+    device: str
+    precision: str
+    memory_format: str
+    micro_batch: int
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """Return the context in which the model runs forward."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device, DTYPES[self.precision])
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move the model to the device, in its memory layout."""
+        return model.to(self.device, memory_format=FORMATS[self.memory_format])
+
+    def move(self, pixels: Tensor) -> Tensor:
+        """Move (n, c, h, w) pixels to the device, in the model's memory layout."""
+        return pixels.to(self.device, non_blocking=True).contiguous(memory_format=FORMATS[self.memory_format])
+
+
+def choose_device(wanted: str) -> str:
+    """Return ``cpu`` or ``cuda``; UserError where CUDA is asked for and is not there, or is too old."""
+    if wanted not in CHOICES["device"]:
+        raise UserError(f"device={wanted} is not one of {', '.join(CHOICES['device'])}.")
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise UserError("device=cuda, but torch sees no CUDA device here: use device=cpu or mend the driver.")
+    if wanted == "cpu" or not available:
+        return "cpu"
+    major, minor = torch.cuda.get_device_capability()
+    if major < 7:
+        name = torch.cuda.get_device_name()
+        raise UserError(
+            f"The GPU {name} has CUDA capability {major}.{minor}, and torch needs 7.0: choose another accelerator "
+            "(on Kaggle: T4), or device=cpu."
+        )
+    return "cuda"
+
+
+def stored(recipe: Recipe, device: str, path: Path) -> Placement | None:
+    """Return the placement in ``path``, or None where there is none or it answers other wishes or another batch size.
+
+    Another device takes over its precision and layout, so that all folds of a member are made alike.
+    """
+    found = read_json(path)
+    if found is None or found.pop("wish") != _wish(recipe):
+        return None
+    return dataclasses.replace(Placement(**found), device=device)
+
+
+def settle(recipe: Recipe, device: str, build: Callable[[], nn.Module], pixels: Tensor) -> Placement:
+    """Choose precision and memory layout as the recipe wishes, by measuring where it says ``auto``.
+
+    ``build`` makes the model and ``pixels`` (n, c, h, w) is one batch: both serve the measurement alone.
+    """
+    precisions, formats = _candidates(recipe, device)
+    candidates = [Placement(device, p, f, recipe.batch_size) for p in precisions for f in formats]
+    if len(candidates) == 1:
+        return candidates[0]
+    return min(candidates, key=lambda candidate: step_seconds(candidate, build(), pixels))
+
+
+def _wish(recipe: Recipe) -> list:
+    return [recipe.precision, recipe.memory_format, recipe.batch_size]
+
+
+def store(path: Path, placement: Placement, recipe: Recipe) -> None:
+    """Write the placement for the member's other jobs, unless it stands there."""
+    value = {**dataclasses.asdict(placement), "wish": _wish(recipe)}
+    if read_json(path) != value:
+        write_json(path, value)
+
+
+def _candidates(recipe: Recipe, device: str) -> tuple[list[str], list[str]]:
+    """Return the precisions and memory formats to choose from, the device's usual one first."""
+    usual = "fp32"
+    if device == "cuda":  # a T4 (7.5) claims bf16 and emulates it slowly
+        usual = "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
+    if recipe.precision == "fp16" and device == "cpu":
+        raise UserError("precision=fp16 needs a GPU (its gradients are scaled there): use bf16 or fp32 on a CPU.")
+    wanted = recipe.precision
+    if wanted == "bf16" and device == "cuda":
+        wanted = "device"
+    precisions = {"device": [usual], "auto": [usual, "bf16"] if device == "cpu" else [usual, "fp32"]}
+    formats = {
+        "device": ["channels_last" if device == "cuda" else "contiguous"],
+        "auto": ["contiguous", "channels_last"],
+    }
+    return (
+        precisions.get(wanted, [wanted]),
+        formats.get(recipe.memory_format, [recipe.memory_format]),
+    )
+
+
+def step_seconds(placement: Placement, model: nn.Module, pixels: Tensor) -> float:
+    """Measure one training step (forward, backward, no optimizer) on a batch: the median of a few after a warm-up.
+
+    Where the batch does not fit in the GPU's memory, halves of it are measured.
+    """
+    try:
+        return _step_seconds(placement, model, pixels)
+    except torch.OutOfMemoryError:
+        if len(pixels) < 2:
+            raise UserError(
+                "Not one image fits in the GPU's memory: choose a smaller backbone or image_size."
+            ) from None
+    torch.cuda.empty_cache()
+    return 2 * step_seconds(placement, model, pixels[: len(pixels) // 2])
+
+
+def _step_seconds(placement: Placement, model: nn.Module, pixels: Tensor) -> float:
+    model = placement.place(model).train()
+    pixels = placement.move(pixels)
+    times = []
+    for _ in range(1 + PROBE_STEPS):
+        start = time.perf_counter()
+        with placement.autocast():
+            loss = model(pixels).square().mean()
+        loss.backward()
+        model.zero_grad()
+        if placement.device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return sorted(times[1:])[PROBE_STEPS // 2]

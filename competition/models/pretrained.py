@@ -1,0 +1,61 @@
+"""What becomes of `pretrained=`: decided once for each member, kept beside its folds, and the same for all its jobs."""
+
+import dataclasses
+from pathlib import Path
+
+import yaml
+
+from competition.core.config import Config
+from competition.core.errors import UserError
+from competition.core.files import read_json, write_json
+from competition.core.paths import run_folder
+from competition.models.build import timm_parts, weights_digest
+from competition.models.hub import weights_at_hand
+
+FILE = "pretrained.json"
+
+
+def settle_pretrained(config: Config) -> tuple[Config, list[str]]:
+    """Decide ``pretrained=auto`` for each member as when its first job began, or by what is at hand; with notes."""
+    members, notes = {}, []
+    for name, recipe in config.members.items():
+        if recipe.pretrained == "auto":
+            parts = [part.backbone for part in timm_parts(recipe)]
+            value = None if config.overwrite else _kept(run_folder(config) / name, parts)
+            if value == "false" and parts:
+                notes.append(f"{name} goes on from random weights, as it began (overwrite=true looks for others)")
+            if value is None:
+                value = "true" if parts and all(map(weights_at_hand, parts)) else "false"
+                if value == "false" and parts:
+                    notes.append(f"NO PRETRAINED WEIGHTS of {' and '.join(parts)} are cached or to be fetched: {name} "
+                                 "starts from random ones (pretrained=FOLDER takes local files)")  # fmt: skip
+            recipe = dataclasses.replace(recipe, pretrained=value)
+        members[name] = recipe
+    return dataclasses.replace(config, members=members), notes
+
+
+def _kept(folder: Path, backbones: list[str]) -> str | None:
+    """Return the decision kept in a member's folder, if it was about these backbones and a job began under it."""
+    kept = read_json(folder / FILE)
+    began = any(folder.glob("*/config.yaml"))
+    return kept["pretrained"] if kept and began and kept["backbones"] == backbones else None
+
+
+def keep_pretrained(config: Config, asked: Config) -> None:
+    """Write down what became of each ``pretrained=auto`` in ``asked``, before the first job of the member."""
+    for name, recipe in config.members.items():
+        path = run_folder(config) / name / FILE
+        value = {"pretrained": recipe.pretrained, "backbones": [part.backbone for part in timm_parts(recipe)]}
+        if asked.members[name].pretrained == "auto" and read_json(path) != value:
+            write_json(path, value)
+
+
+def digest_of(config: Config, member: str) -> str:
+    """Return ``true``, ``false`` or the fingerprint of a member's weights files; where they are gone, the one under
+    which its jobs were trained."""
+    try:
+        return weights_digest(config.members[member])
+    except UserError:
+        for path in sorted((run_folder(config) / member).glob("*/config.yaml")):
+            return yaml.safe_load(path.read_text(encoding="utf-8"))["pretrained"]
+        raise

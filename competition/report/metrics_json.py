@@ -1,0 +1,157 @@
+"""What a report is made from, and what it says in numbers: the contents of metrics.json, which its page only words."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.report.curves import History, last_mean
+from competition.report.trust import complete
+from competition.scoring.evaluation import agreement, evaluate
+
+LEVEL = 0.95  # of both intervals: the default in scoring.interval
+GALLERY = 12
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A set of rows with labels: ``label`` (n,) 0 and 1, ``probs`` (n,) of class 1 by member, without NaN.
+
+    The ensemble, or the only member, is last; ``decision`` (n,) is that one's. ``thumbnails`` turns positions into
+    (H, W, 3) uint8 RGB images of any size, None where one cannot be read. A test set has the OOF's members.
+    """
+
+    id: Sequence[str]
+    label: NDArray
+    probs: Mapping[str, NDArray]
+    decision: NDArray
+    thumbnails: Callable[[Sequence[int]], list[NDArray | None]]
+
+    @property
+    def final(self) -> str:
+        """The name of the ensemble, or of the only member."""
+        return list(self.probs)[-1]
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the page tells besides: ``scores``, ``members``, ``settings`` and ``provenance`` hold JSON values.
+
+    ``how`` says how the decisions were made, as in "cross-fitted". ``scores``, by member, the last one
+    included: ``figures`` (a ``metrics.summary``), ``interval`` (low, high), ``leaderboard`` (low, high) or None,
+    ``threshold``, ``test_rate`` or None, and ``seconds``. ``rows``: train, groups, test, judged, and leaderboard where
+    that is fewer than test. ``members``: backbone, view, image_size, epochs, parameters, trained_parameters and
+    pretrained of each. ``honest``: how far the score can be believed (see ``honest.complete``), as far as it is known.
+    ``test_scores``: (k, m) probabilities of the test rows by each fold's models, for comparison with OOF rows, which
+    single fold models judge as well; NaN where no model could see a row.
+    """
+
+    name: str
+    classes: tuple[str, str]
+    how: str
+    scores: Mapping[str, Mapping[str, Any]]
+    rows: Mapping[str, int]
+    members: Mapping[str, Mapping[str, Any]]
+    settings: Mapping[str, Any]
+    notes: Sequence[str]
+    provenance: Mapping[str, Any]
+    honest: Mapping[str, Any] = field(default_factory=dict)
+    test_scores: NDArray | None = None
+
+
+def measure(
+    oof: Judged, test: Judged | None, histories: Mapping[str, Sequence[History]], story: Story
+) -> dict[str, Any]:
+    """Return the contents of metrics.json: every number that the page prints, as JSON values without NaN.
+
+    ``oof`` and ``test`` are ``evaluate``'s figures by member: the last one's at its own decisions, the others' at their
+    threshold in ``threshold``, which was chosen on all OOF rows. ``cv`` are the scores that no row's own label has
+    touched.
+    """
+    threshold = {name: score["threshold"] for name, score in story.scores.items()}
+    seen_test = None if test is None else _evaluate_all(test, threshold)
+    leaderboard = story.scores[oof.final]["leaderboard"]
+    held = None
+    if seen_test and leaderboard:
+        held = leaderboard[0] <= (seen_test[test.final]["1"]["f1"] or 0.0) <= leaderboard[1]
+    decided = decisions(oof, threshold)
+    members = {name: decided[name] for name in list(decided)[:-1]}
+    return plain(
+        {
+            "name": story.name,
+            "classes": story.classes,
+            "how": story.how,
+            "final": oof.final,
+            "level": LEVEL,
+            "cv": {name: _score_figures(score) for name, score in story.scores.items()},
+            "leaderboard_held": held,
+            "threshold": threshold,
+            "rows": {**story.rows, "leaderboard": story.rows.get("leaderboard", story.rows["test"])},
+            "oof": _evaluate_all(oof, threshold),
+            "test": seen_test,
+            "agreement": agreement(members, oof.label) if len(members) > 1 else None,
+            "mistakes": [_describe(oof, position) for position in mistakes(oof)],
+            "training": {name: _last_epoch(folds) for name, folds in histories.items()},
+            "honest": complete(story.honest),
+            "members": story.members,
+            "settings": story.settings,
+            "notes": story.notes,
+            "provenance": story.provenance,
+        }
+    )
+
+
+def decisions(judged: Judged, threshold: Mapping[str, float]) -> dict[str, NDArray]:
+    """Return each member's decisions: the last one's as given, the others' at their own threshold."""
+    cut = {name: np.asarray(prob) >= threshold[name] for name, prob in judged.probs.items()}
+    return cut | {judged.final: np.asarray(judged.decision)}
+
+
+def mistakes(judged: Judged) -> list[int]:
+    """Return the positions of the dozen wrong rows whose true class was given the least probability, worst first."""
+    label, decision = np.asarray(judged.label), np.asarray(judged.decision)
+    prob = np.asarray(judged.probs[judged.final], float)
+    wrong = np.flatnonzero(label != decision)
+    of_truth = np.where(label[wrong] == 1, prob[wrong], 1 - prob[wrong])
+    return wrong[np.argsort(of_truth, kind="stable")[:GALLERY]].tolist()
+
+
+def _evaluate_all(judged: Judged, threshold: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    decided = decisions(judged, threshold)
+    return {name: evaluate(judged.label, prob, decided[name]) for name, prob in judged.probs.items()}
+
+
+def _score_figures(score: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: score[key] for key in ("interval", "leaderboard", "test_rate", "seconds")}
+    return {**score["figures"], **kept}
+
+
+def _describe(judged: Judged, position: int) -> dict[str, Any]:
+    votes = {name: np.asarray(prob)[position] for name, prob in judged.probs.items()}
+    row = {"id": str(np.asarray(judged.id, object)[position]), "label": np.asarray(judged.label)[position]}
+    return {**row, "prob": votes.pop(judged.final), "votes": votes}
+
+
+def _last_epoch(folds: Sequence[History]) -> dict[str, Any]:
+    """Return how training ended: means over the folds at the last epoch they share."""
+    longest = max((line["epoch"] for fold in folds for line in fold), default=0)
+    ends = {key: last_mean(folds, key) for key in ("train_loss", "val_loss", "val_f1", "val_auc")}
+    recorded = sum(len(line.get("batch_loss") or ()) for fold in folds for line in fold)
+    return {"folds": len(folds), "epochs": longest, "batch_losses": recorded, **ends}
+
+
+def plain(value: Any) -> Any:
+    """Return JSON values only: numpy's as Python's, tuples as lists, keys and paths as text, NaN as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,175 @@
+"""What the shift alarm sees, in pictures: the scores of training and test images, and F1 on images that were changed.
+
+Like is compared with like: single fold models judge training rows out of fold, and so they do the test rows here.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from competition.report import style as look
+from competition.scoring.metrics import check_binary, check_prob, check_same_length, logit
+from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME
+
+if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
+    from matplotlib.axes import Axes
+
+SURE = 1e-6  # probabilities nearer to 0 or 1 count as this near: their logits would be infinite
+TAIL = 0.25  # per cent of the scores that the outermost bars gather on either side
+TICKS = (0.5, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999, 1e-4, 1 - 1e-4, 1e-5, 1 - 1e-5, 0.3, 0.7, 0.2, 0.8, 0.4, 0.6)
+TITLES = {
+    SAME: "Test images score like the training images",
+    LABEL_SHIFT: "Test images score like another mix of classes",
+    ANOTHER_WORLD: "Test images score like no mix of the classes",
+}
+CONDITIONS = {"clean": "as they are", "jpeg95": "JPEG, quality 95", "jpeg85": "JPEG, quality 85",
+              "jpeg75": "JPEG, quality 75", "blur": "blurred", "half": "halved and back"}  # fmt: skip
+F1_AT, AUC_AT = 1.26, 1.5  # where the figures stand: panel widths from its left edge
+COSTLY = 0.05  # of F1: a fall from here on is drawn in the colour of errors
+
+
+def shift_figure(label: ArrayLike, prob: ArrayLike, test_scores: ArrayLike, classes: tuple[str, str],
+                 shift: Mapping[str, Any] | None, path: Path) -> None:  # fmt: skip
+    """Draw how the scores of both classes add up to the training images', and the line of the test images.
+
+    ``label`` and ``prob`` (n,) are out-of-fold labels and probabilities, ``test_scores`` (k, m) the test rows'
+    probabilities by each fold's models, all counted; NaN in these is left out. ``shift`` (see ``honest.complete``) may
+    be None; where its verdict is not the same world, a dashed line is the mix of the two classes at its prior. The axis
+    is the logit, named by probabilities. Raises ``ValueError`` for other labels or probabilities, and unequal lengths.
+    """
+    label, prob = check_binary("label", label), check_prob("prob", prob)
+    check_same_length(label=label, prob=prob)
+    scores = np.atleast_2d(np.asarray(test_scores, float))
+    test = check_prob("test_scores", scores[np.isfinite(scores)])
+    edge = _edges(logit(prob, SURE), logit(test, SURE))
+    human, machine = (_density(prob[label == number], edge) for number in (0, 1))
+    parts = f"by {len(scores)} fold models" if len(scores) > 1 else "by one fold's models"
+    subtitle = f"{label.size:,} training images out of fold, {scores.shape[1]:,} test images {parts}"
+    verdict = shift and shift["verdict"]
+    figure = look.new_page(TITLES.get(verdict, "Scores of training and test images"), subtitle, 4.15)
+    axes = look.add_panel(figure, 0.3, 1.0, 4.4, 2.35)
+    rate = label.mean()
+    below, above = (1 - rate) * human, _mix(human, machine, rate)
+    style, names = {"fill": True, "alpha": 0.5, "linewidth": 0}, [look.elide(name, 26) for name in classes]
+    axes.stairs(below, edge, color=look.BLUE, label=f"training, {names[0]}", **style)
+    axes.stairs(above, edge, baseline=below, color=look.RED, label=f"training, {names[1]}", **style)
+    axes.stairs(_density(test, edge), edge, color=look.INK, linewidth=1.8, label="test", zorder=3)
+    if verdict not in (None, SAME) and shift["prior"] and 0 < rate < 1:
+        prior = shift["prior"]["value"]
+        style = {"color": look.MUTED, "linewidth": 1.1, "linestyle": look.DASHED, "zorder": 2}
+        name = f"training, if {prior:.0%} were {look.elide(names[1], 14)}"
+        axes.stairs(_mix(human, machine, prior), edge, label=name, **style)
+    _finish(axes, edge)
+    look.save_page(figure, path)
+
+
+def _mix(human: NDArray[np.float64], machine: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    return (1 - rate) * human + rate * machine
+
+
+def _finish(axes: "Axes", edge: NDArray[np.float64]) -> None:
+    """Name the logits by their probabilities and the areas by a legend below."""
+    legend = axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.18), ncols=2, frameon=False, fontsize=8.5)
+    for text in legend.get_texts():
+        text.set(color=look.INK, parse_math=False)
+    axes.set_xlim(edge[0], edge[-1])
+    axes.set_xticks(*_ticks(edge[0], edge[-1]))
+    axes.set_ylim(0, None)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    look.name_axes(axes, "probability by one fold's models, on the logit scale")
+
+
+def _edges(*logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the edges of bars that show either set of scores: the fewer scores, the fewer bars."""
+    both = np.concatenate(logits)
+    low, high = np.percentile(both, [TAIL, 100 - TAIL])
+    if high - low < 0.1:
+        low, high = low - 0.5, high + 0.5
+    bars = int(np.clip(2 * min(map(len, logits)) ** (1 / 3), 8, 48))
+    return np.linspace(low, high, bars + 1)
+
+
+def _density(prob: NDArray[np.float64], edge: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of the rows in each bar; the outermost ones gather what lies beyond."""
+    count, _ = np.histogram(np.clip(logit(prob, SURE), edge[0], edge[-1]), edge)
+    return count / max(1, count.sum())
+
+
+def _ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Return round probabilities as logits, none too near to another, and their names."""
+    kept: list[float] = []
+    for prob in TICKS:
+        at = float(logit(prob, SURE))
+        if low <= at <= high and all(abs(at - other) >= (high - low) / 9 for other in kept):
+            kept.append(at)
+    kept = sorted(kept) if len(kept) > 1 else [float(low), float(high)]
+    return kept, [_name(1 / (1 + np.exp(-at))) for at in kept]
+
+
+def _name(prob: float) -> str:
+    """Return a probability with as many digits as tell it from 0 and 1."""
+    nearest = min(prob, 1 - prob)
+    return f"{prob:.{max(1, int(np.ceil(-np.log10(nearest) - 1e-6)))}f}"
+
+
+def robustness_figure(found: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw F1 and ROC AUC under each condition, against the line of the unchanged images.
+
+    ``found`` (see ``honest.complete``) has one entry or more: ``condition``, ``f1``, ``auc`` and ``rows``, each of the
+    last three or None. The one named "clean", else the first, is what the others are compared with.
+    """
+    clean = next((row for row in found if row["condition"] == "clean"), found[0])
+    figure = look.new_page(*_title(found, clean), 1.6 + 0.36 * len(found))
+    axes = look.add_panel(figure, 1.32, 0.5, 2.33, 0.36 * len(found))
+    column = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "right", "fontsize": 9}
+    for place, row in enumerate(found):
+        _draw_condition(axes, place, row, clean)
+        for x, key, weight in ((F1_AT, "f1", "bold"), (AUC_AT, "auc", "normal")):
+            text = "-" if row[key] is None else look.decimals(row[key])
+            axes.text(x, place, text, color=look.INK, fontweight=weight, **column)
+    for x, text in ((F1_AT, "● F1"), (AUC_AT, "◇ AUC")):
+        axes.text(x, -0.8, text, color=look.MUTED, **column)
+    if clean["f1"] is not None:
+        axes.axvline(clean["f1"], color=look.INK, linewidth=0.9, linestyle=look.DOTTED, zorder=1)
+    names = [look.elide(CONDITIONS.get(row["condition"], row["condition"]), 20) for row in found]
+    axes.set_yticks(range(len(found)), names, fontsize=9, color=look.INK, parse_math=False)
+    known = [row[key] for row in found for key in ("f1", "auc") if row[key] is not None] or [0, 1]
+    margin = max(0.02, 0.06 * (max(known) - min(known)))
+    axes.set(xlim=(min(known) - margin, max(known) + margin), ylim=(len(found) - 0.5, -0.5))
+    axes.locator_params(axis="x", nbins=5)
+    axes.grid(False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    look.save_page(figure, path)
+
+
+def _draw_condition(axes: "Axes", place: int, row: Mapping[str, Any], clean: Mapping[str, Any]) -> None:
+    """Mark a condition's AUC and F1, this one with a line from the unchanged images' F1."""
+    value, auc, usual = row["f1"], row["auc"], clean["f1"]
+    if auc is not None:
+        style = {"color": "white", "markeredgecolor": look.MUTED, "markeredgewidth": 0.9, "markersize": 4.5}
+        axes.plot(auc, place, "D", **style)
+    if value is None:
+        return
+    costly = usual is not None and usual - value >= COSTLY
+    colour = look.INK if row is clean else look.RED if costly else look.BLUE
+    axes.plot([value if usual is None else usual, value], [place, place], color=colour, linewidth=2.2)
+    axes.plot(value, place, "o", color=colour, markersize=7)
+
+
+def _title(found: Sequence[Mapping[str, Any]], clean: Mapping[str, Any]) -> tuple[str, str]:
+    rows = max((row["rows"] or 0 for row in found), default=0)
+    subtitle = f"{rows:,} training images, changed before they are judged"
+    changed = [row for row in found if row is not clean and row["f1"] is not None]
+    if clean["f1"] is None or not changed:
+        return "F1 on changed images", subtitle
+    worst = min(changed, key=lambda row: row["f1"])
+    fall = clean["f1"] - worst["f1"]
+    if fall < 0.005:
+        return "No change to the images costs F1", subtitle
+    name = look.elide(CONDITIONS.get(worst["condition"], worst["condition"]), 16)
+    return f"F1 {look.decimals(clean['f1'])} falls to {look.decimals(worst['f1'])} at worst: {name}", subtitle

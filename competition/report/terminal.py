@@ -1,0 +1,136 @@
+"""The closing table: every member and the ensemble, one line each; and the lines that say whether to believe it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from competition.report.trust import METHODS, complete
+from competition.scoring.scorecard import Score
+from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT
+
+WORTH = ("F1", "CV\ninterval", "leaderboard\nrange", "AUC", "log-loss", "threshold")
+DETAIL = ("precision", "recall", "positive\nOOF", "positive\ntest", "time")
+LABEL = 12  # columns of the word that a line below the table starts with
+VAGUE = 0.4  # width of the interval of the test's positive rate, from which no number is worth telling
+STYLES = {"alarm": "red", "warning": "yellow", ANOTHER_WORLD: "bold red", LABEL_SHIFT: "yellow"}
+WIDE = 132  # columns that both halves side by side need, with a long member's name
+
+
+def closing_tables(scores: Mapping[str, Score], seconds: Mapping[str, float], title: str, width: int) -> list[Table]:
+    """Return each name's score, the last set apart: in one table, or in two where ``width`` columns are too few.
+
+    Rates are shares of rows called positive; times are the sums of the jobs' own.
+    """
+    halves = [(*WORTH, *DETAIL)] if width >= WIDE else [WORTH, DETAIL]
+    return [_table(scores, seconds, title if not index else "", half) for index, half in enumerate(halves)]
+
+
+def _table(scores: Mapping[str, Score], seconds: Mapping[str, float], title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in ("", *columns):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    last = list(scores)[-1]
+    for name, score in scores.items():
+        cells = _cells(score, seconds[name])
+        table.add_row(name, *(cells[column] for column in columns), style="bold" if name == last else None)
+    return table
+
+
+def _cells(score: Score, seconds: float) -> dict[str, str]:
+    figures = score.figures
+    return {
+        "F1": f"{figures['f1']:.4f}",
+        "CV\ninterval": _span(score.interval),
+        "leaderboard\nrange": _span(score.leaderboard),
+        "AUC": f"{figures['auc']:.4f}",
+        "log-loss": f"{figures['log_loss']:.4f}",
+        "threshold": f"{score.threshold:.4f}",
+        "precision": f"{figures['precision']:.4f}",
+        "recall": f"{figures['recall']:.4f}",
+        "positive\nOOF": f"{figures['predicted_positive_rate']:.1%}",
+        "positive\ntest": "-" if score.test_rate is None else f"{score.test_rate:.1%}",
+        "time": _duration(seconds),
+    }
+
+
+def _span(ends: tuple[float, float] | None) -> str:
+    return "-" if ends is None else f"{ends[0]:.3f}-{ends[1]:.3f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+def honest_lines(honest: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    """Return what to print below the table, each line with rich's style or None.
+
+    ``honest`` is ``Story.honest``: the verdict on the test set, how the threshold and the blend were chosen, F1 on
+    changed images, and the audit's warnings and alarms. What is not known has no line.
+    """
+    found = complete(honest)
+    lines: list[tuple[str, str | None]] = []
+    if shift := found["shift"]:
+        style = STYLES.get(shift["verdict"])
+        lines += [(line, style) for line in _world(shift)]
+    elif found["unasked"]:
+        lines.append((_labelled("World", "not asked", found["unasked"]), None))
+    if threshold := found["threshold"]:
+        value = threshold["rules"].get(threshold["rule"], {}).get("threshold", threshold.get("value"))
+        at = "" if value is None else f" ({_short(value, 4)})"
+        lines.append((_labelled("Threshold", f"{threshold['rule']}{at}", threshold["why"]), None))
+    if blend := found["blend"]:
+        weights = ", ".join(f"{member} {_short(weight, 2)}" for member, weight in blend["weights"].items())
+        given = "" if blend["method"] in ("equal", "rank") else f" ({weights})"
+        name = METHODS.get(blend["method"], blend["method"])
+        lines.append((_labelled("Blend", f"{name}{given}", blend["why"]), None))
+    if known := [row for row in found["robustness"] if row["f1"] is not None]:
+        each = ", ".join(f"{_short(row['f1'])} {row['condition']}" for row in known)
+        lines.append((_labelled("Robustness", f"F1 {each}"), None))
+    return lines + (list(_findings(found["audit"])) if found["audit"] else [])
+
+
+def _world(shift: Mapping[str, Any]) -> list[str]:
+    """Return the verdict, what it rests on where that is an alarm, and what to do."""
+    verdict, remedy, prior = shift["verdict"], shift["remedy"], shift["prior"]
+    if verdict == ANOTHER_WORLD:
+        reasons = [item["sentence"].rstrip(".") for item in shift["evidence"] if item["alarming"]]
+        return [f"{verdict.upper()}: {remedy}", *(_labelled("", f"- {reason}") for reason in reasons)]
+    seen = ""
+    if prior and None not in prior.values():
+        places = 0 if max(prior.values()) >= 0.1 else 1
+        value, low, high, train = (f"{100 * prior[key]:.{places}f}" for key in ("value", "low", "high", "train"))
+        seen = f"test rows look like {value} % positive ({low}-{high} %), the training rows were {train} %"
+        if prior["high"] - prior["low"] > VAGUE:
+            seen = "as far as can be told, for these scores hardly tell the classes apart"
+    return [_labelled("World", verdict, seen), *([_labelled("", remedy)] if verdict == LABEL_SHIFT and remedy else [])]
+
+
+def _findings(audit: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """Yield a line for each alarm, and one that names the warnings, which stood in full at the run's start."""
+    for finding in audit["findings"]:
+        if finding["level"] == "alarm":
+            text = f"{finding['what'].rstrip('.')}. {finding['remedy']}".strip()
+            yield _labelled("Audit", f"ALARM {finding['name']}", text), STYLES["alarm"]
+    warnings = [finding["name"] for finding in audit["findings"] if finding["level"] == "warning"]
+    if warnings:
+        yield _labelled("Audit", f"warned of {', '.join(warnings)}"), STYLES["warning"]
+
+
+def _labelled(label: str, head: str, rest: str = "") -> str:
+    return f"{label:<{LABEL}}{head}" + (f": {rest}" if rest else "")
+
+
+def _short(value: float, places: int = 3) -> str:
+    """Return a figure below 1 without its leading zero: many of them stand in one line."""
+    return f"{value:.{places}f}".removeprefix("0")
+
+
+def console() -> Console:
+    """Return the console results are printed on: as wide as the terminal, or wide enough for one table in a file."""
+    found = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    return (
+        found if found.is_terminal else Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=WIDE)
+    )

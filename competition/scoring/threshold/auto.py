@@ -1,0 +1,126 @@
+"""Which rule ``auto`` takes, and why; the threshold for a test set; and all rules side by side on the same rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from competition.scoring.intervals import cv_interval
+from competition.scoring.metrics import f1
+from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, Shift
+from competition.scoring.threshold.mean_correction import as_if_averaged
+from competition.scoring.threshold.rules import (
+    AUTO,
+    by_fold,
+    choose_threshold,
+    cross_fit,
+    find_rule,
+    is_calibrated,
+    own_score,
+)
+
+COMPARED = ("argmax", "bootstrap", "calibrated", "em")
+
+
+def decide(
+    rule: str, label: ArrayLike, prob: ArrayLike, group: ArrayLike | None, shift: Shift | None, seed: int = 0
+) -> tuple[str, str]:
+    """Return the rule to use, and one clause that says why.
+
+    Any rule but ``auto`` is itself. ``auto`` is, by what ``tests/benchmarks/bench_honest.py`` measures:
+
+    - ``bootstrap`` where calibration fails on rows that the calibrator has not seen: without it, probabilities promise
+      nothing, and only counts are left;
+    - ``em`` where calibration holds, the verdict on the test set is *label shift*, and the members' features vouch that
+      nothing else changed: then it alone follows the test set's class balance. Scores alone cannot tell a rarer class
+      from a new generator's images that pass for the other one;
+    - ``calibrated`` otherwise, as the steadiest of those that need nothing from the test set. Under *another world*
+      that is a stopgap: no rule that looks at training rows is right there, ``em`` least of all, and the reason says
+      to declare ``prior:P``.
+
+    All labels take part in the check of calibration; choosing one of three rules by it costs nothing measurable.
+    Raises what ``find_rule`` and ``choose_calibrator`` raise.
+    """
+    find_rule(rule)
+    if rule != AUTO:
+        return rule, "as set"
+    holds = is_calibrated(label, prob, group, seed)
+    verdict = shift.verdict if shift else None
+    if verdict == LABEL_SHIFT and holds and shift.vouched:
+        return "em", "calibrated probabilities hold and only the class balance of the test set differs"
+    found = "calibrated" if holds else "bootstrap"
+    calibration = "calibrated probabilities hold" if holds else "calibrated probabilities do not hold"
+    if verdict == ANOTHER_WORLD:
+        return found, (f"{calibration}, but the test set is another world, where no threshold from training rows is "
+                       "right: declare its positive rate with threshold=prior:P if you know it")  # fmt: skip
+    if verdict == LABEL_SHIFT and holds:
+        return found, f"{calibration}, but no features vouch that the test set differs in its class balance alone"
+    if verdict == LABEL_SHIFT:
+        return found, f"{calibration}, so the test set's class balance cannot be followed"
+    return found, calibration + (" and no shift was found" if shift else "")
+
+
+def submission_threshold(
+    rule: str, label: ArrayLike, prob: ArrayLike, group: ArrayLike | None, test_prob: ArrayLike, test_parts: ArrayLike,
+    seed: int = 0,
+) -> float:  # fmt: skip
+    """Return the threshold for ``test_prob`` (m,), the mean of the models' ``test_parts`` (k, m), without NaN.
+
+    It is chosen on the out-of-fold rows as the mean would have scored them (``as_if_averaged``), since they were judged
+    by single models: that takes the cut of the noisier scores over to the mean's. Where the models agree it is the
+    threshold of ``prob`` (n,) as it is.
+    """
+    target = np.asarray(test_prob, float)
+    return choose_threshold(rule, label, as_if_averaged(label, prob, test_parts), group, seed,
+                            target if target.size else None)  # fmt: skip
+
+
+def seen_rows(
+    prob: ArrayLike, fold: ArrayLike, test_prob: ArrayLike, test_parts: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the (n,) probabilities that judge the rows, and the test's, (m,) and (k, m), of rows that models saw."""
+    names, code = np.unique(np.asarray(fold), return_inverse=True)
+    test, parts = np.asarray(test_prob, float), np.asarray(test_parts, float)
+    table = by_fold(np.asarray(prob, float), names.size, code.size)
+    return own_score(table, code), test[~np.isnan(test)], parts[:, ~np.isnan(parts).any(axis=0)]
+
+
+@dataclass(frozen=True)
+class RuleScore:
+    """What a rule is worth: cross-fitted F1 with its interval, shares of rows called positive, and its threshold.
+
+    ``oof_rate`` is that of the cross-fitted decisions, ``test_rate`` that of the test rows at ``threshold``, which is
+    in the units of the test's probabilities; ``test_rate`` is None without a test set.
+    """
+
+    f1: float
+    interval: tuple[float, float]
+    oof_rate: float
+    test_rate: float | None
+    threshold: float
+
+
+def compare_rules(
+    label: ArrayLike, prob: ArrayLike, fold: ArrayLike, group: ArrayLike | None, test_prob: ArrayLike,
+    test_parts: ArrayLike, rule: str = AUTO, seed: int = 0, whole: ArrayLike | None = None,
+) -> dict[str, RuleScore]:  # fmt: skip
+    """Return every rule's score by name: those in ``COMPARED``, and ``rule`` where it is another one but ``auto``.
+
+    Inputs are those of ``scorecard.score_predictions``; there must be two folds or more (``ValueError``).
+    """
+    names = [*COMPARED] + ([rule] if rule not in (*COMPARED, AUTO) else [])
+    return {name: _score_rule(name, label, prob, fold, group, test_prob, test_parts, seed, whole) for name in names}
+
+
+def _score_rule(name: str, label, prob, fold, group, test_prob, test_parts, seed: int, whole) -> RuleScore:
+    decision, _ = cross_fit(label, prob, fold, group, name, seed)
+    own, test, parts = seen_rows(prob, fold, test_prob, test_parts)
+    whole = own if whole is None else np.asarray(whole, float)
+    threshold = submission_threshold(name, label, whole, group, test, parts, seed)
+    return RuleScore(
+        f1=f1(label, decision),
+        interval=cv_interval(label, decision, group, seed=seed),
+        oof_rate=float(decision.mean()),
+        test_rate=float((test >= threshold).mean()) if test.size else None,
+        threshold=threshold,
+    )

@@ -1,0 +1,20 @@
+"""From tables to everything a run reads: groups that the audit finds, pixels and folds, and the teacher's labels."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pandas as pd
+
+from competition.audit.run import regroup
+from competition.core.config import Config
+from competition.data.layouts.read import Dataset
+from competition.data.run_data import RunData, assemble
+from competition.training.pseudo_labels import with_pseudo
+
+
+def open_data(config: Config, dataset: Dataset, dealt: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> RunData:
+    """Return the run's data, the same in every process. Raises UserError for whatever the user must mend.
+
+    ``dealt`` returns the folds of rows where they were made elsewhere.
+    """
+    return with_pseudo(config, assemble(config, dataset, partial(regroup, config), dealt))

@@ -1,0 +1,168 @@
+"""What there is to do: one job for each (member, fold), known by its settings.
+
+What is finished under the same settings is not done again; what stands under other settings is never reused.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from competition.core.config import Config, Recipe, as_dict, chosen_folds
+from competition.core.errors import UserError
+from competition.core.files import fingerprint, read_json
+from competition.core.paths import run_folder
+from competition.data.images.decode import DECODER
+from competition.data.run_data import RunData
+from competition.inference.diagnostics import FILE as EVIDENCE_FILE
+from competition.inference.run_record import FILE as RECORD
+from competition.models.build import Detector, build_model, normalisation
+from competition.models.device import Placement, settle, stored
+from competition.models.pretrained import digest_of
+
+PLACEMENT_FILE = "placement.json"  # beside a member's folds
+
+
+@dataclass(frozen=True)
+class Job:
+    """``fold``: the one held out, or None for a model on all rows; ``index``: which of the run's seeds."""
+
+    member: str
+    fold: int | None
+    index: int = 0
+
+    def __str__(self) -> str:
+        part = "all rows" if self.fold is None else f"fold {self.fold}"
+        return f"{self.member} {part}" + (f" seed {self.index}" if self.index else "")
+
+    def folder(self, config: Config) -> Path:
+        """Return folds/<name>/<member>/fold<k>."""
+        part = "full" if self.fold is None else f"fold{self.fold}"
+        return run_folder(config) / self.member / (part + (f"-seed{self.index}" if self.index else ""))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job with the settings that name it: ``settings`` decide its weights, ``views`` its predictions."""
+
+    job: Job
+    folder: Path
+    placement: Placement
+    settings: dict[str, Any]
+    views: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of what decides the weights."""
+        return fingerprint(self.settings)
+
+    @property
+    def prediction_key(self) -> str:
+        """The fingerprint of what decides the predictions."""
+        return fingerprint(self.key, self.views)
+
+    def is_trained(self) -> bool:
+        """Whether the weights stand under these settings."""
+        done = read_json(self.folder / "done.json") or {}
+        return done.get("key") == self.key and (self.folder / "model.safetensors").exists()
+
+    def is_done(self) -> bool:
+        """Whether weights and predictions stand under these settings."""
+        done = read_json(self.folder / "done.json") or {}
+        files = ["test.csv"] if self.job.fold is None else ["oof.csv", "test.csv", EVIDENCE_FILE]
+        there = all((self.folder / name).exists() for name in files)
+        return there and self.is_trained() and done.get("prediction_key") == self.prediction_key
+
+    def conflict(self) -> str | None:
+        """Return what differs from the settings under which this folder was begun, or None."""
+        try:
+            begun = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        differing = [key for key in {**begun, **self.settings} if begun.get(key) != self.settings.get(key)]
+        words = {"training_data": "the training data changed", "held_out": "the folds changed"}
+        told = [words.get(key, f"{key} was {begun.get(key)} and is now {self.settings.get(key)}") for key in differing]
+        return ", ".join(dict.fromkeys(told)) or None
+
+
+def make_plans(config: Config, data: RunData, jobs: Sequence[Job], device: str) -> list[Plan]:
+    """Settle every job's settings; precision and memory layout are settled once for each member."""
+    places = {member: _place(config, data, member, device) for member in dict.fromkeys(job.member for job in jobs)}
+    weights = {member: digest_of(config, member) for member in places}  # files of gigabytes: read once
+    return [_make_plan(config, data, job, places[job.member], weights[job.member]) for job in jobs]
+
+
+def _place(config: Config, data: RunData, member: str, device: str) -> Placement:
+    recipe, path = config.members[member], run_folder(config) / member / PLACEMENT_FILE
+    if kept := stored(recipe, device, path):
+        return kept
+    if config.engine == "kaggle":  # settled there, by the device that the session has
+        return Placement(device, recipe.precision, recipe.memory_format, recipe.batch_size)
+    return settle(recipe, device, *probe_of(data, recipe))
+
+
+def probe_of(data: RunData, recipe: Recipe) -> tuple[Callable[[], Detector], torch.Tensor]:
+    """Return what a measured step needs: a function that builds the model, and one batch (n, c, h, w)."""
+    dtype = torch.float32 if data.floating else torch.uint8
+    shape = (min(recipe.batch_size, len(data.train)), data.channels, recipe.image_size, recipe.image_size)
+    return lambda: build_model(recipe, data.channels, data.floating, load=False), torch.ones(shape, dtype=dtype)
+
+
+def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, weights: str) -> Plan:
+    recipe = config.members[job.member]
+    predicted, held = (sorted(data.train["id"][part]) for part in (data.predicted(job.fold), data.held(job.fold)))
+    train_store, test_store = data.of(recipe)
+    mean, std = normalisation(recipe, data.channels, data.floating)
+    settings = as_dict(recipe) | {
+        "pretrained": weights,
+        "precision": placement.precision,
+        "memory_format": placement.memory_format,
+        "member": job.member,
+        "fold": job.fold,
+        "seed": config.seed,
+        "seed_index": job.index,
+        "mean": list(mean),
+        "std": list(std),
+        "channels": data.channels,
+        "floating": data.floating,
+        "decoder": "none" if data.floating else DECODER,
+        "classes": list(data.dataset.classes),
+        "training_data": fingerprint(data.table_key, train_store.digest, *data.added_key(job.fold, recipe)),
+        "held_out": fingerprint(predicted, held),
+    }
+    views = {"tta": config.tta, "test_data": fingerprint(data.test["id"].tolist(), test_store.digest)}
+    if job.fold is not None:  # a model on all rows leaves no evidence
+        views["evidence_rows"] = config.evidence_rows
+    return Plan(job, job.folder(config), placement, settings, views)
+
+
+def all_jobs(config: Config) -> list[Job]:
+    """Return every job of the run, fold by fold; one on all rows only where it is asked for."""
+    folds: list[int | None] = list(range(config.parts))
+    if chosen_folds(config)[1]:
+        folds.append(None)
+    return [Job(member, fold, index) for fold in folds for index in range(config.seeds) for member in config.members]
+
+
+def asked_for(config: Config, plans: Sequence[Plan]) -> list[Plan]:
+    """Return the plans of the folds that the command names."""
+    chosen, full = chosen_folds(config)
+    return [plan for plan in plans if plan.job.fold in chosen or (full and plan.job.fold is None)]
+
+
+def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> None:
+    """Refuse to go on over results made with other settings, or discard them."""
+    for plan in plans:
+        if (conflict := plan.conflict()) is None:
+            continue
+        if not discard:
+            raise UserError(
+                f"{plan.folder} holds results of other settings ({conflict}): keep them with another name=, or discard "
+                "them with overwrite=true."
+            )
+        (run_folder(config) / RECORD).unlink(missing_ok=True)  # the models that it answers for go
+        shutil.rmtree(plan.folder)

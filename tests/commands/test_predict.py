@@ -1,0 +1,81 @@
+import csv
+import io
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from competition.__main__ import main
+from competition.data.images.decode import read_image
+from competition.inference.torch_member import open_judge
+from tests.runs import TINY, make_run, random_pictures
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A run of two members, and a folder of four pictures, one file that is none, and one more of another kind."""
+    home = tmp_path_factory.mktemp("home")
+    make_run(home, {"cnn": TINY["small_cnn"], "net": TINY["resnet"]})
+    (home / "pictures" / "inner").mkdir(parents=True)
+    for index, image in enumerate(random_pictures((40, 50), (64, 64), (33, 70), (32, 32))):
+        cv2.imwrite(str(home / "pictures" / ("inner" if index == 3 else ".") / f"{index} (1)=a.png"), image)
+    (home / "pictures" / "text.jpg").write_text("no picture")
+    (home / "pictures" / "notes.txt").write_text("not looked at")
+    return home
+
+
+@pytest.fixture
+def ask(home, monkeypatch, capsys):
+    monkeypatch.setenv("TELLTALE_HOME", str(home))
+    monkeypatch.chdir(home)
+
+    def run(*words):
+        status = main(["predict", "name=made", *words])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def test_the_readable_are_judged_and_the_unreadable_listed_with_status_1(ask, home):
+    status, out, err = ask("format=json", "pictures")
+    told = json.loads(out)
+    assert status == 1 and "text.jpg: it is not an image" in err
+    assert list(told["unreadable"]) == ["pictures/text.jpg"] and len(told["answers"]) == 4
+    images = [read_image(home / answer["file"]) for answer in told["answers"]]
+    for answer, verdict in zip(told["answers"], open_judge("made", "cpu").judge(images), strict=True):
+        assert answer["probability"] == pytest.approx(verdict.prob, abs=1e-5)
+        assert answer["verdict"] == ("AI-made" if verdict.prob >= answer["threshold"] else "human-made")
+        assert np.mean([answer["cnn"], answer["net"]]) == pytest.approx(answer["probability"], abs=1e-5)
+
+
+def test_the_same_answers_come_as_csv_and_as_a_table(ask):
+    status, text, _ = ask("format=csv", "pictures/0 (1)=a.png", "pictures/inner")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert status == 0
+    assert [row["file"] for row in rows] == ["pictures/0 (1)=a.png", "pictures/inner/3 (1)=a.png"]
+    _, table, _ = ask("pictures/0 (1)=a.png")
+    assert rows[0]["verdict"] in table and f"{float(rows[0]['probability']):.4f}" in table and "not proof" in table
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing.png"], "There is no file or folder nothing.png"),
+        ([], "There is nothing to judge"),
+        (["format=xml", "pictures"], "format=xml is not known"),
+        (["device=tpu", "pictures"], "device=tpu is not known"),
+        (["formt=csv", "pictures"], "There is no setting 'formt' (in the command line); did you mean 'format'?"),
+        (["engine=onnx", "pictures"], "./run.sh export name=made"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_2(ask, words, said):
+    status, out, err = ask(*words)
+    assert status == 2 and not out and err.startswith("Error: ") and said in err and err.count("\n") == 1
+
+
+def test_a_run_that_is_not_there_names_the_one_that_is(home, monkeypatch, capsys):
+    monkeypatch.setenv("TELLTALE_HOME", str(home))
+    assert main(["predict", "name=mad", str(home)]) == 2
+    assert "There is no finished run 'mad' in folds/; did you mean 'made'?" in capsys.readouterr().err

@@ -1,0 +1,58 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from competition.core.errors import UserError
+from competition.core.files import atomic_write, fingerprint, only_one, read_json, write_json, write_text
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as file:
+        file.write("new")
+        raise ZeroDivisionError
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_a_kill_during_a_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    program = (
+        "import os, signal, sys; from pathlib import Path; from competition.core.files import atomic_write\n"
+        "with atomic_write(Path(sys.argv[1])) as file:\n"
+        "    file.write('new'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(path)]).returncode == -9
+    assert path.read_text() == "old"
+
+
+def test_json_comes_back_and_a_missing_file_is_none(tmp_path):
+    write_json(tmp_path / "a" / "b.json", {"é": [1, 2.5, None]})
+    assert read_json(tmp_path / "a" / "b.json") == {"é": [1, 2.5, None]}
+    assert read_json(tmp_path / "c.json") is None
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "c.json", float("nan"))
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers(), max_size=5))
+def test_a_fingerprint_ignores_the_order_of_settings_and_sees_every_change(settings):
+    assert fingerprint(settings) == fingerprint(dict(reversed(settings.items())))
+    assert fingerprint(settings) != fingerprint({**settings, "another key": 1})
+
+
+def test_a_fingerprint_sees_where_parts_end_and_what_an_array_is():
+    assert fingerprint(b"ab", b"c") != fingerprint(b"a", b"bc")
+    assert fingerprint(np.zeros(2)) != fingerprint(np.zeros(2, np.float32)) != fingerprint(np.zeros((2, 1), np.float32))
+
+
+def test_only_one_run_works_in_a_folder(tmp_path):
+    with only_one(tmp_path / "name" / ".lock", 0):
+        with pytest.raises(UserError, match="Another run works in"), only_one(tmp_path / "name" / ".lock", 0.1):
+            pass
+    with only_one(tmp_path / "name" / ".lock", 0):
+        pass

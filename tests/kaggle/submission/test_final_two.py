@@ -1,0 +1,130 @@
+"""The written rule: which of CV and the public leaderboard chooses the final two."""
+
+import numpy as np
+import pytest
+
+from competition.kaggle.submission.final_two import CV, LEADERBOARD, Entrant, decide_trust, f1_error, place
+from competition.scoring.metrics import f1
+from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME
+
+
+def entrant(key, cv, public, error=0.005, rows=2000, world=SAME, reach=0.03):
+    """A submission whose leaderboard range reaches ``reach`` to either side of its CV."""
+    ends = 1.959964 * error
+    return Entrant(key, cv, (cv - ends, cv + ends), (cv - reach, cv + reach), public, rows, 0.5, world)
+
+
+def history(cvs, publics, **more):
+    return [entrant(f"s{k}", cv, public, **more) for k, (cv, public) in enumerate(zip(cvs, publics, strict=True))]
+
+
+def test_an_f1s_standard_error_is_that_of_drawn_leaderboards():
+    random = np.random.default_rng(0)
+    drawn = []
+    for _ in range(3000):
+        truth = random.random(400) < 0.3
+        drawn.append(f1(truth, np.where(random.random(400) < 0.1, ~truth, truth)))
+    called = 0.3 * 0.9 + 0.7 * 0.1
+    assert f1_error(np.mean(drawn), 400, (0.3 + called) / 2) == pytest.approx(np.std(drawn), rel=0.1)
+    assert f1_error(1.0, 50, 0.5) > 0 and f1_error(0.0, 50, 0.0) > 0
+
+
+def test_a_range_holds_its_ends():
+    assert [place(value, (0.2, 0.4)) for value in (0.1, 0.2, 0.4, 0.5)] == ["below", "inside", "inside", "above"]
+
+
+def test_the_only_score_there_is_decides():
+    hand_made = [Entrant("a", public=0.7), Entrant("b", public=0.8)]
+    assert decide_trust(hand_made).by == LEADERBOARD and decide_trust(hand_made).final == ("b", "a")
+    unseen = [Entrant("a", cv=0.8), Entrant("b", cv=0.9)]
+    assert decide_trust(unseen).by == CV and decide_trust(unseen).final == ("b", "a")
+    assert decide_trust([]).final == ()
+    assert decide_trust(hand_made[:1]).final == ("a",)
+
+
+def test_few_submissions_leave_cv_in_charge_unless_all_fell_outside_or_the_world_is_another():
+    assert decide_trust(history([0.90, 0.92], [0.91, 0.90])).by == CV
+    assert decide_trust(history([0.90, 0.92], [0.80, 0.90])).by == CV  # one of two
+    outside = decide_trust(history([0.90, 0.92], [0.80, 0.70]))
+    assert outside.by == LEADERBOARD and "2 of 2" in outside.why and outside.final == ("s0", "s1")
+    for world in (ANOTHER_WORLD, LABEL_SHIFT):
+        told = decide_trust(history([0.90, 0.92], [0.91, 0.90], world=world))
+        assert told.by == LEADERBOARD and world in told.why
+
+
+CVS = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95]
+
+
+def test_one_common_offset_leaves_cv_in_charge_however_large_it_is():
+    trust = decide_trust(history(CVS, [0.70, 0.72, 0.71, 0.74, 0.73, 0.75], world=ANOTHER_WORLD))
+    assert trust.by == CV and "one common offset" in trust.why and trust.final[0] == "s5"
+
+
+def test_of_two_that_order_alike_a_far_finer_leaderboard_knows_better():
+    publics = [0.905, 0.906, 0.93, 0.92, 0.95, 0.945]
+    assert decide_trust(history(CVS, publics, error=0.02, rows=20_000)).by == LEADERBOARD
+    assert decide_trust(history(CVS, publics, error=0.02, rows=500)).by == CV
+
+
+def test_gaps_that_differ_beyond_chance_ask_the_order():
+    same_order = decide_trust(history(CVS, [0.60, 0.65, 0.70, 0.75, 0.80, 0.85]))
+    assert same_order.by == CV and "15 pairs" in same_order.why and "order 15 alike" in same_order.why
+    reversed_order = decide_trust(history(CVS, [0.85, 0.80, 0.75, 0.70, 0.65, 0.60]))
+    assert reversed_order.by == LEADERBOARD and reversed_order.final[0] == "s0"
+
+
+def test_public_scores_within_their_own_error_are_not_believed_against_cv():
+    trust = decide_trust(history([0.80, 0.84, 0.88, 0.92, 0.96], [0.804, 0.803, 0.802, 0.801, 0.80], rows=300))
+    assert trust.by == CV and "own error" in trust.why
+
+
+def test_submissions_made_by_hand_count_for_no_history():
+    made = history(CVS[:4], [0.85, 0.80, 0.75, 0.70], reach=0.5)
+    by_hand = [Entrant(f"hand{k}", public=0.5) for k in range(9)]
+    assert decide_trust(made + by_hand).by == CV
+    unsized = [Entrant("no rows", 0.9, (0.89, 0.91), None, 0.1, None, None)]
+    assert decide_trust(made + unsized).by == CV
+
+
+def test_the_second_choice_is_the_other_scores_favourite_if_it_is_as_good_within_an_error():
+    rows = history([0.950, 0.949, 0.946, 0.80], [0.94, 0.945, 0.96, 0.97])
+    trust = decide_trust(rows)
+    assert trust.by == CV and trust.final == ("s0", "s2") and LEADERBOARD in trust.second
+    far = decide_trust(history([0.950, 0.90, 0.85], [0.94, 0.90, 0.96], reach=0.2))
+    assert far.final == ("s0", "s1") and "next best" in far.second
+    lone = decide_trust([*history([0.9], [0.9], reach=0.2), Entrant("h", public=0.5), Entrant("i", public=0.6)])
+    assert lone.by == CV and lone.final == ("s0", "i")
+    assert lone.second == "none other has a CV score; the best of the rest by the leaderboard"
+
+
+def drawn(random, cv_error, public_rows, misled, count=8):
+    """Draw the true scores of submissions and what CV and leaderboard make of them: ``misled`` is how far CV errs on
+    each submission for reasons that no interval knows."""
+    true = 0.85 + 0.015 * random.standard_normal(count)
+    cv = true + 0.08 + cv_error * random.standard_normal(count) + misled * random.standard_normal(count)
+    sampled = [f1_error(value, public_rows, 0.5) * random.standard_normal() for value in true]
+    return true, history(cv, true + sampled, error=cv_error, rows=public_rows)
+
+
+@pytest.mark.parametrize(("cv_error", "rows", "misled", "better"), [
+    (0.003, 300, 0.0, CV), (0.003, 5000, 0.06, LEADERBOARD), (0.03, 50_000, 0.0, LEADERBOARD),
+])  # fmt: skip
+def test_over_drawn_histories_the_rule_follows_the_score_that_chooses_better(cv_error, rows, misled, better):
+    random = np.random.default_rng(1)
+    lost = {"rule": [], CV: [], LEADERBOARD: []}
+    for _ in range(150):
+        true, entrants = drawn(random, cv_error, rows, misled)
+        chosen = {"rule": decide_trust(entrants).final[0], CV: max(entrants, key=lambda e: e.cv).key,
+                  LEADERBOARD: max(entrants, key=lambda e: e.public).key}  # fmt: skip
+        for name, key in chosen.items():
+            lost[name].append(true.max() - true[int(key[1:])])
+    worse = LEADERBOARD if better == CV else CV
+    loss = {name: np.mean(values) for name, values in lost.items()}
+    assert loss[better] < loss[worse]
+    assert loss["rule"] - loss[better] < 0.35 * (loss[worse] - loss[better]), loss
+
+
+def test_the_second_choice_is_not_the_first_submitted_twice():
+    twice = [entrant("file", 0.95, 0.94), entrant("notebook", 0.95, 0.94), entrant("other", 0.90, 0.91)]
+    assert decide_trust(twice).final == ("file", "other")
+    assert decide_trust(twice[:2]).final == ("file", "notebook")

@@ -1,0 +1,84 @@
+import dataclasses
+
+import pytest
+import torch
+
+from competition.core.config import Recipe
+from competition.core.errors import UserError
+from competition.models.build import build_model
+from competition.models.device import Placement, choose_device, settle, step_seconds, store, stored
+
+RECIPE = Recipe(backbone="resnet18", backbone_args={"channels": [4, 8, 8, 8]}, image_size=16, batch_size=4)
+PIXELS = torch.ones(4, 3, 16, 16, dtype=torch.uint8)
+
+
+def place(recipe, path, build=None):
+    """As a job does: what is stored, or else what is settled now."""
+    return stored(recipe, "cpu", path) or settle(recipe, "cpu", build or (lambda: build_model(recipe)), PIXELS)
+
+
+def test_a_cpu_runs_fp32_in_plain_layout_unless_told(tmp_path):
+    assert place(RECIPE, tmp_path / "p.json") == Placement("cpu", "fp32", "contiguous", 4)
+    told = dataclasses.replace(RECIPE, precision="bf16", memory_format="channels_last")
+    assert place(told, tmp_path / "p.json") == Placement("cpu", "bf16", "channels_last", 4)
+
+
+def test_auto_measures_once_and_what_it_chose_is_kept(tmp_path):
+    recipe, built = dataclasses.replace(RECIPE, precision="auto", memory_format="auto"), []
+
+    def build():
+        built.append(1)
+        return build_model(recipe)
+
+    chosen = place(recipe, tmp_path / "p.json", build)
+    store(tmp_path / "p.json", chosen, recipe)
+    assert len(built) == 4 and chosen.precision in ("fp32", "bf16")
+    assert place(recipe, tmp_path / "p.json", build) == chosen and len(built) == 4
+
+
+def test_a_halved_micro_batch_is_kept_until_the_batch_size_changes(tmp_path):
+    store(tmp_path / "p.json", dataclasses.replace(place(RECIPE, tmp_path / "p.json"), micro_batch=2), RECIPE)
+    assert place(RECIPE, tmp_path / "p.json").micro_batch == 2
+    assert place(dataclasses.replace(RECIPE, batch_size=3), tmp_path / "p.json").micro_batch == 3
+
+
+def test_settling_alone_writes_nothing(tmp_path):
+    place(RECIPE, tmp_path / "p.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_fp16_on_a_cpu_is_refused(tmp_path):
+    with pytest.raises(UserError, match="precision=fp16 needs a GPU"):
+        place(dataclasses.replace(RECIPE, precision="fp16"), tmp_path / "p.json")
+
+
+def test_a_measured_step_takes_time_and_leaves_no_gradients():
+    model = build_model(RECIPE)
+    assert step_seconds(Placement("cpu", "fp32", "contiguous", 4), model, PIXELS) > 0
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_cuda_where_there_is_none_is_one_sentence():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert choose_device("auto") == "cpu"
+    with pytest.raises(UserError, match="device=cuda, but torch sees no CUDA device"):
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize(("capability", "precision"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16")])
+def test_a_gpus_precision_follows_its_capability(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert choose_device("auto") == "cuda"
+    for wish in ("device", "bf16"):  # a T4 claims bf16 and emulates it slowly
+        recipe = dataclasses.replace(RECIPE, precision=wish)
+        assert settle(recipe, "cuda", lambda: None, PIXELS) == Placement("cuda", precision, "channels_last", 4)
+
+
+def test_a_gpu_too_old_for_torch_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla P100-PCIE-16GB")
+    with pytest.raises(UserError, match=r"Tesla P100-PCIE-16GB has CUDA capability 6\.0, and torch needs 7\.0"):
+        choose_device("auto")

@@ -1,0 +1,120 @@
+"""The closing table is whole at any width, and few lines below it say whether to believe it."""
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from competition.report.terminal import closing_tables, honest_lines
+from competition.scoring.metrics import sigmoid
+from competition.scoring.scorecard import score_predictions
+from tests.report.runs import REMEDIES, honest
+
+
+@pytest.fixture(scope="module")
+def scores():
+    rng = np.random.default_rng(0)
+    label = np.arange(90) % 2
+    names = ("convnext-residual", "ensemble")
+    return {name: score_predictions(label, sigmoid(rng.normal(size=90) + label), np.arange(90) % 3, np.arange(90),
+                                    rng.random(40),
+                                    rng.random((3, 40)), "argmax") for name in names}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [80, 132, 200])
+def test_every_figure_is_whole_at_any_usual_width(scores, width):
+    out = Console(width=width, record=True, file=open("/dev/null", "w"), highlight=False)
+    for table in closing_tables(scores, {name: 3700.0 for name in scores}, "mine", width):
+        out.print(table)
+    text = out.export_text()
+    assert "…" not in text and max(map(len, text.splitlines())) <= width
+    for name, score in scores.items():
+        for key in ("f1", "precision", "recall", "auc", "log_loss"):
+            assert f"{score.figures[key]:.4f}" in text
+        assert name in text and f"{score.threshold:.4f}" in text and f"{score.test_rate:.1%}" in text
+        assert f"{score.leaderboard[0]:.3f}-{score.leaderboard[1]:.3f}" in text and "1:01:40" in text
+
+
+def told(verdict="same world", value=0.49, **changes):
+    """What a run knows, with the figures that its lines show."""
+    found = honest(verdict=verdict, **changes)
+    found["shift"]["prior"] = {"value": value, "low": value - 0.04, "high": value + 0.04, "train": 0.5}
+    found["threshold"]["rules"]["bootstrap"]["threshold"] = 0.48127
+    return found
+
+
+def test_below_the_table_stand_the_verdict_and_how_the_numbers_were_chosen():
+    lines = honest_lines(told())
+    assert lines == [
+        ("World       same world: test rows look like 49 % positive (45-53 %), the training rows were 50 %", None),
+        ("Threshold   bootstrap (.4813): the median over 200 resamples of groups varies least, "
+         "and nothing speaks for another rule.", None),
+        ("Blend       equal weights: stacking gains 0.0011, less than one standard error (0.0042).", None),
+        ("Robustness  F1 .943 clean, .940 jpeg95, .921 jpeg85, .880 jpeg75, .700 blur, .660 half", None),
+        ("Audit       ALARM row parity: odd rows are of class 1: AUC 0.998. "
+         "Nothing to do where no model sees the row's number.", "red"),
+        ("Audit       warned of exact copies", "yellow"),
+    ]  # fmt: skip
+    assert max(len(text) for text, _ in lines) <= 200
+
+
+def test_label_shift_is_yellow_and_says_what_to_do():
+    (text, style), (remedy, same) = honest_lines(told("label shift", 0.25))[:2]
+    assert text.startswith("World       label shift: test rows look like 25 % positive (21-29 %), the training rows")
+    assert remedy.strip() == REMEDIES["label shift"] and style == same == "yellow"
+
+
+def test_another_world_is_bold_red_with_what_to_do_first_and_each_reason_below():
+    found = told("another world")
+    reasons = [item["sentence"] for item in found["shift"]["evidence"] if item["alarming"]]
+    lines = honest_lines(found)[: 1 + len(reasons)]
+    assert lines[0][0] == f"ANOTHER WORLD: {REMEDIES['another world']}" and reasons
+    assert [text.strip() for text, _ in lines[1:]] == [f"- {reason}" for reason in reasons]
+    assert {style for _, style in lines} == {"bold red"}
+
+
+def test_fitted_weights_are_told_and_equal_ones_need_not_be():
+    found = told()
+    found["blend"] |= {"method": "caruana", "weights": {"convnext": 0.25, "swin": 0.75}}
+    assert honest_lines(found)[2][0].startswith(
+        "Blend       Caruana selection (convnext .25, swin .75): stacking gains"
+    )
+
+
+def test_rare_classes_keep_a_decimal():
+    found = told()
+    found["shift"]["prior"] = {"value": 0.012, "low": 0.008, "high": 0.0171, "train": 0.02}
+    assert "look like 1.2 % positive (0.8-1.7 %), the training rows were 2.0 %" in honest_lines(found)[0][0]
+
+
+def findings(*levels):
+    return [{"name": f"finding {at}", "level": level, "what": f"What {at}.", "remedy": f"Do {at}."}
+            for at, level in enumerate(levels)]  # fmt: skip
+
+
+def test_an_alarm_of_the_audit_has_a_line_of_its_own_and_warnings_are_named():
+    found = {"honest": False, "findings": findings("note", "warning", "alarm", "warning", "alarm")}
+    assert [line for line in honest_lines(told(audit=found)) if line[0].startswith("Audit")] == [
+        ("Audit       ALARM finding 2: What 2. Do 2.", "red"),
+        ("Audit       ALARM finding 4: What 4. Do 4.", "red"),
+        ("Audit       warned of finding 1, finding 3", "yellow"),
+    ]
+
+
+def test_notes_are_left_to_the_page():
+    assert honest_lines({"audit": {"honest": True, "findings": findings("note", "note")}}) == []
+
+
+def test_what_is_not_known_has_no_line():
+    assert honest_lines({}) == []
+    assert honest_lines(dict.fromkeys(("shift", "threshold", "blend", "robustness", "audit"))) == []
+    assert honest_lines({"threshold": {"rule": "prior:0.3"}}) == [("Threshold   prior:0.3", None)]
+    assert honest_lines({"robustness": [{"condition": "blur", "f1": None}]}) == []
+
+
+def test_a_test_set_that_is_not_asked_has_its_reason_and_a_vague_estimate_no_number():
+    assert honest_lines({"unasked": "20 test rows are too few to tell"}) == [
+        ("World       not asked: 20 test rows are too few to tell", None)
+    ]
+    found = told()
+    found["shift"]["prior"] = {"value": 0.0, "low": 0.0, "high": 1.0, "train": 0.5}
+    assert honest_lines(found)[0][0].endswith("as far as can be told, for these scores hardly tell the classes apart")
