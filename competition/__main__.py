@@ -33,8 +33,11 @@ def main(words: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST):
             raise
-        print(f"Error: {error.filename or home()} cannot be written ({error.strerror}): make room there, or put the "
-              "results elsewhere with TELLTALE_HOME=FOLDER.", file=sys.stderr)  # fmt: skip
+        print(
+            f"Error: {error.filename or home()} cannot be written ({error.strerror}): make room there, or put the "
+            "results elsewhere with TELLTALE_HOME=FOLDER.",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted: the same line goes on from where it stopped.", file=sys.stderr)

@@ -30,5 +30,7 @@ def recomputed(run: Path, card: Path) -> dict[str, Score]:
         mean_prob(np.stack([judged[m][at].ravel() for m in members]), list(blend.weights.values())) for at in (1, 2, 3)
     ]
     judged["ensemble"] = (blend.oof, *mean[:2], mean[2].reshape(logit[next(iter(members))].shape))
-    return {m: score_predictions(folds["label"], prob, folds["fold"], folds["group"], test, parts, rule, whole=whole)
-            for m, (prob, whole, test, parts) in judged.items()}  # fmt: skip
+    return {
+        m: score_predictions(folds["label"], prob, folds["fold"], folds["group"], test, parts, rule, whole=whole)
+        for m, (prob, whole, test, parts) in judged.items()
+    }

@@ -12,8 +12,12 @@ from tests.running import TINY, done_inside, once
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes whose threads fight over two cores take far longer
 
-FROZEN = ["members.probe.backbone=resnet18", "members.probe.frozen=true", "members.probe.augment=none",
-          "members.probe.backbone_args={layers: [1, 1, 1, 1], channels: [8, 8, 16, 16]}"]  # fmt: skip
+FROZEN = [
+    "members.probe.backbone=resnet18",
+    "members.probe.frozen=true",
+    "members.probe.augment=none",
+    "members.probe.backbone_args={layers: [1, 1, 1, 1], channels: [8, 8, 16, 16]}",
+]
 
 
 @pytest.fixture(scope="session")

@@ -58,8 +58,11 @@ class _Handler(BaseHTTPRequestHandler):
         if (content := self.hub.repositories[repository].get(file)) is None:
             return self._refuse(404, "EntryNotFound", {"X-Repo-Commit": COMMIT})
         etag = f'"{hashlib.sha256(content).hexdigest()}"'
-        self._head(200, len(content), {"ETag": etag, "X-Repo-Commit": COMMIT, "X-Linked-Size": str(len(content)),
-                                       "X-Linked-Etag": etag})  # fmt: skip
+        self._head(
+            200,
+            len(content),
+            {"ETag": etag, "X-Repo-Commit": COMMIT, "X-Linked-Size": str(len(content)), "X-Linked-Etag": etag},
+        )
         if body:
             self.wfile.write(content[: self.hub.break_after])
 

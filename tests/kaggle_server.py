@@ -119,8 +119,12 @@ class Handler(BaseHTTPRequestHandler):
         stat = file.stat()
         etag = f'"{md5(f"{file}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}".encode()).hexdigest()}"'
         changed = formatdate(stat.st_mtime, usegmt=True)
-        headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", "ETag": etag,
-                   "Last-Modified": changed}  # fmt: skip
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Accept-Ranges": "bytes",
+            "ETag": etag,
+            "Last-Modified": changed,
+        }
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if wanted is None or self.headers.get("If-Range", etag) not in (etag, changed):
             return 200, headers, (file, 0, stat.st_size)

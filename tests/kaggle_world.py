@@ -73,9 +73,15 @@ class World:
 
     # What Kaggle holds
 
-    def add_competition(self, slug: str, files: Mapping[str, bytes | Path] | None = None, folder: Path | None = None,
-                        solution: Mapping[str, int] | None = None, archive: bytes | None = None,
-                        **options) -> Path:  # fmt: skip
+    def add_competition(
+        self,
+        slug: str,
+        files: Mapping[str, bytes | Path] | None = None,
+        folder: Path | None = None,
+        solution: Mapping[str, int] | None = None,
+        archive: bytes | None = None,
+        **options,
+    ) -> Path:
         """Open a competition, or replace the one of this name; return the folder of its files.
 
         Its files are ``files`` (name, possibly with folders, to bytes or a file to copy) or those of ``folder``;
@@ -103,8 +109,14 @@ class World:
                 for path in sorted(path for path in data.rglob("*") if path.is_file()):
                     made.write(path, path.relative_to(data))
         os.utime(zipped, (PUBLISHED, PUBLISHED))
-        self._server.call("add_competition", slug=slug, data=str(data), archive=str(zipped),
-                          solution=dict(solution) if solution else None, **options)  # fmt: skip
+        self._server.call(
+            "add_competition",
+            slug=slug,
+            data=str(data),
+            archive=str(zipped),
+            solution=dict(solution) if solution else None,
+            **options,
+        )
         return data
 
     def add_demo(self, slug: str, seed: int = 0, scenes: tuple[int, int] = (30, 12), origin: str = "same", **options):
@@ -196,11 +208,20 @@ class World:
         """Return the environment of commands: the tests' own without words for Kaggle, proxies and Telltale, with
         HOME and TMPDIR of this world; then ``env``, where None removes."""
         dropped = ("KAGGLE_", "TELLTALE_", "XDG_")
-        kept = {key: value for key, value in os.environ.items()
-                if not key.startswith(dropped) and not key.lower().endswith("_proxy")}  # fmt: skip
-        kept |= {"HOME": str(self.home), "TMPDIR": str(self.folder / "tmp"), "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
-                 "PYTHONPATH": str(ROOT), "COLUMNS": "200", "OMP_NUM_THREADS": "1",
-                 "NO_ALBUMENTATIONS_UPDATE": "1"}  # fmt: skip
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(dropped) and not key.lower().endswith("_proxy")
+        }
+        kept |= {
+            "HOME": str(self.home),
+            "TMPDIR": str(self.folder / "tmp"),
+            "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
+            "PYTHONPATH": str(ROOT),
+            "COLUMNS": "200",
+            "OMP_NUM_THREADS": "1",
+            "NO_ALBUMENTATIONS_UPDATE": "1",
+        }
         return {key: value for key, value in {**kept, **(env or {})}.items() if value is not None}
 
     def popen(self, *words: str | Path, env: Mapping[str, str | None] | None = None, cwd: Path | None = None, **more):
@@ -208,17 +229,30 @@ class World:
 
         ``more`` is for subprocess.Popen; output is text.
         """
-        process = subprocess.Popen([*self._server.enter, *map(str, words)], env=self.environment(env),
-                                   cwd=cwd or self.home, text=True, start_new_session=True, **more)  # fmt: skip
+        process = subprocess.Popen(
+            [*self._server.enter, *map(str, words)],
+            env=self.environment(env),
+            cwd=cwd or self.home,
+            text=True,
+            start_new_session=True,
+            **more,
+        )
         self._running.append(process)
         return process
 
-    def run(self, *words: str | Path, env: Mapping[str, str | None] | None = None, cwd: Path | None = None,
-            timeout: float = 120, input: str | None = None) -> subprocess.CompletedProcess:  # fmt: skip
+    def run(
+        self,
+        *words: str | Path,
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | None = None,
+        timeout: float = 120,
+        input: str | None = None,
+    ) -> subprocess.CompletedProcess:
         """Run a command in the namespace to its end; subprocess.TimeoutExpired after ``timeout`` seconds."""
         pipe = subprocess.PIPE
-        process = self.popen(*words, env=env, cwd=cwd, stdout=pipe, stderr=pipe,
-                             stdin=subprocess.DEVNULL if input is None else pipe)  # fmt: skip
+        process = self.popen(
+            *words, env=env, cwd=cwd, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL if input is None else pipe
+        )
         try:
             out, err = process.communicate(input, timeout)
         finally:
@@ -230,8 +264,9 @@ class World:
         """Run the real Kaggle CLI; ``more`` as for ``run``."""
         return self.run(sys.executable, "-m", "kaggle", *words, **more)
 
-    def telltale(self, home: Path, *words: str, env: Mapping[str, str | None] | None = None,
-                 **more) -> subprocess.CompletedProcess:  # fmt: skip
+    def telltale(
+        self, home: Path, *words: str, env: Mapping[str, str | None] | None = None, **more
+    ) -> subprocess.CompletedProcess:
         """Run ``python -m competition`` with results in ``home``; ``more``: cwd, timeout."""
         variables = self.environment({"TELLTALE_HOME": str(home), **(env or {})})
         return warm().run(words, variables, **{"cwd": home, **more}, beside=self._server.process.pid)

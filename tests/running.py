@@ -18,11 +18,18 @@ from tests.warm import ROOT, Warm
 SHARED = ROOT.parent / "shared" / "data"
 
 TINY = [
-    "preset=demo", "demo.train_scenes=30", "demo.test_scenes=12", "epochs=2", "batch_size=8", "jobs=1", "folds=3",
-    "checkpoint_seconds=0", "report=false",
+    "preset=demo",
+    "demo.train_scenes=30",
+    "demo.test_scenes=12",
+    "epochs=2",
+    "batch_size=8",
+    "jobs=1",
+    "folds=3",
+    "checkpoint_seconds=0",
+    "report=false",
     "members.convnext.backbone_args={patch_size: 2, depths: [1, 1, 1, 1], dims: [8, 16, 24, 32]}",
     "members.swin.backbone_args={patch_size: 2, embed_dim: 16, depths: [1, 1], num_heads: [2, 4], window_size: 4}",
-]  # fmt: skip
+]
 
 # Wraps a function of the program so that its n-th call is the process's last: before it does anything ("before"), or,
 # for a writer of a file, with half of the bytes written ("half").
@@ -121,5 +128,8 @@ def outcome(home: Path, whole: bool = True) -> dict[str, bytes]:
 
 def everything(home: Path) -> dict[str, tuple[int, int]]:
     """Return each file with its size and time of change."""
-    return {str(p.relative_to(home)): (p.stat().st_size, p.stat().st_mtime_ns)
-            for p in sorted(home.rglob("*")) if p.is_file() and p.name not in (".lock", "lock")}  # fmt: skip
+    return {
+        str(p.relative_to(home)): (p.stat().st_size, p.stat().st_mtime_ns)
+        for p in sorted(home.rglob("*"))
+        if p.is_file() and p.name not in (".lock", "lock")
+    }

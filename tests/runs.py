@@ -25,19 +25,37 @@ SWIN = {"patch_size": 2, "embed_dim": 16, "depths": [1, 1], "num_heads": [2, 4],
 TINY = {
     "convnext": Recipe(backbone="convnext_atto", backbone_args=CONVNEXT, image_size=32),
     "swin": Recipe(backbone="swin_tiny_patch4_window7_224", backbone_args=SWIN, image_size=32),
-    "resnet": Recipe(backbone="resnet18", backbone_args={"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]},
-                     image_size=32),
-    "vit": Recipe(backbone="vit_tiny_patch16_224", backbone_args={"embed_dim": 24, "depth": 1, "num_heads": 2,
-                                                                  "patch_size": 8}, image_size=32),
-    "frozen": Recipe(backbone="resnet18", backbone_args={"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]},
-                     image_size=32, frozen=True, augment="none", head=["flatten", "16", "batchnorm", "relu", "dropout"],
-                     dropout=0.3),
-    "convitx": Recipe(backbone="convitx", image_size=32,
-                      backbone_args={"convnext": "convnext_atto", "convnext_args": CONVNEXT,
-                                     "swin": "swin_tiny_patch4_window7_224", "swin_args": SWIN}),
-    "small_cnn": Recipe(backbone="small_cnn", backbone_args={"widths": [4, 8, 8, 8]}, image_size=32,
-                        head=["8", "relu"]),
-}  # fmt: skip
+    "resnet": Recipe(
+        backbone="resnet18", backbone_args={"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}, image_size=32
+    ),
+    "vit": Recipe(
+        backbone="vit_tiny_patch16_224",
+        backbone_args={"embed_dim": 24, "depth": 1, "num_heads": 2, "patch_size": 8},
+        image_size=32,
+    ),
+    "frozen": Recipe(
+        backbone="resnet18",
+        backbone_args={"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]},
+        image_size=32,
+        frozen=True,
+        augment="none",
+        head=["flatten", "16", "batchnorm", "relu", "dropout"],
+        dropout=0.3,
+    ),
+    "convitx": Recipe(
+        backbone="convitx",
+        image_size=32,
+        backbone_args={
+            "convnext": "convnext_atto",
+            "convnext_args": CONVNEXT,
+            "swin": "swin_tiny_patch4_window7_224",
+            "swin_args": SWIN,
+        },
+    ),
+    "small_cnn": Recipe(
+        backbone="small_cnn", backbone_args={"widths": [4, 8, 8, 8]}, image_size=32, head=["8", "relu"]
+    ),
+}
 
 
 def make_run(home: Path, members: Mapping[str, Recipe], folds: int = 2, name: str = "made", tta: str = "flip") -> str:
@@ -50,8 +68,13 @@ def make_run(home: Path, members: Mapping[str, Recipe], folds: int = 2, name: st
         for fold in range(folds):
             _make_job(run / member / f"fold{fold}", member, fold, recipe)
     parts = {member: [f"{member}/fold{fold}" for fold in range(folds)] for member in members}
-    cv = {"f1": 0.8, "interval": [0.7, 0.9], "leaderboard": [0.65, 0.95], "how": "cross-fitted",
-          "members": dict.fromkeys(members, 0.75)}  # fmt: skip
+    cv = {
+        "f1": 0.8,
+        "interval": [0.7, 0.9],
+        "leaderboard": [0.65, 0.95],
+        "how": "cross-fitted",
+        "members": dict.fromkeys(members, 0.75),
+    }
     rows = {"train": 80, "groups": 40, "test": 20}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TELLTALE_HOME", str(home))
@@ -63,10 +86,25 @@ def _make_job(folder: Path, member: str, fold: int, recipe: Recipe) -> None:
     mean, std = normalisation(recipe, 3, False)
     placed = {"precision": "fp32", "memory_format": "contiguous"}
     wished = {key: value for key, value in as_dict(recipe).items() if key in placed and value != "device"}
-    settings = as_dict(recipe) | placed | wished | {
-        "member": member, "fold": fold, "seed": 0, "seed_index": 0, "mean": list(mean), "std": list(std), "channels": 3,
-        "floating": False, "decoder": DECODER, "classes": ["real", "fake"], "training_data": "", "held_out": "",
-    }  # fmt: skip
+    settings = (
+        as_dict(recipe)
+        | placed
+        | wished
+        | {
+            "member": member,
+            "fold": fold,
+            "seed": 0,
+            "seed_index": 0,
+            "mean": list(mean),
+            "std": list(std),
+            "channels": 3,
+            "floating": False,
+            "decoder": DECODER,
+            "classes": ["real", "fake"],
+            "training_data": "",
+            "held_out": "",
+        }
+    )
     write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     save_weights(folder / "model.safetensors", random_model(recipe, seed=fold))
     write_json(folder / "done.json", {"key": fingerprint(settings), "epochs": 1, "seconds": 0.1})

@@ -14,10 +14,23 @@ from competition.core.config import as_yaml, load_config
 from tests.running import ROOT, SHARED, TINY, done, done_inside, everything, inside
 
 FAST = [
-    "preset=small", "epochs=1", "jobs=1", "folds=2", "members=null", "backbone=resnet18", "image_size=16",
-    "backbone_args={channels: [4, 8, 8, 8]}", "view=rgb", "fit=resize", "augment=flips", "batch_size=8", "tta=none",
-    "precision=fp32", "memory_format=contiguous", "store_size=0",
-]  # fmt: skip
+    "preset=small",
+    "epochs=1",
+    "jobs=1",
+    "folds=2",
+    "members=null",
+    "backbone=resnet18",
+    "image_size=16",
+    "backbone_args={channels: [4, 8, 8, 8]}",
+    "view=rgb",
+    "fit=resize",
+    "augment=flips",
+    "batch_size=8",
+    "tta=none",
+    "precision=fp32",
+    "memory_format=contiguous",
+    "store_size=0",
+]
 
 
 def draw(path, seed, size=(20, 20)):

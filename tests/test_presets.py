@@ -112,8 +112,10 @@ def test_the_labels_of_the_test_set_change_nothing_but_the_closing_score(folders
         if path.endswith("oof.csv"):
             assert results[0][path] == results[1][path]
     probs = [pd.read_csv(tmp_path / home / "folds/x/small-cnn/fold0/test.csv") for home in "ab"]
-    by_picture = [dict(zip(table["id"].map(flipped), table["prob"], strict=True))
-                  for table, flipped in zip(probs, (str, other_folder), strict=True)]  # fmt: skip
+    by_picture = [
+        dict(zip(table["id"].map(flipped), table["prob"], strict=True))
+        for table, flipped in zip(probs, (str, other_folder), strict=True)
+    ]
     assert by_picture[0] == pytest.approx(by_picture[1])
     assert told[0] != told[1]
 
@@ -129,8 +131,17 @@ def other_folder(name):
 
 
 def test_a_frozen_members_features_are_computed_once_and_predict_as_the_whole_model_does(folders, tmp_path):
-    words = ["preset=frozen-vit", "size=tiny", f"data={folders}", "split=folds", "folds=3", "image_size=32", "lr=1e-2",
-             "members.vit.backbone_args={embed_dim: 32, depth: 2, num_heads: 2, patch_size: 8}", *SCRATCH]  # fmt: skip
+    words = [
+        "preset=frozen-vit",
+        "size=tiny",
+        f"data={folders}",
+        "split=folds",
+        "folds=3",
+        "image_size=32",
+        "lr=1e-2",
+        "members.vit.backbone_args={embed_dim: 32, depth: 2, num_heads: 2, patch_size: 8}",
+        *SCRATCH,
+    ]
     printed = done_inside(tmp_path, *words, "fold=0")
     assert "33 trainable parameters" in printed
     features = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("features-*.npy")}
@@ -150,11 +161,21 @@ def test_a_frozen_members_features_are_computed_once_and_predict_as_the_whole_mo
 
 
 def test_another_world_of_the_demo_is_predicted_by_the_models_that_stand_and_trains_nothing(tmp_path):
-    words = ["preset=demo-diverse", "name=x", "epochs=1", "folds=2", "demo.train_scenes=8", "demo.test_scenes=4",
-             "report=false", "jobs=1", "members.convnext-rgb=null", "members.swin-residual=null",
-             "members.swin-fourier.backbone_args.embed_dim=16",
-             "members.convnext-residual.backbone_args={patch_size: 4, depths: [1, 1, 1, 1], dims: [8, 16, 24, 32]}",
-             "members.frozen-residual.backbone_args={channels: [8, 8, 8, 8]}"]  # fmt: skip
+    words = [
+        "preset=demo-diverse",
+        "name=x",
+        "epochs=1",
+        "folds=2",
+        "demo.train_scenes=8",
+        "demo.test_scenes=4",
+        "report=false",
+        "jobs=1",
+        "members.convnext-rgb=null",
+        "members.swin-residual=null",
+        "members.swin-fourier.backbone_args.embed_dim=16",
+        "members.convnext-residual.backbone_args={patch_size: 4, depths: [1, 1, 1, 1], dims: [8, 16, 24, 32]}",
+        "members.frozen-residual.backbone_args={channels: [8, 8, 8, 8]}",
+    ]
     done_inside(tmp_path, *words)
     run = tmp_path / "folds" / "x"
     weights = {path: path.stat().st_mtime_ns for path in run.rglob("model.safetensors")}
@@ -171,7 +192,9 @@ def test_a_frozen_trunk_is_the_same_for_every_seed_and_its_head_is_not():
     data = SimpleNamespace(channels=3, floating=False)
     one, two = (fresh_model(config, data, "vit", seed).state_dict() for seed in (1, 2))
     assert {key for key in one if not torch.equal(one[key], two[key])} == {
-        "backbone.head.1.weight", "backbone.head.1.bias"}  # fmt: skip
+        "backbone.head.1.weight",
+        "backbone.head.1.bias",
+    }
 
 
 def test_balanced_classes_weigh_the_same_however_rare_one_is(folders, tmp_path):
@@ -183,7 +206,9 @@ def test_balanced_classes_weigh_the_same_however_rare_one_is(folders, tmp_path):
     words = ["preset=small-cnn", f"data={rare}", "epochs=1", "folds=2", "lr=1e-9", *SCRATCH]
     for balance in ("true", "false"):
         done_inside(tmp_path, *words, f"balance={balance}", f"name={balance}")
-    losses = [json.loads((tmp_path / "folds" / name / "small-cnn/fold0/history.jsonl").read_text())["train_loss"]
-              for name in ("true", "false")]  # fmt: skip
+    losses = [
+        json.loads((tmp_path / "folds" / name / "small-cnn/fold0/history.jsonl").read_text())["train_loss"]
+        for name in ("true", "false")
+    ]
     table = pd.read_csv(tmp_path / "folds/true/small-cnn/fold0/oof.csv")
     assert losses[0] != losses[1] and losses[0] == pytest.approx(np.log(2), abs=0.1) and len(table) == 25

@@ -7,8 +7,18 @@ from pathlib import Path
 from tests.kaggle_world import World
 
 SLUG = "real-or-drawn"
-SMALL = ["members=null", "backbone=resnet18", "backbone_args={channels: [4, 8, 8, 8]}", "image_size=32", "epochs=2",
-         "batch_size=8", "jobs=1", "threads=1", "precision=fp32", "report=false"]  # fmt: skip
+SMALL = [
+    "members=null",
+    "backbone=resnet18",
+    "backbone_args={channels: [4, 8, 8, 8]}",
+    "image_size=32",
+    "epochs=2",
+    "batch_size=8",
+    "jobs=1",
+    "threads=1",
+    "precision=fp32",
+    "report=false",
+]
 
 
 def words_after(label: str, printed: str) -> list[str]:

@@ -13,10 +13,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-IMPORTED = ("competition.commands.run", "competition.report.write", "competition.inference.test_set",
-            "competition.kaggle.sessions.train",
-            "competition.commands.submit", "competition.commands.ledger", "competition.commands.download",
-            "competition.commands.bundle")  # fmt: skip
+IMPORTED = (
+    "competition.commands.run",
+    "competition.report.write",
+    "competition.inference.test_set",
+    "competition.kaggle.sessions.train",
+    "competition.commands.submit",
+    "competition.commands.ledger",
+    "competition.commands.download",
+    "competition.commands.bundle",
+)
 
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
@@ -27,20 +33,40 @@ class Warm:
 
     def __init__(self):
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
-        self._process = subprocess.Popen([sys.executable, "-m", "tests.warm"], cwd=ROOT, env=env, text=True,
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.warm"],
+            cwd=ROOT,
+            env=env,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
 
     def run(
-        self, words: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float = 300, code: str = "",
-        beside: int = 0, anew: Sequence[str] = (),
-    ) -> subprocess.CompletedProcess:  # fmt: skip
+        self,
+        words: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        timeout: float = 300,
+        code: str = "",
+        beside: int = 0,
+        anew: Sequence[str] = (),
+    ) -> subprocess.CompletedProcess:
         """Run ``python -m competition WORDS``, or ``code`` with them in its sys.argv; as subprocess.run does, with
         text output. Processes that it started and left behind are ended. ``beside``: the process in whose user and
         network namespaces it is to run; ``anew``: packages that are to read the environment as they are imported."""
         with tempfile.TemporaryDirectory() as folder:
             files = [f"{folder}/out", f"{folder}/err"]
-            request = {"words": list(words), "env": dict(env), "cwd": str(cwd), "files": files, "code": code,
-                       "timeout": timeout, "beside": beside, "anew": list(anew)}  # fmt: skip
+            request = {
+                "words": list(words),
+                "env": dict(env),
+                "cwd": str(cwd),
+                "files": files,
+                "code": code,
+                "timeout": timeout,
+                "beside": beside,
+                "anew": list(anew),
+            }
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             status = json.loads(self._process.stdout.readline())
@@ -74,8 +100,10 @@ def _serve() -> None:
 def _enter(process: int) -> None:
     """Move into the user and network namespaces of a process."""
     libc = ctypes.CDLL(None, use_errno=True)
-    spaces = [(os.open(f"/proc/{process}/ns/{name}", os.O_RDONLY), kind)
-              for name, kind in (("user", CLONE_NEWUSER), ("net", CLONE_NEWNET))]  # fmt: skip
+    spaces = [
+        (os.open(f"/proc/{process}/ns/{name}", os.O_RDONLY), kind)
+        for name, kind in (("user", CLONE_NEWUSER), ("net", CLONE_NEWNET))
+    ]
     for space, kind in spaces:
         if libc.setns(space, kind):
             raise OSError(ctypes.get_errno(), "setns")

@@ -10,11 +10,20 @@ from competition.inference.run_record import Record
 from competition.report.style import decimals
 
 VIEWS = {
-    "identity": "as it is", "hflip": "mirrored", "vflip": "upside down", "rot180": "turned 180°",
-    "rot90": "turned 90°", "rot270": "turned 270°", "transpose": "transposed", "antitranspose": "antitransposed",
-    "centre": "centre", "top_left": "top left", "top_right": "top right", "bottom_left": "bottom left",
+    "identity": "as it is",
+    "hflip": "mirrored",
+    "vflip": "upside down",
+    "rot180": "turned 180°",
+    "rot90": "turned 90°",
+    "rot270": "turned 270°",
+    "transpose": "transposed",
+    "antitranspose": "antitransposed",
+    "centre": "centre",
+    "top_left": "top left",
+    "top_right": "top right",
+    "bottom_left": "bottom left",
     "bottom_right": "bottom right",
-}  # fmt: skip
+}
 LOOKS_AT = {"rgb": "colours", "residual": "noise residual", "fourier": "spectrum"}
 
 
@@ -27,8 +36,10 @@ def text(value: object) -> str:
 def card(answer: Answer, record: Record, recipes: Mapping[str, Recipe]) -> str:
     """Return the answer as HTML."""
     if answer.verdict is None:
-        return (f'<article class="tt-card tt-refused"><p class="tt-file">{text(answer.name)}</p>'
-                f"<h2>No verdict</h2><p>{text(answer.refusal)}</p></article>")  # fmt: skip
+        return (
+            f'<article class="tt-card tt-refused"><p class="tt-file">{text(answer.name)}</p>'
+            f"<h2>No verdict</h2><p>{text(answer.refusal)}</p></article>"
+        )
     verdict, words = answer.verdict, verdict_words(record.classes)
     sides = _sides(words)
     return (
@@ -130,12 +141,16 @@ def about(record: Record, recipes: Mapping[str, Recipe]) -> str:
     rows, members = record.rows, []
     for name, folders in record.members.items():
         recipe = recipes[name]
-        members.append(f"<li><b>{text(name)}</b>: {text(recipe.backbone)} on {LOOKS_AT[recipe.view]}, "
-                       f"{recipe.image_size} px, the mean of {_counted(len(folders), 'model')}</li>")  # fmt: skip
+        members.append(
+            f"<li><b>{text(name)}</b>: {text(recipe.backbone)} on {LOOKS_AT[recipe.view]}, "
+            f"{recipe.image_size} px, the mean of {_counted(len(folders), 'model')}</li>"
+        )
     groups = f" in {rows['groups']:,} groups" if rows.get("groups", rows["train"]) != rows["train"] else ""
     words = verdict_words(record.classes)
-    named = [text(name) if name == word else f"{text(name)} ({word})"
-             for name, word in zip(record.classes, words, strict=True)]  # fmt: skip
+    named = [
+        text(name) if name == word else f"{text(name)} ({word})"
+        for name, word in zip(record.classes, words, strict=True)
+    ]
     return (
         '<section class="tt-about"><h2>What these models know</h2>'
         f"<p>They were trained on <b>{text(record.source)}</b>: {rows['train']:,} images{groups}, of the classes "
@@ -157,8 +172,10 @@ def _score(record: Record) -> str:
     low, high = cv.get("interval") or (float("nan"),) * 2
     how = f" ({text(cv['how'])})" if cv.get("how") else ""
     interval = f", with a 95 % interval of {low:.3f} to {high:.3f}" if low == low else ""
-    return (f"On images of that data set which they had not seen, their F1 is <b>{cv['f1']:.3f}</b>{how}{interval}; "
-            "1 is perfect.")  # fmt: skip
+    return (
+        f"On images of that data set which they had not seen, their F1 is <b>{cv['f1']:.3f}</b>{how}{interval}; "
+        "1 is perfect."
+    )
 
 
 def _counted(count: int, word: str) -> str:

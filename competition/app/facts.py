@@ -22,25 +22,116 @@ LONGEST = 80  # characters of any text from a file
 SAME_TABLE = 1.0  # mean difference of quantisation steps up to which a table counts as the standard's
 
 # The luminance table of ITU-T T.81 (JPEG), annex K.1, row by row.
-_LUMINANCE = np.array([
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
-    87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
-    72, 92, 95, 98, 112, 100, 103, 99,
-])  # fmt: skip
+_LUMINANCE = np.array(
+    [
+        16,
+        11,
+        10,
+        16,
+        24,
+        40,
+        51,
+        61,
+        12,
+        12,
+        14,
+        19,
+        26,
+        58,
+        60,
+        55,
+        14,
+        13,
+        16,
+        24,
+        40,
+        57,
+        69,
+        56,
+        14,
+        17,
+        22,
+        29,
+        51,
+        87,
+        80,
+        62,
+        18,
+        22,
+        37,
+        56,
+        68,
+        109,
+        103,
+        77,
+        24,
+        35,
+        55,
+        64,
+        81,
+        104,
+        113,
+        92,
+        49,
+        64,
+        78,
+        87,
+        103,
+        121,
+        120,
+        101,
+        72,
+        92,
+        95,
+        98,
+        112,
+        100,
+        103,
+        99,
+    ]
+)
 
 _SUFFIXES = {
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".jif"}, "PNG": {".png", ".apng"}, "WEBP": {".webp"}, "GIF": {".gif"},
-    "BMP": {".bmp", ".dib"}, "TIFF": {".tif", ".tiff"}, "AVIF": {".avif", ".avifs"}, "MPO": {".jpg", ".jpeg", ".mpo"},
-}  # fmt: skip
+    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".jif"},
+    "PNG": {".png", ".apng"},
+    "WEBP": {".webp"},
+    "GIF": {".gif"},
+    "BMP": {".bmp", ".dib"},
+    "TIFF": {".tif", ".tiff"},
+    "AVIF": {".avif", ".avifs"},
+    "MPO": {".jpg", ".jpeg", ".mpo"},
+}
 _MODES = {
-    "1": "black and white, 1 bit", "L": "grey, 8 bit", "P": "palette", "RGB": "RGB, 8 bit", "CMYK": "CMYK",
-    "RGBA": "RGB with alpha", "LA": "grey with alpha", "PA": "palette with alpha", "YCbCr": "YCbCr", "LAB": "Lab",
-    "I": "grey, 32 bit", "F": "grey, floating point",
-}  # fmt: skip
+    "1": "black and white, 1 bit",
+    "L": "grey, 8 bit",
+    "P": "palette",
+    "RGB": "RGB, 8 bit",
+    "CMYK": "CMYK",
+    "RGBA": "RGB with alpha",
+    "LA": "grey with alpha",
+    "PA": "palette with alpha",
+    "YCbCr": "YCbCr",
+    "LAB": "Lab",
+    "I": "grey, 32 bit",
+    "F": "grey, floating point",
+}
 _SUBSAMPLING = {0: "4:4:4 (none)", 1: "4:2:2", 2: "4:2:0"}
 # Text chunks in which image generators keep what they were asked for.
-_GENERATOR_KEYS = {"parameters", "prompt", "workflow", "negative_prompt", "dream", "sd-metadata", "invokeai_metadata",
-                   "generation_data", "aesthetic_score", "comment", "software", "description", "title"}  # fmt: skip
+_GENERATOR_KEYS = {
+    "parameters",
+    "prompt",
+    "workflow",
+    "negative_prompt",
+    "dream",
+    "sd-metadata",
+    "invokeai_metadata",
+    "generation_data",
+    "aesthetic_score",
+    "comment",
+    "software",
+    "description",
+    "title",
+}
 
 
 def file_facts(raw: bytes, name: str) -> list[tuple[str, str]]:
@@ -127,8 +218,10 @@ def _exif(image: Image.Image) -> list[tuple[str, str]]:
     exif = _or_none(image.getexif)
     if not exif:
         return [("EXIF", "none")]
-    named = [(word, exif.get(tag)) for word, tag in
-             [("camera", Base.Make), ("model", Base.Model), ("software", Base.Software)]]  # fmt: skip
+    named = [
+        (word, exif.get(tag))
+        for word, tag in [("camera", Base.Make), ("model", Base.Model), ("software", Base.Software)]
+    ]
     facts = [("EXIF", f"present, {len(exif)} entries" if len(exif) != 1 else "present, 1 entry")]
     facts += [(f"EXIF {word}", _printable(text)) for word, text in named if text]
     if IFD.GPSInfo in exif:
@@ -146,8 +239,11 @@ def _texts(image: Image.Image) -> list[tuple[str, str]]:
     if image.format == "PNG":
         _or_none(image.load)  # chunks may follow the pixels
     texts = {str(key): text for key, text in image.info.items() if isinstance(text, str | bytes)}
-    return [(f"text '{_printable(key)}'", _printable(text)) for key, text in texts.items()
-            if key.lower() in _GENERATOR_KEYS and text]  # fmt: skip
+    return [
+        (f"text '{_printable(key)}'", _printable(text))
+        for key, text in texts.items()
+        if key.lower() in _GENERATOR_KEYS and text
+    ]
 
 
 def _provenance(raw: bytes) -> list[tuple[str, str]]:
@@ -160,8 +256,10 @@ def _provenance(raw: bytes) -> list[tuple[str, str]]:
         facts.append(("content credentials", "C2PA manifest present (not verified)"))
     elif b"jumb" in raw and b"jumd" in raw:
         facts.append(("content credentials", "JUMBF box present"))
-    for word, meaning in [("compositeWithTrainedAlgorithmicMedia", "partly made by AI, it says"),
-                          ("trainedAlgorithmicMedia", "made by AI, it says")]:  # fmt: skip
+    for word, meaning in [
+        ("compositeWithTrainedAlgorithmicMedia", "partly made by AI, it says"),
+        ("trainedAlgorithmicMedia", "made by AI, it says"),
+    ]:
         if f"/{word}".encode() in raw or f">{word}".encode() in raw or f'"{word}'.encode() in raw:
             facts.append(("digital source type", f"{word} ({meaning})"))
     return facts

@@ -54,8 +54,11 @@ def _combined(seen: Tensor, backbones: list[list[Tensor]], shape: tuple[int, int
     """Multiply the view's map with the mean of the backbones' layers; where one shows nothing, take the other."""
     grid = tuple(min(side, max(8, side // 8)) for side in shape)  # single pixels are noise, also to the eye
     fine = _positive(_resized(seen[None, None], grid))
-    maps = [torch.stack([_positive(_resized(one[None, None], grid)) for one in layers]).mean(0)
-            for layers in backbones if layers]  # fmt: skip
+    maps = [
+        torch.stack([_positive(_resized(one[None, None], grid)) for one in layers]).mean(0)
+        for layers in backbones
+        if layers
+    ]
     coarse = torch.stack([_positive(one) for one in maps]).mean(0) if maps else fine
     both = (coarse * fine).sqrt()
     full = _resized(_positive(both if both.any() else coarse), shape)[0, 0]

@@ -54,10 +54,21 @@ def make_site(judge: Judge, uploads: Path, max_mb: float) -> FastAPI:
     page = _page(judge, uploads, max_mb)
     page.queue(max_size=MOST_WAITING, default_concurrency_limit=1, api_open=False)
     return gr.mount_gradio_app(
-        site, page, path="/", max_file_size=int(max_mb * 2**20), footer_links=[], run_history=False, ssr_mode=False,
-        mcp_server=False, pwa=False, enable_monitoring=False, show_error=False, theme=_theme(), css=CSS,
+        site,
+        page,
+        path="/",
+        max_file_size=int(max_mb * 2**20),
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+        enable_monitoring=False,
+        show_error=False,
+        theme=_theme(),
+        css=CSS,
         head=f'<link rel="icon" href="{ICON}"><meta name="color-scheme" content="light">',
-    )  # fmt: skip
+    )
 
 
 def _theme() -> gr.themes.Base:
@@ -92,8 +103,16 @@ def _page(judge: Judge, uploads: Path, max_mb: float) -> gr.Blocks:
         results = gr.HTML("", apply_default_css=False, elem_id="tt-results")
         gr.HTML(about(judge.record, recipes), apply_default_css=False)
         # Gradio's own preprocessing of a file leaves an empty temporary file behind, hence none.
-        drop.upload(answers, drop, [drop, shown, results], show_progress="hidden", trigger_mode="multiple",
-                    concurrency_limit=1, api_visibility="private", preprocess=False)  # fmt: skip
+        drop.upload(
+            answers,
+            drop,
+            [drop, shown, results],
+            show_progress="hidden",
+            trigger_mode="multiple",
+            concurrency_limit=1,
+            api_visibility="private",
+            preprocess=False,
+        )
     return page
 
 
@@ -135,8 +154,10 @@ def status(words: str, done: bool = False) -> str:
 
 
 def _lost(name: str) -> str:
-    return (f'<article class="tt-card tt-refused"><p class="tt-file">{text(name)}</p><h2>No verdict</h2>'
-            "<p>This file was taken away before it could be read: drop it again.</p></article>")  # fmt: skip
+    return (
+        f'<article class="tt-card tt-refused"><p class="tt-file">{text(name)}</p><h2>No verdict</h2>'
+        "<p>This file was taken away before it could be read: drop it again.</p></article>"
+    )
 
 
 def _title() -> str:
@@ -149,6 +170,8 @@ def _title() -> str:
 
 def _limits(max_mb: float) -> str:
     kinds = "JPEG, PNG, WebP, GIF, BMP or TIFF"
-    return (f'<p class="tt-limits">{kinds}; up to {MOST_FILES} images at once, each of at most {max_mb:g} MB and '
-            f"{MAX_PIXELS / 1e6:.0f} million pixels. They stay on the machine that serves this page and are not kept."
-            "</p>")  # fmt: skip
+    return (
+        f'<p class="tt-limits">{kinds}; up to {MOST_FILES} images at once, each of at most {max_mb:g} MB and '
+        f"{MAX_PIXELS / 1e6:.0f} million pixels. They stay on the machine that serves this page and are not kept."
+        "</p>"
+    )

@@ -8,6 +8,16 @@ from competition.audit.findings import LEVELS, Audit, Finding, Separation
 from competition.audit.groups import merged_groups
 from competition.audit.write import REPORT, audit_lines, write_audit
 
-__all__ = ["DEPTHS", "LEVELS", "REPORT",
-           "Audit", "Finding", "Separation", "audit", "audit_lines", "linked", "merged_groups",
-           "write_audit"]  # fmt: skip
+__all__ = [
+    "DEPTHS",
+    "LEVELS",
+    "REPORT",
+    "Audit",
+    "Finding",
+    "Separation",
+    "audit",
+    "audit_lines",
+    "linked",
+    "merged_groups",
+    "write_audit",
+]

@@ -66,8 +66,10 @@ def duplicate_findings(
     within = [pairs[(pairs < train).all(axis=1)] for pairs in (found.exact, near)]
     alike = within[1][label[within[1][:, 0]] == label[within[1][:, 1]]]
     remedy = "Keep copies in one fold with group=auto, or leave all but one out."
-    for name, pairs, words in (("exact-duplicates", within[0], "exact copies of another, byte for byte"),
-                               ("near-duplicates", alike, "to the eye the same picture as another")):  # fmt: skip
+    for name, pairs, words in (
+        ("exact-duplicates", within[0], "exact copies of another, byte for byte"),
+        ("near-duplicates", alike, "to the eye the same picture as another"),
+    ):
         if len(pairs):
             kept = fold is not None or (group[pairs[:, 0]] == group[pairs[:, 1]]).all()
             yield _finding(evidence, name, "note" if kept else "warning", pairs, "training images are " + words, remedy)
@@ -77,19 +79,26 @@ def duplicate_findings(
     crossing = _mixed(found.both, np.arange(len(label)) < train)
     if len(crossing):
         yield _finding(
-            evidence, "duplicates-in-test", "warning", crossing, "images are both in the training and in the test set",
+            evidence,
+            "duplicates-in-test",
+            "warning",
+            crossing,
+            "images are both in the training and in the test set",
             "Their test labels are known: leave these training rows out, and do not count on such luck elsewhere.",
-        )  # fmt: skip
+        )
 
 
 def _conflicts(evidence: Evidence, within: list[np.ndarray], label: np.ndarray) -> Iterator[Finding]:
     pairs = _mixed(np.concatenate(within), label)
     if len(pairs):
         yield _finding(
-            evidence, "conflicting-labels", "warning", pairs,
+            evidence,
+            "conflicting-labels",
+            "warning",
+            pairs,
             "training images have a copy of the other class: mislabelled, or a photo and its AI twin",
             "Look at them: correct or leave out what is mislabelled, and keep twins in one fold with group=auto.",
-        )  # fmt: skip
+        )
 
 
 def _across(evidence: Evidence, pairs: np.ndarray, fold: pd.Series, remedy: str) -> Iterator[Finding]:
@@ -101,10 +110,13 @@ def _across(evidence: Evidence, pairs: np.ndarray, fold: pd.Series, remedy: str)
         share = len(rows) / evidence.train
         table = _numbered(evidence, rows, cluster[rows], fold=place[rows].astype(np.int64))
         yield Finding(
-            "duplicates-across-folds", "alarm" if share >= _MANY else "warning",
+            "duplicates-across-folds",
+            "alarm" if share >= _MANY else "warning",
             f"{len(rows):,} training images ({share:.1%}) have a copy in another fold, which flatters the score.",
-            remedy, {"rows": len(rows), "share": round(share, 4)}, table,
-        )  # fmt: skip
+            remedy,
+            {"rows": len(rows), "share": round(share, 4)},
+            table,
+        )
 
 
 def _mixed(pairs: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -123,10 +135,13 @@ def _finding(evidence: Evidence, name: str, level: str, pairs: np.ndarray, words
     cluster = clusters(pairs, len(evidence.rows))[rows]
     count = len(np.unique(cluster))
     return Finding(
-        name, level, f"{len(rows):,} {words} ({count:,} {'cluster' if count == 1 else 'clusters'}).", remedy,
+        name,
+        level,
+        f"{len(rows):,} {words} ({count:,} {'cluster' if count == 1 else 'clusters'}).",
+        remedy,
         {"rows": len(rows), "clusters": count, "largest": int(np.bincount(cluster).max())},
         _numbered(evidence, rows, cluster),
-    )  # fmt: skip
+    )
 
 
 def _numbered(evidence: Evidence, rows: np.ndarray, cluster: np.ndarray, **columns: np.ndarray) -> pd.DataFrame:

@@ -87,17 +87,23 @@ def _files(evidence: Evidence) -> Iterator[Finding]:
     if len(evidence.missing) and evidence.content is not None:
         are = "is" if len(evidence.missing) == 1 else "are"
         yield Finding(
-            "missing-files", "warning", f"{counted(len(evidence.missing), 'listed image')} {are} not there.",
+            "missing-files",
+            "warning",
+            f"{counted(len(evidence.missing), 'listed image')} {are} not there.",
             "Put them there, or name another data=.",
-            {"rows": len(evidence.missing)}, evidence.select(evidence.missing),
-        )  # fmt: skip
+            {"rows": len(evidence.missing)},
+            evidence.select(evidence.missing),
+        )
     if evidence.faults:
         rows = sorted(evidence.faults)
         yield Finding(
-            "broken-files", "warning", f"{counted(len(rows), 'image file')} cannot be read.",
+            "broken-files",
+            "warning",
+            f"{counted(len(rows), 'image file')} cannot be read.",
             "Download them again; bad_images=drop leaves broken training images out.",
-            {"rows": len(rows)}, evidence.select(rows, fault=[evidence.faults[row] for row in rows]),
-        )  # fmt: skip
+            {"rows": len(rows)},
+            evidence.select(rows, fault=[evidence.faults[row] for row in rows]),
+        )
 
 
 def _unchecked(evidence: Evidence) -> Iterator[Finding]:
@@ -106,5 +112,6 @@ def _unchecked(evidence: Evidence) -> Iterator[Finding]:
         for name, why in evidence.unchecked.items():
             reasons.setdefault(why, []).append(name)
         said = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
-        yield Finding("unchecked", "note", f"Not checked: {said}.",
-                      "Nothing is claimed about these.", dict(evidence.unchecked))  # fmt: skip
+        yield Finding(
+            "unchecked", "note", f"Not checked: {said}.", "Nothing is claimed about these.", dict(evidence.unchecked)
+        )

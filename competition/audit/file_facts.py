@@ -15,18 +15,95 @@ _MAKE, _MODEL, _SOFTWARE, _DESCRIPTION, _ARTIST = 271, 272, 305, 270, 315
 _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _NO_TEXT = ("exif", "icc_profile", "xmp", "jfif_unit")
 # The luminance table of JPEG quality 50 (ITU T.81, annex K.1), row by row.
-_LUMINANCE = np.array([
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
-    87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
-    72, 92, 95, 98, 112, 100, 103, 99,
-])  # fmt: skip
+_LUMINANCE = np.array(
+    [
+        16,
+        11,
+        10,
+        16,
+        24,
+        40,
+        51,
+        61,
+        12,
+        12,
+        14,
+        19,
+        26,
+        58,
+        60,
+        55,
+        14,
+        13,
+        16,
+        24,
+        40,
+        57,
+        69,
+        56,
+        14,
+        17,
+        22,
+        29,
+        51,
+        87,
+        80,
+        62,
+        18,
+        22,
+        37,
+        56,
+        68,
+        109,
+        103,
+        77,
+        24,
+        35,
+        55,
+        64,
+        81,
+        104,
+        113,
+        92,
+        49,
+        64,
+        78,
+        87,
+        103,
+        121,
+        120,
+        101,
+        72,
+        92,
+        95,
+        98,
+        112,
+        100,
+        103,
+        99,
+    ]
+)
 
 NUMBERS = ("width", "height", "aspect", "bytes", "bits_per_pixel", "jpeg_quality")
 # Names of which ``None`` or False is the ordinary case: a row is marked by having it.
 KINDS = (
-    "container", "exif", "camera", "software", "exif_text", "exif_tags", "text", "text_keys", "credentials", "icc",
-    "jpeg_tables", "subsampling", "progressive", "mode", "alpha", "greyscale",
-)  # fmt: skip
+    "container",
+    "exif",
+    "camera",
+    "software",
+    "exif_text",
+    "exif_tags",
+    "text",
+    "text_keys",
+    "credentials",
+    "icc",
+    "jpeg_tables",
+    "subsampling",
+    "progressive",
+    "mode",
+    "alpha",
+    "greyscale",
+)
 
 
 def file_facts(raw: bytes) -> dict[str, Any]:
@@ -50,12 +127,15 @@ def _header(image: Image.Image, raw: bytes) -> dict[str, Any]:
     icc = image.info.get("icc_profile")
     return {
         "container": "JPEG" if image.format == "MPO" else image.format,
-        "width": width, "height": height, "aspect": round(width / max(height, 1), 4),
+        "width": width,
+        "height": height,
+        "aspect": round(width / max(height, 1), 4),
         "bits_per_pixel": round(8 * len(raw) / max(width * height, 1), 4),
-        "mode": image.mode, "alpha": image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info,
+        "mode": image.mode,
+        "alpha": image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info,
         "icc": _short(icc) if icc else None,
         "credentials": b"c2pa" in raw and b"jumb" in raw,  # C2PA content credentials, in a JUMBF box
-    }  # fmt: skip
+    }
 
 
 def _exif(image: Image.Image) -> dict[str, Any]:
@@ -72,15 +152,19 @@ def _exif(image: Image.Image) -> dict[str, Any]:
     camera = " ".join(_words(tags.get(tag)) for tag in (_MAKE, _MODEL)).strip()
     texts = " | ".join(filter(None, (_words(tags.get(tag)) for tag in (_DESCRIPTION, _ARTIST))))
     return {
-        "exif": True, "exif_tags": ",".join(map(str, sorted(tags))), "camera": camera or None,
-        "software": _words(tags.get(_SOFTWARE)) or None, "exif_text": texts or None,
-    }  # fmt: skip
+        "exif": True,
+        "exif_tags": ",".join(map(str, sorted(tags))),
+        "camera": camera or None,
+        "software": _words(tags.get(_SOFTWARE)) or None,
+        "exif_text": texts or None,
+    }
 
 
 def _texts(image: Image.Image) -> dict[str, Any]:
     """Return texts outside of EXIF: JPEG comments, PNG text (where image generators write their prompts), XMP."""
-    texts = {str(key): value for key, value in image.info.items()
-             if isinstance(value, str | bytes) and key not in _NO_TEXT}  # fmt: skip
+    texts = {
+        str(key): value for key, value in image.info.items() if isinstance(value, str | bytes) and key not in _NO_TEXT
+    }
     keys = sorted([*texts, *(["xmp"] if image.info.get("xmp") else [])])
     text = " | ".join(f"{key}={_words(texts[key])}" for key in sorted(texts))
     return {"text_keys": ",".join(keys) or None, "text": text or None}

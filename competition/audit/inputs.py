@@ -34,8 +34,9 @@ class Evidence:
 
     rows: id, set, label (Int64, missing for test), group, path. content: (n,) int64, equal for equal files, -1 for
     broken and missing ones; ``None`` where no file was read. facts: those of
-    :mod:`competition.audit.file_facts` for the positions in its index. hashes (n,), thumbnails (n, 32, 32): of all, and ``pictured``: which rows have them. faults:
-    why a row cannot be read. missing: rows whose file is not there. unchecked: what was not looked at, and why.
+    :mod:`competition.audit.file_facts` for the positions in its index. hashes (n,), thumbnails (n, 32, 32): of all,
+    and ``pictured``: which rows have them. faults: why a row cannot be read. missing: rows whose file is not there.
+    unchecked: what was not looked at, and why.
     """
 
     depth: str
@@ -119,10 +120,14 @@ def _of_files(evidence: Evidence, cache: Path, seed: int) -> Evidence:
     content = np.where(known, np.unique(digests, axis=0, return_inverse=True)[1].reshape(-1), -1)
     sound = ~np.isin(chosen, list(faults))
     facts = looked.facts.set_index(chosen)[sound][[*NUMBERS, *KINDS]]
-    unchecked = {} if full else {
-        "near-duplicates": _DECODED,
-        "broken files beyond their header": _DECODED,
-    }  # fmt: skip
+    unchecked = (
+        {}
+        if full
+        else {
+            "near-duplicates": _DECODED,
+            "broken files beyond their header": _DECODED,
+        }
+    )
     evidence = replace(evidence, content=content, digests=digests, facts=facts, faults=faults, unchecked=unchecked)
     if not full:
         return evidence
@@ -155,6 +160,8 @@ def _of_pixels(dataset: Dataset, depth: str) -> dict[str, Any]:
     grey = (pixels.mean(axis=3) - pixels.mean()) / max(float(pixels.std()), 1e-9) * 64 + 128
     pictures = np.stack([cv2.resize(one, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) for one in grey])
     return found | {
-        "unchecked": unchecked, "hashes": perceptual_hashes(pictures),
-        "thumbnails": pictures, "pictured": np.ones(len(pixels), bool),
-    }  # fmt: skip
+        "unchecked": unchecked,
+        "hashes": perceptual_hashes(pictures),
+        "thumbnails": pictures,
+        "pictured": np.ones(len(pixels), bool),
+    }

@@ -31,10 +31,12 @@ def order_findings(evidence: Evidence, looked: Mapping[str, tuple[float, int]]) 
             if (value >= WARN and value - 0.5 > _BEYOND_CHANCE * chance) or runs < -_BEYOND_CHANCE:
                 how = f"AUC {value:.3f}" if value >= WARN else "rows of a class stand in blocks"
                 yield Finding(
-                    name, "warning", f"The {words} of a row in the training table predicts its label ({how}).",
+                    name,
+                    "warning",
+                    f"The {words} of a row in the training table predicts its label ({how}).",
                     "Let no model and no fold depend on the order of the rows; expect no such order in the test set.",
                     {"auc": round(value, 4), "runs_z": round(runs, 2)},
-                )  # fmt: skip
+                )
     for how, pairs in candidate_pairs(train).items():
         yield _possible(train, how, pairs, looked.get(how))
 
@@ -75,10 +77,17 @@ def _possible(train: pd.DataFrame, how: str, pairs: np.ndarray, looked: tuple[fl
         says = f"by their pictures {'' if share >= CLAIM else 'no '}twins ({share:.1%} of {compared:,} stand out)"
         remedy = "See twins." if share >= CLAIM else "Nothing need be done."
     return Finding(
-        "possible-pairs", "note", f"{len(pairs):,} pairs of {how} hold one of each class: {says}.", remedy,
-        {"pairs": len(pairs), "paired_by": how, "share_of_rows": round(2 * len(pairs) / len(train), 4),
-         "in_one_group": together},
-    )  # fmt: skip
+        "possible-pairs",
+        "note",
+        f"{len(pairs):,} pairs of {how} hold one of each class: {says}.",
+        remedy,
+        {
+            "pairs": len(pairs),
+            "paired_by": how,
+            "share_of_rows": round(2 * len(pairs) / len(train), 4),
+            "in_one_group": together,
+        },
+    )
 
 
 def _runs(label: np.ndarray) -> float:

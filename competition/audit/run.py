@@ -45,5 +45,3 @@ def _about(dataset: Dataset, folds: pd.DataFrame | None) -> str:
     """Return the fingerprint of the rows that an audit is about, and of their folds."""
     rows = [] if folds is None else folds[["id", "group", "fold"]].sort_values("id").to_numpy().tolist()
     return fingerprint(rows, dataset.train[["id", "label"]].to_numpy().tolist(), dataset.test["id"].tolist())
-
-

@@ -58,8 +58,9 @@ def scan(paths: Sequence[str], digests: np.ndarray, folder: Path, pixels: bool, 
     if not pixels:
         return Scan(table, None, None)
     empty = _arrays([], True)
-    return Scan(table, *(np.concatenate([empty[name], *(one[name] for one in found)])
-                         for name in ("hashes", "thumbnails")))  # fmt: skip
+    return Scan(
+        table, *(np.concatenate([empty[name], *(one[name] for one in found)]) for name in ("hashes", "thumbnails"))
+    )
 
 
 def _key(digests: np.ndarray, pixels: bool) -> str:
@@ -105,5 +106,7 @@ def _arrays(looks: list[tuple[dict, np.ndarray | None]], pixels: bool) -> dict[s
     for row, (_, picture) in enumerate(looks):
         if picture is not None:
             pictures[row] = picture
-    return arrays | {"hashes": perceptual_hashes(pictures),
-                     "thumbnails": np.clip(np.rint(pictures), 0, 255).astype(np.uint8)}  # fmt: skip
+    return arrays | {
+        "hashes": perceptual_hashes(pictures),
+        "thumbnails": np.clip(np.rint(pictures), 0, 255).astype(np.uint8),
+    }

@@ -38,8 +38,9 @@ def auc_draws(label: np.ndarray, score: np.ndarray, group: np.ndarray, draws: in
     group = np.unique(group, return_inverse=True)[1]
     number, values = int(group.max()) + 1, []
     for start in range(0, draws, _CHUNK):
-        some = [np.bincount(rng.integers(0, number, number), minlength=number)
-                for _ in range(min(_CHUNK, draws - start))]  # fmt: skip
+        some = [
+            np.bincount(rng.integers(0, number, number), minlength=number) for _ in range(min(_CHUNK, draws - start))
+        ]
         values.append(auc(label, score, np.array(some, float)[:, group]))
     values = np.concatenate(values)
     return values[np.isfinite(values)]
@@ -121,9 +122,14 @@ def separation(features: pd.DataFrame, label: np.ndarray, group: np.ndarray, see
         inside = fold == number
         base = label[~inside].mean()
         model = HistGradientBoostingClassifier(
-            max_iter=60, max_leaf_nodes=15, min_samples_leaf=20, l2_regularization=1.0, early_stopping=False,
-            categorical_features=[features[name].dtype != float for name in columns], random_state=seed,
-        )  # fmt: skip
+            max_iter=60,
+            max_leaf_nodes=15,
+            min_samples_leaf=20,
+            l2_regularization=1.0,
+            early_stopping=False,
+            categorical_features=[features[name].dtype != float for name in columns],
+            random_state=seed,
+        )
         with threadpool_limits(1, "openmp"):  # threads that fight over a busy core take ten times as long
             model.fit(table[~inside], label[~inside])
             score[inside] = model.decision_function(table[inside]) - np.log(base / (1 - base))

@@ -104,18 +104,26 @@ def domain_shortcut(evidence: Evidence, group: np.ndarray, seed: int) -> tuple[l
         return [], None
     table, inside = evidence.facts, evidence.facts.index.to_numpy()
     is_test = (inside >= evidence.train).astype(np.int64)
-    names = pd.Series([*(f"train {name}" for name in group),
-                       *(f"test {number}" for number in range(len(evidence.rows) - evidence.train))])  # fmt: skip
+    names = pd.Series(
+        [
+            *(f"train {name}" for name in group),
+            *(f"test {number}" for number in range(len(evidence.rows) - evidence.train)),
+        ]
+    )
     apart = separation(table, is_test, names.to_numpy(object)[inside], seed)
     if apart is None or apart.level is None:
         return [], apart
-    return [Finding(
-        "train-test-metadata", apart.level,
-        f"Metadata alone tell test files from training files, {_in_words(apart)}: the test images were made or saved "
-        "another way.",
-        "Expect another score on the leaderboard; re-encode and augment the training images to look like the test's.",
-        {"auc": round(apart.auc, 4), "low": round(apart.low, 4), "high": round(apart.high, 4)},
-    )], apart  # fmt: skip
+    return [
+        Finding(
+            "train-test-metadata",
+            apart.level,
+            f"Metadata alone tell test files from training files, {_in_words(apart)}: the test images were made or "
+            "saved another way.",
+            "Expect another score on the leaderboard; re-encode and augment the training images to look like the "
+            "test's.",
+            {"auc": round(apart.auc, 4), "low": round(apart.low, 4), "high": round(apart.high, 4)},
+        )
+    ], apart
 
 
 def _measure(
@@ -140,23 +148,30 @@ def _measure(
 
 
 def _feature_finding(
-    evidence: Evidence, family: str, words: str, names: list[str], table: pd.DataFrame, label: np.ndarray,
+    evidence: Evidence,
+    family: str,
+    words: str,
+    names: list[str],
+    table: pd.DataFrame,
+    label: np.ndarray,
     aucs: dict[str, float],
-) -> Finding:  # fmt: skip
+) -> Finding:
     best = names[0]
     points = _points_to(table[best], label)
     told = np.flatnonzero(points >= 0)
     rows = None
     if len(told):
-        rows = evidence.select(table.index[told], **{
-            best: table[best].to_numpy()[told], "points_to": points[told]
-        })  # fmt: skip
+        rows = evidence.select(table.index[told], **{best: table[best].to_numpy()[told], "points_to": points[told]})
     share = f"; {len(told):,} of {len(table):,} rows have a value that only one class has" if len(told) else ""
     also = f" ({', '.join(names[1:])} too)" if names[1:] else ""
     return Finding(
-        family, "warning", f"{words} predicts the label: {best} alone has AUC {aucs[best]:.3f}{also}{share}.",
-        _REMEDIES[family], {"auc": {name: round(aucs[name], 4) for name in names}, "looked_at": len(table)}, rows,
-    )  # fmt: skip
+        family,
+        "warning",
+        f"{words} predicts the label: {best} alone has AUC {aucs[best]:.3f}{also}{share}.",
+        _REMEDIES[family],
+        {"auc": {name: round(aucs[name], 4) for name in names}, "looked_at": len(table)},
+        rows,
+    )
 
 
 def _points_to(values: pd.Series, label: np.ndarray) -> np.ndarray:
@@ -186,13 +201,14 @@ def _classifier_finding(apart: Separation | None, aucs: dict[str, float], rows: 
     verdict = "no CV score on these data is honest" if apart.level == "alarm" else "a CV score may owe them something"
     most = sorted(aucs, key=aucs.get, reverse=True)[:2]
     yield Finding(
-        "metadata-shortcut", apart.level,
+        "metadata-shortcut",
+        apart.level,
         f"A classifier that sees no pixel tells the classes apart by metadata, {_in_words(apart)}, most by "
         f"{' and '.join(most)}: {verdict}.",
         "Save all images alike (one format, size and quality, no EXIF), then audit again; what the size of a file "
         "tells is in the picture itself.",
         {"auc": round(apart.auc, 4), "low": round(apart.low, 4), "high": round(apart.high, 4), "looked_at": rows},
-    )  # fmt: skip
+    )
 
 
 def _in_words(apart: Separation) -> str:

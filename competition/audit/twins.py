@@ -72,14 +72,21 @@ def _finding(
     number = np.repeat(np.arange(1, len(pairs) + 1), 2)
     similarity = np.repeat(known.reindex(pairs[:, 0]).to_numpy(), 2)
     return Finding(
-        "twins", "note",
+        "twins",
+        "note",
         f"{len(pairs):,} pairs of {how} are a photo and its AI twin: {share:.0%} of the {len(asked):,} looked at are "
         "more alike than 99 % of other pairs.",
         "Keep twins in one fold: group=pairs where they are rows 2k and 2k+1, else group=auto.",
-        {"pairs": len(pairs), "paired_by": how, "looked_at": len(asked), "share_alike": round(share, 4),
-         "median_similarity": round(float(np.median(similar)), 4), "bar": round(bar, 4)},
+        {
+            "pairs": len(pairs),
+            "paired_by": how,
+            "looked_at": len(asked),
+            "share_alike": round(share, 4),
+            "median_similarity": round(float(np.median(similar)), 4),
+            "bar": round(bar, 4),
+        },
         evidence.select(pairs.ravel(), pair=number, similarity=similarity),
-    )  # fmt: skip
+    )
 
 
 def split_finding(evidence: Evidence, twins: np.ndarray, fold: pd.Series | None) -> Iterator[Finding]:
@@ -93,11 +100,15 @@ def split_finding(evidence: Evidence, twins: np.ndarray, fold: pd.Series | None)
         return
     where = "different groups, so that folds may part them" if fold is None else "different folds"
     yield Finding(
-        "twins-split", "warning" if fold is None else "alarm",
+        "twins-split",
+        "warning" if fold is None else "alarm",
         f"{len(split):,} of {len(twins):,} pairs of twins lie in {where}: a model is then judged on pictures whose "
         "twin it learned from.",
         "Keep twins together with group=auto (or group=pairs where they are rows 2k and 2k+1).",
         {"pairs": len(split), "of": len(twins)},
-        evidence.select(split.ravel(), pair=np.repeat(np.arange(1, len(split) + 1), 2),
-                        **{"group" if fold is None else "fold": place[split.ravel()]}),
-    )  # fmt: skip
+        evidence.select(
+            split.ravel(),
+            pair=np.repeat(np.arange(1, len(split) + 1), 2),
+            **{"group" if fold is None else "fold": place[split.ravel()]},
+        ),
+    )

@@ -70,12 +70,16 @@ def _as_json(audit: Audit) -> dict[str, Any]:
         "features": {name: round(value, 4) for name, value in audit.features.items()},
         "findings": [
             {
-                "name": finding.name, "level": finding.level, "what": finding.what, "remedy": finding.remedy,
-                "figures": dict(finding.figures), "rows": None if finding.rows is None else _csv_name(finding),
+                "name": finding.name,
+                "level": finding.level,
+                "what": finding.what,
+                "remedy": finding.remedy,
+                "figures": dict(finding.figures),
+                "rows": None if finding.rows is None else _csv_name(finding),
             }
             for finding in audit.findings
         ],
-    }  # fmt: skip
+    }
 
 
 def _numbers(apart: Separation | None) -> dict[str, float] | None:

@@ -19,9 +19,13 @@ from competition.data.images.decode import UnreadableImage, decode
 
 # The formats that class folders may hold, by how their files begin.
 _SIGNATURES = {
-    rb"\xff\xd8\xff": ".jpg", rb"\x89PNG\r\n\x1a\n": ".png", rb"RIFF....WEBP": ".webp", rb"GIF8[79]a": ".gif",
-    rb"BM": ".bmp", rb"II\*\x00|MM\x00\*": ".tif",
-}  # fmt: skip
+    rb"\xff\xd8\xff": ".jpg",
+    rb"\x89PNG\r\n\x1a\n": ".png",
+    rb"RIFF....WEBP": ".webp",
+    rb"GIF8[79]a": ".gif",
+    rb"BM": ".bmp",
+    rb"II\*\x00|MM\x00\*": ".tif",
+}
 
 
 def extension(raw: bytes) -> str:

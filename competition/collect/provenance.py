@@ -63,9 +63,19 @@ class Row:
 
 
 COLUMNS = (
-    "label", "file", "address", "final_address", "time", "sha256", "bytes", "width", "height", "perceptual_hash",
-    "status", "setting",
-)  # fmt: skip
+    "label",
+    "file",
+    "address",
+    "final_address",
+    "time",
+    "sha256",
+    "bytes",
+    "width",
+    "height",
+    "perceptual_hash",
+    "status",
+    "setting",
+)
 
 
 def now() -> str:

@@ -12,8 +12,12 @@ from competition.core.errors import UserError
 from competition.data.layouts.class_folders import TEST, TRAIN
 
 BOUNDS = {
-    "max_mb": (0.001, 1000), "min_side": (1, 10_000), "connections": (1, 16), "delay": (0, 60), "retries": (0, 10),
-}  # fmt: skip
+    "max_mb": (0.001, 1000),
+    "min_side": (1, 10_000),
+    "connections": (1, 16),
+    "delay": (0, 60),
+    "retries": (0, 10),
+}
 REFUSING = ("allow_local", "max_mb", "min_side", "robots")  # those for which an address or image may be refused
 USAGE = "./run.sh collect urls=FILE label=ai out=DIR"
 

@@ -29,8 +29,10 @@ def app_command(words: Sequence[str]) -> int:
         raise UserError(f"'{named[0]}' is not a setting of app, which takes its images in the browser: leave it out.")
     max_mb, opens = _number(options, "max_mb", 0.1, 1000), _yes(options)
     if importlib.util.find_spec("gradio") is None:
-        raise UserError(f"The web page needs Gradio, which is not installed: run {sys.executable} -m pip install "
-                        "'gradio>=6' and then the same line again.")  # fmt: skip
+        raise UserError(
+            f"The web page needs Gradio, which is not installed: run {sys.executable} -m pip install "
+            "'gradio>=6' and then the same line again."
+        )
     if options["device"] not in ("auto", "cpu", "cuda"):
         raise UserError(f"device={options['device']} is not one of auto, cpu, cuda.")
     os.environ.update(QUIET)  # before Gradio and the hub's client are imported
@@ -63,8 +65,11 @@ def _serve(options: Mapping[str, str], listener: socket.socket, folder: Path, ma
     address = address_of(listener)
     print(f"The page is at {address} (Ctrl-C ends it).", flush=True)
     if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
-        print(f"Anyone on the network can send images to this page, because host={options['host']} was asked for.",
-              file=sys.stderr, flush=True)  # fmt: skip
+        print(
+            f"Anyone on the network can send images to this page, because host={options['host']} was asked for.",
+            file=sys.stderr,
+            flush=True,
+        )
     if opens and _has_screen():
         webbrowser.open(address)  # the socket listens already: the browser waits until it is answered
     # A browser keeps a connection open for as long as the page is: do not wait for it to end.
@@ -83,8 +88,9 @@ def listen(host: str, port: str) -> socket.socket:
             family, kind, protocol, _, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
             listener = socket.socket(family, kind, protocol)
         except OSError as error:
-            raise UserError(f"host={host} is no address ({error.strerror}): leave host= out, or give one of this "
-                            "machine's.") from None  # fmt: skip
+            raise UserError(
+                f"host={host} is no address ({error.strerror}): leave host= out, or give one of this machine's."
+            ) from None
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(place)
@@ -96,8 +102,9 @@ def listen(host: str, port: str) -> socket.socket:
     if isinstance(reason, PermissionError):
         raise UserError(f"port={port} needs the administrator's rights: give one from 1024 on, or leave port= out.")
     if not port:
-        raise UserError(f"No port of {host} from {PORT} to {PORT + NEXT - 1} is free ({reason.strerror}): give another "
-                        "with port=.")  # fmt: skip
+        raise UserError(
+            f"No port of {host} from {PORT} to {PORT + NEXT - 1} is free ({reason.strerror}): give another with port=."
+        )
     raise UserError(f"port={port} of {host} cannot be used ({reason.strerror}): give another, or leave port= out.")
 
 

@@ -24,8 +24,10 @@ def _described(dataset: Dataset) -> str:
     train, ones, groups = dataset.train, int(dataset.train["label"].sum()), dataset.train["group"].nunique()
     zero, one = dataset.classes
     aside = ", with labels kept aside" if dataset.test_label is not None else ""
-    return (f"{len(train):,} training rows in {groups:,} groups, {ones:,} '{one}' (class 1) and {len(train) - ones:,} "
-            f"'{zero}' (class 0); {len(dataset.test):,} test rows{aside}")  # fmt: skip
+    return (
+        f"{len(train):,} training rows in {groups:,} groups, {ones:,} '{one}' (class 1) and {len(train) - ones:,} "
+        f"'{zero}' (class 0); {len(dataset.test):,} test rows{aside}"
+    )
 
 
 def _kept_folds(config: Config, dataset: Dataset) -> pd.DataFrame | None:

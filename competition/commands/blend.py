@@ -52,11 +52,11 @@ def combine(config: Config, words: Sequence[str], submit: bool = True) -> Result
         data = _join(config, runs[first], next(iter(entries.values())))
         check_decisions(config, len(data.test))
         parts = f"{config.folds} folds" if config.shares is None else f"one split ({config.split})"
-        print(f"Blending {len(entries)} members of {', '.join(runs)} over {parts}: {len(data.train):,} training rows, "
-              f"{len(data.test):,} test rows")  # fmt: skip
+        print(
+            f"Blending {len(entries)} members of {', '.join(runs)} over {parts}: {len(data.train):,} training rows, "
+            f"{len(data.test):,} test rows"
+        )
         trained_on = any(run.record.trained_on_test for run in runs.values())
         result = score(config, data, entries, range(config.parts), trained_on=trained_on)
         conclude(config, data, result, words, submit)
     return result
-
-

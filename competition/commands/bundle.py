@@ -17,8 +17,15 @@ from competition.kaggle.client.slugs import slug_in
 from competition.kaggle.notebook.bundle import DATASET, KERNEL, PUSHED, Bundle, bundle_of, make_bundle
 from competition.kaggle.submission.cards import cards
 
-OPTIONS = {"name": "demo", "out": "", "competition": "", "owner": "", "push": "false", "internet": "false",
-           "accelerator": "NvidiaTeslaT4"}  # fmt: skip
+OPTIONS = {
+    "name": "demo",
+    "out": "",
+    "competition": "",
+    "owner": "",
+    "push": "false",
+    "internet": "false",
+    "accelerator": "NvidiaTeslaT4",
+}
 SESSION_SECONDS = 9 * 3600.0  # what code competitions give a notebook
 QUEUE_SECONDS = 3 * 3600.0  # the longest wait for a machine
 STANDING = ("queued", "running", "complete")
@@ -57,16 +64,24 @@ def _submitted(bundle: Bundle, name: str) -> list[str]:
 def _asked_for(options: dict[str, str], config: Config) -> Bundle:
     competition = slug_in(options["competition"]) or config.competition
     if not competition:
-        raise UserError(f"The run '{options['name']}' is of no competition that Kaggle knows, and the notebook needs "
-                        "its test set: say competition=SLUG, as in its address.")  # fmt: skip
+        raise UserError(
+            f"The run '{options['name']}' is of no competition that Kaggle knows, and the notebook needs "
+            "its test set: say competition=SLUG, as in its address."
+        )
     owner = options["owner"] or _username()
     for key, word in (("competition", competition), ("owner", owner), ("accelerator", options["accelerator"])):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", word):
             raise UserError(f"{key}={word} is no word of Kaggle's: use its letters, digits and '-' alone.")
     out = options["out"]
     folder = Path(out).expanduser().resolve() if out else home() / "submissions" / options["name"] / "bundle"
-    return bundle_of(options["name"], owner, folder, competition=competition, accelerator=options["accelerator"],
-                     internet=options["internet"] == "true")  # fmt: skip
+    return bundle_of(
+        options["name"],
+        owner,
+        folder,
+        competition=competition,
+        accelerator=options["accelerator"],
+        internet=options["internet"] == "true",
+    )
 
 
 def _username() -> str:
@@ -87,8 +102,10 @@ def _tell(bundle: Bundle, record: Record, new: bool) -> None:
     wheels = [Path(name).stem.removesuffix("-py3-none-any") for name in sizes if name.endswith(".whl")]
     data = sum(size for name, size in sizes.items() if name.startswith(DATASET))
     print(f"Bundle      {shown(bundle.folder)}, {sum(sizes.values()) / 1e6:,.1f} MB" + ("" if new else " (unchanged)"))
-    print(f"  {DATASET}   {bundle.dataset}, {data / 1e6:,.1f} MB: {sum(map(len, record.members.values()))} models, "
-          f"{', '.join(wheels)}")  # fmt: skip
+    print(
+        f"  {DATASET}   {bundle.dataset}, {data / 1e6:,.1f} MB: {sum(map(len, record.members.values()))} models, "
+        f"{', '.join(wheels)}"
+    )
     machine = "a CPU" if bundle.accelerator == "none" else bundle.accelerator
     network = "with" if bundle.internet else "without"
     print(f"  {KERNEL}    {bundle.kernel}: a notebook for {bundle.competition} on {machine}, {network} internet")

@@ -126,8 +126,9 @@ def _alone(asked: Asked) -> Iterator[None]:
         try:
             stack.enter_context(only_one(asked.site / LOCK, 0))
         except UserError:
-            raise UserError(f"Another download of {asked.slug} to {shown(asked.site.parent.parent)} is under way: wait "
-                            "for it.") from None  # fmt: skip
+            raise UserError(
+                f"Another download of {asked.slug} to {shown(asked.site.parent.parent)} is under way: wait for it."
+            ) from None
         try:
             yield
         finally:
@@ -185,15 +186,21 @@ def _said_in_a_sentence(asked: Asked, archive: Path, staged: Path) -> Iterator[N
     except BaseException as error:  # Ctrl-C, too
         shutil.rmtree(staged, ignore_errors=True)
         if isinstance(error, Unsafe):
-            raise UserError(f"The archive of {asked.slug} is not safe to unpack, for {error}: nothing of it was "
-                            f"unpacked, and it is kept as {shown(archive)} for a look at it.") from error  # fmt: skip
+            raise UserError(
+                f"The archive of {asked.slug} is not safe to unpack, for {error}: nothing of it was "
+                f"unpacked, and it is kept as {shown(archive)} for a look at it."
+            ) from error
         if isinstance(error, Damaged):
             archive.unlink()
-            raise Unfinished(f"The archive of {asked.slug} is damaged ({error}): it was thrown away, and the same line "
-                             "downloads it anew.") from error  # fmt: skip
+            raise Unfinished(
+                f"The archive of {asked.slug} is damaged ({error}): it was thrown away, and the same line "
+                "downloads it anew."
+            ) from error
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"The disk of {shown(asked.folder.parent)} was full before {asked.slug} was unpacked: the "
-                            "archive is kept; make room, then repeat the same line.") from error  # fmt: skip
+            raise UserError(
+                f"The disk of {shown(asked.folder.parent)} was full before {asked.slug} was unpacked: the "
+                "archive is kept; make room, then repeat the same line."
+            ) from error
         raise
 
 
@@ -212,8 +219,10 @@ def described(asked: Asked) -> list[str]:
     try:
         dataset = read_tables(config)
     except UserError as error:
-        return [f"Telltale cannot read them as they are laid out: {error}",
-                f"Next: ./run.sh {line} layout=... label_column=... fold=0..4"]  # fmt: skip
+        return [
+            f"Telltale cannot read them as they are laid out: {error}",
+            f"Next: ./run.sh {line} layout=... label_column=... fold=0..4",
+        ]
     train, test = dataset.train, dataset.test
     found = audit(dataset, cache_folder(config), "quick", seed=config.seed).findings
     loud = [f"{finding.level} {finding.name}" for finding in found if finding.level != "note"]

@@ -44,11 +44,15 @@ def print_export(exported: Exported) -> None:
         found = [f"{member.difference[key]:.1e}" for key in ("logit", "prob", "own_logit", "own_prob")]
         table.add_row(name, member.file, f"{size / 1e6:.1f}", *found[:2], member.precision, *found[2:])
     console().print(table)
-    print(f"The largest differences on {2 * sum(CHECKS)} check images: from torch in fp32, then from the run's own "
-          "precision.")  # fmt: skip
+    print(
+        f"The largest differences on {2 * sum(CHECKS)} check images: from torch in fp32, then from the run's own "
+        "precision."
+    )
     where = shown(exported.folder)
     if exported.written:
-        print(f"Written to {where}: {', '.join(exported.written)}. Use it: ./run.sh predict engine=onnx "
-              f"name={exported.manifest.record.name} IMAGE")  # fmt: skip
+        print(
+            f"Written to {where}: {', '.join(exported.written)}. Use it: ./run.sh predict engine=onnx "
+            f"name={exported.manifest.record.name} IMAGE"
+        )
     else:
         print(f"Nothing to do: {where} is of these weights already.")

@@ -57,15 +57,18 @@ def conclude(config: Config, data: RunData, result: Result, words: Sequence[str]
 def _report(config: Config, data: RunData, result: Result, label: np.ndarray | None) -> Path:
     """Write the run's report; ``label`` is what the submission says of the test rows, None without one."""
     judged = data.train[result.judged]
-    oof = Judged(judged["id"].tolist(), judged["label"].to_numpy(),
-                 {name: score.prob for name, score in result.scores.items()},
-                 result.scores[result.final].decision, _thumbnails(data, judged, 0))  # fmt: skip
+    oof = Judged(
+        judged["id"].tolist(),
+        judged["label"].to_numpy(),
+        {name: score.prob for name, score in result.scores.items()},
+        result.scores[result.final].decision,
+        _thumbnails(data, judged, 0),
+    )
     test = None
     if label is not None and data.dataset.test_label is not None:
         probs = {name: _known(found.test) for name, found in result.predictions.items()}
         test = Judged(data.test["id"].tolist(), _truth(data), probs, label, _thumbnails(data, data.test, 1))
-    histories = {name: [folder / "history.jsonl" for folder in entry.folders]
-                 for name, entry in result.entries.items()}  # fmt: skip
+    histories = {name: [folder / "history.jsonl" for folder in entry.folders] for name, entry in result.entries.items()}
     return write_report(run_folder(config) / "report", oof, test, histories, _story(config, data, result))
 
 
@@ -98,18 +101,40 @@ def _story(config: Config, data: RunData, result: Result) -> Story:
     for name, entry in result.entries.items():
         recipe, done = entry.recipe, entry.done()
         members[name] = {
-            "backbone": recipe.backbone, "view": recipe.view, "image_size": recipe.image_size,
-            "epochs": max(line["epochs"] for line in done), "parameters": done[0]["parameters"],
-            "trained_parameters": done[0]["trained_parameters"], "pretrained": recipe.pretrained,
-        }  # fmt: skip
-    settings = {"data": data.dataset.root.name, "split": config.split, "folds": config.parts, "seed": config.seed,
-                "seeds": config.seeds, "tta": config.tta, "threshold rule": config.threshold}  # fmt: skip
+            "backbone": recipe.backbone,
+            "view": recipe.view,
+            "image_size": recipe.image_size,
+            "epochs": max(line["epochs"] for line in done),
+            "parameters": done[0]["parameters"],
+            "trained_parameters": done[0]["trained_parameters"],
+            "pretrained": recipe.pretrained,
+        }
+    settings = {
+        "data": data.dataset.root.name,
+        "split": config.split,
+        "folds": config.parts,
+        "seed": config.seed,
+        "seeds": config.seeds,
+        "tta": config.tta,
+        "threshold rule": config.threshold,
+    }
     how = result.scores[result.final].how
     honest = result.analysis.as_json(config.threshold, result.scores[result.final])
     parts = result.predictions[result.final].parts
     seen = parts[:, ~np.isnan(parts).any(axis=0)]
-    return Story(config.name, data.dataset.classes, how, scores, rows, members, settings, data.notes, provenance(),
-                 honest, seen if seen.size and not result.missing else None)  # fmt: skip
+    return Story(
+        config.name,
+        data.dataset.classes,
+        how,
+        scores,
+        rows,
+        members,
+        settings,
+        data.notes,
+        provenance(),
+        honest,
+        seen if seen.size and not result.missing else None,
+    )
 
 
 def _remember(config: Config, data: RunData, result: Result) -> None:
@@ -127,11 +152,29 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
         name: [os.path.relpath(path, folder) for path in entry.folders] for name, entry in result.entries.items()
     }
     root = data_root(config)
-    write_record(Record(config.name, data.dataset.classes, root.name, data.dataset.kind, rows, members, config.tta,
-                        score_of.threshold, cv, __version__, dict(result.weights), result.trained_on_test))  # fmt: skip
-    text = as_yaml(_anywhere(dataclasses.replace(
-        config, data=str(root), fold="full" if chosen_folds(config)[1] else "all", overwrite=False
-    )))  # fmt: skip
+    write_record(
+        Record(
+            config.name,
+            data.dataset.classes,
+            root.name,
+            data.dataset.kind,
+            rows,
+            members,
+            config.tta,
+            score_of.threshold,
+            cv,
+            __version__,
+            dict(result.weights),
+            result.trained_on_test,
+        )
+    )
+    text = as_yaml(
+        _anywhere(
+            dataclasses.replace(
+                config, data=str(root), fold="full" if chosen_folds(config)[1] else "all", overwrite=False
+            )
+        )
+    )
     path = folder / CONFIG_FILE
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
@@ -201,8 +244,13 @@ def _reveal(data: RunData, label: np.ndarray, prob: np.ndarray, score_of: Score,
     where = "inside" if low <= value <= high else "OUTSIDE"
     out.print(f"Leaderboard F1 {value:.4f} on the labels kept aside, {where} the range {low:.3f}-{high:.3f}")
     figures = summary(truth, _known(prob), label)
-    named = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "auc": "AUC",
-             "pr_auc": "average precision"}  # fmt: skip
+    named = {
+        "accuracy": "accuracy",
+        "precision": "precision",
+        "recall": "recall",
+        "auc": "AUC",
+        "pr_auc": "average precision",
+    }
     out.print(
         "            " + ", ".join(f"{named[key]} {figures[key]:.4f}" for key in named if figures[key] == figures[key])
     )

@@ -117,13 +117,20 @@ def _remarks(row: Row) -> list[tuple[str, str | None]]:
     if row["status"] == REFUSED:
         return [(f"{name} was refused: {row['error']}", STYLES["alarm"])]
     if row["status"] == UPLOADING:
-        return [(f"{name} is not on Kaggle's list: its upload was cut short, and may be repeated: "
-                 f"{_again(row)}", STYLES["warning"])]  # fmt: skip
+        return [
+            (
+                f"{name} is not on Kaggle's list: its upload was cut short, and may be repeated: {_again(row)}",
+                STYLES["warning"],
+            )
+        ]
     if row["status"] == PENDING:
         return [(f"{name} is not scored yet", None)]
     ranges = {"CV interval": one.interval, "leaderboard range": one.leaderboard}
-    told = [f"{place(one.public, ends)} its {what} {span(ends)}" for what, ends in ranges.items()
-            if ends and one.public is not None and place(one.public, ends) != "inside"]  # fmt: skip
+    told = [
+        f"{place(one.public, ends)} its {what} {span(ends)}"
+        for what, ends in ranges.items()
+        if ends and one.public is not None and place(one.public, ends) != "inside"
+    ]
     if not told:
         return []
     alarm = "leaderboard" in told[-1]

@@ -33,8 +33,9 @@ Answer = tuple[Path, Verdict | str]  # a file, and its verdict or why it cannot 
 
 def predict(words: Sequence[str]) -> int:
     """Judge the files that ``words`` name and print the answers; returns 1 if some could not be read, else 0."""
-    options, named = parse_options(words, {"name": "demo", "format": "table", "engine": "torch", "device": "auto",
-                                           "test": "", "out": ""})  # fmt: skip
+    options, named = parse_options(
+        words, {"name": "demo", "format": "table", "engine": "torch", "device": "auto", "test": "", "out": ""}
+    )
     for key, known in (("format", FORMATS), ("engine", ENGINES), ("device", CHOICES["device"])):
         if options[key] not in known:
             raise UserError(f"{key}={options[key]} is not known{did_you_mean(options[key], known)}")
@@ -55,8 +56,10 @@ def predict_test(options: Mapping[str, str], named: Sequence[str]) -> int:
     if not options["test"]:
         raise UserError(f"out={options['out']} is for the submission of test=FOLDER: give test=, or leave out= out.")
     if named or options["engine"] != "torch" or options["format"] != "table":
-        raise UserError(f"test={options['test']} writes the submission of that folder, by torch: leave images, engine= "
-                        "and format= out.")  # fmt: skip
+        raise UserError(
+            f"test={options['test']} writes the submission of that folder, by torch: leave images, engine= "
+            "and format= out."
+        )
     from competition.inference.test_set import predict_table, read_test_table
     from competition.models.device import choose_device
     from competition.training.engine import feed_workers, prepare_process  # torch takes seconds to import
@@ -102,9 +105,13 @@ def find_images(named: Sequence[str]) -> list[Path]:
     for word in named:
         path = Path(word).expanduser()
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_EXTENSIONS and p.is_file()
-                            and not any(part[:1] == "." or part[:2] == "__" for part in p.relative_to(path).parts)
-                            )  # fmt: skip
+            inside = sorted(
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in IMAGE_EXTENSIONS
+                and p.is_file()
+                and not any(part[:1] == "." or part[:2] == "__" for part in p.relative_to(path).parts)
+            )
             if not inside:
                 raise UserError(f"{word} holds no images: name another folder, or the files themselves.")
             files.update(dict.fromkeys(inside))
@@ -142,10 +149,16 @@ def print_answers(judge: Judge, answers: Sequence[Answer], form: str) -> None:
     """Print the answers to standard output; unreadable files are in the JSON alone."""
     threshold = judge.record.threshold
     rows = [
-        {"file": str(path), "verdict": judge.words[found.positive], "probability": round(found.prob, 6),
-         "threshold": round(threshold, 6), **{name: round(prob, 6) for name, prob in found.members.items()}}
-        for path, found in answers if not isinstance(found, str)
-    ]  # fmt: skip
+        {
+            "file": str(path),
+            "verdict": judge.words[found.positive],
+            "probability": round(found.prob, 6),
+            "threshold": round(threshold, 6),
+            **{name: round(prob, 6) for name, prob in found.members.items()},
+        }
+        for path, found in answers
+        if not isinstance(found, str)
+    ]
     if form == "json":
         unreadable = {str(path): found for path, found in answers if isinstance(found, str)}
         print(json.dumps({"run": judge.record.name, "answers": rows, "unreadable": unreadable}, indent=2))

@@ -63,8 +63,10 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         refuse_conflicts(config, plans, discard=config.overwrite)
         if todo and not train and (submit or len(todo) == len(plans)):
             command = "ensemble" if submit else "report"
-            raise UserError(f"{len(todo)} jobs of {config.name} are not finished under these settings, first "
-                            f"{todo[0].job}: run the same line without '{command}'.")  # fmt: skip
+            raise UserError(
+                f"{len(todo)} jobs of {config.name} are not finished under these settings, first "
+                f"{todo[0].job}: run the same line without '{command}'."
+            )
         _announce(config, data, device, models, notes)
         audit, lines = quick_audit(config, data)
         print("".join(f"  {line}\n" for line in lines), end="")
@@ -148,13 +150,17 @@ def _announce(config: Config, data: RunData, device: str, models: Mapping[str, D
     parts = f"x {config.folds} folds" if config.shares is None else f"on one split ({config.split})"
     where = device if config.engine == "local" else f"Kaggle ({config.kaggle.accelerator})"
     print(f"Telltale {__version__}: {config.name}, {count} {parts} on {where}")
-    print(f"  {len(data.train):,} training images in {groups:,} groups, {ones / len(data.train):.1%} of them "
-          f"'{data.dataset.classes[1]}'; {len(data.test):,} test images")  # fmt: skip
+    print(
+        f"  {len(data.train):,} training images in {groups:,} groups, {ones / len(data.train):.1%} of them "
+        f"'{data.dataset.classes[1]}'; {len(data.test):,} test images"
+    )
     for name, model in models.items():
         total, trained = count_parameters(model)
         recipe = config.members[name]
         few = "" if total == trained else f", {trained:,} trainable parameters"
-        print(f"  {name}: {recipe.backbone}, {recipe.view} at {recipe.image_size} px, {total / 1e6:.2f} million "
-              f"parameters{few}")  # fmt: skip
+        print(
+            f"  {name}: {recipe.backbone}, {recipe.view} at {recipe.image_size} px, {total / 1e6:.2f} million "
+            f"parameters{few}"
+        )
     for note in [*notes, *data.notes]:
         print(f"  Note: {note}.")

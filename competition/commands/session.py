@@ -26,8 +26,10 @@ def run_session(config: Config, request: Request, output: Path, deadline: float)
     """
     outbox, device = Outbox(output, run_folder(config), request.key, deadline), choose_device(config.device)
     if request.accelerator != "none" and device == "cpu":
-        outbox.close(f"there is no GPU in this session, which was asked for {request.accelerator}: see your GPU quota "
-                     "and that your account's phone number is verified, or say kaggle.accelerator=none")  # fmt: skip
+        outbox.close(
+            f"there is no GPU in this session, which was asked for {request.accelerator}: see your GPU quota "
+            "and that your account's phone number is verified, or say kaggle.accelerator=none"
+        )
         return
     cache_folder(config).mkdir(parents=True, exist_ok=True)
     room = shutil.disk_usage(cache_folder(config)).free / 1e9 - 2 * SPARE_GB
@@ -42,8 +44,9 @@ def run_session(config: Config, request: Request, output: Path, deadline: float)
         left = list(expected)
         while left:
             plans = make_plans(config, data, left[:beside], device)  # anew: a job may settle things for the later ones
-            troubles = [differences(expected[plan.job], made_of(plan)) or outbox.full(plan.job.member)
-                        for plan in plans]  # fmt: skip
+            troubles = [
+                differences(expected[plan.job], made_of(plan)) or outbox.full(plan.job.member) for plan in plans
+            ]
             if why := troubles[0]:
                 outbox.close(why if why in STOPS else f"it would be made of something else than asked for ({why})")
                 return

@@ -40,13 +40,20 @@ def _submit(asked: Asked, kaggle: Kaggle, chosen: Chosen, folder: Path) -> int:
         out.print(text, style=style)
     message = _message(asked.message, chosen)
     row = new_row(chosen.figures, chosen.slug, chosen.file, chosen.mark) | {"message": message}
-    upload = Upload(kaggle, folder, row, (*chosen.words, f"--message={message}"), known_rows(folder, chosen.slug),
-                    chosen.timeout)  # fmt: skip
+    upload = Upload(
+        kaggle, folder, row, (*chosen.words, f"--message={message}"), known_rows(folder, chosen.slug), chosen.timeout
+    )
     found, before = _already(upload, asked.again)
     if found is None:
         for row in (row for row in before if row["status"] == ERROR):
-            out.print(_line("Before", f"as {row['ref']} on {row['time']}, which Kaggle could not score: "
-                            f"{row['error'] or 'it says nothing'}"), style=STYLES["warning"])  # fmt: skip
+            out.print(
+                _line(
+                    "Before",
+                    f"as {row['ref']} on {row['time']}, which Kaggle could not score: "
+                    f"{row['error'] or 'it says nothing'}",
+                ),
+                style=STYLES["warning"],
+            )
         left = room(kaggle, chosen.slug)
         out.print(_line("Message", message))
         if not asked.yes and not _agreed(f"Submit to {chosen.slug}{f' ({left})' if left else ''}? [y/N] "):
@@ -59,8 +66,9 @@ def _submit(asked: Asked, kaggle: Kaggle, chosen: Chosen, folder: Path) -> int:
         out.print(_line("Submitted", f"already, as {found['ref']} on {found['time']}, so not again (again=true would)"))
     found = follow(upload, found, asked.wait)
     if found["status"] == ERROR:
-        raise UserError(f"Kaggle could not score the submission (reference {found['ref']}); it says: "
-                        f"{found['error'] or 'nothing'}")  # fmt: skip
+        raise UserError(
+            f"Kaggle could not score the submission (reference {found['ref']}); it says: {found['error'] or 'nothing'}"
+        )
     for text, style in _scored(found, chosen.figures):
         out.print(text, style=style)
     out.print(_line("Ledger", f"{shown(folder / LEDGER)}; all of it: ./run.sh ledger"))
@@ -108,10 +116,23 @@ def _known(chosen: Chosen) -> list[Line]:
     if chosen.card:
         threshold = "unknown" if figures.threshold is None else f"{figures.threshold:.4f}"
         cv = "CV unknown" if figures.cv is None else f"CV F1 {figures.cv:.4f} ({span(figures.interval)})"
-        lines.append((_line("Card", f"{figures.name}: {cv}, leaderboard range {span(figures.leaderboard)}, threshold "
-                            f"{threshold}, commit {figures.commit or 'unknown'}"), None))  # fmt: skip
-        lines += honest_lines({"shift": chosen.card.get("world"), "audit": chosen.card.get("audit"),
-                               "unasked": "this run had no way to tell"})  # fmt: skip
+        lines.append(
+            (
+                _line(
+                    "Card",
+                    f"{figures.name}: {cv}, leaderboard range {span(figures.leaderboard)}, threshold "
+                    f"{threshold}, commit {figures.commit or 'unknown'}",
+                ),
+                None,
+            )
+        )
+        lines += honest_lines(
+            {
+                "shift": chosen.card.get("world"),
+                "audit": chosen.card.get("audit"),
+                "unasked": "this run had no way to tell",
+            }
+        )
     else:
         lines.append((_line("Card", "none, so nothing is known of what this is worth"), STYLES["warning"]))
     return lines + [(_line("Warning", warning), STYLES["warning"]) for warning in chosen.warnings]
@@ -120,13 +141,24 @@ def _known(chosen: Chosen) -> list[Line]:
 def _scored(row: Row, figures: Figures) -> list[Line]:
     """Return the score beside what was known beforehand."""
     public, cv, ends = number(row["public"]), figures.cv, figures.leaderboard
-    lines: list[Line] = [(_line("Score", f"public {row['public'] or 'not shown'}"
-                                + (f", private {row['private']}" if row["private"] else "")), None)]  # fmt: skip
+    lines: list[Line] = [
+        (
+            _line(
+                "Score",
+                f"public {row['public'] or 'not shown'}" + (f", private {row['private']}" if row["private"] else ""),
+            ),
+            None,
+        )
+    ]
     if public is not None and ends:
         where = place(public, ends)
         inside = where == "inside"
-        lines.append((_line("", f"{'inside' if inside else f'OUTSIDE, {where}'} the leaderboard range {span(ends)}"),
-                      None if inside else STYLES["alarm"]))  # fmt: skip
+        lines.append(
+            (
+                _line("", f"{'inside' if inside else f'OUTSIDE, {where}'} the leaderboard range {span(ends)}"),
+                None if inside else STYLES["alarm"],
+            )
+        )
     if public is not None and cv is not None:
         lines.append((_line("", f"CV {cv:.4f} ({span(figures.interval)}), gap {public - cv:+.4f}"), None))
     return lines

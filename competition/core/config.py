@@ -20,8 +20,17 @@ from competition.core.help import PRESETS, preset_names
 from competition.core.options import check_keys, chosen_folds, nest, parse_folds, parse_options, parse_words
 from competition.core.settings import BOUNDS, CHOICES, RECIPE_KEYS, Config, Demo, Recipe, Remote
 
-__all__ = ["Config", "Recipe", "as_dict", "as_yaml", "chosen_folds", "elsewhere", "load_config", "parse_folds",
-           "parse_options"]  # fmt: skip
+__all__ = [
+    "Config",
+    "Recipe",
+    "as_dict",
+    "as_yaml",
+    "chosen_folds",
+    "elsewhere",
+    "load_config",
+    "parse_folds",
+    "parse_options",
+]
 
 CONFIG_FILE = "config.yaml"  # in a run's folder: what a later line that names the run alone goes by
 WEIGHTS_WORDS = ("true", "false", "auto")  # what pretrained= may say that is no path
@@ -38,8 +47,10 @@ def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None)
     file = _read_yaml(path) if path else {}
     raw = OmegaConf.structured(Config)
     if path and "size" in given and given["size"] != file.get("size", ""):
-        raise UserError(f"size={given['size']} goes with a preset, and {path} holds settings of another size: name the "
-                        "preset instead, and another name= for its results.")  # fmt: skip
+        raise UserError(
+            f"size={given['size']} goes with a preset, and {path} holds settings of another size: name the "
+            "preset instead, and another name= for its results."
+        )
     if preset := given.get("preset", file.get("preset", "")):
         layer = _read_preset(preset)
         sizes = layer.pop("sizes", {})
@@ -121,8 +132,14 @@ def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
         check_keys(own or {}, RECIPE_KEYS, f"members.{name}.", source)
 
 
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", dict[str, Any]: "a mapping",
-         list[str]: "a list like [256, relu]"}  # fmt: skip
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a word",
+    dict[str, Any]: "a mapping",
+    list[str]: "a list like [256, relu]",
+}
 
 
 def _wrong_type(layer: Mapping[str, Any], source: str) -> str:
@@ -221,5 +238,16 @@ def elsewhere(config: Config) -> Config:
         return recipe if recipe.pretrained in WEIGHTS_WORDS else dataclasses.replace(recipe, pretrained="false")
 
     members = {name: moved(recipe) for name, recipe in config.members.items()}
-    return dataclasses.replace(moved(config), members=members, data="", cache="", extra="", pseudo="", names="",
-                               fold="all", overwrite=False, engine="local", kaggle=Remote())  # fmt: skip
+    return dataclasses.replace(
+        moved(config),
+        members=members,
+        data="",
+        cache="",
+        extra="",
+        pseudo="",
+        names="",
+        fold="all",
+        overwrite=False,
+        engine="local",
+        kaggle=Remote(),
+    )

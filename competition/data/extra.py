@@ -51,13 +51,16 @@ def read_extra(config: Config, dataset: Dataset) -> Dataset:
     root = located(config.extra)
     if not root.is_dir():
         raise UserError(f"There is no folder {root}: name one of labelled images with extra=, or leave it out.")
-    extra = read_dataset(root, "auto", config.label_column, config.id_column, config.positive,
-                         image_shape=config.image_shape)  # fmt: skip
+    extra = read_dataset(
+        root, "auto", config.label_column, config.id_column, config.positive, image_shape=config.image_shape
+    )
     pixels = None if extra.pixels is None else (extra.pixels[0], extra.pixels[0][:0])
     extra = dataclasses.replace(extra, test=extra.test[:0], test_label=None, pixels=pixels)
     if not _same_classes(extra.classes, dataset.classes):
-        raise UserError(f"extra={config.extra} has the classes {listed(extra.classes)} and the data "
-                        f"{listed(dataset.classes)}: name them alike, or say positive=.")  # fmt: skip
+        raise UserError(
+            f"extra={config.extra} has the classes {listed(extra.classes)} and the data "
+            f"{listed(dataset.classes)}: name them alike, or say positive=."
+        )
     shapes = [None if one.pixels is None else one.pixels[0].shape[1:] for one in (dataset, extra)]
     if shapes[0] != shapes[1]:
         kinds = ["image files" if shape is None else "pixels of " + "x".join(map(str, shape)) for shape in shapes]
@@ -73,8 +76,16 @@ def _same_classes(those: tuple[str, str], these: tuple[str, str]) -> bool:
     return all(is_positive(one) and not is_positive(zero) for zero, one in (those, these))
 
 
-def open_extra(config: Config, extra: Dataset, train: Pictures, test: Pictures, kept: np.ndarray,
-               specs: list[StoreSpec], folder: Path, budget_gb: float) -> tuple[Added, list[str]]:  # fmt: skip
+def open_extra(
+    config: Config,
+    extra: Dataset,
+    train: Pictures,
+    test: Pictures,
+    kept: np.ndarray,
+    specs: list[StoreSpec],
+    folder: Path,
+    budget_gb: float,
+) -> tuple[Added, list[str]]:
     """Decode the rows of :func:`read_extra` and leave out the copies of test and training images; with notes.
 
     ``kept``: the rows of ``train``'s store that the run uses. Caches go to ``folder``, of at most ``budget_gb`` more.
@@ -92,18 +103,24 @@ def open_extra(config: Config, extra: Dataset, train: Pictures, test: Pictures, 
     left_out = _left_out(pictures, train, test, kept, folder)
     for what, rows in left_out.items():
         if rows.any():
-            notes.append(f"{counted(int(rows.sum()), 'image')} of extra= left out: copies of {what} "
-                         f"({listed(table['id'][rows])})")  # fmt: skip
+            notes.append(
+                f"{counted(int(rows.sum()), 'image')} of extra= left out: copies of {what} "
+                f"({listed(table['id'][rows])})"
+            )
     out = np.any(list(left_out.values()), axis=0)
     out[list(pictures.store.bad)] = True
     table = table.loc[~out, ["id", "label", "row"]].reset_index(drop=True)
     if table.empty:
-        raise UserError(f"Nothing is left of extra={config.extra}, whose images are all in the data already: leave it "
-                        "out.")  # fmt: skip
+        raise UserError(
+            f"Nothing is left of extra={config.extra}, whose images are all in the data already: leave it out."
+        )
     ones = int(table["label"].sum())
     zero, one = extra.classes
-    notes.insert(0, f"extra={located(config.extra).name} adds {counted(len(table), 'image')} to what each model learns "
-                    f"from, {ones:,} '{one}' and {len(table) - ones:,} '{zero}'; none is ever judged on")  # fmt: skip
+    notes.insert(
+        0,
+        f"extra={located(config.extra).name} adds {counted(len(table), 'image')} to what each model learns "
+        f"from, {ones:,} '{one}' and {len(table) - ones:,} '{zero}'; none is ever judged on",
+    )
     return Added("extra", stores, dict.fromkeys([*range(config.parts), None], table), full_size), notes
 
 
@@ -117,8 +134,9 @@ def _unreadable(config: Config, table: pd.DataFrame, bad: Mapping[int, str]) -> 
     return [f"{sentence}; left out (bad_images=drop)"]
 
 
-def _left_out(pictures: Pictures, train: Pictures, test: Pictures, kept: np.ndarray, folder: Path
-              ) -> dict[str, np.ndarray]:  # fmt: skip
+def _left_out(
+    pictures: Pictures, train: Pictures, test: Pictures, kept: np.ndarray, folder: Path
+) -> dict[str, np.ndarray]:
     """Return which rows must not be learnt from, (n,) bool, by what they are copies of.
 
     A copy of a training image is left out of every fold, though it could harm but one: elsewhere it adds nothing.

@@ -50,8 +50,9 @@ def _hold_out(train: pd.DataFrame, shares: Sequence[float], seed: int) -> np.nda
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{_named(shares)} cannot be made of {len(kinds)} groups ({reason}): change split=.") from error
-    fold = np.select([train["group"].isin(validation.index), train["group"].isin(judged.index)], [VALIDATION, JUDGED],
-                     TRAIN).astype(np.int64)  # fmt: skip
+    fold = np.select(
+        [train["group"].isin(validation.index), train["group"].isin(judged.index)], [VALIDATION, JUDGED], TRAIN
+    ).astype(np.int64)
     for part in np.unique(fold):
         if train["label"][fold == part].nunique() < 2:
             raise UserError(

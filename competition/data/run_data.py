@@ -135,8 +135,15 @@ def read_tables(config: Config) -> Dataset:
     root = data_root(config)
     if config.demo.draw:
         draw_demo(root, config.demo.seed, (config.demo.train_scenes, config.demo.test_scenes), config.demo.world)
-    return read_dataset(root, config.layout, config.label_column, config.id_column, config.positive,
-                        split_group(config.group)[0], config.image_shape)  # fmt: skip
+    return read_dataset(
+        root,
+        config.layout,
+        config.label_column,
+        config.id_column,
+        config.positive,
+        split_group(config.group)[0],
+        config.image_shape,
+    )
 
 
 def assemble(
@@ -163,8 +170,10 @@ def assemble(
     unreadable = [str(test["id"][row]) for row in sorted(test_store.bad)]
     if unreadable:
         named = ", ".join(unreadable[:3])
-        notes.append(f"{len(unreadable)} test images cannot be read and get label {config.fallback}: {named} (and "
-                     "probability .5 in figures)")  # fmt: skip
+        notes.append(
+            f"{len(unreadable)} test images cannot be read and get label {config.fallback}: {named} (and "
+            "probability .5 in figures)"
+        )
     folds = _open_folds(config, train, dealt)
     train = train.assign(fold=folds["fold"].to_numpy())
     if not all(store.cached for pair in stores.values() for store in pair):
@@ -178,14 +187,23 @@ def assemble(
 def pictures_of(data: RunData) -> tuple[Pictures, Pictures]:
     """Return what the train and the test store show, whatever the folds say of their rows."""
     stores, dataset = next(iter(data.stores.values())), data.dataset
-    return (Pictures(stores[0], list(dataset.train["path"]), "training images"),
-            Pictures(stores[1], list(dataset.test["path"]), "test images"))  # fmt: skip
+    return (
+        Pictures(stores[0], list(dataset.train["path"]), "training images"),
+        Pictures(stores[1], list(dataset.test["path"]), "test images"),
+    )
 
 
 def _with_extra(config: Config, data: RunData, extra: Dataset) -> RunData:
     spent = sum(gigabytes(store) for pair in data.stores.values() for store in pair if store.cached)
-    added, notes = open_extra(config, extra, *pictures_of(data), data.train["row"].to_numpy(), list(data.stores),
-                              cache_folder(config), max(0.0, config.cache_gb - spent))  # fmt: skip
+    added, notes = open_extra(
+        config,
+        extra,
+        *pictures_of(data),
+        data.train["row"].to_numpy(),
+        list(data.stores),
+        cache_folder(config),
+        max(0.0, config.cache_gb - spent),
+    )
     return dataclasses.replace(data, added=(added,), notes=[*data.notes, *notes])
 
 
@@ -234,8 +252,10 @@ def _stopped_early(config: Config, data: RunData) -> list[str]:
     members = [name for name, recipe in config.members.items() if recipe.patience]
     if not members or data.judged_apart:
         return []
-    return [f"early stopping (patience) chose the epoch of {', '.join(members)} on the rows that judge it, which "
-            "flatters the score: split=holdout with three shares does not"]  # fmt: skip
+    return [
+        f"early stopping (patience) chose the epoch of {', '.join(members)} on the rows that judge it, which "
+        "flatters the score: split=holdout with three shares does not"
+    ]
 
 
 def _padding(config: Config, stores: dict[StoreSpec, tuple]) -> list[str]:
@@ -244,8 +264,13 @@ def _padding(config: Config, stores: dict[StoreSpec, tuple]) -> list[str]:
     for recipe in config.members.values():
         pair = stores.get(store_spec(recipe), next(iter(stores.values())))
         if recipe.fit == "crop" and recipe.image_size not in notes:
-            small = sum(needs_padding(store.shape(row), recipe.image_size)
-                        for store in pair for row in range(len(store)) if row not in store.bad)  # fmt: skip
+            small = sum(
+                needs_padding(store.shape(row), recipe.image_size)
+                for store in pair
+                for row in range(len(store))
+                if row not in store.bad
+            )
             notes[recipe.image_size] = small
-    return [f"{n} images are smaller than the {size}-pixel crop and get a mirrored border"
-            for size, n in notes.items() if n]  # fmt: skip
+    return [
+        f"{n} images are smaller than the {size}-pixel crop and get a mirrored border" for size, n in notes.items() if n
+    ]

@@ -28,9 +28,15 @@ CROPS = {
 
 # The inverse of each turn; the keys are the 8 symmetries of the square.
 UNDO = {
-    "identity": "identity", "hflip": "hflip", "vflip": "vflip", "rot180": "rot180",
-    "rot90": "rot270", "rot270": "rot90", "transpose": "transpose", "antitranspose": "antitranspose",
-}  # fmt: skip
+    "identity": "identity",
+    "hflip": "hflip",
+    "vflip": "vflip",
+    "rot180": "rot180",
+    "rot90": "rot270",
+    "rot270": "rot90",
+    "transpose": "transpose",
+    "antitranspose": "antitranspose",
+}
 
 
 @dataclass(frozen=True)

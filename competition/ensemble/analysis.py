@@ -44,29 +44,51 @@ class Analysis:
     def as_json(self, asked: str, score: Score) -> dict[str, Any]:
         """Return all of it as JSON values; ``asked`` is the threshold setting, ``score`` what came of it."""
         return {
-            "shift": None if self.shift is None else {
-                "verdict": self.shift.verdict, "remedy": self.shift.remedy, "prior": asdict(self.shift.prior),
+            "shift": None
+            if self.shift is None
+            else {
+                "verdict": self.shift.verdict,
+                "remedy": self.shift.remedy,
+                "prior": asdict(self.shift.prior),
                 "evidence": [asdict(item) for item in self.shift.evidence],
             },
             "unasked": self.unasked,
-            "threshold": {"asked": asked, "rule": score.rule, "why": score.why, "value": score.threshold,
-                          "rules": {name: asdict(rule) for name, rule in self.rules.items()}},
-            "blend": None if self.blend is None else {
-                "method": self.blend.method, "why": self.blend.why, "weights": self.blend.weights,
-                "f1": self.blend.f1, "log_loss": self.blend.scores, "se": self.blend.se,
+            "threshold": {
+                "asked": asked,
+                "rule": score.rule,
+                "why": score.why,
+                "value": score.threshold,
+                "rules": {name: asdict(rule) for name, rule in self.rules.items()},
+            },
+            "blend": None
+            if self.blend is None
+            else {
+                "method": self.blend.method,
+                "why": self.blend.why,
+                "weights": self.blend.weights,
+                "f1": self.blend.f1,
+                "log_loss": self.blend.scores,
+                "se": self.blend.se,
             },
             "without": list(self.without),
             "views": list(self.views),
             "robustness": list(self.robustness),
-            "audit": None if self.audit is None else {
+            "audit": None
+            if self.audit is None
+            else {
                 "honest": self.audit.honest,
                 "findings": [
-                    {"name": one.name, "level": one.level, "what": one.what, "remedy": one.remedy,
-                     "rows_file": None if one.rows is None else f"audit/{one.name}.csv"}
+                    {
+                        "name": one.name,
+                        "level": one.level,
+                        "what": one.what,
+                        "remedy": one.remedy,
+                        "rows_file": None if one.rows is None else f"audit/{one.name}.csv",
+                    }
                     for one in self.audit.findings
                 ],
             },
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -131,9 +153,17 @@ def find_shift(judged: Judged, entries: Mapping[str, Entry], audit: Audit | None
     rows = judged.rows[kept]
     members = {name: (judged.predictions[name].oof[kept], judged.predictions[name].parts[:, seen]) for name in entries}
     features = {name: found for name, entry in entries.items() if (found := _features(entry, rows))}
-    return judge_shift(rows["label"], judged.final.oof[kept], judged.part[kept], rows["group"],
-                       judged.final.parts[:, seen], features, audit.domain if audit else None, members,
-                       seed=seed)  # fmt: skip
+    return judge_shift(
+        rows["label"],
+        judged.final.oof[kept],
+        judged.part[kept],
+        rows["group"],
+        judged.final.parts[:, seen],
+        features,
+        audit.domain if audit else None,
+        members,
+        seed=seed,
+    )
 
 
 def _features(entry: Entry, rows: pd.DataFrame) -> list[FoldFeatures]:
@@ -148,8 +178,11 @@ def _features(entry: Entry, rows: pd.DataFrame) -> list[FoldFeatures]:
         enough = min(known["group"].nunique(), len(evidence.test)) >= LEAST_FEATURES
         if not enough or min(ones, len(known) - ones) < LEAST_OF_CLASS:
             return []
-        found.append(FoldFeatures(number, evidence.validation[asked], known["label"].to_numpy(),
-                                  known["group"].to_numpy(), evidence.test))  # fmt: skip
+        found.append(
+            FoldFeatures(
+                number, evidence.validation[asked], known["label"].to_numpy(), known["group"].to_numpy(), evidence.test
+            )
+        )
     return found
 
 
@@ -197,8 +230,9 @@ def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], judged: Judged, scor
                 prob[inside] = mean_prob(sigmoid(logits[:, inside]), own)
         truth, prob = label[known], prob[known]
         auc = float(roc_auc_score(truth, prob)) if 0 < truth.sum() < len(truth) else None
-        found.append({"condition": condition, "f1": f1(truth, prob >= used[known]), "auc": auc,
-                      "rows": int(known.sum())})  # fmt: skip
+        found.append(
+            {"condition": condition, "f1": f1(truth, prob >= used[known]), "auc": auc, "rows": int(known.sum())}
+        )
     return found
 
 
@@ -208,5 +242,6 @@ def find_rules(judged: Judged, asked: str, seed: int) -> dict[str, RuleScore]:
     if judged.ranked or judged.judged is not None or rows["fold"].nunique() < 2:
         return {}
     prob = final.oof if judged.by_fold is None else judged.by_fold
-    return compare_rules(rows["label"], prob, rows["fold"], rows["group"], final.test, final.parts, asked, seed,
-                         final.oof)  # fmt: skip
+    return compare_rules(
+        rows["label"], prob, rows["fold"], rows["group"], final.test, final.parts, asked, seed, final.oof
+    )

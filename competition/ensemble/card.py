@@ -33,8 +33,12 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
         "robustness": honest["robustness"],
         "predicted_positive_rate": {"oof": score_of.figures["predicted_positive_rate"], "test": score_of.test_rate},
         "members": {
-            name: {"weight": result.weights[name], "backbone": entry.recipe.backbone, "view": entry.recipe.view,
-                   "models": len(entry.folders)}
+            name: {
+                "weight": result.weights[name],
+                "backbone": entry.recipe.backbone,
+                "view": entry.recipe.view,
+                "models": len(entry.folders),
+            }
             for name, entry in result.entries.items()
         },
         "tta": config.tta,
@@ -43,7 +47,7 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
         "fallback": config.fallback,
         "notes": data.notes,
         "fingerprints": {"data": data.table_key, "jobs": fingerprint(sorted(jobs))},
-    }  # fmt: skip
+    }
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:

@@ -56,8 +56,10 @@ def _open(name: str) -> Run:
         there = {job_settings(record.folder / part)["fold"] for part in parts}
         missing = [str(fold) for fold in range(config.parts) if fold not in there]
         if missing:
-            raise UserError(f"The run '{name}' is not finished, for {member} lacks fold {', '.join(missing)}: complete "
-                            f"it with ./run.sh name={name} fold={','.join(missing)}.")  # fmt: skip
+            raise UserError(
+                f"The run '{name}' is not finished, for {member} lacks fold {', '.join(missing)}: complete "
+                f"it with ./run.sh name={name} fold={','.join(missing)}."
+            )
     path = record.folder / FOLDS_FILE
     if config.names:  # a blend has the folds of the runs that it is made of
         path = home() / "folds" / run_names(config.names)[0] / FOLDS_FILE
@@ -109,13 +111,17 @@ def _join(config: Config, run: Run, entry: Entry) -> RunData:
     train = train[train["id"].isin(kept.index)].reset_index(drop=True)
     if len(train) < len(kept):
         lost = sorted(set(kept.index) - set(train["id"]))
-        raise UserError(f"{dataset.root} has no training row '{lost[0]}', which '{run.record.name}' was trained on: "
-                        "name the data that it had with data=.")  # fmt: skip
+        raise UserError(
+            f"{dataset.root} has no training row '{lost[0]}', which '{run.record.name}' was trained on: "
+            "name the data that it had with data=."
+        )
     rows = kept.loc[train["id"]]
     other = train["id"][(rows["label"].to_numpy() != train["label"].astype("str").to_numpy())]
     if len(other):
-        raise UserError(f"{dataset.root} has another label for '{other.iloc[0]}' ({len(other):,} such rows) than "
-                        f"'{run.record.name}' was trained on: name the data that it had with data=.")  # fmt: skip
+        raise UserError(
+            f"{dataset.root} has another label for '{other.iloc[0]}' ({len(other):,} such rows) than "
+            f"'{run.record.name}' was trained on: name the data that it had with data=."
+        )
     train = train.assign(group=rows["group"].to_numpy(), fold=rows["fold"].astype("int64").to_numpy())
     test = dataset.test.assign(row=np.arange(len(dataset.test)))
     predicted = read_predictions(entry.folders[0] / "test.csv").set_index("id")["logit"]

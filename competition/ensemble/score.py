@@ -65,8 +65,10 @@ def check_decisions(config: Config, test_rows: int) -> None:
     if is_number(config.threshold) and not 0 <= float(config.threshold) <= 1:
         raise UserError(f"threshold={config.threshold} is no probability: give one from 0 to 1, or a rule.")
     if config.blend == RANK and not config.threshold.startswith("prior:"):
-        raise UserError(f"blend=rank has no probabilities to tune threshold={config.threshold} on: declare the test "
-                        "set's positive rate with threshold=prior:P.")  # fmt: skip
+        raise UserError(
+            f"blend=rank has no probabilities to tune threshold={config.threshold} on: declare the test "
+            "set's positive rate with threshold=prior:P."
+        )
     if test_rows and round(test_rows * config.public_fraction) < 1:
         raise UserError(f"public_fraction={config.public_fraction} of {test_rows} test rows is no row: raise it.")
 
@@ -119,8 +121,9 @@ def score(
     analysis = Analysis(weighed, shift, audit=audit, unasked=unasked)
     if not missing:
         worth = find_worth(asked, entries, list(scores.values())[-1], config.seed)
-        analysis = Analysis(weighed, shift, find_rules(asked, config.threshold, config.seed), audit=audit,
-                            unasked=unasked, **worth)  # fmt: skip
+        analysis = Analysis(
+            weighed, shift, find_rules(asked, config.threshold, config.seed), audit=audit, unasked=unasked, **worth
+        )
     predictions = {name: _spread(found, known) for name, found in asked.predictions.items()}
     weights = weighed.weights if weighed else dict.fromkeys(entries, 1.0)
     if judged is not None:
@@ -138,8 +141,9 @@ def _spread(found: Predictions, known: np.ndarray) -> Predictions:
     return dataclasses.replace(found, oof=oof)
 
 
-def _weigh(config: Config, rows: pd.DataFrame, judged: np.ndarray | None, members: Mapping[str, Predictions],
-           method: str) -> Blend | None:  # fmt: skip
+def _weigh(
+    config: Config, rows: pd.DataFrame, judged: np.ndarray | None, members: Mapping[str, Predictions], method: str
+) -> Blend | None:
     """Choose how much each member counts; None for a single one."""
     if len(members) < 2:
         return None
@@ -165,5 +169,6 @@ def _scored(config: Config, asked: Judged, name: str, shift: Shift | None) -> Sc
         return score_hold_out(rows["label"], found.oof, asked.judged, rows["group"], found.test, found.parts, *settings)
     several = name == ENSEMBLE and asked.by_fold is not None
     prob = asked.by_fold if several else found.oof
-    return score_predictions(rows["label"], prob, rows["fold"], rows["group"], found.test, found.parts, *settings,
-                             whole=found.oof)  # fmt: skip
+    return score_predictions(
+        rows["label"], prob, rows["fold"], rows["group"], found.test, found.parts, *settings, whole=found.oof
+    )

@@ -65,8 +65,10 @@ class Judge:
                 prob=float(blended[row]),
                 positive=bool(blended[row] >= self.record.threshold),
                 members={member: float(prob[row]) for member, prob in probs.items()},
-                views={member: dict(zip(names, sigmoid(found[:, row]).tolist(), strict=True))
-                       for member, found in logits.items()},
+                views={
+                    member: dict(zip(names, sigmoid(found[:, row]).tolist(), strict=True))
+                    for member, found in logits.items()
+                },
             )
             for row in range(len(images))
-        ]  # fmt: skip
+        ]

@@ -94,8 +94,9 @@ def penultimate(
         caught.clear()
         model(pixels)  # never compiled: a compiled graph may pass the hook by
         if not caught:
-            raise UserError(f"Backbone '{recipe.backbone}' does not show what its last layer sees: set "
-                            "evidence_rows=0.")  # fmt: skip
+            raise UserError(
+                f"Backbone '{recipe.backbone}' does not show what its last layer sees: set evidence_rows=0."
+            )
         return caught[0]
 
     hook = _last_layer(model).register_forward_pre_hook(lambda _, given: caught.append(given[0].float().flatten(1)))
@@ -147,10 +148,11 @@ def sweep_logits(
     """Return the (n,) logits of the store's ``rows`` under each condition, whole images or their centre."""
     recipe = dataclasses.replace(recipe, compile=False)  # too few images to be worth another compilation
     return {
-        condition: predict_logits(model, PerturbedStore(store, condition), rows, recipe, placement, "none", workers,
-                                  progress)[0]
+        condition: predict_logits(
+            model, PerturbedStore(store, condition), rows, recipe, placement, "none", workers, progress
+        )[0]
         for condition in conditions(store.dtype != np.uint8)
-    }  # fmt: skip
+    }
 
 
 def write_evidence(folder: Path, evidence: Evidence) -> None:
@@ -229,5 +231,6 @@ def _collect(
                 )
         for name, column in collected.items():
             column[index.get_indexer(tables[0].index)] = mean_logit(
-                np.stack([table[name][tables[0].index].to_numpy() for table in tables]))  # fmt: skip
+                np.stack([table[name][tables[0].index].to_numpy() for table in tables])
+            )
     return collected

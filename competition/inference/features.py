@@ -31,9 +31,22 @@ def features_path(folder: Path, recipe: Recipe, weights: str, placement: Placeme
     """
     views = [[view.crop, view.turn] for view in TTA[tta]]
     spec = store_spec(recipe, store.dtype != np.uint8)
-    seen = [recipe.backbone, recipe.backbone_args, recipe.view, recipe.image_size, recipe.fit, spec.size, spec.cap,
-            "flatten" in recipe.head, recipe.small_stem, weights, placement.precision, placement.memory_format, views,
-            DECODER]  # fmt: skip
+    seen = [
+        recipe.backbone,
+        recipe.backbone_args,
+        recipe.view,
+        recipe.image_size,
+        recipe.fit,
+        spec.size,
+        spec.cap,
+        "flatten" in recipe.head,
+        recipe.small_stem,
+        weights,
+        placement.precision,
+        placement.memory_format,
+        views,
+        DECODER,
+    ]
     return folder / f"features-{fingerprint(seen, store.digest)}.npy"
 
 
@@ -46,8 +59,9 @@ def load_features(path: Path) -> list[ArrayStore]:
     return [ArrayStore(view[:, None, None, :], fingerprint(path.stem, index)) for index, view in enumerate(features)]
 
 
-def compute_features(path: Path, model: Detector, store, recipe: Recipe, placement: Placement, tta: str, workers: int,
-                     title: str) -> None:  # fmt: skip
+def compute_features(
+    path: Path, model: Detector, store, recipe: Recipe, placement: Placement, tta: str, workers: int, title: str
+) -> None:
     """Write the (views, n, d) features of all the store's rows to ``path``; the file is there whole or not at all."""
     model = placement.place(model).eval()
     rows = [row for row in range(len(store)) if row not in store.bad]
@@ -63,8 +77,17 @@ def compute_features(path: Path, model: Detector, store, recipe: Recipe, placeme
         temporary.unlink(missing_ok=True)
 
 
-def _fill(path: Path, model: Detector, store, rows: Sequence[int], recipe: Recipe, placement: Placement, tta: str,
-          workers: int, title: str) -> np.memmap:  # fmt: skip
+def _fill(
+    path: Path,
+    model: Detector,
+    store,
+    rows: Sequence[int],
+    recipe: Recipe,
+    placement: Placement,
+    tta: str,
+    workers: int,
+    title: str,
+) -> np.memmap:
     trunk, features = model.backbone.trunk, None
 
     def forward(pixels: torch.Tensor) -> torch.Tensor:

@@ -40,10 +40,12 @@ class Learner:
 
     def logits(self, side: int, rows: Sequence[int], workers: int, progress: Callable[[int], None]) -> np.ndarray:
         """Return float64 (views, n) logits of rows of the train (0) or test (1) set."""
-        return np.concatenate([
-            predict_logits(self.module, store, rows, self.recipe, self.placement, self.tta, workers, progress)
-            for store in self.stores[side]
-        ])  # fmt: skip
+        return np.concatenate(
+            [
+                predict_logits(self.module, store, rows, self.recipe, self.placement, self.tta, workers, progress)
+                for store in self.stores[side]
+            ]
+        )
 
 
 def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detector:
@@ -67,8 +69,9 @@ def features_paths(config: Config, data: RunData, member: str, placement: Placem
     """
     recipe, folder = config.members[member], cache_folder(config)
     origin = weights if weights != "false" else f"random {config.seed} {member}"
-    return [features_path(folder, recipe, origin, placement, tta, store)
-            for store, tta, _ in _seen(config, data, recipe)]  # fmt: skip
+    return [
+        features_path(folder, recipe, origin, placement, tta, store) for store, tta, _ in _seen(config, data, recipe)
+    ]
 
 
 def _seen(config: Config, data: RunData, recipe: Recipe) -> list[tuple[Sequence, str, str]]:
@@ -81,8 +84,9 @@ def _seen(config: Config, data: RunData, recipe: Recipe) -> list[tuple[Sequence,
     return [(train, config.tta, "train"), (test, config.tta, "test"), *added]
 
 
-def make_learner(config: Config, data: RunData, member: str, placement: Placement, weights: str, model: Detector,
-                 workers: int) -> Learner:  # fmt: skip
+def make_learner(
+    config: Config, data: RunData, member: str, placement: Placement, weights: str, model: Detector, workers: int
+) -> Learner:
     """Return what trains and predicts with ``model``; a frozen one's features are computed where they are missing."""
     recipe = config.members[member]
     stores = data.of(recipe)

@@ -30,8 +30,9 @@ def each_view(
     """
     views = TTA[tta]
     crops = list(dict.fromkeys(view.crop for view in views))
-    feed = eval_feed(store, rows, recipe.image_size, recipe.fit, crops, recipe.batch_size, workers,
-                     pin=placement.device == "cuda")  # fmt: skip
+    feed = eval_feed(
+        store, rows, recipe.image_size, recipe.fit, crops, recipe.batch_size, workers, pin=placement.device == "cuda"
+    )
     for batch in feed:
         seen = {crop: placement.move(batch.pixels[:, index]) for index, crop in enumerate(crops)}
         with placement.autocast():

@@ -61,5 +61,7 @@ def read_record(name: str) -> Record:
     try:
         return Record(**found | {"classes": tuple(found["classes"])})
     except (TypeError, KeyError) as error:
-        raise UserError(f"{home() / 'folds' / name / FILE} is of another version ({error}): run the line that trained "
-                        f"'{name}' again.") from error  # fmt: skip
+        raise UserError(
+            f"{home() / 'folds' / name / FILE} is of another version ({error}): run the line that trained "
+            f"'{name}' again."
+        ) from error

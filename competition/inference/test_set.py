@@ -86,8 +86,15 @@ def find_test_table(root: Path, record: Record, config: Config) -> TestTable:
     if record.kind != "folders" and (header := _header_alone(root, record, config)):
         return TestTable([], [], None, header)
     if record.kind == "pixels":  # which column is which pixel, train.csv says
-        dataset = read_dataset(root, "pixels", config.label_column, config.id_column, config.positive,
-                               split_group(config.group)[0], config.image_shape)  # fmt: skip
+        dataset = read_dataset(
+            root,
+            "pixels",
+            config.label_column,
+            config.id_column,
+            config.positive,
+            split_group(config.group)[0],
+            config.image_shape,
+        )
         return TestTable(dataset.test["id"].tolist(), [], dataset.pixels[1], dataset.header)
     return (_read_folders if record.kind == "folders" else _read_kaggle)(root, config)
 
@@ -135,8 +142,10 @@ def predict_table(record: Record, config: Config, test: TestTable, device: str, 
 
     A line is printed for each model. Raises UserError where a model is gone, and where no image at all can be read.
     """
-    eyes = {member: TorchEye([record.folder / part for part in parts], record.tta, device)
-            for member, parts in record.members.items()}  # fmt: skip
+    eyes = {
+        member: TorchEye([record.folder / part for part in parts], record.tta, device)
+        for member, parts in record.members.items()
+    }
     for note in _differences(eyes):
         print(f"  Note: {note}.")
     stores = _open_stores(config, test, eyes)
@@ -144,8 +153,10 @@ def predict_table(record: Record, config: Config, test: TestTable, device: str, 
     rows = [row for row in range(len(test.ids)) if row not in bad]
     if not rows:
         first = min(bad)
-        raise UserError(f"None of the {len(test.ids):,} test images can be read, the first is {test.paths[first]} "
-                        f"({bad[first]}): name the folder that holds them with test=.")  # fmt: skip
+        raise UserError(
+            f"None of the {len(test.ids):,} test images can be read, the first is {test.paths[first]} "
+            f"({bad[first]}): name the folder that holds them with test=."
+        )
     with tempfile.TemporaryDirectory() as work:
         folders = _predict_models(config, test, eyes, stores, rows, workers, Path(work))
         members = [collect_member([], own, [], test.ids) for own in folders.values()]
@@ -163,8 +174,11 @@ def _differences(eyes: Mapping[str, TorchEye]) -> list[str]:
         ("decoded its images", first.settings["decoder"], DECODER),
         ("predicted", torch_then, f"torch-{torch.__version__}"),
     ]
-    return [f"the run {did} with {then}, and here it is {now}: images at the very threshold may fall on its other side"
-            for did, then, now in made if then not in (now, "none")]  # fmt: skip
+    return [
+        f"the run {did} with {then}, and here it is {now}: images at the very threshold may fall on its other side"
+        for did, then, now in made
+        if then not in (now, "none")
+    ]
 
 
 def _open_stores(config: Config, test: TestTable, eyes: Mapping[str, TorchEye]) -> dict[StoreSpec, Any]:
@@ -178,8 +192,15 @@ def _open_stores(config: Config, test: TestTable, eyes: Mapping[str, TorchEye]) 
     return open_stores(test.paths, specs, folder, max(0.0, min(config.cache_gb, room)), "test images")
 
 
-def _predict_models(config: Config, test: TestTable, eyes: Mapping[str, TorchEye], stores: Mapping[StoreSpec, Any],
-                    rows: Sequence[int], workers: int, work: Path) -> dict[str, list[Path]]:  # fmt: skip
+def _predict_models(
+    config: Config,
+    test: TestTable,
+    eyes: Mapping[str, TorchEye],
+    stores: Mapping[StoreSpec, Any],
+    rows: Sequence[int],
+    workers: int,
+    work: Path,
+) -> dict[str, list[Path]]:
     """Write each model's test.csv into a folder of its own below ``work``; returns the folders by member."""
     models, started = sum(len(eye.folders) for eye in eyes.values()), time.monotonic()
     written: dict[str, list[Path]] = {}
@@ -197,14 +218,18 @@ def _predict_models(config: Config, test: TestTable, eyes: Mapping[str, TorchEye
                 written.setdefault(member, []).append(folder)
                 done = sum(map(len, written.values()))
                 spent = time.monotonic() - started
-                tqdm.write(f"  {member} {source.name}: {counted(len(rows), 'image')}, {done} of {models} models after "
-                           f"{spent:.0f} s, about {spent / done * (models - done):.0f} s left", sys.stdout)  # fmt: skip
+                tqdm.write(
+                    f"  {member} {source.name}: {counted(len(rows), 'image')}, {done} of {models} models after "
+                    f"{spent:.0f} s, about {spent / done * (models - done):.0f} s left",
+                    sys.stdout,
+                )
                 sys.stdout.flush()
     return written
 
 
-def _view_logits(config: Config, eye: TorchEye, source: Path, store, rows: Sequence[int], workers: int,
-                 bar: tqdm) -> np.ndarray:  # fmt: skip
+def _view_logits(
+    config: Config, eye: TorchEye, source: Path, store, rows: Sequence[int], workers: int, bar: tqdm
+) -> np.ndarray:
     """Return one model's (views, n) logits of the rows; a frozen backbone sees them once for all its heads."""
     model = load_model(source)
     if not eye.recipe.frozen:

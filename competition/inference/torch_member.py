@@ -44,8 +44,10 @@ class TorchEye:
     def view_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """See Eye."""
         store = stored_images(images, self.recipe)
-        found = [predict_logits(model, store, range(len(images)), self.recipe, self.placement, self.tta, 0)
-                 for model in self.models]  # fmt: skip
+        found = [
+            predict_logits(model, store, range(len(images)), self.recipe, self.placement, self.tta, 0)
+            for model in self.models
+        ]
         return np.mean(found, axis=0)
 
 
@@ -89,7 +91,10 @@ def open_judge(name: str, device: str = "auto") -> Judge:
             "without the table's means: name a run trained on images."
         )
     chosen = choose_device(device)
-    return Judge(record, {
-        member: TorchEye([record.folder / part for part in parts], record.tta, chosen)
-        for member, parts in record.members.items()
-    })  # fmt: skip
+    return Judge(
+        record,
+        {
+            member: TorchEye([record.folder / part for part in parts], record.tta, chosen)
+            for member, parts in record.members.items()
+        },
+    )

@@ -17,9 +17,17 @@ from competition.kaggle.client.cli import run_cli
 
 METADATA = "dataset-metadata.json"
 MARK = "content-{}.txt"  # the file whose name tells what a version holds
-NOT_UPLOADED = (METADATA, "datapackage.json", "kernel-metadata.json", "model-metadata.json",
-                "model-instance-metadata.json", "dataset-cover-image.png", "dataset-cover-image.jpg",
-                "dataset-cover-image.jpeg", "dataset-cover-image.webp")  # fmt: skip
+NOT_UPLOADED = (
+    METADATA,
+    "datapackage.json",
+    "kernel-metadata.json",
+    "model-metadata.json",
+    "model-instance-metadata.json",
+    "dataset-cover-image.png",
+    "dataset-cover-image.jpg",
+    "dataset-cover-image.jpeg",
+    "dataset-cover-image.webp",
+)
 TRIES = 3
 UPLOAD_SECONDS, SLOWEST = 600.0, 200_000.0  # a call may take as long as this, and a second for so many bytes
 READY_SECONDS = 1800.0  # the longest wait until Kaggle has taken a version in
@@ -33,8 +41,9 @@ FIRST_LOOK, LONGEST_LOOK = 0.5, 15.0
 
 def write_metadata(folder: Path, ref: str, licence: str = "other") -> None:
     """Write ``dataset-metadata.json`` for the data set OWNER/SLUG; its title spells the slug."""
-    write_json(folder / METADATA, {"id": ref, "title": ref.split("/")[1].replace("-", " "),
-                                   "licenses": [{"name": licence}]})  # fmt: skip
+    write_json(
+        folder / METADATA, {"id": ref, "title": ref.split("/")[1].replace("-", " "), "licenses": [{"name": licence}]}
+    )
 
 
 def upload_dataset(kaggle: Kaggle, folder: Path, hear: Callable[[str], None], seconds: float = READY_SECONDS) -> int:
@@ -63,8 +72,17 @@ def upload_dataset(kaggle: Kaggle, folder: Path, hear: Callable[[str], None], se
     raise Unfinished(f"Data set {ref} did not arrive whole in {TRIES} tries ({reason}): repeat the same line later.")
 
 
-def _upload(kaggle: Kaggle, folder: Path, ref: str, wanted: Mapping[str, int], words: Sequence[str], before: int,
-            seconds: float, stale: float, hear: Callable[[str], None]) -> tuple[int, str]:  # fmt: skip
+def _upload(
+    kaggle: Kaggle,
+    folder: Path,
+    ref: str,
+    wanted: Mapping[str, int],
+    words: Sequence[str],
+    before: int,
+    seconds: float,
+    stale: float,
+    hear: Callable[[str], None],
+) -> tuple[int, str]:
     """Run the command line once and return the version that holds all of ``wanted``, or 0 and what is wrong."""
     limit = UPLOAD_SECONDS + sum(wanted.values()) / SLOWEST
     said = run_cli(["datasets", *words, "-p", str(folder), "--dir-mode", "zip"], limit)
@@ -76,8 +94,9 @@ def _upload(kaggle: Kaggle, folder: Path, ref: str, wanted: Mapping[str, int], w
     if made:
         return made, ""
     if taken:
-        raise Unfinished(f"Kaggle has not taken in data set {ref} after {seconds / 60:.0f} minutes: repeat the same "
-                         "line later.")  # fmt: skip
+        raise Unfinished(
+            f"Kaggle has not taken in data set {ref} after {seconds / 60:.0f} minutes: repeat the same line later."
+        )
     if refused and "unsuccessful" not in said.text:
         raise UserError(f"Kaggle did not take data set {ref} ({refused[0]}): mend that, then repeat the same line.")
     return 0, said.last
@@ -103,8 +122,11 @@ def _files(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             inside = [one for one in sorted(path.rglob("*")) if one.is_file()]
-            found |= {one.relative_to(folder).as_posix(): one for one in inside
-                      if not any(part.startswith(".") for part in one.relative_to(folder).parts)}  # fmt: skip
+            found |= {
+                one.relative_to(folder).as_posix(): one
+                for one in inside
+                if not any(part.startswith(".") for part in one.relative_to(folder).parts)
+            }
         elif path.is_file() and path.name not in NOT_UPLOADED:
             found[path.name] = path
     return found
@@ -136,8 +158,10 @@ def _arrived(kaggle: Kaggle, ref: str, after: int, seconds: float, stale: float,
             continue
         state = kaggle.dataset_status(ref)
         if state in FAILED and spent >= stale:
-            raise UserError(f"Kaggle could not take in data set {ref} ({state}): look at "
-                            f"https://www.kaggle.com/datasets/{ref}, then repeat the same line.")  # fmt: skip
+            raise UserError(
+                f"Kaggle could not take in data set {ref} ({state}): look at "
+                f"https://www.kaggle.com/datasets/{ref}, then repeat the same line."
+            )
         stale = stale if state in FAILED else 0.0
         if state == READY and found.current_version_number > after:
             return found.current_version_number

@@ -37,11 +37,24 @@ def write_metadata(folder: Path, ref: str, code_file: str, **more: Any) -> None:
     """Write ``kernel-metadata.json`` for a private Python kernel OWNER/SLUG; ``more`` adds to it or changes it."""
     title = ref.split("/")[1].replace("-", " ")  # the command line wants a title that spells the slug
     kind = "notebook" if code_file.endswith(".ipynb") else "script"
-    write_json(folder / METADATA, {
-        "id": ref, "title": title, "code_file": code_file, "language": "python", "kernel_type": kind,
-        "is_private": "true", "enable_gpu": "true", "enable_internet": "false", "dataset_sources": [],
-        "competition_sources": [], "kernel_sources": [], "docker_image_pinning_type": "latest", **more,
-    })  # fmt: skip
+    write_json(
+        folder / METADATA,
+        {
+            "id": ref,
+            "title": title,
+            "code_file": code_file,
+            "language": "python",
+            "kernel_type": kind,
+            "is_private": "true",
+            "enable_gpu": "true",
+            "enable_internet": "false",
+            "dataset_sources": [],
+            "competition_sources": [],
+            "kernel_sources": [],
+            "docker_image_pinning_type": "latest",
+            **more,
+        },
+    )
 
 
 def push_kernel(kaggle: Kaggle, folder: Path, accelerator: str, session_seconds: float) -> int:
@@ -53,8 +66,10 @@ def push_kernel(kaggle: Kaggle, folder: Path, accelerator: str, session_seconds:
     metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
     ref, size = metadata["id"], (folder / metadata["code_file"]).stat().st_size
     if size > SOURCE_BYTES:
-        raise UserError(f"{folder / metadata['code_file']} takes {size / 1e6:.2f} MB and Kaggle takes 1 MB of source: "
-                        "make it smaller.")  # fmt: skip
+        raise UserError(
+            f"{folder / metadata['code_file']} takes {size / 1e6:.2f} MB and Kaggle takes 1 MB of source: "
+            "make it smaller."
+        )
     before = version_of(kaggle, ref)
     words = ["kernels", "push", "-p", str(folder), "-t", str(int(session_seconds))]
     words += [] if accelerator == "none" else ["--accelerator", accelerator]
@@ -64,8 +79,10 @@ def push_kernel(kaggle: Kaggle, folder: Path, accelerator: str, session_seconds:
         now = int(told[1]) if told else version_of(kaggle, ref)
         if now > before:
             if "not valid" in said.text:  # a source it could not attach, which the session would miss
-                raise UserError(f"Kaggle runs kernel {ref} without something it needs ({said.text.strip()[:300]}): "
-                                "stop it on its page, mend that, then repeat the same line.")  # fmt: skip
+                raise UserError(
+                    f"Kaggle runs kernel {ref} without something it needs ({said.text.strip()[:300]}): "
+                    "stop it on its page, mend that, then repeat the same line."
+                )
             return now
         if "push error" in said.text:
             break
@@ -122,8 +139,10 @@ def watch_kernels(
         if any(state in ENDED for state in states.values()):
             return states
         if seconds > limit_seconds:
-            raise Unfinished(f"Kernel {', '.join(states)} has not ended after {seconds / 3600:.1f} hours: the same "
-                             "line goes on waiting for it.")  # fmt: skip
+            raise Unfinished(
+                f"Kernel {', '.join(states)} has not ended after {seconds / 3600:.1f} hours: the same "
+                "line goes on waiting for it."
+            )
         time.sleep(pause)
         pause = min(1.5 * pause, LONGEST_LOOK)
 
@@ -131,8 +150,10 @@ def watch_kernels(
 def _state(kaggle: Kaggle, ref: str, version: int) -> str:
     now = version_of(kaggle, ref)
     if now > version:
-        raise UserError(f"Kernel {ref} is at version {now}, and version {version} was waited for: another push took "
-                        "its place, so repeat the same line.")  # fmt: skip
+        raise UserError(
+            f"Kernel {ref} is at version {now}, and version {version} was waited for: another push took "
+            "its place, so repeat the same line."
+        )
     return kaggle.kernel_status(ref)[0] if now == version else "queued"  # what was pushed may take a moment to show
 
 

@@ -33,8 +33,11 @@ def telltale_wheel(folder: Path) -> Path:
     Its metadata come from the pyproject.toml beside the package, or from the installed distribution. Raises UserError
     where there is neither.
     """
-    contents = {path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes() for path in PACKAGE.rglob("*")
-                if path.is_file() and _is_source(path.relative_to(PACKAGE))}  # fmt: skip
+    contents = {
+        path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and _is_source(path.relative_to(PACKAGE))
+    }
     info = f"{NAME}-{__version__}.dist-info"
     contents[f"{info}/METADATA"] = _own_metadata().encode()
     contents[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: telltale\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -54,13 +57,17 @@ def installed_wheel(name: str, folder: Path) -> Path:
     except importlib.metadata.PackageNotFoundError:
         raise UserError(f"{name} is not installed here: install it, then repeat the same line.") from None
     if not re.search(r"^Tag: py[\d.py]*3[\d.py]*-none-any\s*$", found.read_text("WHEEL") or "", re.MULTILINE):
-        raise UserError(f"{name} {found.version} is not pure Python here, and cannot be carried to Kaggle: install a "
-                        "version that is.")  # fmt: skip
+        raise UserError(
+            f"{name} {found.version} is not pure Python here, and cannot be carried to Kaggle: install a "
+            "version that is."
+        )
     files = [PurePosixPath(str(file)) for file in found.files or ()]
     own = [file for file in files if ".." not in file.parts and _is_source(file) and file.name not in NOT_CARRIED]
     if not own or any(file.suffix == ".pth" for file in own):
-        raise UserError(f"{name} {found.version} is installed here as a link to its sources or without a list of its "
-                        f"files: install it with 'pip install {name}'.")  # fmt: skip
+        raise UserError(
+            f"{name} {found.version} is installed here as a link to its sources or without a list of its "
+            f"files: install it with 'pip install {name}'."
+        )
     try:
         contents = {str(file): Path(str(found.locate_file(str(file)))).read_bytes() for file in own}
     except FileNotFoundError as error:
@@ -82,15 +89,22 @@ def _own_metadata() -> str:
         path.is_file()
         and (project := tomllib.loads(path.read_text(encoding="utf-8")).get("project", {})).get("name") == NAME
     ):
-        lines = ["Metadata-Version: 2.1", f"Name: {NAME}", f"Version: {__version__}",
-                 f"Summary: {project['description']}", f"License: {project['license']}",
-                 f"Requires-Python: {project['requires-python']}"]  # fmt: skip
+        lines = [
+            "Metadata-Version: 2.1",
+            f"Name: {NAME}",
+            f"Version: {__version__}",
+            f"Summary: {project['description']}",
+            f"License: {project['license']}",
+            f"Requires-Python: {project['requires-python']}",
+        ]
         return "\n".join([*lines, *(f"Requires-Dist: {need}" for need in project["dependencies"])]) + "\n"
     try:
         return importlib.metadata.distribution(NAME).read_text("METADATA") or ""
     except importlib.metadata.PackageNotFoundError:
-        raise UserError(f"There is neither a pyproject.toml beside {PACKAGE} nor an installed {NAME}: run Telltale "
-                        "from its checkout.") from None  # fmt: skip
+        raise UserError(
+            f"There is neither a pyproject.toml beside {PACKAGE} nor an installed {NAME}: run Telltale "
+            "from its checkout."
+        ) from None
 
 
 def _write_wheel(folder: Path, name: str, version: str, info: str, contents: Mapping[str, bytes]) -> Path:

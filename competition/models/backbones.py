@@ -108,13 +108,17 @@ def check_weights(recipe: Recipe, channels: int) -> None:
     random = [key for key, value in drawn.items() if value.ndim > 1 and value.std() > 0]
     kept = sum(torch.equal(loaded[key], drawn[key]) for key in random)
     if 2 * kept > len(random):
-        raise UserError(f"Weights ({source}) do not fit '{name}' (they hold {len(random) - kept} of its {len(random)} "
-                        "matrices): give weights of this backbone.")  # fmt: skip
+        raise UserError(
+            f"Weights ({source}) do not fit '{name}' (they hold {len(random) - kept} of its {len(random)} "
+            "matrices): give weights of this backbone."
+        )
 
 
 def _unavailable(name: str, reason: str) -> UserError:
-    return UserError(f"The pretrained weights of '{name}' are neither cached nor to be fetched ({reason}): go online "
-                     "once, give pretrained=FILE or FOLDER, or train from scratch with pretrained=false.")  # fmt: skip
+    return UserError(
+        f"The pretrained weights of '{name}' are neither cached nor to be fetched ({reason}): go online "
+        "once, give pretrained=FILE or FOLDER, or train from scratch with pretrained=false."
+    )
 
 
 def _shrink_stem(name: str, backbone: nn.Module) -> None:

@@ -87,8 +87,9 @@ def _small_cnn(recipe: Recipe, channels: int) -> SmallCnn:
     try:
         return SmallCnn(channels, recipe.dropout, **recipe.backbone_args)
     except (TypeError, RuntimeError) as error:
-        raise UserError(f"Backbone 'small_cnn' cannot be built ({error}): it takes backbone_args.widths=[32,64] alone."
-                        ) from error  # fmt: skip
+        raise UserError(
+            f"Backbone 'small_cnn' cannot be built ({error}): it takes backbone_args.widths=[32,64] alone."
+        ) from error
 
 
 @torch.no_grad()
@@ -109,8 +110,9 @@ def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
     Returns the model's shapes alone (on torch's meta device).
     """
     if recipe.frozen and recipe.augment != "none":
-        raise UserError(f"frozen=true computes an image's features once, so augment={recipe.augment} cannot be: set "
-                        "augment=none.")  # fmt: skip
+        raise UserError(
+            f"frozen=true computes an image's features once, so augment={recipe.augment} cannot be: set augment=none."
+        )
     if "batchnorm" in recipe.head and recipe.batch_size < 2:
         raise UserError("A head with batchnorm needs 2 rows or more in a pass: raise batch_size, now 1.")
     with torch.device("meta"):  # shapes alone: neither memory nor time

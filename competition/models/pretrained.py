@@ -27,8 +27,10 @@ def settle_pretrained(config: Config) -> tuple[Config, list[str]]:
             if value is None:
                 value = "true" if parts and all(map(weights_at_hand, parts)) else "false"
                 if value == "false" and parts:
-                    notes.append(f"NO PRETRAINED WEIGHTS of {' and '.join(parts)} are cached or to be fetched: {name} "
-                                 "starts from random ones (pretrained=FOLDER takes local files)")  # fmt: skip
+                    notes.append(
+                        f"NO PRETRAINED WEIGHTS of {' and '.join(parts)} are cached or to be fetched: {name} "
+                        "starts from random ones (pretrained=FOLDER takes local files)"
+                    )
             recipe = dataclasses.replace(recipe, pretrained=value)
         members[name] = recipe
     return dataclasses.replace(config, members=members), notes

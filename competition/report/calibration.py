@@ -47,8 +47,15 @@ def calibration_curve(label: ArrayLike, members: Mapping[str, ArrayLike], classe
     for number, colour in enumerate((look.BLUE, look.RED)):
         count, edge = np.histogram(members[final][label == number], BARS, (0, 1))
         bars.stairs(count, edge, color=colour, fill=True, alpha=0.45, linewidth=0)
-        look.add_text(figure, (0.6, 4.8)[number], 1.72, look.elide(classes[number], 30), color=colour, fontsize=8.5,
-                      ha=("left", "right")[number])  # fmt: skip
+        look.add_text(
+            figure,
+            (0.6, 4.8)[number],
+            1.72,
+            look.elide(classes[number], 30),
+            color=colour,
+            fontsize=8.5,
+            ha=("left", "right")[number],
+        )
     bars.set_xlim(-0.012, 1.012)
     bars.locator_params(axis="y", nbins=3, integer=True)
     look.name_axes(bars, f"predicted probability, {subject.lower() if subject == 'Ensemble' else subject}", "images")

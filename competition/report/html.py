@@ -19,8 +19,14 @@ from competition.report.trust import METHODS
 HERE = Path(__file__).parent
 SOURCES = tuple(HERE / name for name in ("page.html", "honest.html", "macros.html", "page.css"))
 UNKNOWN, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-SHAPES = {"score": decimals, "signed": lambda value: f"{value:+.3f}".replace("-", MINUS), "percent": "{:.1%}".format,
-          "whole percent": "{:.0%}".format, "count": "{:,}".format, "plain": str}  # fmt: skip
+SHAPES = {
+    "score": decimals,
+    "signed": lambda value: f"{value:+.3f}".replace("-", MINUS),
+    "percent": "{:.1%}".format,
+    "whole percent": "{:.0%}".format,
+    "count": "{:,}".format,
+    "plain": str,
+}
 
 
 def render_page(metrics: Mapping[str, Any], pictures: Mapping[str, bytes], thumbnails: Sequence[bytes | None]) -> str:

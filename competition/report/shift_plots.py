@@ -25,14 +25,26 @@ TITLES = {
     LABEL_SHIFT: "Test images score like another mix of classes",
     ANOTHER_WORLD: "Test images score like no mix of the classes",
 }
-CONDITIONS = {"clean": "as they are", "jpeg95": "JPEG, quality 95", "jpeg85": "JPEG, quality 85",
-              "jpeg75": "JPEG, quality 75", "blur": "blurred", "half": "halved and back"}  # fmt: skip
+CONDITIONS = {
+    "clean": "as they are",
+    "jpeg95": "JPEG, quality 95",
+    "jpeg85": "JPEG, quality 85",
+    "jpeg75": "JPEG, quality 75",
+    "blur": "blurred",
+    "half": "halved and back",
+}
 F1_AT, AUC_AT = 1.26, 1.5  # where the figures stand: panel widths from its left edge
 COSTLY = 0.05  # of F1: a fall from here on is drawn in the colour of errors
 
 
-def shift_figure(label: ArrayLike, prob: ArrayLike, test_scores: ArrayLike, classes: tuple[str, str],
-                 shift: Mapping[str, Any] | None, path: Path) -> None:  # fmt: skip
+def shift_figure(
+    label: ArrayLike,
+    prob: ArrayLike,
+    test_scores: ArrayLike,
+    classes: tuple[str, str],
+    shift: Mapping[str, Any] | None,
+    path: Path,
+) -> None:
     """Draw how the scores of both classes add up to the training images', and the line of the test images.
 
     ``label`` and ``prob`` (n,) are out-of-fold labels and probabilities, ``test_scores`` (k, m) the test rows'

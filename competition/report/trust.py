@@ -8,8 +8,12 @@ from typing import Any
 
 from competition.audit.findings import LEVELS
 
-METHODS = {"equal": "equal weights", "caruana": "Caruana selection", "stacking": "non-negative stacking",
-           "rank": "rank averaging"}  # fmt: skip
+METHODS = {
+    "equal": "equal weights",
+    "caruana": "Caruana selection",
+    "stacking": "non-negative stacking",
+    "rank": "rank averaging",
+}
 
 
 def complete(honest: Mapping[str, Any]) -> dict[str, Any]:

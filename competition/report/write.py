@@ -15,8 +15,19 @@ from competition.report.html import SOURCES, render_page
 from competition.report.metrics_json import Judged, Story, measure, mistakes, plain
 
 METRICS, PAGE, STAMP = "metrics.json", "report.html", "figures.json"
-FIGURES = ("epoch_training_curves", "batch_training_curves", "confusion_matrix", "roc_curve", "pr_curve", "calibration",
-           "threshold", "agreement", "mistakes", "shift", "robustness")  # fmt: skip
+FIGURES = (
+    "epoch_training_curves",
+    "batch_training_curves",
+    "confusion_matrix",
+    "roc_curve",
+    "pr_curve",
+    "calibration",
+    "threshold",
+    "agreement",
+    "mistakes",
+    "shift",
+    "robustness",
+)
 
 
 def write_report(
@@ -60,9 +71,14 @@ def _told(story: Story) -> list[Any]:
     return [plain(words), "none" if story.test_scores is None else np.asarray(story.test_scores, float)]
 
 
-def _draw(folder: Path, oof: Judged, lines: Mapping[str, Sequence[curves.History]],
-          thumbnails: Sequence[NDArray | None], metrics: Mapping[str, Any],
-          test_scores: NDArray | None) -> list[str]:  # fmt: skip
+def _draw(
+    folder: Path,
+    oof: Judged,
+    lines: Mapping[str, Sequence[curves.History]],
+    thumbnails: Sequence[NDArray | None],
+    metrics: Mapping[str, Any],
+    test_scores: NDArray | None,
+) -> list[str]:
     """Draw every figure that there is something for, and return the names of those."""
     classes, honest = metrics["classes"], metrics["honest"]
     draw = {

@@ -181,8 +181,12 @@ def _logistic(label: NDArray[np.bool_], prob: Floats, features: Callable[[Floats
     start = np.append(special.logit(target.mean()), np.ones(table.shape[1]))
     bounds = [(None, None)] + [(0, None)] * table.shape[1]
     found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12}).x
-    return partial(_apply_logistic, features=features, coefficient=found[1:] / scale,
-                   intercept=found[0] - (found[1:] / scale) @ centre)  # fmt: skip
+    return partial(
+        _apply_logistic,
+        features=features,
+        coefficient=found[1:] / scale,
+        intercept=found[0] - (found[1:] / scale) @ centre,
+    )
 
 
 def _apply_logistic(values: Floats, features: Callable[[Floats], Floats], coefficient: Floats, intercept: float):

@@ -148,16 +148,28 @@ class _Made:
     why: str
 
 
-def _score(label, prob, group, made: _Made, ends: list[NDArray[np.int64]], test_prob, public_fraction: float,
-           prior: Prior | None, seed: int) -> Score:  # fmt: skip
+def _score(
+    label,
+    prob,
+    group,
+    made: _Made,
+    ends: list[NDArray[np.int64]],
+    test_prob,
+    public_fraction: float,
+    prior: Prior | None,
+    seed: int,
+) -> Score:
     """Judge decisions; ``ends`` are those that the leaderboard range spans: one model's and the mean's."""
     test_prob = np.asarray(test_prob, float)
     seen = test_prob[~np.isnan(test_prob)]
     interval, spans = NOTHING_KNOWN, [NOTHING_KNOWN]
     if len(np.unique(group)) > 1:
         interval = cv_interval(label, made.decision, group, seed=seed)
-        spans = [leaderboard_range(label, end, group, test_prob.size, public_fraction, seed=seed, prior=prior)
-                 for end in ends if test_prob.size]  # fmt: skip
+        spans = [
+            leaderboard_range(label, end, group, test_prob.size, public_fraction, seed=seed, prior=prior)
+            for end in ends
+            if test_prob.size
+        ]
     leaderboard = (min(low for low, _ in spans), max(high for _, high in spans)) if test_prob.size else None
     return Score(
         decision=made.decision,

@@ -120,8 +120,10 @@ def _run_beside(config: Config, plans: Sequence[Plan], device: str, beside: int,
     for index in [*range(len(plans)), *[None] * beside]:
         todo.put(index)
     shared = (todo, told, os.getpid())
-    processes = [context.Process(target=_work, args=(config, list(plans), device, (number, beside), *shared))
-                 for number in range(beside)]  # fmt: skip
+    processes = [
+        context.Process(target=_work, args=(config, list(plans), device, (number, beside), *shared))
+        for number in range(beside)
+    ]
     try:
         for process in processes:
             process.start()

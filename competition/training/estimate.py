@@ -38,8 +38,10 @@ def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None
         megabytes += count_parameters(model)[0] * 4 * (models + config.jobs * copies) / 1e6
     hours = (alone + seconds / min(config.jobs, len(plans))) / 3600
     cache = _cache_gigabytes(config, data)
-    print(f"  Estimate for all {train_rows:,} + {test_rows:,} images: {hours:.1f} hours of training and prediction, "
-          f"{cache:.2f} GB of decoded pixels, {megabytes / 1000:.2f} GB of weights and resume points.")  # fmt: skip
+    print(
+        f"  Estimate for all {train_rows:,} + {test_rows:,} images: {hours:.1f} hours of training and prediction, "
+        f"{cache:.2f} GB of decoded pixels, {megabytes / 1000:.2f} GB of weights and resume points."
+    )
 
 
 def _cache_gigabytes(config: Config, data: RunData) -> float:

@@ -97,8 +97,12 @@ def fit(task: Task, model: Detector, key: str) -> tuple[Detector, list[dict[str,
     recipe, placement = task.recipe, task.placement
     model = placement.place(model)
     fp16 = placement.precision == "fp16"
-    state = State(model, make_optimizer(model, recipe), make_ema(model, recipe.ema),
-                  torch.amp.GradScaler(placement.device, enabled=fp16))  # fmt: skip
+    state = State(
+        model,
+        make_optimizer(model, recipe),
+        make_ema(model, recipe.ema),
+        torch.amp.GradScaler(placement.device, enabled=fp16),
+    )
     point = load_resume(task.folder / "resume.pt")
     if point and point["key"] == key:
         state.restore(point)
@@ -142,8 +146,14 @@ def _train_epoch(task: Task, state: State, forward: nn.Module) -> dict[str, Any]
             _check_loss(task, float(losses[: index + 1].sum()), epoch)
         task.progress(len(batch.rows), f"{task.title} epoch {epoch + 1}/{recipe.epochs}")
     seconds = time.perf_counter() - start
-    return {"epoch": epoch + 1, "lr": rate, "train_loss": float(losses.sum()) / steps, "seconds": seconds,
-            "images_per_second": images / seconds, "batch_loss": _thinned(losses)}  # fmt: skip
+    return {
+        "epoch": epoch + 1,
+        "lr": rate,
+        "train_loss": float(losses.sum()) / steps,
+        "seconds": seconds,
+        "images_per_second": images / seconds,
+        "batch_loss": _thinned(losses),
+    }
 
 
 def _thinned(losses: Tensor) -> list[float]:

@@ -130,13 +130,21 @@ def _train(config: Config, data: RunData, plan: Plan, workers: int, progress: Pr
         store(plan.folder.parent / PLACEMENT_FILE, plan.placement, recipe)
 
 
-def _task(config: Config, data: RunData, plan: Plan, learner: Learner, seed: int, workers: int, progress: Progress
-          ) -> Task:  # fmt: skip
+def _task(
+    config: Config, data: RunData, plan: Plan, learner: Learner, seed: int, workers: int, progress: Progress
+) -> Task:
     job, recipe, placement, pixels = plan.job, learner.recipe, learner.placement, learner.stores[TRAIN][0]
     rows = data.learnt(job.fold)
     transform = train_transform(recipe.augment, recipe.image_size, recipe.fit, data.floating)
-    feed = TrainFeed(learner.learnt, rows["row"].to_numpy(), transform, recipe.batch_size * recipe.accumulate,
-                     seed, workers, pin=placement.device == "cuda")  # fmt: skip
+    feed = TrainFeed(
+        learner.learnt,
+        rows["row"].to_numpy(),
+        transform,
+        recipe.batch_size * recipe.accumulate,
+        seed,
+        workers,
+        pin=placement.device == "cuda",
+    )
     label = torch.zeros(len(learner.learnt))
     label[torch.tensor(rows["row"].tolist())] = torch.tensor(rows["label"].tolist(), dtype=torch.float32)
     held = data.train[data.held(job.fold)]
@@ -149,8 +157,19 @@ def _task(config: Config, data: RunData, plan: Plan, learner: Learner, seed: int
         figures = {"val_loss": figures["log_loss"], "val_f1": figures["f1"], "val_auc": figures["auc"]}
         return {key: value for key, value in figures.items() if value == value}  # one class alone has no AUC
 
-    return Task(str(job), recipe, placement, feed, label, _class_weight(recipe, rows["label"]), seed, plan.folder,
-                config.checkpoint_seconds, validate, _heard(config, plan, progress))  # fmt: skip
+    return Task(
+        str(job),
+        recipe,
+        placement,
+        feed,
+        label,
+        _class_weight(recipe, rows["label"]),
+        seed,
+        plan.folder,
+        config.checkpoint_seconds,
+        validate,
+        _heard(config, plan, progress),
+    )
 
 
 def _heard(config: Config, plan: Plan, progress: Progress) -> Progress:
@@ -196,8 +215,16 @@ def _seen(config: Config, data: RunData, plan: Plan) -> np.ndarray:
     return ~data.test["row"].isin(list(data.of(config.members[plan.job.member])[TEST].bad)).to_numpy()
 
 
-def _evidence(config: Config, data: RunData, plan: Plan, model: Detector, learner: Learner, views: np.ndarray,
-              workers: int, progress: Progress) -> Evidence:  # fmt: skip
+def _evidence(
+    config: Config,
+    data: RunData,
+    plan: Plan,
+    model: Detector,
+    learner: Learner,
+    views: np.ndarray,
+    workers: int,
+    progress: Progress,
+) -> Evidence:
     """Return what later questions need; ``views``: the held-out rows' logits (V, n).
 
     The sample is the same for all members and seeds of a fold, so that ensembles can be judged on it too.
@@ -207,14 +234,24 @@ def _evidence(config: Config, data: RunData, plan: Plan, model: Detector, learne
     hear = functools.partial(_heard(config, plan, progress), note=note)
     tables = (held, data.test[_seen(config, data, plan)])
     chosen = [table.iloc[sample(table["id"], config.evidence_rows, *seed)] for table in tables]
-    features = [penultimate(learner.module, learner.stores[side][0], table["row"], learner.recipe, learner.placement,
-                            workers, hear) for side, table in enumerate(chosen)]  # fmt: skip
+    features = [
+        penultimate(
+            learner.module, learner.stores[side][0], table["row"], learner.recipe, learner.placement, workers, hear
+        )
+        for side, table in enumerate(chosen)
+    ]
     swept = sample(held["id"], min(config.evidence_rows, SWEPT_ROWS), *seed)
     sweep = {}
     if len(swept):  # a frozen member's too costs what its whole model costs
         sweep = {CLEAN: views[0, swept]} | sweep_logits(
-            model, data.of(recipe)[TRAIN], held["row"].iloc[swept], recipe, plan.placement, workers,
-            functools.partial(progress, note=note))  # fmt: skip
+            model,
+            data.of(recipe)[TRAIN],
+            held["row"].iloc[swept],
+            recipe,
+            plan.placement,
+            workers,
+            functools.partial(progress, note=note),
+        )
     return Evidence(
         views=tuple(view.name for view in TTA[config.tta]),
         ids=held["id"].to_numpy(dtype=str),

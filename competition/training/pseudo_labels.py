@@ -35,21 +35,27 @@ def find_teacher(config: Config, dataset: Dataset) -> Record:
     if config.pseudo == config.name:
         raise UserError(f"pseudo={config.pseudo} is this run itself, which cannot teach itself: give it another name=.")
     if dataset.test.empty:
-        raise UserError(f"pseudo={config.pseudo} labels test images, and there is no test set in the data: leave it "
-                        "out.")  # fmt: skip
+        raise UserError(
+            f"pseudo={config.pseudo} labels test images, and there is no test set in the data: leave it out."
+        )
     record = read_record(config.pseudo)
     for member, folders in record.members.items():
         for fold in range(config.parts):
             if not _of_fold(record, folders, str(fold)):
-                raise UserError(f"pseudo={config.pseudo} has no fold {fold} of {member}: train it to the end, in as "
-                                "many folds as this run.")  # fmt: skip
+                raise UserError(
+                    f"pseudo={config.pseudo} has no fold {fold} of {member}: train it to the end, in as "
+                    "many folds as this run."
+                )
         for folder in (record.folder / name for name in folders):
             if not _is_predicted(folder):
-                raise UserError(f"pseudo={config.pseudo} is not finished, for {folder} lacks its predictions: train it "
-                                "to the end first.")  # fmt: skip
+                raise UserError(
+                    f"pseudo={config.pseudo} is not finished, for {folder} lacks its predictions: train it "
+                    "to the end first."
+                )
     if not (record.folder / FOLDS_FILE).exists():
-        raise UserError(f"pseudo={config.pseudo} has lost its {FOLDS_FILE}, which says what its models saw: train "
-                        "another teacher.")  # fmt: skip
+        raise UserError(
+            f"pseudo={config.pseudo} has lost its {FOLDS_FILE}, which says what its models saw: train another teacher."
+        )
     return record
 
 
@@ -85,8 +91,10 @@ def with_pseudo(config: Config, data: RunData) -> RunData:
     stores = {spec: test for spec, (_, test) in data.stores.items()}
     added = Added("pseudo", stores, tables, data.full_size[1])
     if not any(map(len, tables.values())):
-        raise UserError(f"pseudo={config.pseudo} is sure of no test image: lower pseudo_positive={floors[0]:g} or "
-                        f"pseudo_negative={floors[1]:g}.")  # fmt: skip
+        raise UserError(
+            f"pseudo={config.pseudo} is sure of no test image: lower pseudo_positive={floors[0]:g} or "
+            f"pseudo_negative={floors[1]:g}."
+        )
     notes = _notes(config, data, labels, tables) + _teachers_patience(data, record)
     return dataclasses.replace(data, added=(*data.added, added), notes=[*data.notes, *notes])
 
@@ -121,19 +129,27 @@ def _check_same_rows(config: Config, data: RunData, record: Record) -> None:
     theirs = read_table(path).frame
     ours = data.train.astype({"label": "str", "fold": "str"}).set_index("id")
     if list(theirs.columns) != COLUMNS or sorted(theirs["id"]) != sorted(ours.index):
-        raise UserError(f"pseudo={config.pseudo} was trained on other rows than these ({path} has other ids): its "
-                        "labels could leak into the score; train a teacher on this data.")  # fmt: skip
+        raise UserError(
+            f"pseudo={config.pseudo} was trained on other rows than these ({path} has other ids): its "
+            "labels could leak into the score; train a teacher on this data."
+        )
     theirs = theirs.set_index("id")
-    for column, remedy in (("label", "train a teacher on these labels"),
-                           ("fold", "give this run its seed=, folds=, split= and group=")):  # fmt: skip
+    for column, remedy in (
+        ("label", "train a teacher on these labels"),
+        ("fold", "give this run its seed=, folds=, split= and group="),
+    ):
         differing = ours.index[(theirs.loc[ours.index, column] != ours[column]).to_numpy()]
         if len(differing):
-            raise UserError(f"pseudo={config.pseudo} has another {column} for {counted(len(differing), 'row')}, first "
-                            f"'{differing[0]}', than this run: {remedy}.")  # fmt: skip
+            raise UserError(
+                f"pseudo={config.pseudo} has another {column} for {counted(len(differing), 'row')}, first "
+                f"'{differing[0]}', than this run: {remedy}."
+            )
     for folder in (record.folder / name for names in record.members.values() for name in names):
         if set(read_predictions(folder / "test.csv")["id"]) != set(data.test["id"]):
-            raise UserError(f"pseudo={config.pseudo} predicted another test set than this one ({folder / 'test.csv'} "
-                            "has other ids): train a teacher on this data.")  # fmt: skip
+            raise UserError(
+                f"pseudo={config.pseudo} predicted another test set than this one ({folder / 'test.csv'} "
+                "has other ids): train a teacher on this data."
+            )
 
 
 def _shown_in_folds(config: Config, data: RunData) -> np.ndarray:
@@ -145,8 +161,9 @@ def _shown_in_folds(config: Config, data: RunData) -> np.ndarray:
     return copied(test, train, part, cache_folder(config))
 
 
-def _notes(config: Config, data: RunData, labels: Mapping[int | None, pd.DataFrame],
-           tables: Mapping[int | None, pd.DataFrame]) -> list[str]:  # fmt: skip
+def _notes(
+    config: Config, data: RunData, labels: Mapping[int | None, pd.DataFrame], tables: Mapping[int | None, pd.DataFrame]
+) -> list[str]:
     """Say how many rows each fold has more, which ones it may not have, and what that makes of the test's figures."""
     folds = [fold for fold in tables if fold is not None]
     counts = [len(tables[fold]) for fold in folds]
@@ -162,8 +179,10 @@ def _notes(config: Config, data: RunData, labels: Mapping[int | None, pd.DataFra
     ids = set().union(*(set(labels[fold]["id"]) - set(tables[fold]["id"]) for fold in folds))
     if ids:
         rows = data.test["id"][data.test["id"].isin(ids)]
-        notes.append(f"{counted(len(rows), 'test image')} left out of pseudo-labels in the fold that is judged on a "
-                     f"copy of it ({listed(rows)})")  # fmt: skip
+        notes.append(
+            f"{counted(len(rows), 'test image')} left out of pseudo-labels in the fold that is judged on a "
+            f"copy of it ({listed(rows)})"
+        )
     return notes
 
 
@@ -183,5 +202,7 @@ def _teachers_patience(data: RunData, record: Record) -> list[str]:
             stopped.append(member)
     if not stopped:
         return []
-    return [f"the teacher's early stopping (patience of {', '.join(stopped)}) chose its epoch on the rows that judge "
-            "this run, which flatters the score a little"]  # fmt: skip
+    return [
+        f"the teacher's early stopping (patience of {', '.join(stopped)}) chose its epoch on the rows that judge "
+        "this run, which flatters the score a little"
+    ]

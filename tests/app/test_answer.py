@@ -93,10 +93,12 @@ def test_a_run_of_spectrum_members_shows_the_image_without_a_heat(tmp_path):
 
 @pytest.mark.parametrize(
     ("classes", "words", "sides"),
-    [(("real", "fake"), ("human-made", "AI-made"), ("human", "ai")),
-     (("ai", "nature"), ("AI-made", "human-made"), ("ai", "human")),
-     (("<cats>", "dogs"), ("&lt;cats&gt;", "dogs"), ("human", "ai"))],
-)  # fmt: skip
+    [
+        (("real", "fake"), ("human-made", "AI-made"), ("human", "ai")),
+        (("ai", "nature"), ("AI-made", "human-made"), ("ai", "human")),
+        (("<cats>", "dogs"), ("&lt;cats&gt;", "dogs"), ("human", "ai")),
+    ],
+)
 def test_what_a_verdict_is_called_follows_from_which_class_is_ai(judge, classes, words, sides):
     named = Judge(dataclasses.replace(judge.record, classes=classes), judge.eyes)
     found = answer(named, encoded(picture(), "PNG"), "a.png")
@@ -140,6 +142,14 @@ def test_members_are_counted_on_the_side_of_the_verdict():
 
 def test_the_page_says_what_the_run_was_trained_on_and_what_it_is_worth(judge):
     shown = about(judge.record, MEMBERS)
-    for words in ("<b>data</b>: 80 images in 40 groups", "real (human-made) and fake (AI-made)", "<b>0.800</b>",
-                  "0.700 to 0.900", "cross-fitted", "0.450", "not proof", *MEMBERS):  # fmt: skip
+    for words in (
+        "<b>data</b>: 80 images in 40 groups",
+        "real (human-made) and fake (AI-made)",
+        "<b>0.800</b>",
+        "0.700 to 0.900",
+        "cross-fitted",
+        "0.450",
+        "not proof",
+        *MEMBERS,
+    ):
         assert words in shown

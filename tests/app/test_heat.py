@@ -89,8 +89,13 @@ NETWORKS = {
 
 
 # Steps, and images in each.
-TRAINING = {"convnext": (130, 16), "swin": (100, 16), "resnet": (130, 16), "vit by class token": (60, 32),
-            "plain": (80, 16)}  # fmt: skip
+TRAINING = {
+    "convnext": (130, 16),
+    "swin": (100, 16),
+    "resnet": (130, 16),
+    "vit by class token": (60, 32),
+    "plain": (80, 16),
+}
 # The least share of images in which the place is found; by chance it would be 0.2. With the first five seeds the
 # ConvNeXt's is 0.7 to 0.9, and everyone else's 0.9 to 1.
 FOUND, FOUND_BY_CONVNEXT = 0.8, 0.6

@@ -45,9 +45,13 @@ class Server:
         self.name = make_run(home, MEMBERS)
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-c", SERVE, f"name={self.name}", "open=false", "device=cpu", *words],
-            env={**environment(home), "TMPDIR": str(self.temporary)}, cwd=home, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            env={**environment(home), "TMPDIR": str(self.temporary)},
+            cwd=home,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         self.address = ""
 
     def hear(self, words: str) -> str:
@@ -196,8 +200,9 @@ def test_of_too_many_files_the_first_are_answered_and_the_rest_counted(visit):
     from competition.app.page import MOST_FILES
 
     raw = b"no image"
-    visit.zone.set_input_files([{"name": f"{n}.png", "mimeType": "image/png", "buffer": raw + bytes([n])}
-                                for n in range(MOST_FILES + 3)])  # fmt: skip
+    visit.zone.set_input_files(
+        [{"name": f"{n}.png", "mimeType": "image/png", "buffer": raw + bytes([n])} for n in range(MOST_FILES + 3)]
+    )
     visit.page.get_by_text("3 more were not looked at").wait_for(timeout=PATIENCE)
     assert visit.page.locator(".tt-card").count() == MOST_FILES
 
@@ -235,8 +240,15 @@ def test_an_upload_is_taken_off_the_disk_as_it_is_read_and_no_other_file_is_touc
         path.write_bytes(path.name.encode())
     old = time.time() - STALE - 1
     os.utime(stale, (old, old))
-    named = uploaded([{"path": str(one), "orig_name": "One.png"}, {"path": str(secret)}, {"path": f"{uploads}/gone"},
-                      {"path": f"{uploads}/a/../../secret.png"}, "nonsense"])  # fmt: skip
+    named = uploaded(
+        [
+            {"path": str(one), "orig_name": "One.png"},
+            {"path": str(secret)},
+            {"path": f"{uploads}/gone"},
+            {"path": f"{uploads}/a/../../secret.png"},
+            "nonsense",
+        ]
+    )
     assert take(named, uploads) == [("One.png", b"one.png"), ("image", None), ("image", None), ("image", None)]
     assert [path for path in uploads.rglob("*") if path.is_file()] == [fresh] and secret.exists()
     assert uploaded(None) == uploaded({"path": "x"}) == []
@@ -252,8 +264,19 @@ def test_a_taken_port_is_an_error_where_it_was_asked_for_and_passed_over_where_i
             listen("127.0.0.1", str(taken))
 
 
-@pytest.mark.parametrize("words", [["max_mb=none"], ["port=70000"], ["open=maybe"], ["host=no.such.host.invalid"],
-                                   ["image.png"], ["device=tpu"], ["nmae=nmae"], ["name=none-such"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["max_mb=none"],
+        ["port=70000"],
+        ["open=maybe"],
+        ["host=no.such.host.invalid"],
+        ["image.png"],
+        ["device=tpu"],
+        ["nmae=nmae"],
+        ["name=none-such"],
+    ],
+)
 def test_a_mistake_on_the_command_line_is_one_sentence(words, tmp_path, monkeypatch):
     from competition.commands.app import app_command
 

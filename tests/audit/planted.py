@@ -29,8 +29,10 @@ def clean(n: int = 160, n_test: int = 60, seed: int = 0) -> tuple[list[Picture],
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(n + n_test) % 2)
     names, qualities = rng.bytes(16 * (n + n_test)).hex(), rng.integers(80, 96, n + n_test)
-    rows = [Picture(f"{names[32 * row: 32 * row + 32]}.jpg", int(labels[row]), 10_000 * seed + row,
-                    int(qualities[row])) for row in range(n + n_test)]  # fmt: skip
+    rows = [
+        Picture(f"{names[32 * row : 32 * row + 32]}.jpg", int(labels[row]), 10_000 * seed + row, int(qualities[row]))
+        for row in range(n + n_test)
+    ]
     return rows[:n], rows[n:]
 
 

@@ -11,8 +11,12 @@ N = 12
 
 
 def dataset(groups, order=range(N)):
-    train = table_of(id=[f"i{row}" for row in order], path=[""] * N, label=[row % 2 for row in order],
-                     group=[f"g{groups[row]}" for row in order])  # fmt: skip
+    train = table_of(
+        id=[f"i{row}" for row in order],
+        path=[""] * N,
+        label=[row % 2 for row in order],
+        group=[f"g{groups[row]}" for row in order],
+    )
     return Dataset("kaggle", None, train, table_of(id=[], path=[]), None, None, ("id", "label"), ("0", "1"))
 
 

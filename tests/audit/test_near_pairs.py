@@ -11,13 +11,20 @@ from tests.audit.planted import draw
 WORDS = st.integers(0, 2**64 - 1)
 
 
-@given(st.lists(WORDS, max_size=12), st.lists(st.tuples(st.integers(0, 11), st.sets(st.integers(0, 63), max_size=6)),
-                                              max_size=12), st.integers(0, 6))  # fmt: skip
+@given(
+    st.lists(WORDS, max_size=12),
+    st.lists(st.tuples(st.integers(0, 11), st.sets(st.integers(0, 63), max_size=6)), max_size=12),
+    st.integers(0, 6),
+)
 def test_all_near_pairs_are_found_each_once_and_no_other(values, planted, distance):
     values += [values[at % len(values)] ^ sum(1 << bit for bit in bits) for at, bits in planted if values]
     found = list(map(tuple, near_pairs(np.array(values, np.uint64), distance).tolist()))
-    expected = [(a, b) for a in range(len(values)) for b in range(a + 1, len(values))
-                if (values[a] ^ values[b]).bit_count() <= distance]  # fmt: skip
+    expected = [
+        (a, b)
+        for a in range(len(values))
+        for b in range(a + 1, len(values))
+        if (values[a] ^ values[b]).bit_count() <= distance
+    ]
     assert found == expected
 
 

@@ -39,8 +39,9 @@ def test_a_category_without_meaning_has_no_score_whatever_the_folds():
 
 def features(rng, n, label=None):
     informed = rng.normal(size=n) + (0 if label is None else 1.2 * label)
-    return pd.DataFrame({"number": informed, "other": rng.normal(size=n),
-                         "kind": pd.Series(rng.choice(list("abc"), n), dtype=object)})  # fmt: skip
+    return pd.DataFrame(
+        {"number": informed, "other": rng.normal(size=n), "kind": pd.Series(rng.choice(list("abc"), n), dtype=object)}
+    )
 
 
 def test_meaningless_metadata_rarely_warn():

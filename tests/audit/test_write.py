@@ -33,8 +33,10 @@ def test_the_report_and_the_rows_of_each_finding_are_written(tmp_path):
     assert report["honest"] is False and report["domain"] is None
     assert report["metadata"] == {"auc": 0.9, "low": 0.8, "high": 0.95}
     assert [(one["name"], one["rows"]) for one in report["findings"]] == [
-        ("metadata-shortcut", None), ("broken-files", "broken-files.csv"), ("exact-duplicates", "exact-duplicates.csv")
-    ]  # fmt: skip
+        ("metadata-shortcut", None),
+        ("broken-files", "broken-files.csv"),
+        ("exact-duplicates", "exact-duplicates.csv"),
+    ]
     assert (tmp_path / "exact-duplicates.csv").read_text() == 'id,set,label,cluster\n"a,1.jpg",train,1,1\n'
     assert (tmp_path / "broken-files.csv").read_text() == "id,set,label,fault\nt.jpg,test,,it is empty\n"
 
@@ -55,8 +57,11 @@ def test_the_terminal_shows_what_which_rows_and_what_to_do(tmp_path, monkeypatch
     lines = audit_lines(made(ALARM, BROKEN), tmp_path / "audit")
     assert lines[0] == "ALARM   metadata-shortcut: It is bad."
     assert [line.strip() for line in lines[1:]] == [
-        "do: Mend it.", "WARNING broken-files: One is broken.", "rows: audit/broken-files.csv (1)", "do: Get it anew."
-    ]  # fmt: skip
+        "do: Mend it.",
+        "WARNING broken-files: One is broken.",
+        "rows: audit/broken-files.csv (1)",
+        "do: Get it anew.",
+    ]
     assert audit_lines(made(NOTE), tmp_path)[-1] == "Nothing wrong was found in what was checked (full audit)."
 
 

@@ -79,8 +79,14 @@ def usual_rate(case: Case, workers: int) -> float:
     """Return images/s of the usual loop: the median epoch from the second on."""
     recipe = case.recipe
     transform = train_transform(recipe.augment, recipe.image_size, recipe.fit)
-    loader = DataLoader(DecodedEachTime(case.paths, transform), recipe.batch_size, shuffle=True, drop_last=True,
-                        num_workers=workers, persistent_workers=workers > 0)  # fmt: skip
+    loader = DataLoader(
+        DecodedEachTime(case.paths, transform),
+        recipe.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
     step, rates = bare_step(recipe, case.placement), []
     for _ in range(EPOCHS):
         start = time.perf_counter()
@@ -118,9 +124,11 @@ def measure(case: Case, store, workers: int) -> None:
     ratio = median_ratio(found["product"], found["bare"])
     share = f"{augment_seconds(case, store) * product:.1%}" if not workers else "beside"
     verdict = ("met" if ratio >= TARGET else "MISSED") if case.has_target else "none set"
-    print(f"{recipe.backbone:<15}{recipe.image_size:>5}  {recipe.augment:<9}{workers:>7}{bare:>9.0f}{product:>9.0f}"
-          f"{ratio:>8.3f}  {verdict:<9}{share:>8}{usual:>9.0f}{median_ratio(found['product'], found['usual']):>8.2f}",
-          flush=True)  # fmt: skip
+    print(
+        f"{recipe.backbone:<15}{recipe.image_size:>5}  {recipe.augment:<9}{workers:>7}{bare:>9.0f}{product:>9.0f}"
+        f"{ratio:>8.3f}  {verdict:<9}{share:>8}{usual:>9.0f}{median_ratio(found['product'], found['usual']):>8.2f}",
+        flush=True,
+    )
 
 
 def cases(folder: Path) -> list[Case]:
@@ -139,8 +147,11 @@ def cases(folder: Path) -> list[Case]:
 
 def main() -> None:
     """Print a line for every model, augmentation and number of workers."""
-    print(f"{'backbone':<15}{'px':>5}  {'augment':<9}{'workers':>7}{'bare/s':>9}{'fit/s':>9}{'ratio':>8}  "
-          f"{f'>= {TARGET}':<9}{'augment':>8}{'usual/s':>9}{'gain':>8}", flush=True)  # fmt: skip
+    print(
+        f"{'backbone':<15}{'px':>5}  {'augment':<9}{'workers':>7}{'bare/s':>9}{'fit/s':>9}{'ratio':>8}  "
+        f"{f'>= {TARGET}':<9}{'augment':>8}{'usual/s':>9}{'gain':>8}",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory() as folder, threads(1):
         for case in cases(Path(folder)):
             store = open_store(case.paths, case.recipe, Path(folder) / "cache")

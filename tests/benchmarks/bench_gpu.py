@@ -140,8 +140,18 @@ def measure(device: str, scale: Scale = Scale(), backbones: tuple[str, ...] = BA
     """Print all rates: first every eager one, then the compiled ones as far as the time goes."""
     start = time.perf_counter()
     prepare_process(load_config([]), device, 1)
-    recipes = [Recipe(backbone=backbone, image_size=scale.size, fit="crop", augment="flips", epochs=scale.epochs,
-                      batch_size=scale.batch, memory_format="auto") for backbone in backbones]  # fmt: skip
+    recipes = [
+        Recipe(
+            backbone=backbone,
+            image_size=scale.size,
+            fit="crop",
+            augment="flips",
+            epochs=scale.epochs,
+            batch_size=scale.batch,
+            memory_format="auto",
+        )
+        for backbone in backbones
+    ]
     with tempfile.TemporaryDirectory() as folder:
         paths = write_jpegs(Path(folder) / "images", scale.images, scale.side)
         cached = open_store(paths, recipes[0], Path(folder) / "cache")
@@ -155,8 +165,10 @@ def measure(device: str, scale: Scale = Scale(), backbones: tuple[str, ...] = BA
                     continue
                 torch.compiler.reset()  # compiled code of other networks counts against this one's limit
                 placement = settle(recipe, device, partial(build_model, recipe, load=False), constant_pixels(recipe))
-                bench.say(f"{recipe.backbone}, {'compiled' if compiled else 'eager'}, {placement.precision}, "
-                          f"{placement.memory_format}, batch {scale.batch}, {scale.workers} workers")  # fmt: skip
+                bench.say(
+                    f"{recipe.backbone}, {'compiled' if compiled else 'eager'}, {placement.precision}, "
+                    f"{placement.memory_format}, batch {scale.batch}, {scale.workers} workers"
+                )
                 training(bench, recipe, placement)
                 prediction(bench, recipe, placement)
 

@@ -58,8 +58,9 @@ def judge(world: World, seed: int) -> Outcome:
     threshold = {"auto": score.threshold}
     for rule in RULES:
         named = f"prior:{found.test_label.mean()}" if rule == "prior" else rule
-        threshold[rule] = submission_threshold(named, found.label, found.prob, found.group, found.test_prob,
-                                               found.parts, seed)  # fmt: skip
+        threshold[rule] = submission_threshold(
+            named, found.label, found.prob, found.group, found.test_prob, found.parts, seed
+        )
     _, best = best_threshold(found.test_label, found.test_prob)
     reached = {rule: f1(found.test_label, found.test_prob >= threshold[rule]) for rule in JUDGED}
     low, high = score.leaderboard
@@ -135,31 +136,59 @@ def promises(findings: Sequence[Finding]) -> list[Promise]:
     made = []
     if tame:
         auto, argmax = (float(np.mean([finding.regret[rule][0] for finding in tame])) for rule in ("auto", "argmax"))
-        made.append(Promise("without generator shift auto's mean regret is below argmax's",
-                            f"{auto:.4f} against {argmax:.4f}", auto < argmax))  # fmt: skip
+        made.append(
+            Promise(
+                "without generator shift auto's mean regret is below argmax's",
+                f"{auto:.4f} against {argmax:.4f}",
+                auto < argmax,
+            )
+        )
         worst = max(tame, key=lambda finding: finding.worse[0])
-        made.append(Promise(f"in no such world is auto worse than argmax by more than {WORSE}",
-                            f"{worst.worse[0]:+.4f} in '{worst.world.name}'", worst.worse[0] <= WORSE))  # fmt: skip
+        made.append(
+            Promise(
+                f"in no such world is auto worse than argmax by more than {WORSE}",
+                f"{worst.worse[0]:+.4f} in '{worst.world.name}'",
+                worst.worse[0] <= WORSE,
+            )
+        )
     if exact:
         biased = max(exact, key=lambda finding: abs(finding.bias[0]))
-        made.append(Promise(f"i.i.d.: the reported F1 is within {BIAS} of the leaderboard's mean",
-                            f"at most {biased.bias[0]:+.4f} (± {biased.bias[1]:.4f}) in '{biased.world.name}'",
-                            abs(biased.bias[0]) <= BIAS))  # fmt: skip
+        made.append(
+            Promise(
+                f"i.i.d.: the reported F1 is within {BIAS} of the leaderboard's mean",
+                f"at most {biased.bias[0]:+.4f} (± {biased.bias[1]:.4f}) in '{biased.world.name}'",
+                abs(biased.bias[0]) <= BIAS,
+            )
+        )
         made.append(_covered(exact))
     if TEN_POINTS in by_name:
         rate = by_name[TEN_POINTS].verdicts[LABEL_SHIFT]
-        made.append(Promise(f"ten points of label shift at 2,000 test rows are called that at least {DETECTED:.0%} "
-                            "of the time", f"{rate:.1%}", rate >= DETECTED))  # fmt: skip
+        made.append(
+            Promise(
+                f"ten points of label shift at 2,000 test rows are called that at least {DETECTED:.0%} of the time",
+                f"{rate:.1%}",
+                rate >= DETECTED,
+            )
+        )
     if same:
         alarms = 1 - float(np.mean([finding.verdicts[SAME] for finding in same]))
         most = min(same, key=lambda finding: finding.verdicts[SAME])
-        made.append(Promise(f"false alarms in the same world are at most {FALSE_ALARMS:.0%}",
-                            f"{alarms:.1%} over all, {1 - most.verdicts[SAME]:.0%} in '{most.world.name}'",
-                            alarms <= FALSE_ALARMS))  # fmt: skip
+        made.append(
+            Promise(
+                f"false alarms in the same world are at most {FALSE_ALARMS:.0%}",
+                f"{alarms:.1%} over all, {1 - most.verdicts[SAME]:.0%} in '{most.world.name}'",
+                alarms <= FALSE_ALARMS,
+            )
+        )
     if COLLAPSED in by_name:
         rate = by_name[COLLAPSED].verdicts[ANOTHER_WORLD]
-        made.append(Promise(f"another generator is called another world at least {FLAGGED:.0%} of the time",
-                            f"{rate:.1%}", rate >= FLAGGED))  # fmt: skip
+        made.append(
+            Promise(
+                f"another generator is called another world at least {FLAGGED:.0%} of the time",
+                f"{rate:.1%}",
+                rate >= FLAGGED,
+            )
+        )
     return made
 
 
@@ -199,8 +228,10 @@ def markdown(findings: Sequence[Finding]) -> Iterator[str]:
     for finding in findings:
         best = min(finding.regret[rule][0] for rule in JUDGED)
         row = cells(finding)
-        marked = [f"**{cell}**" if rule in finding.regret and finding.regret[rule][0] == best else cell
-                  for rule, cell in zip(HEADINGS, row, strict=True)]  # fmt: skip
+        marked = [
+            f"**{cell}**" if rule in finding.regret and finding.regret[rule][0] == best else cell
+            for rule, cell in zip(HEADINGS, row, strict=True)
+        ]
         yield f"| {' | '.join(marked)} |"
 
 

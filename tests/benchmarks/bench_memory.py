@@ -123,12 +123,17 @@ def main() -> None:
             start = time.perf_counter()
             peaks[count] = peak_memory(train, paths, cache, count)
             took = time.perf_counter() - start
-            print(f"training and predicting {count:>6,} images, {WORKERS} workers: peak {_mib(peaks[count])}, "
-                  f"{took:.0f} s", flush=True)  # fmt: skip
+            print(
+                f"training and predicting {count:>6,} images, {WORKERS} workers: peak {_mib(peaks[count])}, "
+                f"{took:.0f} s",
+                flush=True,
+            )
     own, few, all_of_them = peaks.values()
     beyond, growth = all_of_them - own, all_of_them - few
-    print(f"beyond the model's own (64 images): {_mib(beyond)}, {'within' if beyond <= LIMIT else 'OVER'} the limit of "
-          f"{_mib(LIMIT)}")  # fmt: skip
+    print(
+        f"beyond the model's own (64 images): {_mib(beyond)}, {'within' if beyond <= LIMIT else 'OVER'} the limit of "
+        f"{_mib(LIMIT)}"
+    )
     print(f"from {COUNTS[1]:,} to {IMAGES:,} images: {_mib(growth)}, {'no growth' if growth <= GROWTH else 'GROWTH'}")
 
 

@@ -58,8 +58,11 @@ def measure(name: str, recipe: Recipe, device: str) -> None:
             behind = 1 - ratios[candidate] / best
             verdict = "well" if behind <= CLOSE else f"BADLY: {behind:.0%} slower than the best"
             mark = f"chosen {choices[candidate]} of {ROUNDS}, {verdict}"
-        print(f"  {' '.join(candidate):<22}{statistics.median(rates):>9.0f} images/s{ratios[candidate]:>7.2f} x fp32  "
-              f"{mark}".rstrip(), flush=True)  # fmt: skip
+        print(
+            f"  {' '.join(candidate):<22}{statistics.median(rates):>9.0f} images/s{ratios[candidate]:>7.2f} x fp32  "
+            f"{mark}".rstrip(),
+            flush=True,
+        )
 
 
 def half_precision(recipe: Recipe, device: str) -> str:

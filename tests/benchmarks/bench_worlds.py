@@ -31,10 +31,16 @@ from competition.scoring.threshold.rules import best_threshold
 PROMISED = 17  # of 20: a true 95 % range fails this once in 60 benchmarks, a 75 % one 3 times in 4
 RIGHT = {"same": SAME, "prior": LABEL_SHIFT, "generator": ANOTHER_WORLD}
 RECIPE = (
-    "preset=demo", "name=worlds", "members.swin=null", "device=cpu", "epochs=10", "lr=2e-3", "threshold=auto",
+    "preset=demo",
+    "name=worlds",
+    "members.swin=null",
+    "device=cpu",
+    "epochs=10",
+    "lr=2e-3",
+    "threshold=auto",
     "report=false",
     "members.convnext.backbone_args={patch_size: 4, depths: [1, 1, 1, 1], dims: [16, 32, 64, 128], ls_init_value: 0.1}",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,13 @@ def run_world(world: str, seed: int) -> Outcome:
     truth = tables.test_label.set_index("id")["label"][tables.test["id"]]
     submission = pd.read_csv(home() / "submissions" / LATEST, dtype={"id": str}).set_index("id")["label"]
     argmax, _ = best_threshold(tables.train["label"], predictions.oof)
-    return Outcome(score.figures["f1"], *score.leaderboard, result.shift.verdict,
-                   f1(truth.to_numpy(), submission[truth.index].to_numpy()),
-                   f1(truth.to_numpy(), predictions.test >= argmax))  # fmt: skip
+    return Outcome(
+        score.figures["f1"],
+        *score.leaderboard,
+        result.shift.verdict,
+        f1(truth.to_numpy(), submission[truth.index].to_numpy()),
+        f1(truth.to_numpy(), predictions.test >= argmax),
+    )
 
 
 @contextlib.contextmanager
@@ -113,8 +123,10 @@ def elsewhere() -> Iterator[None]:
 def _line(seed: int, world: str, outcome: Outcome) -> str:
     place = "inside" if outcome.inside else "OUTSIDE"
     wrong = "" if outcome.verdict == RIGHT[world] else "  (WRONG)"
-    return (f"{seed:>4}  {world:<10}{outcome.cv:>7.3f}{f'{outcome.low:.3f}-{outcome.high:.3f}':>15}"
-            f"{outcome.leaderboard:>8.3f}  {place:<8}{outcome.argmax:>9.3f}  {outcome.verdict}{wrong}")  # fmt: skip
+    return (
+        f"{seed:>4}  {world:<10}{outcome.cv:>7.3f}{f'{outcome.low:.3f}-{outcome.high:.3f}':>15}"
+        f"{outcome.leaderboard:>8.3f}  {place:<8}{outcome.argmax:>9.3f}  {outcome.verdict}{wrong}"
+    )
 
 
 def summary(world: str, outcomes: Sequence[Outcome]) -> str:

@@ -125,8 +125,9 @@ def draw(world: World, seed: int) -> Draw:
     logit = scale[fold] * _logit(world, seen) + offset[fold]
     test_logit = scale[:, None] * _logit(world, test_seen) + offset[:, None]
     features = _features(world, label, seen, fold, group, test_label, test_seen, rng)
-    return Draw(label, sigmoid(logit), fold, group, sigmoid(test_logit), sigmoid(test_logit.mean(axis=0)), test_label,
-                features)  # fmt: skip
+    return Draw(
+        label, sigmoid(logit), fold, group, sigmoid(test_logit), sigmoid(test_logit.mean(axis=0)), test_label, features
+    )
 
 
 def _rows(world: World, rows: int, prior: float, rng: np.random.Generator):
@@ -136,8 +137,10 @@ def _rows(world: World, rows: int, prior: float, rng: np.random.Generator):
         label = np.arange(rows) % world.together % 2
     else:
         label = (rng.random(group.max() + 1) < prior)[group].astype(np.int64)
-    noise, common = (rng.normal(size=rows) if world.tails is None else rng.standard_t(world.tails, rows),
-                     rng.normal(size=group.max() + 1)[group])  # fmt: skip
+    noise, common = (
+        rng.normal(size=rows) if world.tails is None else rng.standard_t(world.tails, rows),
+        rng.normal(size=group.max() + 1)[group],
+    )
     return label, np.sqrt(world.bond) * common + np.sqrt(1 - world.bond) * noise, group
 
 

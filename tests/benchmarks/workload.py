@@ -60,12 +60,29 @@ def fit_rate(recipe: Recipe, placement: Placement, store, workers: int) -> float
     """Return images/s of the product's training loop over the whole store: the median epoch from the second on."""
     torch.manual_seed(0)
     transform = train_transform(recipe.augment, recipe.image_size, recipe.fit)
-    feed = TrainFeed(store, range(len(store)), transform, recipe.batch_size * recipe.accumulate, 0, workers,
-                     pin=placement.device == "cuda")  # fmt: skip
+    feed = TrainFeed(
+        store,
+        range(len(store)),
+        transform,
+        recipe.batch_size * recipe.accumulate,
+        0,
+        workers,
+        pin=placement.device == "cuda",
+    )
     label = torch.arange(len(store)).remainder(2).float()
     with tempfile.TemporaryDirectory() as folder:
-        task = Task("benchmark", recipe, placement, feed, label, 0, Path(folder), 1e9, lambda model: {},
-                    lambda images, note: None)  # fmt: skip
+        task = Task(
+            "benchmark",
+            recipe,
+            placement,
+            feed,
+            label,
+            0,
+            Path(folder),
+            1e9,
+            lambda model: {},
+            lambda images, note: None,
+        )
         _, history = fit(task, build_model(recipe, load=False), "benchmark")
     return statistics.median(line["images_per_second"] for line in history[1:])
 

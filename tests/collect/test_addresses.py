@@ -10,33 +10,83 @@ from competition.core.errors import UserError
 
 @pytest.mark.parametrize(
     "number",
-    ["127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
-     "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "::", "::1", "fe80::1",
-     "fe80::1%eth0", "fc00::1", "fd12::1", "fec0::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1",
-     "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::", "2001:db8::1", "2001::1", "100::1", "4000::1",
-     "not a number", ""],
-)  # fmt: skip
+    [
+        "127.0.0.1",
+        "127.9.9.9",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "239.1.1.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "192.0.2.1",
+        "198.18.0.1",
+        "::",
+        "::1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fc00::1",
+        "fd12::1",
+        "fec0::1",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "::127.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b:1::1",
+        "2002:7f00:1::",
+        "2001:db8::1",
+        "2001::1",
+        "100::1",
+        "4000::1",
+        "not a number",
+        "",
+    ],
+)
 def test_addresses_off_the_public_internet_are_known_as_such(number):
     assert not is_public(number)
 
 
 @pytest.mark.parametrize(
-    "number", ["8.8.8.8", "93.184.216.34", "100.128.0.1", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8",
-               "64:ff9b::808:808", "2002:808:808::"]
-)  # fmt: skip
+    "number",
+    [
+        "8.8.8.8",
+        "93.184.216.34",
+        "100.128.0.1",
+        "172.32.0.1",
+        "2606:4700::1111",
+        "::ffff:8.8.8.8",
+        "64:ff9b::808:808",
+        "2002:808:808::",
+    ],
+)
 def test_public_addresses_are_known_as_such(number):
     assert is_public(number)
 
 
 @pytest.mark.parametrize(
     ("address", "reason"),
-    [("ftp://a.example/x.png", "no http"), ("file:///etc/passwd", "no http"), ("a.example/x.png", "no http"),
-     ("javascript:alert(1)", "no http"), ("", "no http"), ("http://", "no host"), ("http:///x.png", "no host"),
-     ("http://me:secret@a.example/x.png", "user name"), ("http://me@a.example/x.png", "user name"),
-     ("http://a.example:99999/", "no address"), ("http://[::1", "no address"), ("http://a b.example/", "no"),
-     ("http://[fe80::1%25eth0]/", "no host"),
-     ("http://a.example/" + "x" * 9000, "characters")],
-)  # fmt: skip
+    [
+        ("ftp://a.example/x.png", "no http"),
+        ("file:///etc/passwd", "no http"),
+        ("a.example/x.png", "no http"),
+        ("javascript:alert(1)", "no http"),
+        ("", "no http"),
+        ("http://", "no host"),
+        ("http:///x.png", "no host"),
+        ("http://me:secret@a.example/x.png", "user name"),
+        ("http://me@a.example/x.png", "user name"),
+        ("http://a.example:99999/", "no address"),
+        ("http://[::1", "no address"),
+        ("http://a b.example/", "no"),
+        ("http://[fe80::1%25eth0]/", "no host"),
+        ("http://a.example/" + "x" * 9000, "characters"),
+    ],
+)
 def test_what_is_no_plain_web_address_is_refused(address, reason):
     with pytest.raises(Refused, match=reason):
         parsed(address)

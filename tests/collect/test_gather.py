@@ -81,8 +81,11 @@ def test_a_reencoded_or_rescaled_copy_is_a_near_duplicate_and_another_picture_is
     summary, rows = collected(tmp_path, addresses, connections=1)
     first = rows[addresses[0]].file
     assert [rows[address].status for address in addresses] == [
-        "saved", f"near-duplicate of {first}", f"near-duplicate of {first}", "saved"
-    ]  # fmt: skip
+        "saved",
+        f"near-duplicate of {first}",
+        f"near-duplicate of {first}",
+        "saved",
+    ]
     assert (summary.saved, summary.near_duplicates) == (2, 2)
 
 
@@ -107,9 +110,15 @@ def test_an_image_like_one_of_the_other_class_is_kept_for_it_may_be_its_edit(sit
 def test_what_is_no_whole_image_of_some_size_is_refused_with_its_reason(site, tmp_path):
     jpeg = encoded(picture(1, 200), "JPEG")
     addresses = serve(
-        site, page_jpg=b"<html>Not found</html>", cut_jpg=jpeg[: len(jpeg) // 2], cut_png=png(2)[:-20], empty_png=b"",
-        tiny_png=png(3, side=31), odd_ppm=encoded(picture(4), "PPM"), large_png=png(5, side=400),
-    )  # fmt: skip
+        site,
+        page_jpg=b"<html>Not found</html>",
+        cut_jpg=jpeg[: len(jpeg) // 2],
+        cut_png=png(2)[:-20],
+        empty_png=b"",
+        tiny_png=png(3, side=31),
+        odd_ppm=encoded(picture(4), "PPM"),
+        large_png=png(5, side=400),
+    )
     summary, rows = collected(tmp_path, [*addresses, f"{site.root}/none", "mailto:x@y", "not an address"], max_mb=0.05)
     answers = [rows[address] for address in [*addresses, f"{site.root}/none", "mailto:x@y", "not an address"]]
     reasons = [row.status for row in answers]
@@ -168,10 +177,14 @@ def test_addresses_longer_than_any_server_takes_are_left_out_and_said(site, tmp_
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [(Answer(b"<p>words</p>"), "names no images"), (Answer(b"", 404), "the server says 404"),
-     (Answer(b"", 503), "try again later"), (Answer(b"", length=10**9), "bytes are too many"),
-     (Answer(status=302, headers={"Location": "/private/page"}), "robots.txt of .* forbids it, robots=true")],
-)  # fmt: skip
+    [
+        (Answer(b"<p>words</p>"), "names no images"),
+        (Answer(b"", 404), "the server says 404"),
+        (Answer(b"", 503), "try again later"),
+        (Answer(b"", length=10**9), "bytes are too many"),
+        (Answer(status=302, headers={"Location": "/private/page"}), "robots.txt of .* forbids it, robots=true"),
+    ],
+)
 def test_a_page_without_images_is_one_sentence_and_nothing_is_written(site, tmp_path, answer, said):
     site.pages.update({"/robots.txt": Answer(b"User-agent: *\nDisallow: /private"), "/page": answer})
     with pytest.raises(UserError, match=said) as error:

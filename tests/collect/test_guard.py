@@ -17,9 +17,15 @@ from tests.running import ROOT
 
 @pytest.mark.parametrize(
     ("place", "reason"),
-    [("file:///etc/passwd", "no http"), ("ftp://a.example/x", "no http"), ("http://a:b@c.example/", "user name"),
-     ("http://[::1", "no address"), ("http://a%20b/", "no host"), ("http://a..b/", "no host")],
-)  # fmt: skip
+    [
+        ("file:///etc/passwd", "no http"),
+        ("ftp://a.example/x", "no http"),
+        ("http://a:b@c.example/", "user name"),
+        ("http://[::1", "no address"),
+        ("http://a%20b/", "no host"),
+        ("http://a..b/", "no host"),
+    ],
+)
 def test_a_redirect_to_what_is_no_plain_web_address_is_refused(site, place, reason):
     site.pages["/x"] = Answer(status=302, headers={"Location": place})
     with pytest.raises(Refused, match=reason):
@@ -121,8 +127,22 @@ def test_proxies_of_the_environment_are_not_asked(monkeypatch, site):
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="makes a certificate with openssl")
 def test_a_certificate_is_accepted_only_if_somebody_vouches_for_it(tmp_path, monkeypatch):
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-keyout", "key.pem",
-            "-out", "cert.pem", "-addext", "subjectAltName=IP:127.0.0.1"]  # fmt: skip
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=127.0.0.1",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
     subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
     with Site(certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem") as site:
         site.pages["/x"] = Answer(b"fine")

@@ -75,11 +75,16 @@ def test_robots_txt_is_read_once_and_obeyed_also_behind_a_redirect(site):
 
 @pytest.mark.parametrize(
     "rules",
-    [Answer(b"", 404), Answer(b"", 403), Answer(b"", 401), Answer(b"\xff\xfe\0binary"),
-     Answer(b"<html>Disallow: /</html>"),
-     Answer(b"User-agent: *\nCrawl-delay: \xc2\xb2\nDisallow: /"),
-     Answer(status=302, headers={"Location": "ftp://a/"})],
-)  # fmt: skip
+    [
+        Answer(b"", 404),
+        Answer(b"", 403),
+        Answer(b"", 401),
+        Answer(b"\xff\xfe\0binary"),
+        Answer(b"<html>Disallow: /</html>"),
+        Answer(b"User-agent: *\nCrawl-delay: \xc2\xb2\nDisallow: /"),
+        Answer(status=302, headers={"Location": "ftp://a/"}),
+    ],
+)
 def test_a_robots_txt_that_is_none_forbids_nothing(site, rules):
     site.pages.update({"/robots.txt": rules, "/x": Answer(b"fine")})
     assert get(f"{site.root}/x", robots=True).body == b"fine"

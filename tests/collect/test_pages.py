@@ -17,9 +17,12 @@ def test_images_of_a_page_are_resolved_against_its_address():
     <img src="ftp://a.example/no.png"><a href="big.png">no image</a><img src="x.png"><img src="http://[broken">
     <video><source src="film.mp4"></video><!-- <img src="comment.png"> --><script>"<img src='script.png'>"</script>"""
     assert page_images(html, PAGE) == [
-        "https://site.example/a/b/x.png", "https://site.example/y.png", "https://other.example/z.png",
-        "https://far.example/w.png", "https://site.example/a/up.png?a=1&b=2",
-    ]  # fmt: skip
+        "https://site.example/a/b/x.png",
+        "https://site.example/y.png",
+        "https://other.example/z.png",
+        "https://far.example/w.png",
+        "https://site.example/a/up.png?a=1&b=2",
+    ]
 
 
 def test_the_base_of_a_page_holds_for_all_of_it_and_only_the_first_counts():
@@ -38,11 +41,20 @@ def test_of_each_tag_the_largest_candidate_is_taken():
 
 @pytest.mark.parametrize(
     ("srcset", "found"),
-    [("a.png", [("a.png", 1)]), ("a.png 1x,b.png 2x", [("a.png", 1), ("b.png", 2)]),
-     ("a.png, b.png 1.5x ,", [("a.png", 1), ("b.png", 1.5)]), ("a,b.png 2x", [("a,b.png", 2)]),
-     ("  a.png\n 100w ,\n b.png 200w 50h", [("a.png", 100), ("b.png", 200)]), ("", []), (" , ", []),
-     ("/w_300,h_200/a.jpg 300w, /w_600,h_400/a.jpg 600w", [("/w_300,h_200/a.jpg", 300), ("/w_600,h_400/a.jpg", 600)])],
-)  # fmt: skip
+    [
+        ("a.png", [("a.png", 1)]),
+        ("a.png 1x,b.png 2x", [("a.png", 1), ("b.png", 2)]),
+        ("a.png, b.png 1.5x ,", [("a.png", 1), ("b.png", 1.5)]),
+        ("a,b.png 2x", [("a,b.png", 2)]),
+        ("  a.png\n 100w ,\n b.png 200w 50h", [("a.png", 100), ("b.png", 200)]),
+        ("", []),
+        (" , ", []),
+        (
+            "/w_300,h_200/a.jpg 300w, /w_600,h_400/a.jpg 600w",
+            [("/w_300,h_200/a.jpg", 300), ("/w_600,h_400/a.jpg", 600)],
+        ),
+    ],
+)
 def test_a_srcset_is_parsed_as_the_standard_says(srcset, found):
     assert candidates(srcset) == found
 
@@ -67,14 +79,27 @@ def test_text_that_cannot_be_written_again_is_replaced():
 
 @pytest.mark.parametrize(
     "html",
-    ["<a " * 120_000, "<img " * 80_000, "<img a='" * 40_000, '<img a="' * 40_000 + "'", "<!--" * 100_000,
-     "<script>" * 50_000, "<" * 400_000, "<img a" + " " * 400_000, "<img" + " =" * 200_000 + ">",
-     '<img srcset="' + "b" + "," * 400_000 + '">', '<img srcset="' + ", " * 200_000 + '">',
-     '<img srcset="' + "b, " * 120_000 + '">', '<img srcset="a ' + "1" * 400_000 + 'w">',
-     '<img src="&#' + "9" * 400_000 + ';">', '<img src="' + "&amp" * 100_000 + '">', "<video>" * 56_000,
-     '<base href="/' + "b" * 200_000 + '/">' + '<img src=a>' * 16_000],
+    [
+        "<a " * 120_000,
+        "<img " * 80_000,
+        "<img a='" * 40_000,
+        '<img a="' * 40_000 + "'",
+        "<!--" * 100_000,
+        "<script>" * 50_000,
+        "<" * 400_000,
+        "<img a" + " " * 400_000,
+        "<img" + " =" * 200_000 + ">",
+        '<img srcset="' + "b" + "," * 400_000 + '">',
+        '<img srcset="' + ", " * 200_000 + '">',
+        '<img srcset="' + "b, " * 120_000 + '">',
+        '<img srcset="a ' + "1" * 400_000 + 'w">',
+        '<img src="&#' + "9" * 400_000 + ';">',
+        '<img src="' + "&amp" * 100_000 + '">',
+        "<video>" * 56_000,
+        '<base href="/' + "b" * 200_000 + '/">' + "<img src=a>" * 16_000,
+    ],
     ids=lambda html: html[:16],
-)  # fmt: skip
+)
 def test_a_hostile_page_is_read_in_linear_time(html):
     began = time.process_time()
     page_images(html, PAGE)

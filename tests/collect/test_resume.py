@@ -66,8 +66,11 @@ def test_only_what_a_killed_run_left_half_written_is_removed(site, tmp_path):
     (folder / ".0123456789abcdef.png.link.tmp").symlink_to(folder / ".mine.tmp")
     collected(tmp_path, serve(site, a_png=png(1)))
     assert {path.name for path in folder.glob(".*")} == {
-        ".mine.tmp", ".notes.csv.abc.tmp", ".0123456789abcdef.png.folder.tmp", ".0123456789abcdef.png.link.tmp"
-    }  # fmt: skip
+        ".mine.tmp",
+        ".notes.csv.abc.tmp",
+        ".0123456789abcdef.png.folder.tmp",
+        ".0123456789abcdef.png.link.tmp",
+    }
 
 
 @pytest.mark.parametrize("kind", ["symlink", "folder"])
@@ -105,8 +108,9 @@ def test_dead_addresses_do_not_keep_the_rest_of_their_host_from_its_turn_for_eve
     options = {"connections": 1, "robots": False, "retries": 0}
     _, rows = collected(tmp_path, [*dead, good], **options)
     assert [rows[address].status for address in (dead[4], dead[5], good)] == [
-        "failed: the server says 500 Internal Server Error", *["failed: its host does not answer now"] * 2
-    ]  # fmt: skip
+        "failed: the server says 500 Internal Server Error",
+        *["failed: its host does not answer now"] * 2,
+    ]
     _, rows = collected(tmp_path, [*dead, good], **options)
     assert rows[good].status == "saved"
 

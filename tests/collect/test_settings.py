@@ -12,29 +12,53 @@ def words(tmp_path, *more):
 
 def test_words_become_settings_with_their_types(tmp_path):
     settings = parse_settings(
-        words(tmp_path, "page=https://a.example/x?y=z", "allow_local=true", "max_mb=2.5", "min_side=64",
-              "connections=2", "delay=1", "retries=0", "robots=False")
-    )  # fmt: skip
+        words(
+            tmp_path,
+            "page=https://a.example/x?y=z",
+            "allow_local=true",
+            "max_mb=2.5",
+            "min_side=64",
+            "connections=2",
+            "delay=1",
+            "retries=0",
+            "robots=False",
+        )
+    )
     assert settings == CollectSettings(
-        urls="list.txt", page="https://a.example/x?y=z", label="ai", out=str(tmp_path / "data"), allow_local=True,
-        max_mb=2.5, min_side=64, connections=2, delay=1.0, retries=0, robots=False,
-    )  # fmt: skip
+        urls="list.txt",
+        page="https://a.example/x?y=z",
+        label="ai",
+        out=str(tmp_path / "data"),
+        allow_local=True,
+        max_mb=2.5,
+        min_side=64,
+        connections=2,
+        delay=1.0,
+        retries=0,
+        robots=False,
+    )
     assert settings.limit == 2_500_000
     assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize(
     ("word", "said"),
-    [("lable=ai", "There is no setting 'lable' (in the command line); did you mean 'label'?"),
-     ("fold=0", "There is no setting 'fold' (in the command line); known are allow_local,"),
-     ("ai", "'ai' is not a setting: write key=value"), ("label=human", "'label' is given twice"),
-     ("max_mb=big", "max_mb=big is not a number."), ("min_side=1.5", "min_side=1.5 is not a whole number."),
-     ("robots=maybe", "robots=maybe is not true or false."), ("delay=nan", "delay=nan is out of range"),
-     ("connections=0", "connections=0 is out of range: give a value from 1 to 16."),
-     ("delay=-1", "delay=-1.0 is out of range"), ("max_mb=inf", "max_mb=inf is out of range"),
-     ("page=a.example/x", "page=a.example/x cannot be asked for (it is no http or https address)"),
-     ("page=http://me:pw@a.example/", "page=http://me:pw@a.example/ cannot be asked for (the address holds a user")],
-)  # fmt: skip
+    [
+        ("lable=ai", "There is no setting 'lable' (in the command line); did you mean 'label'?"),
+        ("fold=0", "There is no setting 'fold' (in the command line); known are allow_local,"),
+        ("ai", "'ai' is not a setting: write key=value"),
+        ("label=human", "'label' is given twice"),
+        ("max_mb=big", "max_mb=big is not a number."),
+        ("min_side=1.5", "min_side=1.5 is not a whole number."),
+        ("robots=maybe", "robots=maybe is not true or false."),
+        ("delay=nan", "delay=nan is out of range"),
+        ("connections=0", "connections=0 is out of range: give a value from 1 to 16."),
+        ("delay=-1", "delay=-1.0 is out of range"),
+        ("max_mb=inf", "max_mb=inf is out of range"),
+        ("page=a.example/x", "page=a.example/x cannot be asked for (it is no http or https address)"),
+        ("page=http://me:pw@a.example/", "page=http://me:pw@a.example/ cannot be asked for (the address holds a user"),
+    ],
+)
 def test_a_wrong_word_is_one_sentence(tmp_path, word, said):
     with pytest.raises(UserError) as error:
         parse_settings(words(tmp_path, word))
@@ -57,9 +81,13 @@ def test_a_label_that_cannot_be_a_class_folder_is_refused(tmp_path, label):
 
 @pytest.mark.parametrize(
     ("name", "folder", "said"),
-    [("train.csv", False, "holds train.csv"), ("AI", True, "write label=AI"), ("train", True, "name out=.*train"),
-     ("ai", False, "ai is a file")],
-)  # fmt: skip
+    [
+        ("train.csv", False, "holds train.csv"),
+        ("AI", True, "write label=AI"),
+        ("train", True, "name out=.*train"),
+        ("ai", False, "ai is a file"),
+    ],
+)
 def test_a_folder_that_would_not_be_read_as_class_folders_is_refused(tmp_path, name, folder, said):
     (tmp_path / "data").mkdir()
     path = tmp_path / "data" / name

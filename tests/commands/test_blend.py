@@ -35,8 +35,10 @@ def test_runs_join_by_id_whatever_the_order_of_their_rows(copy):
     printed = done_inside(copy, "ensemble", "names=first,second.run")
     assert "Blending 2 members of first, second.run over 2 folds: 60 training rows, 24 test rows" in printed
     folders = [copy / "folds/first/convnext", copy / "folds/second.run/swin"]
-    logit = [sum(pd.read_csv(folder / f"fold{k}/test.csv").set_index("id")["logit"] for k in (0, 1)) / 2
-             for folder in folders]  # fmt: skip
+    logit = [
+        sum(pd.read_csv(folder / f"fold{k}/test.csv").set_index("id")["logit"] for k in (0, 1)) / 2
+        for folder in folders
+    ]
     prob = sum(1 / (1 + np.exp(-member)) for member in logit) / 2
     (card,) = (json.loads(path.read_text()) for path in (copy / "submissions/blend-first-second.run").glob("*.json"))
     submitted = pd.read_csv(copy / "submissions" / "submission.csv").set_index("id")["label"]

@@ -53,14 +53,32 @@ def test_the_main_job_leaves_a_valid_submission_and_says_what_it_is_worth(straig
     table = pd.read_csv(home / "submissions" / "submission.csv")
     assert list(table.columns) == ["id", "label"] and table["id"].tolist() == test["id"].tolist()
     assert set(table["label"]) <= {0, 1} and str(table["label"].dtype) == "int64"
-    for word in ("convnext", "swin", "ensemble", "interval", "leaderboard", "threshold", "./run.sh submit",
-                 "on the labels kept aside"):  # fmt: skip
+    for word in (
+        "convnext",
+        "swin",
+        "ensemble",
+        "interval",
+        "leaderboard",
+        "threshold",
+        "./run.sh submit",
+        "on the labels kept aside",
+    ):
         assert word in printed
     assert not list(home.rglob("resume.pt")) and not list(home.rglob("*.tmp"))
     report = home / "folds" / NAME / "report"
     assert {p.stem for p in report.glob("*.png")} == {
-        "epoch_training_curves", "batch_training_curves", "roc_curve", "pr_curve", "confusion_matrix", "threshold",
-        "calibration", "agreement", "mistakes", "shift", "robustness"}  # fmt: skip
+        "epoch_training_curves",
+        "batch_training_curves",
+        "roc_curve",
+        "pr_curve",
+        "confusion_matrix",
+        "threshold",
+        "calibration",
+        "agreement",
+        "mistakes",
+        "shift",
+        "robustness",
+    }
     assert {p.name for p in report.iterdir()} >= {"metrics.json", "report.html"}
 
 
@@ -82,10 +100,17 @@ def test_every_number_of_the_closing_table_follows_from_oof_and_test_csv(straigh
         line = next(line for line in printed.splitlines() if line.startswith(f"{name} ") and line.count("0.") > 8)
         figures, (low, high), (least, most) = score.figures, score.interval, score.leaderboard
         assert line.split()[1:-1] == [
-            f"{figures['f1']:.4f}", f"{low:.3f}-{high:.3f}", f"{least:.3f}-{most:.3f}", f"{figures['auc']:.4f}",
-            f"{figures['log_loss']:.4f}", f"{score.threshold:.4f}", f"{figures['precision']:.4f}",
-            f"{figures['recall']:.4f}", f"{figures['predicted_positive_rate']:.1%}", f"{score.test_rate:.1%}",
-        ]  # fmt: skip
+            f"{figures['f1']:.4f}",
+            f"{low:.3f}-{high:.3f}",
+            f"{least:.3f}-{most:.3f}",
+            f"{figures['auc']:.4f}",
+            f"{figures['log_loss']:.4f}",
+            f"{score.threshold:.4f}",
+            f"{figures['precision']:.4f}",
+            f"{figures['recall']:.4f}",
+            f"{figures['predicted_positive_rate']:.1%}",
+            f"{score.test_rate:.1%}",
+        ]
 
 
 def test_no_group_crosses_folds_and_no_row_judges_itself(straight):
@@ -133,8 +158,11 @@ def test_a_run_judges_pictures_as_it_judged_its_test_set(straight):
         name = answer["file"].split(f"{NAME}/")[1]
         assert submitted[name] == (answer["verdict"] == "AI-made") == (answer["probability"] >= answer["threshold"])
     for member in ("convnext", "swin"):
-        tables = [pd.read_csv(io.BytesIO(content)).set_index("id")["logit"] for path, content in bytes_of.items()
-                  if f"/{member}/" in path and path.endswith("test.csv")]  # fmt: skip
+        tables = [
+            pd.read_csv(io.BytesIO(content)).set_index("id")["logit"]
+            for path, content in bytes_of.items()
+            if f"/{member}/" in path and path.endswith("test.csv")
+        ]
         prob = 1 / (1 + np.exp(-sum(tables) / len(tables)))
         for answer in answers:  # the batches differ, so the last digits may; bf16 has few
             assert answer[member] == pytest.approx(prob[answer["file"].split(f"{NAME}/")[1]], abs=2e-3)
@@ -193,8 +221,13 @@ def test_jobs_side_by_side_die_with_a_killed_parent_and_are_gone_on_with(straigh
     words = [word if word != "jobs=1" else "jobs=2" for word in TINY]
     tmp_path, jobs = copied, ("convnext/fold0", "swin/fold1")
     unfinished(copied, *jobs)
-    process = subprocess.Popen([sys.executable, "-m", "competition", *words, "fold=0..2"], env=environment(tmp_path),
-                               cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "competition", *words, "fold=0..2"],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     while not begun(tmp_path, *jobs):
         assert process.poll() is None
         time.sleep(0.01)
@@ -215,9 +248,15 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_so(straight, copied, jobs):
     tmp_path, left = copied, ("convnext/fold1", "swin/fold0")
     unfinished(copied, *left)
     words = [word if word != "jobs=1" else f"jobs={jobs}" for word in TINY]
-    process = subprocess.Popen([sys.executable, "-m", "competition", *words, "fold=0..2"], env=environment(tmp_path),
-                               cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                               start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "competition", *words, "fold=0..2"],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     while not begun(tmp_path, *left):
         assert process.poll() is None
         time.sleep(0.01)

@@ -19,8 +19,18 @@ def test_later_layers_win_and_general_words_undo_members_own_of_layers_below(tmp
 
 
 def test_settings_for_another_machine_name_nothing_of_this_one_and_train_the_same(tmp_path):
-    mine = ["data=/home/me/d", "cache=/home/me/c", "extra=/home/me/e", "pseudo=earlier", "names=a,b", "fold=0",
-            "overwrite=true", "engine=kaggle", "kaggle.upload=true", "name=run"]  # fmt: skip
+    mine = [
+        "data=/home/me/d",
+        "cache=/home/me/c",
+        "extra=/home/me/e",
+        "pseudo=earlier",
+        "names=a,b",
+        "fold=0",
+        "overwrite=true",
+        "engine=kaggle",
+        "kaggle.upload=true",
+        "name=run",
+    ]
     weights = ["pretrained=/home/me/w", "members.swin.pretrained=/home/me/v", "members.convnext.pretrained=true"]
     file = tmp_path / "sent.yaml"
     file.write_text(as_yaml(elsewhere(load_config(["preset=wai2025", "size=tiny", "epochs=3", *mine, *weights]))))
@@ -110,9 +120,16 @@ def test_a_mistake_is_one_sentence_with_the_value_and_the_nearest_right_word(wor
 
 @pytest.mark.parametrize(
     ("text", "folds", "full"),
-    [("0..4", [0, 1, 2, 3, 4], False), ("0,2", [0, 2], False), ("all", [0, 1, 2, 3, 4], False), ("3", [3], False),
-     ("full", [0, 1, 2, 3, 4], True), ("0..1,full", [0, 1], True), ("1..2,4", [1, 2, 4], False)],
-)  # fmt: skip
+    [
+        ("0..4", [0, 1, 2, 3, 4], False),
+        ("0,2", [0, 2], False),
+        ("all", [0, 1, 2, 3, 4], False),
+        ("3", [3], False),
+        ("full", [0, 1, 2, 3, 4], True),
+        ("0..1,full", [0, 1], True),
+        ("1..2,4", [1, 2, 4], False),
+    ],
+)
 def test_fold_words(text, folds, full):
     assert parse_folds(text, 5) == (folds, full)
 

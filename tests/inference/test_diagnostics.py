@@ -32,10 +32,13 @@ from tests.runs import TINY, random_model, random_pictures
 
 CPU = Placement("cpu", "fp32", "contiguous", 8)
 KINDS = TINY | {
-    "a convolution for classifier": Recipe(backbone="resnetv2_50", image_size=32, backbone_args={
-        "layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16], "stem_chs": 8}),
+    "a convolution for classifier": Recipe(
+        backbone="resnetv2_50",
+        image_size=32,
+        backbone_args={"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16], "stem_chs": 8},
+    ),
     "a batch norm before the last layer": dataclasses.replace(TINY["resnet"], head=["8", "batchnorm"], dropout=0.5),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -65,8 +68,12 @@ def test_what_the_last_layer_sees_times_its_weights_is_the_logit(kind, store):
 
 
 def test_a_distilled_vit_with_two_last_layers_shows_what_the_first_sees(store):
-    recipe = Recipe(backbone="deit_tiny_distilled_patch16_224", image_size=32, batch_size=4,
-                    backbone_args={"embed_dim": 24, "depth": 1, "num_heads": 2, "patch_size": 8})  # fmt: skip
+    recipe = Recipe(
+        backbone="deit_tiny_distilled_patch16_224",
+        image_size=32,
+        batch_size=4,
+        backbone_args={"embed_dim": 24, "depth": 1, "num_heads": 2, "patch_size": 8},
+    )
     assert penultimate(build_model(recipe), store, [0, 1], recipe, CPU, 0).shape == (2, 24)
 
 
@@ -151,10 +158,17 @@ def made(ids, shift=0.0, swept=("b",)):
     swept = np.array([id for id in ids if id in swept], dtype=str)
     logits = np.stack([np.arange(len(ids)), -np.arange(len(ids))]).astype(np.float32) + np.float32(shift)
     return Evidence(
-        views=("identity", "hflip"), ids=ids, logits=logits, validation_ids=ids[:1], validation=np.ones((1, 3), "f2"),
-        test_ids=np.array(["t"]), test=np.zeros((1, 3), np.float16), conditions=("clean", "blur"), sweep_ids=swept,
+        views=("identity", "hflip"),
+        ids=ids,
+        logits=logits,
+        validation_ids=ids[:1],
+        validation=np.ones((1, 3), "f2"),
+        test_ids=np.array(["t"]),
+        test=np.zeros((1, 3), np.float16),
+        conditions=("clean", "blur"),
+        sweep_ids=swept,
         sweep=np.full((2, len(swept)), shift, np.float32),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -181,8 +195,14 @@ def test_evidence_is_read_as_it_was_written_and_its_bytes_know_no_clock(folders)
 
 def test_evidence_without_rows_or_sweep_is_read_back(tmp_path):
     none = np.zeros((0, 0), np.float16)
-    evidence = dataclasses.replace(made(["c"]), validation_ids=np.array([], str), validation=none, conditions=(),
-                                   sweep_ids=np.array([], str), sweep=none.astype(np.float32))  # fmt: skip
+    evidence = dataclasses.replace(
+        made(["c"]),
+        validation_ids=np.array([], str),
+        validation=none,
+        conditions=(),
+        sweep_ids=np.array([], str),
+        sweep=none.astype(np.float32),
+    )
     write_evidence(tmp_path, evidence)
     assert read_evidence(tmp_path).conditions == () and collect_sweep([[tmp_path]], ["c"]) == {}
     assert collect_views([[tmp_path]], ["c"])["identity"].tolist() == [0]
@@ -198,8 +218,15 @@ def test_views_and_sweep_are_joined_by_id_over_folds_and_averaged_over_seeds(fol
     assert collect_views([], ["a"]) == {}
 
 
-@pytest.mark.parametrize("spoilt", [made(["b", "z"]), made(["b"]), made(["b", "c"]),
-                                    dataclasses.replace(made(["b", "a,b"]), views=("identity", "rot90"))])  # fmt: skip
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        made(["b", "z"]),
+        made(["b"]),
+        made(["b", "c"]),
+        dataclasses.replace(made(["b", "a,b"]), views=("identity", "rot90")),
+    ],
+)
 def test_rows_that_do_not_fit_one_to_one_are_refused_by_file(folders, spoilt):
     write_evidence(folders[1][1], spoilt)
     with pytest.raises(UserError, match=r"The rows in .*f1s/evidence\.npz are not this fold's: delete it"):

@@ -27,13 +27,31 @@ def path_of(folder, store, weights="w", tta="flip", placement=CPU, **change):
 
 
 def test_features_are_named_after_all_that_changes_them_and_nothing_else(tmp_path, store):
-    changes = [{}, {"store_size": 16}, {"image_size": 16}, {"fit": "crop"}, {"fit": "crop", "store_cap": 64},
-               {"view": "fourier"}, {"head": []}, {"small_stem": True}, {"backbone": "resnet34"}, {"weights": "v"},
-               {"backbone_args": {}}, {"tta": "none"}, {"tta": "d4"},
-               {"placement": Placement("cpu", "bf16", "contiguous", 8)}]  # fmt: skip
+    changes = [
+        {},
+        {"store_size": 16},
+        {"image_size": 16},
+        {"fit": "crop"},
+        {"fit": "crop", "store_cap": 64},
+        {"view": "fourier"},
+        {"head": []},
+        {"small_stem": True},
+        {"backbone": "resnet34"},
+        {"weights": "v"},
+        {"backbone_args": {}},
+        {"tta": "none"},
+        {"tta": "d4"},
+        {"placement": Placement("cpu", "bf16", "contiguous", 8)},
+    ]
     assert len({path_of(tmp_path, store, **change) for change in changes}) == len(changes)
-    same = [{"lr": 1.0}, {"epochs": 3}, {"dropout": 0.9}, {"batch_size": 2}, {"head": ["flatten", "3"]},
-            {"placement": Placement("cuda", "fp32", "contiguous", 4)}]  # fmt: skip
+    same = [
+        {"lr": 1.0},
+        {"epochs": 3},
+        {"dropout": 0.9},
+        {"batch_size": 2},
+        {"head": ["flatten", "3"]},
+        {"placement": Placement("cuda", "fp32", "contiguous", 4)},
+    ]
     assert {path_of(tmp_path, store, **change) for change in same} == {path_of(tmp_path, store)}
     store.digest = "other"
     assert path_of(tmp_path, store) not in {path_of(tmp_path, store, **change) for change in changes[1:]}

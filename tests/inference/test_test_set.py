@@ -108,8 +108,20 @@ def test_a_table_of_pixels_is_predicted_as_its_run_did(tmp_path):
         table = np.column_stack([np.arange(rows) % 2, values]) if name == "train" else values
         header = ["label"] * (name == "train") + [f"pixel{column}" for column in range(256)]
         np.savetxt(tmp_path / f"{name}.csv", table, "%.6g", ",", header=",".join(header), comments="")
-    done_inside(tmp_path, f"data={tmp_path}", "name=grid", "preset=small-cnn", "layout=pixels", "image_size=16",
-                "epochs=1", "folds=2", "augment=none", "threads=1", "threshold=prior:0.5", "report=false",
-                "backbone_args={widths: [4, 4, 4, 4]}")  # fmt: skip
+    done_inside(
+        tmp_path,
+        f"data={tmp_path}",
+        "name=grid",
+        "preset=small-cnn",
+        "layout=pixels",
+        "image_size=16",
+        "epochs=1",
+        "folds=2",
+        "augment=none",
+        "threads=1",
+        "threshold=prior:0.5",
+        "report=false",
+        "backbone_args={widths: [4, 4, 4, 4]}",
+    )
     done_inside(tmp_path, "predict", "name=grid", f"test={tmp_path}", "out=mine.csv")
     assert (tmp_path / "mine.csv").read_bytes() == (tmp_path / "submissions/submission.csv").read_bytes()

@@ -32,8 +32,9 @@ def wheels(tmp_path_factory):
 def python(*words, **env):
     """Run Python with nothing of the tests' own on its path; the environment's packages are there."""
     clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "TELLTALE_HOME")}
-    return subprocess.run([sys.executable, *map(str, words)], env={**clean, **env}, cwd="/", capture_output=True,
-                          text=True)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, *map(str, words)], env={**clean, **env}, cwd="/", capture_output=True, text=True
+    )
 
 
 def test_the_wheels_install_without_network_or_dependencies_and_telltale_runs_from_there(wheels, tmp_path):
@@ -41,11 +42,18 @@ def test_the_wheels_install_without_network_or_dependencies_and_telltale_runs_fr
     done = python("-m", "pip", "install", "--no-deps", "--no-index", "--target", target, *sorted(wheels.iterdir()))
     assert done.returncode == 0, done.stderr
     own = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    there = {path.relative_to(target / "competition") for path in (target / "competition").rglob("*")
-             if path.is_file() and path.suffix != ".pyc"}  # fmt: skip
+    there = {
+        path.relative_to(target / "competition")
+        for path in (target / "competition").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
     assert there == own and Path("presets/demo.yaml") in own
-    said = python("-c", f"{WHERE}\nfrom importlib.metadata import version\n"
-                  "print(version('telltale'), *map(version, sys.argv[1:]))", *PURE, PYTHONPATH=str(target))  # fmt: skip
+    said = python(
+        "-c",
+        f"{WHERE}\nfrom importlib.metadata import version\nprint(version('telltale'), *map(version, sys.argv[1:]))",
+        *PURE,
+        PYTHONPATH=str(target),
+    )
     files, versions = said.stdout.splitlines()
     assert all(file.startswith(str(target)) for file in files.split())
     assert versions.split() == [__version__, *map(version, PURE)]

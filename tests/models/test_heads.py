@@ -16,11 +16,15 @@ TRUNKS = {
     "swin": Recipe(backbone="swin_tiny_patch4_window7_224", backbone_args=SWIN),
     "convitx": Recipe(
         backbone="convitx",
-        backbone_args={"convnext": "convnext_atto", "convnext_args": ATTO, "swin": "swin_tiny_patch4_window7_224",
-                       "swin_args": SWIN},
+        backbone_args={
+            "convnext": "convnext_atto",
+            "convnext_args": ATTO,
+            "swin": "swin_tiny_patch4_window7_224",
+            "swin_args": SWIN,
+        },
     ),
     "small_cnn": Recipe(backbone="small_cnn", backbone_args={"widths": [4, 8, 8, 8]}),
-}  # fmt: skip
+}
 HEAD = ["flatten", "16", "batchnorm", "relu", "dropout", "8", "relu"]
 PIXELS = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
 

@@ -13,9 +13,19 @@ from tests.running import done, telltale
 NAME = "test_convnext.r160_in1k"  # the smallest that timm has weights for: a quarter of a million numbers
 REPOSITORY = f"timm/{NAME}"
 WORDS = [
-    "preset=demo", "demo.train_scenes=8", "demo.test_scenes=4", "folds=2", "fold=0", "epochs=1", "batch_size=8",
-    "jobs=1", "lr=1e-9", "weight_decay=0", "members=null", f"backbone={NAME}",
-]  # fmt: skip
+    "preset=demo",
+    "demo.train_scenes=8",
+    "demo.test_scenes=4",
+    "folds=2",
+    "fold=0",
+    "epochs=1",
+    "batch_size=8",
+    "jobs=1",
+    "lr=1e-9",
+    "weight_decay=0",
+    "members=null",
+    f"backbone={NAME}",
+]
 PATIENCE = 30  # seconds for a whole process, of which a busy machine spends most on imports
 
 

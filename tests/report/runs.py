@@ -71,8 +71,12 @@ def honest(names=("convnext", "swin"), verdict="same world", seed=3, **changes):
             "remedy": REMEDIES[verdict],
             "prior": {"value": rng.random(), "low": rng.random(), "high": rng.random(), "train": rng.random()},
             "evidence": [
-                {"name": name, "sentence": f"the {name} was {rng.random():.3f}, by chance up to {rng.random():.3f}",
-                 "alarming": alarming.get(name, False), "value": {"auc": rng.random()}}
+                {
+                    "name": name,
+                    "sentence": f"the {name} was {rng.random():.3f}, by chance up to {rng.random():.3f}",
+                    "alarming": alarming.get(name, False),
+                    "value": {"auc": rng.random()},
+                }
                 for name in ("positive rate", "class balance", "score mixture", *(f"features of {n}" for n in names))
             ],
         },
@@ -81,10 +85,16 @@ def honest(names=("convnext", "swin"), verdict="same world", seed=3, **changes):
             "rule": "bootstrap",
             "why": "the median over 200 resamples of groups varies least, and nothing speaks for another rule.",
             "rules": {
-                rule: {"f1": rng.random(), "interval": [rng.random(), rng.random()], "oof_rate": rng.random(),
-                       "test_rate": rng.random(), "threshold": rng.random()}
+                rule: {
+                    "f1": rng.random(),
+                    "interval": [rng.random(), rng.random()],
+                    "oof_rate": rng.random(),
+                    "test_rate": rng.random(),
+                    "threshold": rng.random(),
+                }
                 for rule in ("argmax", "bootstrap", "calibrated", "em")
-            } | {"prior:0.31": {"f1": rng.random(), "oof_rate": rng.random(), "threshold": None}},
+            }
+            | {"prior:0.31": {"f1": rng.random(), "oof_rate": rng.random(), "threshold": None}},
         },
         "blend": {
             "method": "equal",
@@ -94,24 +104,53 @@ def honest(names=("convnext", "swin"), verdict="same world", seed=3, **changes):
             "log_loss": {method: rng.random() for method in ("equal", "caruana", "stacking")},
             "se": {method: rng.random() / 100 for method in ("equal", "caruana", "stacking")},
         },
-        "without": [{"member": name, "f1": rng.random(), "auc": rng.random(), "log_loss": rng.random(),
-                     "difference": rng.random() / 10 - 0.05, "se": rng.random() / 100} for name in names],
-        "views": [{"views": views, "f1": rng.random(), "auc": rng.random(), "log_loss": rng.random()}
-                  for views in ("all", "identity alone", "hflip alone", "all but identity", "all but hflip")],
-        "robustness": [{"condition": condition, "f1": f1, "auc": f1 + 0.03, "rows": 300}
-                       for condition, f1 in (("clean", 0.943), ("jpeg95", 0.94), ("jpeg85", 0.921),
-                                             ("jpeg75", 0.88), ("blur", 0.7), ("half", 0.66))],
+        "without": [
+            {
+                "member": name,
+                "f1": rng.random(),
+                "auc": rng.random(),
+                "log_loss": rng.random(),
+                "difference": rng.random() / 10 - 0.05,
+                "se": rng.random() / 100,
+            }
+            for name in names
+        ],
+        "views": [
+            {"views": views, "f1": rng.random(), "auc": rng.random(), "log_loss": rng.random()}
+            for views in ("all", "identity alone", "hflip alone", "all but identity", "all but hflip")
+        ],
+        "robustness": [
+            {"condition": condition, "f1": f1, "auc": f1 + 0.03, "rows": 300}
+            for condition, f1 in (
+                ("clean", 0.943),
+                ("jpeg95", 0.94),
+                ("jpeg85", 0.921),
+                ("jpeg75", 0.88),
+                ("blur", 0.7),
+                ("half", 0.66),
+            )
+        ],
         "audit": {
             "honest": True,
             "findings": [
                 {"name": "unreadable", "level": "note", "what": "2 files were unreadable.", "remedy": ""},
-                {"name": "row parity", "level": "alarm", "what": "odd rows are of class 1: AUC 0.998.",
-                 "remedy": "Nothing to do where no model sees the row's number.", "rows_file": None},
-                {"name": "exact copies", "level": "warning", "what": "4 training rows are in the test set too.",
-                 "remedy": "Leave them out with copies=drop.", "rows_file": "folds/mine/audit/copies.csv"},
+                {
+                    "name": "row parity",
+                    "level": "alarm",
+                    "what": "odd rows are of class 1: AUC 0.998.",
+                    "remedy": "Nothing to do where no model sees the row's number.",
+                    "rows_file": None,
+                },
+                {
+                    "name": "exact copies",
+                    "level": "warning",
+                    "what": "4 training rows are in the test set too.",
+                    "remedy": "Leave them out with copies=drop.",
+                    "rows_file": "folds/mine/audit/copies.csv",
+                },
             ],
         },
-    }  # fmt: skip
+    }
     return {**found, **changes}
 
 
@@ -129,8 +168,15 @@ def story(oof, classes=("human", "AI"), test_rows=120, **changes):
         }
         for name, prob in oof.probs.items()
     }
-    recipe = {"backbone": "convnext_atto.d2_in1k", "view": "rgb", "image_size": 96, "epochs": 4, "pretrained": "false",
-              "parameters": 3_371_234, "trained_parameters": 51_234}  # fmt: skip
+    recipe = {
+        "backbone": "convnext_atto.d2_in1k",
+        "view": "rgb",
+        "image_size": 96,
+        "epochs": 4,
+        "pretrained": "false",
+        "parameters": 3_371_234,
+        "trained_parameters": 51_234,
+    }
     told = {
         "name": "mine",
         "classes": classes,
@@ -138,13 +184,20 @@ def story(oof, classes=("human", "AI"), test_rows=120, **changes):
         "scores": scores,
         "rows": {"train": 1017, "groups": 509, "test": test_rows, "judged": len(oof.label)},
         "members": {name: recipe for name in list(oof.probs)[:-1] or oof.probs},
-        "settings": {"tta": "d4", "threshold": "bootstrap", "folds": 5, "lr": 3e-4, "betas": [0.9, 0.95], "ema": None,
-                     "deterministic": False},
+        "settings": {
+            "tta": "d4",
+            "threshold": "bootstrap",
+            "folds": 5,
+            "lr": 3e-4,
+            "betas": [0.9, 0.95],
+            "ema": None,
+            "deterministic": False,
+        },
         "notes": ["2 images are copies of others: 7.jpg and 8.jpg"],
         "provenance": {"telltale": "0.1.0", "torch": "2.15.0", "git_commit": None},
         "honest": honest(list(oof.probs)[:-1]) if test_rows and len(oof.probs) > 1 else {},
         "test_scores": np.stack([world(test_rows, seed=part)[1]["ensemble"] for part in (7, 8)]) if test_rows else None,
-    }  # fmt: skip
+    }
     return Story(**{**told, **changes})
 
 

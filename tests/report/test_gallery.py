@@ -12,9 +12,14 @@ from tests.report.runs import pixels
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((32, 32), (160, 160)), ((20, 40), (80, 160)), ((100, 90), (100, 90)), ((640, 320), (160, 80)),
-     ((4000, 3), (160, 1))]
-)  # fmt: skip
+    [
+        ((32, 32), (160, 160)),
+        ((20, 40), (80, 160)),
+        ((100, 90), (100, 90)),
+        ((640, 320), (160, 80)),
+        ((4000, 3), (160, 1)),
+    ],
+)
 def test_a_thumbnail_fits_and_keeps_its_shape(size, expected):
     assert gallery.thumbnail(np.zeros((*size, 3), np.uint8)).shape == (*expected, 3)
 

@@ -60,13 +60,18 @@ def coarse():
         yield
 
 
-def write(folder, names=("convnext", "swin", "ensemble"), classes=("human", "AI"), ids="train/{}.jpg", test=True,
-          **told):  # fmt: skip
+def write(
+    folder, names=("convnext", "swin", "ensemble"), classes=("human", "AI"), ids="train/{}.jpg", test=True, **told
+):
     oof = judged(names=names, ids=ids)
     members = names[:-1] or names
-    return write_report(folder / "report", oof, judged(120, names, seed=1) if test else None,
-                        write_histories(folder, members, batches=3),
-                        story(oof, classes, 120 * test, **told))  # fmt: skip
+    return write_report(
+        folder / "report",
+        oof,
+        judged(120, names, seed=1) if test else None,
+        write_histories(folder, members, batches=3),
+        story(oof, classes, 120 * test, **told),
+    )
 
 
 def word(names=("convnext", "swin", "ensemble"), pictures=(), **told):
@@ -146,8 +151,13 @@ def test_no_other_number_is_on_the_page(written):
     assert set(re.sub(r"[^\w]", "", word) for word in left) <= {"F1"}, left
 
 
-SECTIONS = ("Will it hold on the leaderboard?", "What the audit found", "How the threshold was chosen",
-            "How the members were weighed", "What each part is worth")  # fmt: skip
+SECTIONS = (
+    "Will it hold on the leaderboard?",
+    "What the audit found",
+    "How the threshold was chosen",
+    "How the members were weighed",
+    "What each part is worth",
+)
 
 
 def test_what_a_run_knows_of_its_honesty_has_sections_and_what_it_does_not_know_has_none(written):
@@ -158,10 +168,12 @@ def test_what_a_run_knows_of_its_honesty_has_sections_and_what_it_does_not_know_
 
 @pytest.mark.parametrize(
     ("verdict", "look_of", "expectation"),
-    [("same world", "calm", "on a leaderboard of 120."),
-     ("label shift", "wary", "on a leaderboard of 120 were its classes balanced as in training."),
-     ("another world", "alarmed", "but the test images are from another world.")],
-)  # fmt: skip
+    [
+        ("same world", "calm", "on a leaderboard of 120."),
+        ("label shift", "wary", "on a leaderboard of 120 were its classes balanced as in training."),
+        ("another world", "alarmed", "but the test images are from another world."),
+    ],
+)
 def test_the_verdict_is_a_banner_in_its_colour_and_word_and_the_headline_goes_with_it(verdict, look_of, expectation):
     html, _ = word(honest=honest(verdict=verdict))
     classes = [dict(attributes).get("class") for tag, attributes in Page(html).tags if tag == "div"]
@@ -205,12 +217,24 @@ def test_the_headline_says_the_score_and_what_to_expect(written):
 
 @pytest.mark.parametrize(
     ("value", "how", "text"),
-    [(0.94287, "score", "0.943"), (-0.0301, "signed", "\N{MINUS SIGN}0.030"), (0.0042, "signed", "+0.004"),
-     (0.99961, "score", "0.9996"), (1.0, "score", "1.000"), (0.5167, "percent", "51.7%"),
-     (79950, "count", "79,950"), (28_288_354, "millions", "28.3 M"), (51_234, "millions", "51,234"),
-     (298.4, "time", "4 min 58 s"), (59.7, "time", "1 min 0 s"), (7260, "time", "2 h 1 min"), (3e-4, "plain", "0.0003"),
-     (0.95, "whole percent", "95%"), (None, "score", "\N{EN DASH}")],
-)  # fmt: skip
+    [
+        (0.94287, "score", "0.943"),
+        (-0.0301, "signed", "\N{MINUS SIGN}0.030"),
+        (0.0042, "signed", "+0.004"),
+        (0.99961, "score", "0.9996"),
+        (1.0, "score", "1.000"),
+        (0.5167, "percent", "51.7%"),
+        (79950, "count", "79,950"),
+        (28_288_354, "millions", "28.3 M"),
+        (51_234, "millions", "51,234"),
+        (298.4, "time", "4 min 58 s"),
+        (59.7, "time", "1 min 0 s"),
+        (7260, "time", "2 h 1 min"),
+        (3e-4, "plain", "0.0003"),
+        (0.95, "whole percent", "95%"),
+        (None, "score", "\N{EN DASH}"),
+    ],
+)
 def test_numbers_are_shown_as_people_write_them(value, how, text):
     assert show(value, how) == text
 

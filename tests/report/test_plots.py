@@ -50,8 +50,19 @@ def written(tmp_path_factory):
 
 
 def test_every_picture_is_a_png_of_1200_pixels_width_and_nothing_else_is_left(written):
-    names = ["agreement", "batches", "calibration", "confusion", "epochs", "mistakes", "pr",
-             "robustness", "roc", "shift", "threshold"]  # fmt: skip
+    names = [
+        "agreement",
+        "batches",
+        "calibration",
+        "confusion",
+        "epochs",
+        "mistakes",
+        "pr",
+        "robustness",
+        "roc",
+        "shift",
+        "threshold",
+    ]
     assert [path.name for path in written] == [f"{name}.png" for name in names]
     for path in written:
         height, width, _ = pixels(path).shape

@@ -15,9 +15,18 @@ def scores():
     rng = np.random.default_rng(0)
     label = np.arange(90) % 2
     names = ("convnext-residual", "ensemble")
-    return {name: score_predictions(label, sigmoid(rng.normal(size=90) + label), np.arange(90) % 3, np.arange(90),
-                                    rng.random(40),
-                                    rng.random((3, 40)), "argmax") for name in names}  # fmt: skip
+    return {
+        name: score_predictions(
+            label,
+            sigmoid(rng.normal(size=90) + label),
+            np.arange(90) % 3,
+            np.arange(90),
+            rng.random(40),
+            rng.random((3, 40)),
+            "argmax",
+        )
+        for name in names
+    }
 
 
 @pytest.mark.parametrize("width", [80, 132, 200])
@@ -46,14 +55,20 @@ def test_below_the_table_stand_the_verdict_and_how_the_numbers_were_chosen():
     lines = honest_lines(told())
     assert lines == [
         ("World       same world: test rows look like 49 % positive (45-53 %), the training rows were 50 %", None),
-        ("Threshold   bootstrap (.4813): the median over 200 resamples of groups varies least, "
-         "and nothing speaks for another rule.", None),
+        (
+            "Threshold   bootstrap (.4813): the median over 200 resamples of groups varies least, "
+            "and nothing speaks for another rule.",
+            None,
+        ),
         ("Blend       equal weights: stacking gains 0.0011, less than one standard error (0.0042).", None),
         ("Robustness  F1 .943 clean, .940 jpeg95, .921 jpeg85, .880 jpeg75, .700 blur, .660 half", None),
-        ("Audit       ALARM row parity: odd rows are of class 1: AUC 0.998. "
-         "Nothing to do where no model sees the row's number.", "red"),
+        (
+            "Audit       ALARM row parity: odd rows are of class 1: AUC 0.998. "
+            "Nothing to do where no model sees the row's number.",
+            "red",
+        ),
         ("Audit       warned of exact copies", "yellow"),
-    ]  # fmt: skip
+    ]
     assert max(len(text) for text, _ in lines) <= 200
 
 
@@ -87,8 +102,10 @@ def test_rare_classes_keep_a_decimal():
 
 
 def findings(*levels):
-    return [{"name": f"finding {at}", "level": level, "what": f"What {at}.", "remedy": f"Do {at}."}
-            for at, level in enumerate(levels)]  # fmt: skip
+    return [
+        {"name": f"finding {at}", "level": level, "what": f"What {at}.", "remedy": f"Do {at}."}
+        for at, level in enumerate(levels)
+    ]
 
 
 def test_an_alarm_of_the_audit_has_a_line_of_its_own_and_warnings_are_named():

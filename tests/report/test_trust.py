@@ -38,22 +38,53 @@ def test_completing_twice_changes_nothing():
 @pytest.mark.parametrize(
     ("part", "told", "expected"),
     [
-        ("shift", {"verdict": "same world", "prior": {"value": 0.5}},
-         {"verdict": "same world", "remedy": "", "evidence": [],
-          "prior": {"value": 0.5, "low": None, "high": None, "train": None}}),
-        ("threshold", {"rule": "em", "rules": {"em": {"f1": 0.9, "test_rate": None}}},
-         {"asked": None, "rule": "em", "why": "", "rules": {
-             "em": {"f1": 0.9, "interval": None, "oof_rate": None, "test_rate": None, "threshold": None}}}),
-        ("blend", {"method": "caruana", "f1": {"equal": 0.9}},
-         {"method": "caruana", "why": "", "weights": {}, "f1": {"equal": 0.9}, "log_loss": {"equal": None},
-          "se": {"equal": None}}),
-        ("robustness", [{"condition": "blur", "f1": 0.7}],
-         [{"condition": "blur", "f1": 0.7, "auc": None, "rows": None}]),
-        ("audit", {"findings": [{"name": "parity"}]},
-         {"honest": True, "findings": [
-             {"name": "parity", "level": "note", "what": "", "remedy": "", "rows_file": None}]}),
+        (
+            "shift",
+            {"verdict": "same world", "prior": {"value": 0.5}},
+            {
+                "verdict": "same world",
+                "remedy": "",
+                "evidence": [],
+                "prior": {"value": 0.5, "low": None, "high": None, "train": None},
+            },
+        ),
+        (
+            "threshold",
+            {"rule": "em", "rules": {"em": {"f1": 0.9, "test_rate": None}}},
+            {
+                "asked": None,
+                "rule": "em",
+                "why": "",
+                "rules": {"em": {"f1": 0.9, "interval": None, "oof_rate": None, "test_rate": None, "threshold": None}},
+            },
+        ),
+        (
+            "blend",
+            {"method": "caruana", "f1": {"equal": 0.9}},
+            {
+                "method": "caruana",
+                "why": "",
+                "weights": {},
+                "f1": {"equal": 0.9},
+                "log_loss": {"equal": None},
+                "se": {"equal": None},
+            },
+        ),
+        (
+            "robustness",
+            [{"condition": "blur", "f1": 0.7}],
+            [{"condition": "blur", "f1": 0.7, "auc": None, "rows": None}],
+        ),
+        (
+            "audit",
+            {"findings": [{"name": "parity"}]},
+            {
+                "honest": True,
+                "findings": [{"name": "parity", "level": "note", "what": "", "remedy": "", "rows_file": None}],
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_missing_keys_are_filled(part, told, expected):
     assert complete({part: told})[part] == expected
 

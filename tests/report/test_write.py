@@ -12,8 +12,18 @@ from competition.report.write import write_report
 from competition.scoring.evaluation import evaluate
 from tests.report.runs import honest, judged, story, write_histories
 
-ALWAYS = {"metrics.json", "report.html", "figures.json", "epoch_training_curves.png", "batch_training_curves.png",
-          "confusion_matrix.png", "roc_curve.png", "pr_curve.png", "calibration.png", "threshold.png"}  # fmt: skip
+ALWAYS = {
+    "metrics.json",
+    "report.html",
+    "figures.json",
+    "epoch_training_curves.png",
+    "batch_training_curves.png",
+    "confusion_matrix.png",
+    "roc_curve.png",
+    "pr_curve.png",
+    "calibration.png",
+    "threshold.png",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -135,9 +135,14 @@ def test_agreement_that_is_undefined_is_none():
 
 @pytest.mark.parametrize(
     ("label", "prob", "decision", "complaint"),
-    [([0, 2], [0, 1], [0, 1], "holds 2"), ([0, 1], [0, 1.5], [0, 1], "1.5"), ([0, 1], [0, 1], [0], "lengths differ"),
-     ([0, 1], [0, np.nan], [0, 1], "nan"), ([], [], [], r"\(0,\)")],
-)  # fmt: skip
+    [
+        ([0, 2], [0, 1], [0, 1], "holds 2"),
+        ([0, 1], [0, 1.5], [0, 1], "1.5"),
+        ([0, 1], [0, 1], [0], "lengths differ"),
+        ([0, 1], [0, np.nan], [0, 1], "nan"),
+        ([], [], [], r"\(0,\)"),
+    ],
+)
 def test_bad_rows_are_refused_with_the_value(label, prob, decision, complaint):
     with pytest.raises(ValueError, match=complaint):
         evaluate(label, prob, decision)

@@ -110,8 +110,11 @@ def get_competition(site: Site, user: str, request) -> api.ApiCompetition:
 def list_competitions(site: Site, user: str, request) -> api.ApiListCompetitionsResponse:
     entered_only = request.group is not None and request.group.name.endswith("ENTERED")
     words = (request.search or "").lower()
-    found = [one for slug, one in sorted(site.competitions.items())
-             if words in f"{slug} {one.title}".lower() and (one.entered or not entered_only)]  # fmt: skip
+    found = [
+        one
+        for slug, one in sorted(site.competitions.items())
+        if words in f"{slug} {one.title}".lower() and (one.entered or not entered_only)
+    ]
     reply = api.ApiListCompetitionsResponse()
     found, reply.next_page_token = page(found, request, request.page or 1)
     reply.competitions = [told_of(one) for one in found]

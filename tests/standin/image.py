@@ -10,10 +10,30 @@ from pathlib import Path
 
 # What runs the tests and what Telltale needs and Kaggle's image has not, or cannot be trusted to have.
 LACKING = (
-    "telltale", "omegaconf", "antlr4-python3-runtime", "kaggle", "kagglesdk", "gradio", "gradio_client", "hf-gradio",
-    "groovy", "safehttpx", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "ray", "pytest", "pytest-xdist", "execnet",
-    "iniconfig", "pluggy", "hypothesis", "playwright", "ruff",
-)  # fmt: skip
+    "telltale",
+    "omegaconf",
+    "antlr4-python3-runtime",
+    "kaggle",
+    "kagglesdk",
+    "gradio",
+    "gradio_client",
+    "hf-gradio",
+    "groovy",
+    "safehttpx",
+    "onnx",
+    "onnx-ir",
+    "onnxscript",
+    "onnxruntime",
+    "ray",
+    "pytest",
+    "pytest-xdist",
+    "execnet",
+    "iniconfig",
+    "pluggy",
+    "hypothesis",
+    "playwright",
+    "ruff",
+)
 
 
 def build(folder: Path, without: tuple[str, ...] = ()) -> Path:

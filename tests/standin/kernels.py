@@ -71,11 +71,14 @@ def save_kernel(site: Site, user: str, request) -> api.ApiSaveKernelResponse:
         kernel = site.kernels.setdefault(new.ref, new)
     number = len(kernel.versions) + 1
     session = Session(
-        folder=site.folder / "kernels" / f"{kernel.number}-{number}", code=request.text,
-        notebook=request.kernel_type == "notebook", inputs=_inputs(site, request, reply),
-        limit=min(request.session_timeout_seconds or site.session_limit, site.session_limit), env=dict(site.kernel_env),
+        folder=site.folder / "kernels" / f"{kernel.number}-{number}",
+        code=request.text,
+        notebook=request.kernel_type == "notebook",
+        inputs=_inputs(site, request, reply),
+        limit=min(request.session_timeout_seconds or site.session_limit, site.session_limit),
+        env=dict(site.kernel_env),
         without=tuple(site.image_without),
-    )  # fmt: skip
+    )
     session.output.parent.mkdir(parents=True)
     kernel.versions.append((request, session))
     threading.Thread(target=_execute, args=(site, session), daemon=True).start()
@@ -178,8 +181,17 @@ def get_kernel(site: Site, user: str, request) -> api.ApiGetKernelResponse:
     told.id, told.ref, told.title, told.author = kernel.number, kernel.ref, kernel.title, request.user_name
     told.slug = blob.slug = request.kernel_slug
     told.last_run_time, told.current_version_number = now(), len(kernel.versions)
-    for name in ("language", "kernel_type", "is_private", "enable_gpu", "enable_internet", "dataset_data_sources",
-                 "kernel_data_sources", "competition_data_sources", "machine_shape"):  # fmt: skip
+    for name in (
+        "language",
+        "kernel_type",
+        "is_private",
+        "enable_gpu",
+        "enable_internet",
+        "dataset_data_sources",
+        "kernel_data_sources",
+        "competition_data_sources",
+        "machine_shape",
+    ):
         setattr(told, name, getattr(pushed, name))
     reply.blob, reply.metadata = blob, told
     return reply
@@ -196,7 +208,8 @@ def create_code_submission(site: Site, user: str, request) -> ApiCreateCodeSubmi
     name = request.file_name or "submission.csv"
     path = dict(output_of(site, session)).get(name)
     reply = ApiCreateCodeSubmissionResponse()
-    reply.ref = enter(site, competition, user, name, request.submission_description or "", path,
-                      f"{kernel.ref}/{number}")  # fmt: skip
+    reply.ref = enter(
+        site, competition, user, name, request.submission_description or "", path, f"{kernel.ref}/{number}"
+    )
     reply.message = f"Successfully submitted to {competition.title or competition.slug}"
     return reply

@@ -38,9 +38,13 @@ class Server:
         env = {key: value for key, value in os.environ.items() if not key.startswith("KAGGLE_")}
         self.process = subprocess.Popen(
             ["unshare", "-rn", sys.executable, "-m", "tests.kaggle_server"],
-            env={**env, "PYTHONPATH": str(ROOT)}, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**env, "PYTHONPATH": str(ROOT)},
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
             start_new_session=True,  # a Ctrl-C is for the tests, whose end is the server's
-        )  # fmt: skip
+        )
         self._lock = threading.Lock()
         self.enter = ["nsenter", "-t", str(self.process.pid), "-U", "-n", "--preserve-credentials", "--"]
         self.call("ready")

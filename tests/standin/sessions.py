@@ -64,8 +64,15 @@ class Session:
         self.status = Status.RUNNING
         words = self._prepare()
         began = time.monotonic()
-        self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        text=True, errors="replace", start_new_session=True)  # fmt: skip
+        self.process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
         if self.cancelled:
             _kill(self.process)
         readers = [
@@ -106,9 +113,15 @@ class Session:
             "image": str(_image(self.without)),
             "mounts": {"working": (str(self.output), True), "src": (str(source), False), **inputs},
             "words": ["/image/bin/python", *words],
-            "env": {"PATH": "/image/bin:/usr/local/bin:/usr/bin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
-                    "PYTHONUNBUFFERED": "1", "KAGGLE_KERNEL_RUN_TYPE": "Batch", **self.env},
-        }  # fmt: skip
+            "env": {
+                "PATH": "/image/bin:/usr/local/bin:/usr/bin:/bin",
+                "HOME": "/root",
+                "LANG": "C.UTF-8",
+                "PYTHONUNBUFFERED": "1",
+                "KAGGLE_KERNEL_RUN_TYPE": "Batch",
+                **self.env,
+            },
+        }
         (self.folder / "spec.json").write_text(json.dumps(spec))
         launcher = [sys.executable, "-I", str(HERE / "sandbox.py"), str(self.folder / "spec.json")]
         return ["unshare", "-rmn", "--propagation", "private", *launcher]

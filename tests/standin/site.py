@@ -126,8 +126,16 @@ class Site:
 
     def note(self, method: str, path: str, name: str, span: str) -> dict:
         """Add a request to those asked and return it, to be completed."""
-        entry = {"method": method, "path": path, "name": name, "user": "", "range": span, "status": 0, "request": None,
-                 "fault": ""}  # fmt: skip
+        entry = {
+            "method": method,
+            "path": path,
+            "name": name,
+            "user": "",
+            "range": span,
+            "status": 0,
+            "request": None,
+            "fault": "",
+        }
         with self.lock:
             self.asked.append(entry)
         return entry

@@ -107,11 +107,21 @@ def requests(site: Site, match: str) -> list[dict]:
 @word
 def submissions(site: Site, slug: str) -> list[dict]:
     return [
-        {"ref": one.ref, "file_name": one.file_name, "description": one.description, "user": one.user,
-         "status": "ERROR" if one.error else "COMPLETE", "public": one.public, "private": one.private,
-         "error": one.error, "path": str(one.path) if one.path else "", "kernel": one.kernel}
-        for one in site.submissions if one.competition.slug == slug
-    ]  # fmt: skip
+        {
+            "ref": one.ref,
+            "file_name": one.file_name,
+            "description": one.description,
+            "user": one.user,
+            "status": "ERROR" if one.error else "COMPLETE",
+            "public": one.public,
+            "private": one.private,
+            "error": one.error,
+            "path": str(one.path) if one.path else "",
+            "kernel": one.kernel,
+        }
+        for one in site.submissions
+        if one.competition.slug == slug
+    ]
 
 
 @word
@@ -119,9 +129,16 @@ def kernel(site: Site, ref: str) -> dict | None:
     if (found := site.kernels.get(ref)) is None:
         return None
     request, session = found.version()
-    return {"ref": ref, "version": len(found.versions), "status": session.status.name, "failure": session.failure,
-            "request": request.to_dict(), "output": str(session.output), "log": session.text(),
-            "pid": session.process.pid if session.running else 0}  # fmt: skip
+    return {
+        "ref": ref,
+        "version": len(found.versions),
+        "status": session.status.name,
+        "failure": session.failure,
+        "request": request.to_dict(),
+        "output": str(session.output),
+        "log": session.text(),
+        "pid": session.process.pid if session.running else 0,
+    }
 
 
 @word

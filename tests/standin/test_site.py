@@ -56,9 +56,18 @@ def test_a_namespace_with_a_way_out_is_told_from_one_without(tmp_path):
     (tmp_path / "dev").write_text(f"{heading}    lo:       0       0\n  eth0:123       4\n")
     (tmp_path / "route").write_text("Iface\tDestination\tGateway\neth0\t00000000\t0101A8C0\n")
     assert ways_out(tmp_path) == ["eth0", "eth0"]
-    inside = subprocess.run(["unshare", "-rn", sys.executable, "-c",
-                             "from tests.standin.process import ways_out; print(ways_out('/proc/self/net'))"],
-                            cwd=ROOT, capture_output=True, text=True)  # fmt: skip
+    inside = subprocess.run(
+        [
+            "unshare",
+            "-rn",
+            sys.executable,
+            "-c",
+            "from tests.standin.process import ways_out; print(ways_out('/proc/self/net'))",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     if inside.returncode == 0:
         assert inside.stdout == "[]\n"
 
@@ -85,8 +94,9 @@ def test_a_submission_is_pending_then_scored_on_two_parts_of_the_test_set(world)
     world.add_competition("cats", solution=solution, public_fraction=0.3, pending_lists=2)
     (world.home / "s.csv").write_text("id,label\n" + "".join(f"{name},{label}\n" for name, label in given.items()))
     assert world.kaggle("competitions", "submit", "cats", "-f", "s.csv", "-m", "words, 'quoted'").returncode == 0
-    shown = [json.loads(world.kaggle("competitions", "submissions", "cats", "--format", "json").stdout)[0]
-             for _ in range(3)]  # fmt: skip
+    shown = [
+        json.loads(world.kaggle("competitions", "submissions", "cats", "--format", "json").stdout)[0] for _ in range(3)
+    ]
     assert [row["status"].rpartition(".")[2] for row in shown] == ["PENDING", "PENDING", "COMPLETE"]
     assert shown[0]["publicScore"] == "" and shown[2]["description"] == "words, 'quoted'"
     public, private = float(shown[2]["publicScore"]), float(shown[2]["privateScore"])
@@ -101,10 +111,15 @@ def test_a_submission_is_pending_then_scored_on_two_parts_of_the_test_set(world)
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("id,labels\na,1\nb,0\n", "columns: id, label"), ("id,label\na,1\n", "2 rows"),
-     ("id,label\na,1\na,0\n", "duplicate"), ("id,label\na,1\nc,0\n", "such as c"),
-     ("id,label\na,1\nb,.5\n", "label: .5"), ("id,label\na,1,2\n", "parsed")],
-)  # fmt: skip
+    [
+        ("id,labels\na,1\nb,0\n", "columns: id, label"),
+        ("id,label\na,1\n", "2 rows"),
+        ("id,label\na,1\na,0\n", "duplicate"),
+        ("id,label\na,1\nc,0\n", "such as c"),
+        ("id,label\na,1\nb,.5\n", "label: .5"),
+        ("id,label\na,1,2\n", "parsed"),
+    ],
+)
 def test_a_file_that_cannot_be_scored_ends_in_an_error_with_its_reason(text, reason):
     from tests.standin.scoring import judge
 
@@ -225,15 +240,26 @@ def add_wheel(world: World) -> None:
     world.kaggle("datasets", "create", "-p", folder)
 
 
-@pytest.mark.parametrize(("layout", "places"), [("new", ["competitions/cats", "datasets/alice/my-wheel"]),
-                                                ("old", ["cats", "my-wheel"])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("layout", "places"), [("new", ["competitions/cats", "datasets/alice/my-wheel"]), ("old", ["cats", "my-wheel"])]
+)
 def test_a_kernel_runs_in_kaggles_folders_and_image_without_a_network(world, layout, places):
     world.set(layout=layout, image_without=["timm"], kernel_env={"MINE": "1"})
     world.add_competition("cats", files={"test.csv": b"id\n"}, solution={})
     world.add_competition("dogs", files={"test.csv": b"id\n"}, solution={})
     add_wheel(world)
-    pushed = push(world, "my-kernel", SESSION % places[1], "script", "--accelerator", "NvidiaTeslaT4", "-t", "60",
-                  competition_sources=["cats"], dataset_sources=["alice/my-wheel", "alice/none-such"])  # fmt: skip
+    pushed = push(
+        world,
+        "my-kernel",
+        SESSION % places[1],
+        "script",
+        "--accelerator",
+        "NvidiaTeslaT4",
+        "-t",
+        "60",
+        competition_sources=["cats"],
+        dataset_sources=["alice/my-wheel", "alice/none-such"],
+    )
     assert "version 1 successfully" in pushed.stdout and "alice/none-such" in pushed.stdout
     kernel = world.wait_kernel("alice/my-kernel")
     assert kernel.status == "COMPLETE", kernel.log
@@ -271,8 +297,12 @@ def test_a_kernel_that_fails_returns_no_output_unless_it_is_kept(world):
 
 def test_a_notebook_runs_cell_by_cell_and_its_output_is_submitted(world):
     world.add_competition("cats", solution={"a": 1, "b": 0}, code_only=True)
-    cells = ["!echo 'id,label' > submission.csv", "def write(file):\n    print('a,1', 'b,1', sep='\\n', file=file)",
-             "with open('submission.csv', 'a') as file:\n    write(file)", "raise SystemError('end')"]  # fmt: skip
+    cells = [
+        "!echo 'id,label' > submission.csv",
+        "def write(file):\n    print('a,1', 'b,1', sep='\\n', file=file)",
+        "with open('submission.csv', 'a') as file:\n    write(file)",
+        "raise SystemError('end')",
+    ]
     for count, status in ((4, "ERROR"), (3, "COMPLETE")):
         told = [{"cell_type": "code", "metadata": {}, "outputs": [], "source": text} for text in cells[:count]]
         push(

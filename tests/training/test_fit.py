@@ -15,8 +15,18 @@ from competition.models.build import build_model
 from competition.models.device import Placement
 from competition.training.fit import Task, fit
 
-RECIPE = Recipe(backbone="resnet18", backbone_args={"channels": [4, 8, 8, 8]}, image_size=16, epochs=4, batch_size=8,
-                lr=3e-3, ema=0.9, dropout=0.2, mixup=0.2, label_smoothing=0.1)  # fmt: skip
+RECIPE = Recipe(
+    backbone="resnet18",
+    backbone_args={"channels": [4, 8, 8, 8]},
+    image_size=16,
+    epochs=4,
+    batch_size=8,
+    lr=3e-3,
+    ema=0.9,
+    dropout=0.2,
+    mixup=0.2,
+    label_smoothing=0.1,
+)
 CPU = Placement("cpu", "fp32", "contiguous", 8)
 ROWS = 42
 LABEL = torch.arange(ROWS).remainder(2).float()

@@ -20,9 +20,17 @@ from competition.training.job import prepare_features, run_job
 from competition.training.plan import Job, make_plans
 
 WORDS = [
-    "preset=demo", "members=null", "backbone=hungry_test_model", "demo.train_scenes=20", "demo.test_scenes=4",
-    "image_size=16", "batch_size=16", "epochs=2", "folds=2", "lr=1e-2",
-]  # fmt: skip
+    "preset=demo",
+    "members=null",
+    "backbone=hungry_test_model",
+    "demo.train_scenes=20",
+    "demo.test_scenes=4",
+    "image_size=16",
+    "batch_size=16",
+    "epochs=2",
+    "folds=2",
+    "lr=1e-2",
+]
 LARGEST = 4  # images that fit in this model's memory
 
 
@@ -39,8 +47,9 @@ class Hungry(torch.nn.Module):
         return self.net(x)
 
 
-default_cfgs = generate_default_cfgs({"hungry_test_model": {"input_size": (3, 16, 16), "mean": (0.5,) * 3,
-                                                            "std": (0.5,) * 3}})  # fmt: skip
+default_cfgs = generate_default_cfgs(
+    {"hungry_test_model": {"input_size": (3, 16, 16), "mean": (0.5,) * 3, "std": (0.5,) * 3}}
+)
 
 
 @register_model
@@ -108,12 +117,23 @@ def test_validation_gathers_the_whole_fold_before_any_figure(run):
 
 
 SMALL = [
-    "preset=demo", "demo.train_scenes=12", "demo.test_scenes=4", "image_size=16", "batch_size=8", "epochs=1",
-    "folds=2", "threads=1", "members.convnext=null", "members.swin=null", "members.cnn.backbone=small_cnn",
-    "members.cnn.backbone_args={widths: [4, 8, 8, 8]}", "members.probe.backbone=resnet18",
-    "members.probe.backbone_args={layers: [1, 1, 1, 1], channels: [8, 8, 16, 16]}", "members.probe.frozen=true",
+    "preset=demo",
+    "demo.train_scenes=12",
+    "demo.test_scenes=4",
+    "image_size=16",
+    "batch_size=8",
+    "epochs=1",
+    "folds=2",
+    "threads=1",
+    "members.convnext=null",
+    "members.swin=null",
+    "members.cnn.backbone=small_cnn",
+    "members.cnn.backbone_args={widths: [4, 8, 8, 8]}",
+    "members.probe.backbone=resnet18",
+    "members.probe.backbone_args={layers: [1, 1, 1, 1], channels: [8, 8, 16, 16]}",
+    "members.probe.frozen=true",
     "members.probe.augment=none",
-]  # fmt: skip
+]
 JOBS = [Job("cnn", 0), Job("cnn", 0, 1), Job("probe", 0), Job("cnn", 1), Job("cnn", None)]
 
 
@@ -185,7 +205,12 @@ def test_its_sweep_begins_with_the_first_views_logits_and_compression_moves_them
 def test_a_model_on_all_rows_leaves_none(evident):
     _, folders, _ = evident
     assert sorted(path.name for path in folders[JOBS[-1]].glob("*.*")) == [
-        "config.yaml", "done.json", "history.jsonl", "model.safetensors", "test.csv"]  # fmt: skip
+        "config.yaml",
+        "done.json",
+        "history.jsonl",
+        "model.safetensors",
+        "test.csv",
+    ]
 
 
 def test_the_bar_hears_of_as_many_images_as_it_is_promised(evident):

@@ -8,9 +8,13 @@ from competition.models.build import build_model
 from competition.training.optim import learning_rate, make_optimizer, set_rate
 
 RECIPE = Recipe(
-    backbone="swin_tiny_patch4_window7_224", image_size=32, lr=1e-3, weight_decay=0.1, warmup=0.2,
+    backbone="swin_tiny_patch4_window7_224",
+    image_size=32,
+    lr=1e-3,
+    weight_decay=0.1,
+    warmup=0.2,
     backbone_args={"patch_size": 2, "embed_dim": 24, "depths": [1, 1], "num_heads": [2, 4], "window_size": 4},
-)  # fmt: skip
+)
 
 
 def test_the_rate_warms_up_linearly_then_falls_to_nearly_nothing():

@@ -61,8 +61,19 @@ def teacher(home):
 def record(parts, **other):
     """Write what the teacher is known by: each member's models in these folders."""
     members = {member: [f"{member}/{part}" for part in parts] for member in MEMBERS} | other
-    write_record(Record(name="teacher", classes=("0", "1"), source="data", kind="kaggle", rows={}, members=members,
-                        tta="flip", threshold=0.5, telltale=__version__))  # fmt: skip
+    write_record(
+        Record(
+            name="teacher",
+            classes=("0", "1"),
+            source="data",
+            kind="kaggle",
+            rows={},
+            members=members,
+            tta="flip",
+            threshold=0.5,
+            telltale=__version__,
+        )
+    )
 
 
 def say(folder, member, part, data, probs):
@@ -116,8 +127,10 @@ def test_a_folds_labels_come_from_the_models_that_never_saw_it_and_the_last_mode
     after = taught()
     assert labels(before[1], 0) == labels(after[1], 0) == {4: 1} and labels(after[1], 1) == {4: 0, 5: 1}
     assert labels(after[1], None) == {}  # both models of each member: their mean is not sure
-    keys = [[plan.key for plan in make_plans(config, data, [Job("convnext", 0), Job("convnext", 1)], "cpu")]
-            for config, data in (before, after)]  # fmt: skip
+    keys = [
+        [plan.key for plan in make_plans(config, data, [Job("convnext", 0), Job("convnext", 1)], "cpu")]
+        for config, data in (before, after)
+    ]
     assert keys[0][0] == keys[1][0] and keys[0][1] != keys[1][1]
 
 

@@ -12,9 +12,12 @@ from tests.running import TINY, done_inside, everything, inside
 
 ALONE = [*(word for word in TINY if "members.swin" not in word and word != "folds=3"), "folds=2", "members.swin=null"]
 WORDS = [
-    *ALONE, "members.probe.frozen=true", "members.probe.augment=none", "members.probe.backbone=resnet18",
+    *ALONE,
+    "members.probe.frozen=true",
+    "members.probe.augment=none",
+    "members.probe.backbone=resnet18",
     "members.probe.backbone_args={channels: [4, 8, 8, 8], layers: [1, 1, 1, 1]}",
-]  # fmt: skip
+]
 MEMBERS = ("convnext", "probe")
 SURE = ["pseudo_positive=0.501", "pseudo_negative=0.501"]
 
@@ -31,8 +34,9 @@ def home(tmp_path_factory):
         path = first["file_name"] if name == "train.csv" else first["id"]
         shutil.copy(data / path, home / "more" / "train_data" / f"{part}_copy.jpg")
     table = pd.read_csv(home / "more" / "train.csv", index_col=0)
-    copies = pd.DataFrame({"file_name": [f"train_data/{part}_copy.jpg" for part in ("train_data", "test_data_v2")],
-                           "label": [0, 1]})  # fmt: skip
+    copies = pd.DataFrame(
+        {"file_name": [f"train_data/{part}_copy.jpg" for part in ("train_data", "test_data_v2")], "label": [0, 1]}
+    )
     pd.concat([table, copies], ignore_index=True).to_csv(home / "more" / "train.csv")
     return home
 
@@ -56,8 +60,9 @@ def check_judged_as_plain(home, name):
         assert rows[["id", "label", "fold"]].equals(plain[["id", "label", "fold"]]) and rows["id"].is_unique
         assert set(rows["id"]) == set(pd.read_csv(home / "folds" / name / "folds.csv")["id"])
         for fold in ("fold0", "fold1"):
-            one, other = (load_file(home / "folds" / run / member / fold / "model.safetensors")
-                          for run in ("plain", name))  # fmt: skip
+            one, other = (
+                load_file(home / "folds" / run / member / fold / "model.safetensors") for run in ("plain", name)
+            )
             assert any((one[key] != other[key]).any() for key in one)
     assert card(home, name)["rows"] == card(home, "plain")["rows"]
     assert card(home, name)["fingerprints"]["data"] == card(home, "plain")["fingerprints"]["data"]

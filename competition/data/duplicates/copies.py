@@ -78,8 +78,9 @@ def looks_of(pictures: Pictures, folder: Path) -> tuple[np.ndarray, np.ndarray]:
         return [_thumbnail(pictures.paths[row]) for row in rows]
 
     def compute() -> np.ndarray:
-        chunks = [range(start, min(start + CHUNK_IMAGES, len(pictures)))
-                  for start in range(0, len(pictures), CHUNK_IMAGES)]  # fmt: skip
+        chunks = [
+            range(start, min(start + CHUNK_IMAGES, len(pictures))) for start in range(0, len(pictures), CHUNK_IMAGES)
+        ]
         found = list(in_order(some, chunks, cores(), f"{pictures.title}: looking for copies"))
         return np.array(found, np.uint8).reshape(-1, SIDE, SIDE)
 

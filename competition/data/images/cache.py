@@ -175,10 +175,17 @@ class _Writer:
         if self._file:
             self._file.flush()
             os.fsync(self._file.fileno())
-        write_json(self.temporary / "manifest.json", {
-            "size": self.place.spec.size, "cap": self.place.spec.cap, "decoder": DECODER, "images": len(shapes),
-            "content": content_digest(contents.digests), "bytes": int(ends[-1]) if len(ends) else 0,
-        })  # fmt: skip
+        write_json(
+            self.temporary / "manifest.json",
+            {
+                "size": self.place.spec.size,
+                "cap": self.place.spec.cap,
+                "decoder": DECODER,
+                "images": len(shapes),
+                "content": content_digest(contents.digests),
+                "bytes": int(ends[-1]) if len(ends) else 0,
+            },
+        )
         shutil.rmtree(self.place.folder, ignore_errors=True)  # damaged, or it would not be missing
         os.replace(self.temporary, self.place.folder)
 

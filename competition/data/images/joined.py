@@ -21,8 +21,11 @@ class JoinedStore:
         shapes = {store.common_shape for store in stores if len(store)}
         self.common_shape = shapes.pop() if len(shapes) == 1 else None
         starts = self._starts.tolist()
-        self.bad = {start + row: reason for start, store in zip(starts, stores, strict=False)
-                    for row, reason in store.bad.items()}  # fmt: skip
+        self.bad = {
+            start + row: reason
+            for start, store in zip(starts, stores, strict=False)
+            for row, reason in store.bad.items()
+        }
 
     def __reduce__(self):
         return JoinedStore, (self._stores,)

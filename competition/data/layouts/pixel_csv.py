@@ -155,9 +155,15 @@ def _read_values(text: str, path: Path, pixel_columns: list[str]) -> tuple[Table
     try:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
             frame = pd.read_csv(
-                io.StringIO(text.lstrip("\r\n")), header=None, skiprows=1, names=list(types), dtype=types,
-                index_col=False, keep_default_na=False, na_values=[""],
-            )  # fmt: skip
+                io.StringIO(text.lstrip("\r\n")),
+                header=None,
+                skiprows=1,
+                names=list(types),
+                dtype=types,
+                index_col=False,
+                keep_default_na=False,
+                na_values=[""],
+            )
     except ValueError:
         raise _bad_cell(text, path, pixels) from None
     if frame.empty:

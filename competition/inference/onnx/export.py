@@ -134,8 +134,17 @@ def _export_member(
         )
     spec = store_spec(recipe)
     digests = {file.name: file_digest(file) for file in sorted(site.glob(f"{member}.onnx*"))}
-    return MemberFile(path.name, digests, recipe.image_size, recipe.fit, spec.size, spec.cap, eye.placement.precision,
-                      models, difference)  # fmt: skip
+    return MemberFile(
+        path.name,
+        digests,
+        recipe.image_size,
+        recipe.fit,
+        spec.size,
+        spec.cap,
+        eye.placement.precision,
+        models,
+        difference,
+    )
 
 
 @torch.no_grad()

@@ -66,9 +66,14 @@ def write_onnx(module: nn.Module, size: int, path: Path) -> None:
     pixels = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     with _quiet():
         program = torch.onnx.export(
-            module, (pixels,), dynamo=True, verbose=False, input_names=["pixels"], output_names=["logit"],
+            module,
+            (pixels,),
+            dynamo=True,
+            verbose=False,
+            input_names=["pixels"],
+            output_names=["logit"],
             dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
-        )  # fmt: skip
+        )
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()  # where in which source file it came from: of no use elsewhere, and long
         weights = sum(tensor.nbytes for tensor in module.state_dict().values())

@@ -164,9 +164,9 @@ def open_onnx_judge(name: str, folder: Path | None = None) -> Judge:
         if not is_whole(folder, member):
             raise UserError(f"{folder / member.file} is missing or damaged: {remedy} again.")
     record = manifest.record
-    return Judge(record, {
-        member: OnnxEye(folder / file.file, file, record.tta) for member, file in manifest.members.items()
-    })  # fmt: skip
+    return Judge(
+        record, {member: OnnxEye(folder / file.file, file, record.tta) for member, file in manifest.members.items()}
+    )
 
 
 def _what_changed(name: str, manifest: Manifest) -> str:

@@ -9,8 +9,10 @@ from pathlib import Path
 from competition.core.errors import UserError
 
 ENVIRONMENT = "KAGGLE_API_ENVIRONMENT"
-REMEDY = ("make an API token on kaggle.com/settings and put it into ~/.kaggle/access_token or KAGGLE_API_TOKEN, or "
-          "keep a kaggle.json in ~/.kaggle")  # fmt: skip
+REMEDY = (
+    "make an API token on kaggle.com/settings and put it into ~/.kaggle/access_token or KAGGLE_API_TOKEN, or "
+    "keep a kaggle.json in ~/.kaggle"
+)
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,12 @@ def _key() -> Account | None:
     username, key = (os.environ.get(f"KAGGLE_{name.upper()}") or stored.get(name, "") for name in ("username", "key"))
     if username and key:
         fully = "KAGGLE_USERNAME" in os.environ and "KAGGLE_KEY" in os.environ
-        return Account("KAGGLE_USERNAME and KAGGLE_KEY" if fully else str(path), username, key=key,
-                       warnings=() if fully else warnings)  # fmt: skip
+        return Account(
+            "KAGGLE_USERNAME and KAGGLE_KEY" if fully else str(path),
+            username,
+            key=key,
+            warnings=() if fully else warnings,
+        )
     if username or key:
         lacking = "key" if username else "username"
         raise UserError(f"The Kaggle credentials in {path} and the environment lack the {lacking}: {REMEDY}.")

@@ -72,8 +72,9 @@ class Kaggle(Asking):
         200. Of some competitions Kaggle lists a part only, whatever is asked: it is no promise of completeness."""
         request = ApiListDataFilesRequest()
         request.competition_name, request.page_size = slug, PAGE
-        return self._pages(_named(slug), lambda client: _competitions(client).list_data_files(request), request,
-                           "files", pages)  # fmt: skip
+        return self._pages(
+            _named(slug), lambda client: _competitions(client).list_data_files(request), request, "files", pages
+        )
 
     def archive_bytes(self, slug: str) -> int:
         """Return the size of the archive of all files, 0 if Kaggle does not tell, which may be had now; not fetched."""
@@ -86,8 +87,9 @@ class Kaggle(Asking):
         """Return the user's submissions, newest first, up to ``pages`` pages of 200."""
         request = ApiListSubmissionsRequest()
         request.competition_name, request.page_size = slug, PAGE
-        return self._pages(_named(slug), lambda client: _competitions(client).list_submissions(request), request,
-                           "submissions", pages)  # fmt: skip
+        return self._pages(
+            _named(slug), lambda client: _competitions(client).list_submissions(request), request, "submissions", pages
+        )
 
     def limits(self, slug: str) -> ApiSubmissionLimits:
         """Return how many submissions were made today and may still be."""
@@ -113,8 +115,9 @@ class Kaggle(Asking):
         request = ApiListDatasetFilesRequest()
         request.owner_slug, request.dataset_slug = ref.split("/")
         request.page_size = PAGE
-        found = self._pages(f"data set {ref}", lambda client: _datasets(client).list_dataset_files(request), request,
-                            "dataset_files")  # fmt: skip
+        found = self._pages(
+            f"data set {ref}", lambda client: _datasets(client).list_dataset_files(request), request, "dataset_files"
+        )
         return {file.name: file.total_bytes for file in found}
 
     def kernel(self, ref: str) -> ApiKernelMetadata | None:

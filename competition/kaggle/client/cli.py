@@ -58,8 +58,9 @@ def run_cli(
     """
     with tempfile.TemporaryFile() as output:
         command = [sys.executable, "-P", "-c", WITH_US, str(os.getpid()), *words]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd,
-                                   start_new_session=True)  # fmt: skip
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd, start_new_session=True
+        )
         try:
             status = _wait(process, seconds, size, hear)
         finally:
@@ -70,8 +71,9 @@ def run_cli(
         return Said(output.read().decode(errors="replace"), status)
 
 
-def _wait(process: subprocess.Popen, seconds: float, size: Callable[[], int] | None,
-          hear: Callable[[int], None] | None) -> int | None:  # fmt: skip
+def _wait(
+    process: subprocess.Popen, seconds: float, size: Callable[[], int] | None, hear: Callable[[int], None] | None
+) -> int | None:
     grown, since = -1, time.monotonic()
     while (status := process.poll()) is None:
         if size is not None and (now := size()) != grown:

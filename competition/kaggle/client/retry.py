@@ -46,14 +46,19 @@ class Asking:
 
     def __init__(self, account: Account, patience: float = PATIENCE):
         self.account, self.patience = account, patience
-        self._client = KaggleClient(env=get_env(), username=account.username or None, password=account.key or None,
-                                    api_token=account.token or None)  # fmt: skip
+        self._client = KaggleClient(
+            env=get_env(),
+            username=account.username or None,
+            password=account.key or None,
+            api_token=account.token or None,
+        )
         self._login = None
         if not account.token and not account.key:
             self._login = KaggleCredentials.load(client=self._client)
             if self._login is None:
-                raise UserError(f"The login in {account.where} is gone or not whole: log in again with 'kaggle auth "
-                                "login'.")  # fmt: skip
+                raise UserError(
+                    f"The login in {account.where} is gone or not whole: log in again with 'kaggle auth login'."
+                )
             self._client = self._logged_in(lambda _: self._login.get_access_token())
 
     def _logged_in(self, call: Call) -> KaggleClient:
@@ -78,8 +83,10 @@ class Asking:
                 reason, wait = f"no answer in {answer:.0f} seconds", 0.0
             wait = max(wait, pause)
             if time.monotonic() - started + wait > self.patience:
-                raise Unreachable(f"Kaggle could not be asked about {what} for {self.patience:.0f} seconds "
-                                  f"({reason}): repeat the same line later.")  # fmt: skip
+                raise Unreachable(
+                    f"Kaggle could not be asked about {what} for {self.patience:.0f} seconds "
+                    f"({reason}): repeat the same line later."
+                )
             time.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -154,8 +161,10 @@ def _reason(error: requests.exceptions.HTTPError, what: str, account: Account) -
 
 def unaccepted_rules(slug: str) -> str:
     """Say where the rules of a competition are accepted."""
-    return (f"You have not entered competition {slug}: accept its rules on https://www.kaggle.com/competitions/{slug}/rules"
-            ", then repeat the same line")  # fmt: skip
+    return (
+        f"You have not entered competition {slug}: accept its rules on https://www.kaggle.com/competitions/{slug}/rules"
+        ", then repeat the same line"
+    )
 
 
 def bad_credentials(account: Account) -> str:

@@ -38,8 +38,12 @@ def fetch(kaggle: Kaggle, slug: str, folder: Path, unpacked: int, patience: floa
         while True:
             _drop_other_than_zip(folder)
             require_room(folder, total - size_in(folder) + max(unpacked, total), "the archive and its files")
-            said = run_cli(["competitions", "download", slug, "-q", "-p", str(folder)], max(patience / CALLS, LEAST),
-                           lambda: size_in(folder), show)  # fmt: skip
+            said = run_cli(
+                ["competitions", "download", slug, "-q", "-p", str(folder)],
+                max(patience / CALLS, LEAST),
+                lambda: size_in(folder),
+                show,
+            )
             if found := _whole(folder, slug, total):
                 return found
             try:
@@ -51,8 +55,10 @@ def fetch(kaggle: Kaggle, slug: str, folder: Path, unpacked: int, patience: floa
             if (size := size_in(folder)) > most:
                 most, since, pause = size, time.monotonic(), FIRST_PAUSE
             elif time.monotonic() - since + pause > patience:
-                raise Unfinished(f"{_so_far(slug, folder, total)}, and no more came for {patience:.0f} seconds "
-                                 f"({_why(said)}): the same line goes on from there.")  # fmt: skip
+                raise Unfinished(
+                    f"{_so_far(slug, folder, total)}, and no more came for {patience:.0f} seconds "
+                    f"({_why(said)}): the same line goes on from there."
+                )
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -101,8 +107,10 @@ def _whole(folder: Path, slug: str, total: int) -> Path | None:
             return path
     except (zipfile.BadZipFile, UnicodeDecodeError) as error:
         _drop(path)
-        raise Unfinished(f"What Kaggle sends as the archive of {slug} is none ({error}): it was thrown away, and the "
-                         "same line downloads it anew.") from error  # fmt: skip
+        raise Unfinished(
+            f"What Kaggle sends as the archive of {slug} is none ({error}): it was thrown away, and the "
+            "same line downloads it anew."
+        ) from error
 
 
 def _so_far(slug: str, folder: Path, total: int) -> str:

@@ -86,8 +86,10 @@ def require_room(folder: Path, needed: float, what: str) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     if needed * SLACK > free:
-        raise UserError(f"{gigabytes(free)} are free at {there} and {what} need {gigabytes(needed * SLACK)}: make room "
-                        "there, or name a folder on another disk with data=.")  # fmt: skip
+        raise UserError(
+            f"{gigabytes(free)} are free at {there} and {what} need {gigabytes(needed * SLACK)}: make room "
+            "there, or name a folder on another disk with data=."
+        )
 
 
 def gigabytes(size: float) -> str:

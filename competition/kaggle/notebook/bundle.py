@@ -46,8 +46,11 @@ class Bundle:
     def sizes(self) -> dict[str, int]:
         """Return the bytes of every file that belongs to the bundle."""
         own = [path for part in (DATASET, KERNEL) for path in sorted((self.folder / part).glob("*"))]
-        return {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in own
-                if not path.match(datasets.MARK.format("*"))}  # fmt: skip
+        return {
+            path.relative_to(self.folder).as_posix(): path.stat().st_size
+            for path in own
+            if not path.match(datasets.MARK.format("*"))
+        }
 
 
 def bundle_of(name: str, owner: str, folder: Path, **more: Any) -> Bundle:
@@ -134,9 +137,14 @@ def _write_kernel(bundle: Bundle, record: Record) -> None:
     write_text(folder / code, notebook_json(record, bundle.key, bundle.competition, bundle.dataset))
     gpu = {"enable_gpu": "false"} if bundle.accelerator == "none" else {"machine_shape": bundle.accelerator}
     kernels.write_metadata(
-        folder, bundle.kernel, code, enable_internet=str(bundle.internet).lower(), dataset_sources=[bundle.dataset],
-        competition_sources=[bundle.competition], **gpu,
-    )  # fmt: skip
+        folder,
+        bundle.kernel,
+        code,
+        enable_internet=str(bundle.internet).lower(),
+        dataset_sources=[bundle.dataset],
+        competition_sources=[bundle.competition],
+        **gpu,
+    )
 
 
 def _same(one: Bundle, other: Bundle) -> bool:

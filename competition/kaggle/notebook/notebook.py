@@ -33,10 +33,18 @@ def notebook_json(record: Record, key: str, competition: str, dataset: str) -> s
     ``key``: the content of the bundle, so that a data set of another version is not mistaken for it; ``dataset``: where
     the bundle is, as OWNER/SLUG.
     """
-    about = ABOUT.format(name=record.name, competition=competition, version=__version__, tta=record.tta,
-                         models=sum(map(len, record.members.values())), members=", ".join(record.members),
-                         threshold=record.threshold, f1=record.cv["f1"], how=record.cv["how"],
-                         dataset=dataset)  # fmt: skip
+    about = ABOUT.format(
+        name=record.name,
+        competition=competition,
+        version=__version__,
+        tta=record.tta,
+        models=sum(map(len, record.members.values())),
+        members=", ".join(record.members),
+        threshold=record.threshold,
+        f1=record.cv["f1"],
+        how=record.cv["how"],
+        dataset=dataset,
+    )
     name, files = json.dumps(record.name), json.dumps(TELLING[record.kind])
     steps = [
         inspect.getsource(onkaggle),
@@ -46,8 +54,10 @@ def notebook_json(record: Record, key: str, competition: str, dataset: str) -> s
         f"print(Path({json.dumps(OUT)}).read_text()[:400])\n",
     ]
     cells = [_cell("markdown", 0, about), *(_cell("code", number, step) for number, step in enumerate(steps, 1))]
-    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-              "language_info": {"name": "python"}}  # fmt: skip
+    kernel = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
     return json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}, indent=1) + "\n"
 
 

@@ -27,8 +27,21 @@ PACKAGES, HOME, UNPACKED = (Path(tempfile.gettempdir()) / f"telltale-{name}" for
 MANIFEST = "telltale.json"  # in a bundle: which run it is of, and its files
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif")
 # By the name it is imported by: opencv, say, comes as any of four distributions.
-NEEDED = ("torch", "torchvision", "numpy", "pandas", "scipy", "sklearn", "cv2", "PIL", "yaml", "tqdm", "safetensors",
-          "huggingface_hub", "rich")  # fmt: skip
+NEEDED = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "cv2",
+    "PIL",
+    "yaml",
+    "tqdm",
+    "safetensors",
+    "huggingface_hub",
+    "rich",
+)
 CALLED = {"sklearn": "scikit-learn", "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}  # to pip
 OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 # What prediction and training do with, by trial; the rest of Telltale, or its tests, ask for more.
@@ -70,10 +83,19 @@ def competition_folder(slug: str, names: Sequence[str], root: Path = INPUT) -> P
         held.setdefault(path.parent, set()).add(path.name.removesuffix(".zip"))
     if not held:
         mounted = ", ".join(path.relative_to(root).as_posix() for path in _entries(root)[:8]) or "nothing"
-        raise RuntimeError(f"No folder below {root} holds {' or '.join(names)} (there is {mounted}): add "
-                           f"{slug or 'the competition'} to this notebook's input.")  # fmt: skip
-    return min(held, key=lambda folder: (slug not in folder.relative_to(root).parts, -len(held[folder]),
-                                         len(folder.parts), str(folder)))  # fmt: skip
+        raise RuntimeError(
+            f"No folder below {root} holds {' or '.join(names)} (there is {mounted}): add "
+            f"{slug or 'the competition'} to this notebook's input."
+        )
+    return min(
+        held,
+        key=lambda folder: (
+            slug not in folder.relative_to(root).parts,
+            -len(held[folder]),
+            len(folder.parts),
+            str(folder),
+        ),
+    )
 
 
 def readable(folder: Path, target: Path = UNPACKED) -> Path:
@@ -120,18 +142,45 @@ def install(wheels: Path, target: Path = PACKAGES) -> list[str]:
         asked.setdefault(name, []).extend(clauses)
     chosen = [name for name in files if name == "telltale" or not _accepted(name, asked.get(name, []))]
     lacking = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    lacking += [need for name in chosen if name != "telltale" for need, _ in needs[name]
-                if need not in files and _version(need) is None]  # fmt: skip
-    wanted = {name: ENOUGH.get(name, clauses) for name, clauses in needs["telltale"]
-              if name in {_canonical(CALLED.get(one, one)) for one in NEEDED} and _version(name)}  # fmt: skip
-    lacking += [f"{name}{','.join(clauses)} (it has {_version(name)})" for name, clauses in wanted.items()
-                if not _accepted(name, clauses)]  # fmt: skip
+    lacking += [
+        need
+        for name in chosen
+        if name != "telltale"
+        for need, _ in needs[name]
+        if need not in files and _version(need) is None
+    ]
+    wanted = {
+        name: ENOUGH.get(name, clauses)
+        for name, clauses in needs["telltale"]
+        if name in {_canonical(CALLED.get(one, one)) for one in NEEDED} and _version(name)
+    }
+    lacking += [
+        f"{name}{','.join(clauses)} (it has {_version(name)})"
+        for name, clauses in wanted.items()
+        if not _accepted(name, clauses)
+    ]
     if lacking:
-        raise RuntimeError(f"This image lacks {', '.join(dict.fromkeys(lacking))}, which wheels for any machine cannot "
-                           "bring: choose the latest environment in the notebook's settings.")  # fmt: skip
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index",
-                    "--no-warn-script-location", "--disable-pip-version-check", "--target", str(target),
-                    *(str(files[name]) for name in chosen)], check=True)  # fmt: skip
+        raise RuntimeError(
+            f"This image lacks {', '.join(dict.fromkeys(lacking))}, which wheels for any machine cannot "
+            "bring: choose the latest environment in the notebook's settings."
+        )
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--no-warn-script-location",
+            "--disable-pip-version-check",
+            "--target",
+            str(target),
+            *(str(files[name]) for name in chosen),
+        ],
+        check=True,
+    )
     sys.path.insert(0, str(target))
     importlib.invalidate_caches()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(target), os.environ.get("PYTHONPATH")]))
@@ -189,8 +238,10 @@ def find_bundle(name: str, key: str, root: Path = INPUT) -> Path:
         if manifest.get("name") == name and manifest.get("key") == key:
             return path.parent
         others.append(f"{path} of '{manifest.get('name')}'")
-    raise RuntimeError(f"No data set below {root} is this notebook's bundle of '{name}' (found: "
-                       f"{', '.join(others) or 'none'}): add its newest version to the notebook's input.")  # fmt: skip
+    raise RuntimeError(
+        f"No data set below {root} is this notebook's bundle of '{name}' (found: "
+        f"{', '.join(others) or 'none'}): add its newest version to the notebook's input."
+    )
 
 
 def lay_out(bundle: Path, home: Path = HOME) -> None:
@@ -224,8 +275,9 @@ def predict(name: str, test: Path, out: Path) -> None:
 def _say(module: str, *words: str) -> tuple[int, str]:
     """Run a module, printing what it says as it comes; return its exit status and its last line."""
     last = ""
-    with subprocess.Popen([sys.executable, "-m", module, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True) as process:  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         for line in process.stdout:
             print(line, end="", flush=True)
             last = line.strip() or last

@@ -54,8 +54,9 @@ def _train(folder: Path, request: dict, deadline: float) -> str:
     environment = {**os.environ, "TELLTALE_HOME": str(folder / "home"), "NO_ALBUMENTATIONS_UPDATE": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(folder / "fetched")]))
     with open(folder / "errors.txt", "w+", encoding="utf-8", errors="replace") as errors:
-        process = subprocess.Popen([sys.executable, "-m", "competition", "session", *words], env=environment,
-                                   stderr=errors)  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-m", "competition", "session", *words], env=environment, stderr=errors
+        )
         while process.poll() is None and time.time() < deadline:
             time.sleep(LOOK)
         process.kill()

@@ -68,9 +68,11 @@ class Intake:
         kept = "".join(f"; {place} is kept at epoch {told['epochs']}" for place, told in begun.items())
         print(f"  Kaggle: {sent.ref} finished {len(finished)} of {len(sent.jobs)} jobs{lacking}{kept}")
         if strange:
-            raise UserError(f"{', '.join(strange)} came back from {sent.ref} made of something else than what is here: "
-                            f"see that {data_root(self.config)} holds what Kaggle holds, then train it again with "
-                            "overwrite=true.")  # fmt: skip
+            raise UserError(
+                f"{', '.join(strange)} came back from {sent.ref} made of something else than what is here: "
+                f"see that {data_root(self.config)} holds what Kaggle holds, then train it again with "
+                "overwrite=true."
+            )
         return Taken(finished, begun, why)
 
     def _status(self, sent: Sent, folder: Path, state: str) -> dict[str, Any]:
@@ -88,8 +90,10 @@ class Intake:
                 return {"jobs": {}, "why": f"it left nothing; {reason}"}
         except (ValueError, KeyError, TypeError):
             pass  # a page that says something else, or half of it
-        raise Unfinished(f"Kaggle says that kernel {sent.ref} has ended, and does not show what this session left yet: "
-                         "repeat the same line later.")  # fmt: skip
+        raise Unfinished(
+            f"Kaggle says that kernel {sent.ref} has ended, and does not show what this session left yet: "
+            "repeat the same line later."
+        )
 
     def _take(self, sent: Sent, folder: Path, place: str, told: Mapping[str, Any]) -> bool:
         """Put one finished job where it belongs; False where it is of something else than what is here."""
@@ -135,5 +139,7 @@ class Intake:
                 (folder / place / name).unlink(missing_ok=True)
             names = "|".join(map(re.escape, lacking))
             pull_files(sent.ref, folder, f"^{re.escape(place)}/({names})$", sum(files[name][0] for name in lacking))
-        raise Unfinished(f"{place}/{lacking[0]} of {self.config.name} did not arrive whole from Kaggle in {TRIES} "
-                         "tries: repeat the same line later, which fetches it again.")  # fmt: skip
+        raise Unfinished(
+            f"{place}/{lacking[0]} of {self.config.name} did not arrive whole from Kaggle in {TRIES} "
+            "tries: repeat the same line later, which fetches it again."
+        )

@@ -49,8 +49,10 @@ class Request:
     def dealt(self, train: pd.DataFrame) -> pd.DataFrame:
         """Return the folds of ``train`` (id, label, group) as they were sent; UserError where rows are missing."""
         if len(train) != len(self.folds):
-            raise UserError(f"There are {len(train):,} training rows here, and {len(self.folds):,} where the folds "
-                            "were made: see that both have the same files.")  # fmt: skip
+            raise UserError(
+                f"There are {len(train):,} training rows here, and {len(self.folds):,} where the folds "
+                "were made: see that both have the same files."
+            )
         fold = np.empty(len(train), np.int64)
         fold[np.argsort(train["id"].to_numpy(object), kind="stable")] = self.folds
         return train[["id", "label", "group"]].assign(fold=fold)

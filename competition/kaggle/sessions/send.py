@@ -85,10 +85,17 @@ class Dispatch:
         """Strike a kernel off those under way, with the jobs that it ``finished``, and note those that it left
         ``begun``, as its status tells of them; returns whether one of these is further than it was."""
         before = self._begun()
-        new = {place: Begun(ended.ref, ended.version, ended.request, ended.jobs[place], told["epochs"], told["trained"])
-               for place, told in begun.items()}  # fmt: skip
-        further = [place for place, one in new.items() if place not in before or before[place].job != one.job
-                   or (before[place].epochs, before[place].trained) < (one.epochs, one.trained)]  # fmt: skip
+        new = {
+            place: Begun(ended.ref, ended.version, ended.request, ended.jobs[place], told["epochs"], told["trained"])
+            for place, told in begun.items()
+        }
+        further = [
+            place
+            for place, one in new.items()
+            if place not in before
+            or before[place].job != one.job
+            or (before[place].epochs, before[place].trained) < (one.epochs, one.trained)
+        ]
         kept = {place: one for place, one in before.items() if place not in finished}
         self._note([one for one in self.under_way() if one.ref != ended.ref], kept | new)
         return bool(further)
@@ -103,9 +110,12 @@ class Dispatch:
         """Return the folder of each job with the fingerprint of what is asked for, as far as it is settled here."""
         config = self.config
         shared = [config.seed, config.tta, config.evidence_rows, self.folds, self.data.table_key]
-        return {str(plan.folder.relative_to(self.folder)):
-                fingerprint(as_dict(config.members[plan.job.member]), str(plan.job), shared)
-                for plan in plans}  # fmt: skip
+        return {
+            str(plan.folder.relative_to(self.folder)): fingerprint(
+                as_dict(config.members[plan.job.member]), str(plan.job), shared
+            )
+            for plan in plans
+        }
 
     def send(self, shares: Sequence[Sequence[Plan]], under_way: Sequence[Sent]) -> list[Sent]:
         """Push a kernel for each share of the jobs; return them with those ``under_way``.
@@ -202,16 +212,22 @@ def _stage(ref: str, root: Path, folder: Path) -> None:
 def check_sendable(config: Config) -> None:
     """Raise UserError for what lies on this machine alone and no session could read."""
     if not (config.demo.draw or config.competition or config.kaggle.upload):
-        raise UserError(f"data={config.data} is on this machine alone: say kaggle.upload=true to send it to Kaggle as "
-                        "a private data set, or competition=SLUG if it is one's.")  # fmt: skip
+        raise UserError(
+            f"data={config.data} is on this machine alone: say kaggle.upload=true to send it to Kaggle as "
+            "a private data set, or competition=SLUG if it is one's."
+        )
     for key in ("extra", "pseudo"):
         if value := getattr(config, key):
-            raise UserError(f"{key}={value} is on this machine alone, and engine=kaggle sends none of it: leave it "
-                            "out, or train here.")  # fmt: skip
+            raise UserError(
+                f"{key}={value} is on this machine alone, and engine=kaggle sends none of it: leave it "
+                "out, or train here."
+            )
     for name, recipe in config.members.items():
         if recipe.pretrained not in ("true", "false"):
-            raise UserError(f"members.{name}.pretrained={recipe.pretrained} is on this machine alone: with engine="
-                            "kaggle say pretrained=true (the session fetches the weights) or false.")  # fmt: skip
+            raise UserError(
+                f"members.{name}.pretrained={recipe.pretrained} is on this machine alone: with engine="
+                "kaggle say pretrained=true (the session fetches the weights) or false."
+            )
 
 
 def _contents(config: Config) -> list[str]:

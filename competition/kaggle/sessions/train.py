@@ -55,8 +55,10 @@ def train_on_kaggle(
             under_way = dispatch.send(deal(new, config, room), under_way)
         awaited = [one for one in under_way if one.jobs.items() & wanted.items()] or under_way
         for one in (one for one in awaited if not one.jobs.items() & wanted.items()):
-            print(f"  Kaggle: {one.ref} runs for other folds or settings, and no session is free before it ends: stop "
-                  f"it on https://www.kaggle.com/code/{one.ref} to go on sooner")  # fmt: skip
+            print(
+                f"  Kaggle: {one.ref} runs for other folds or settings, and no session is free before it ends: stop "
+                f"it on https://www.kaggle.com/code/{one.ref} to go on sooner"
+            )
         with Waiting(config.kaggle.hours) as waiting:
             versions = {one.ref: one.version for one in awaited}
             states = watch_kernels(kaggle, versions, 3600 * WAITING, waiting.show)
@@ -65,9 +67,11 @@ def train_on_kaggle(
             further = dispatch.settle(one, taken.finished, taken.begun) and taken.why == DEADLINE
             if not (taken.finished or further) and one.jobs.items() & wanted.items():
                 hint = f" (kaggle.hours={config.kaggle.hours:g} is too short)" if taken.why == DEADLINE else ""
-                raise UserError(f"The session of {one.ref} finished none of {len(one.jobs)} jobs: {taken.why}{hint}; "
-                                "mend that, then repeat the same line, which goes on from there (log in "
-                                f"{shown(intake.folder(one))}).")  # fmt: skip
+                raise UserError(
+                    f"The session of {one.ref} finished none of {len(one.jobs)} jobs: {taken.why}{hint}; "
+                    "mend that, then repeat the same line, which goes on from there (log in "
+                    f"{shown(intake.folder(one))})."
+                )
 
 
 def deal(left: Sequence[Plan], config: Config, most: int) -> list[list[Plan]]:

@@ -136,13 +136,16 @@ def _decide(with_cv: Sequence[Entrant]) -> tuple[str, str]:
 def _few(both: Sequence[Entrant]) -> tuple[str, str]:
     told = [one for one in both if one.leaderboard]
     if told and all(place(one.public, one.leaderboard) != "inside" for one in told):
-        return LEADERBOARD, (f"every public score ({len(told)} of {len(told)}) fell outside its leaderboard range, so "
-                             "CV is about another test set")  # fmt: skip
+        return LEADERBOARD, (
+            f"every public score ({len(told)} of {len(told)}) fell outside its leaderboard range, so "
+            "CV is about another test set"
+        )
     shifted = [one.world for one in both if one.world in (ANOTHER_WORLD, LABEL_SHIFT)]
     if 2 * len(shifted) > len(both):
         verdict = max((ANOTHER_WORLD, LABEL_SHIFT), key=shifted.count)
-        return LEADERBOARD, (f"the verdict on the test set was no 'same world' but '{verdict}', so CV is about another "
-                             "test set")  # fmt: skip
+        return LEADERBOARD, (
+            f"the verdict on the test set was no 'same world' but '{verdict}', so CV is about another test set"
+        )
     count = f"{len(both)} submission{'s' * (len(both) > 1)} with both scores"
     return CV, f"{count} cannot speak against it (that takes {HISTORY}), and no range or verdict does"
 

@@ -34,6 +34,8 @@ def describe(message: str, parts: list[str], mark: str) -> str:
     """
     text = f"{' '.join(message.split())} [{mark}]" if message.strip() else " ".join([*parts, mark])
     if len(text) > LONGEST:
-        raise UserError(f"message= has {len(message):,} characters, and with the mark at its end {LONGEST} are the "
-                        "most: shorten it.")  # fmt: skip
+        raise UserError(
+            f"message= has {len(message):,} characters, and with the mark at its end {LONGEST} are the "
+            "most: shorten it."
+        )
     return text

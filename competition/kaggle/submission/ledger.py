@@ -18,10 +18,29 @@ from competition.kaggle.submission.fingerprint import marks_in
 
 LEDGER = "ledger.csv"
 COLUMNS = (
-    "time", "competition", "name", "file", "fingerprint", "cv", "cv_low", "cv_high", "range_low", "range_high",
-    "threshold", "world", "positive_rate", "public_rows", "commit", "message", "ref", "status", "public", "private",
-    "error", "checked",
-)  # fmt: skip
+    "time",
+    "competition",
+    "name",
+    "file",
+    "fingerprint",
+    "cv",
+    "cv_low",
+    "cv_high",
+    "range_low",
+    "range_high",
+    "threshold",
+    "world",
+    "positive_rate",
+    "public_rows",
+    "commit",
+    "message",
+    "ref",
+    "status",
+    "public",
+    "private",
+    "error",
+    "checked",
+)
 NEEDED = ("competition", "fingerprint", "ref")  # without these columns a file is no ledger
 UPLOADING, REFUSED = "uploading", "refused"  # not seen on Kaggle's list yet; and Kaggle's answer was no
 PENDING, COMPLETE, ERROR = "pending", "complete", "error"  # as Kaggle says
@@ -50,15 +69,23 @@ def new_row(figures: Figures, competition: str, file: str, mark: str) -> Row:
     numbers = (figures.cv, *low_high, figures.threshold, figures.positive_rate, figures.public_rows)
     keys = ("cv", "cv_low", "cv_high", "range_low", "range_high", "threshold", "positive_rate", "public_rows")
     known = {key: "" if value is None else f"{value:.6g}" for key, value in zip(keys, numbers, strict=True)}
-    words = {"competition": competition, "name": figures.name, "file": file, "fingerprint": mark,
-             "world": figures.world, "commit": figures.commit}  # fmt: skip
+    words = {
+        "competition": competition,
+        "name": figures.name,
+        "file": file,
+        "fingerprint": mark,
+        "world": figures.world,
+        "commit": figures.commit,
+    }
     return dict.fromkeys(COLUMNS, "") | known | words
 
 
 def known_rows(folder: Path, competition: str) -> dict[str, Row]:
     """Return, by its mark, the row that a submission of each file in ``folder`` with a card would have."""
-    return {mark: new_row(figures, competition, shown(file), mark)
-            for mark, (file, figures) in figures_by_mark(folder).items()}  # fmt: skip
+    return {
+        mark: new_row(figures, competition, shown(file), mark)
+        for mark, (file, figures) in figures_by_mark(folder).items()
+    }
 
 
 def read_ledger(path: Path) -> list[Row]:
@@ -72,8 +99,10 @@ def read_ledger(path: Path) -> list[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
     lacking = [name for name in NEEDED if name not in (reader.fieldnames or ())]
     if lacking:
-        raise UserError(f"{shown(path)} has no column '{lacking[0]}', so it is no ledger: move it away, and ./run.sh "
-                        "ledger makes a new one from Kaggle's list.")  # fmt: skip
+        raise UserError(
+            f"{shown(path)} has no column '{lacking[0]}', so it is no ledger: move it away, and ./run.sh "
+            "ledger makes a new one from Kaggle's list."
+        )
     rows = []
     for row in reader:
         if None in row:
@@ -118,8 +147,12 @@ def settle(rows: list[Row], competition: str, listed: Iterable[Listed], known: M
             rows.append(row)
         _fill(row, one, marks, known)
         row |= {"ref": one.ref, "status": one.status, "error": one.error, "checked": now}
-        row |= {"time": one.time or row["time"], "message": one.description or row["message"],
-                "public": one.public or row["public"], "private": one.private or row["private"]}  # fmt: skip
+        row |= {
+            "time": one.time or row["time"],
+            "message": one.description or row["message"],
+            "public": one.public or row["public"],
+            "private": one.private or row["private"],
+        }
 
 
 def _fill(row: Row, one: Listed, marks: set[str], known: Mapping[str, Row]) -> None:

@@ -26,10 +26,15 @@ def entrant_of(row: Row) -> Entrant:
     """Return what the choice of the final two goes by."""
     rows = number(row["public_rows"])
     return Entrant(
-        key=row["fingerprint"] or row["ref"], cv=number(row["cv"]), interval=_ends(row, "cv_low", "cv_high"),
-        leaderboard=_ends(row, "range_low", "range_high"), public=number(row["public"]),
-        public_rows=None if rows is None else int(rows), positive_rate=number(row["positive_rate"]), world=row["world"],
-    )  # fmt: skip
+        key=row["fingerprint"] or row["ref"],
+        cv=number(row["cv"]),
+        interval=_ends(row, "cv_low", "cv_high"),
+        leaderboard=_ends(row, "range_low", "range_high"),
+        public=number(row["public"]),
+        public_rows=None if rows is None else int(rows),
+        positive_rate=number(row["positive_rate"]),
+        world=row["world"],
+    )
 
 
 def _ends(row: Row, low: str, high: str) -> tuple[float, float] | None:
@@ -65,12 +70,18 @@ def _cells(row: Row) -> dict[str, str]:
     known = one.public is not None and one.leaderboard
     where = ("inside" if place(one.public, one.leaderboard) == "inside" else "OUTSIDE") if known else "-"
     return {
-        "date": row["time"][:10], "name": look.elide(row["name"] or row["file"] or "-", 24),
-        "file": row["fingerprint"] or "-", "CV": _decimal(one.cv), "CV\ninterval": span(one.interval),
-        "leaderboard\nrange": span(one.leaderboard), "public": _decimal(one.public),
-        "gap": f"{one.public - one.cv:+.4f}" if both else "-", "range": where, "private": _decimal(private),
+        "date": row["time"][:10],
+        "name": look.elide(row["name"] or row["file"] or "-", 24),
+        "file": row["fingerprint"] or "-",
+        "CV": _decimal(one.cv),
+        "CV\ninterval": span(one.interval),
+        "leaderboard\nrange": span(one.leaderboard),
+        "public": _decimal(one.public),
+        "gap": f"{one.public - one.cv:+.4f}" if both else "-",
+        "range": where,
+        "private": _decimal(private),
         "status": row["status"],
-    }  # fmt: skip
+    }
 
 
 def _decimal(value: float | None) -> str:
@@ -103,10 +114,14 @@ def leaderboard_figure(points: Sequence[Point], final: Collection[str], path: Pa
     Level bars are CV intervals, upright ones leaderboard ranges; a public score outside its range is red. The keys in
     ``final`` are ringed. Names stand beside, the newest (last) 16 of them. There is at least one point.
     """
-    outside = [one for one in points if one.scores.leaderboard
-               and place(one.scores.public, one.scores.leaderboard) != "inside"]  # fmt: skip
-    title = f"{len(outside)} of {len(points)} public scores outside their range" if outside else (
-        "Every public score inside its range")  # fmt: skip
+    outside = [
+        one for one in points if one.scores.leaderboard and place(one.scores.public, one.scores.leaderboard) != "inside"
+    ]
+    title = (
+        f"{len(outside)} of {len(points)} public scores outside their range"
+        if outside
+        else ("Every public score inside its range")
+    )
     subtitle = "across: CV interval; upright: leaderboard range; dashed: as CV; ringed: final two"
     figure = look.new_page(title, subtitle, 4.65)
     axes = look.add_panel(figure, *PANEL)
@@ -157,8 +172,22 @@ def _name(axes: "Axes", points: Sequence[Point], final: Collection[str]) -> None
     right = axes.get_xlim()[1]
     for one, height in zip(ordered, heights, strict=True):
         edge = right + 0.05 * (right - axes.get_xlim()[0])
-        axes.plot([one.scores.cv, right, edge], [one.scores.public, one.scores.public, height], color=look.RULE,
-                  linewidth=0.7, zorder=1, clip_on=False)  # fmt: skip
+        axes.plot(
+            [one.scores.cv, right, edge],
+            [one.scores.public, one.scores.public, height],
+            color=look.RULE,
+            linewidth=0.7,
+            zorder=1,
+            clip_on=False,
+        )
         weight = "bold" if one.scores.key in final else "normal"
-        axes.text(edge, height, f" {look.elide(one.name, 24)}", fontsize=7.5, color=look.INK, va="center",
-                  fontweight=weight, parse_math=False)  # fmt: skip
+        axes.text(
+            edge,
+            height,
+            f" {look.elide(one.name, 24)}",
+            fontsize=7.5,
+            color=look.INK,
+            va="center",
+            fontweight=weight,
+            parse_math=False,
+        )

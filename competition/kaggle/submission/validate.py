@@ -27,8 +27,10 @@ def read_submission(
     lines = _rows(_text(content, what), what)
     _, found = next(lines)
     if found != list(header):
-        raise UserError(f"{what} has the columns {listed(found, 8)} and must have {','.join(header)}, in this order "
-                        "and spelling: write that header.")  # fmt: skip
+        raise UserError(
+            f"{what} has the columns {listed(found, 8)} and must have {','.join(header)}, in this order "
+            "and spelling: write that header."
+        )
     wanted, seen, labels = set(ids), {}, []
     for line, cells in lines:
         where = f"{what}, line {line},"
@@ -56,18 +58,24 @@ def _check_ids(ids: list[str], seen: dict[str, int], what: str) -> None:
         raise UserError(f"{what} has a header and no rows: write one row for each of the {len(ids):,} test ids.")
     lacking = [one for one in ids if one not in seen]
     if lacking:
-        raise UserError(f"{what} has {counted(len(seen), 'row')} and lacks {counted(len(lacking), 'id')} of the test "
-                        f"set's {len(ids):,}, first {lacking[0]!r}: write one row for each.")  # fmt: skip
+        raise UserError(
+            f"{what} has {counted(len(seen), 'row')} and lacks {counted(len(lacking), 'id')} of the test "
+            f"set's {len(ids):,}, first {lacking[0]!r}: write one row for each."
+        )
     for (one, line), due in zip(seen.items(), ids, strict=True):
         if one != due:
-            raise UserError(f"{what}, line {line}, has the id {one!r} where the test set has {due!r}: all ids are "
-                            "there, but not in the test set's order, so sort the rows.")  # fmt: skip
+            raise UserError(
+                f"{what}, line {line}, has the id {one!r} where the test set has {due!r}: all ids are "
+                "there, but not in the test set's order, so sort the rows."
+            )
 
 
 def _text(content: bytes, what: str) -> str:
     if content.startswith(BOM):
-        raise UserError(f"{what} starts with a byte-order mark (BOM), which would become part of its first column's "
-                        "name: save it as UTF-8 without one.")  # fmt: skip
+        raise UserError(
+            f"{what} starts with a byte-order mark (BOM), which would become part of its first column's "
+            "name: save it as UTF-8 without one."
+        )
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

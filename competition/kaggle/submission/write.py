@@ -50,13 +50,16 @@ def write_submission(
     csv = _unfinished(folder / name, content) or _fresh_path(folder / name)
     with atomic_write(csv, "wb") as file:
         file.write(content)
-    write_json(csv.with_suffix(".json"), {
-        "fingerprint": key,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        **card,
-        **provenance,
-    })  # fmt: skip
+    write_json(
+        csv.with_suffix(".json"),
+        {
+            "fingerprint": key,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            **card,
+            **provenance,
+        },
+    )
     _copy_latest(csv, folder / LATEST)
     return csv, True
 

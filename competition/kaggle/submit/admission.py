@@ -27,8 +27,10 @@ def admit(kaggle: Kaggle, slug: str, by_kernel: bool, name: str) -> ApiCompetiti
         raise UserError(f"Competition {slug} takes no submissions (any more, or yet): see its page on kaggle.com.")
     if found.is_kernels_submissions_only and not by_kernel:
         run = f"name={shlex.quote(name or 'NAME')}"
-        raise UserError(f"Competition {slug} takes no files, only what a notebook writes: ./run.sh bundle {run} "
-                        f"push=true competition={slug} makes one, and says the line that submits it.")  # fmt: skip
+        raise UserError(
+            f"Competition {slug} takes no files, only what a notebook writes: ./run.sh bundle {run} "
+            f"push=true competition={slug} makes one, and says the line that submits it."
+        )
     return found
 
 
@@ -47,12 +49,16 @@ def room(kaggle: Kaggle, slug: str) -> str:
 
 def _none_left(limits: ApiSubmissionLimits, slug: str) -> str:
     if limits.limited_by_total:
-        return (f"You have made {limits.num_total} submissions to {slug}, which is all that it allows: choose the "
-                "final two of them (./run.sh ledger).")  # fmt: skip
+        return (
+            f"You have made {limits.num_total} submissions to {slug}, which is all that it allows: choose the "
+            "final two of them (./run.sh ledger)."
+        )
     now = datetime.datetime.now(datetime.UTC)
     left = 24 * 60 - (60 * now.hour + now.minute)
-    return (f"You have made {limits.num_today} submissions to {slug} today and it allows no more: Kaggle's day ends at "
-            f"00:00 UTC, in {left // 60} h {left % 60} min; repeat the same line then.")  # fmt: skip
+    return (
+        f"You have made {limits.num_today} submissions to {slug} today and it allows no more: Kaggle's day ends at "
+        f"00:00 UTC, in {left // 60} h {left % 60} min; repeat the same line then."
+    )
 
 
 def kernel_version(kaggle: Kaggle, ref: str, asked: int | None) -> tuple[int, bool, list[str]]:
@@ -66,13 +72,16 @@ def kernel_version(kaggle: Kaggle, ref: str, asked: int | None) -> tuple[int, bo
         raise UserError(f"There is no kernel {ref} on Kaggle that you can see: name it as OWNER/SLUG.")
     version = found.current_version_number if asked is None else asked
     if version > found.current_version_number:
-        raise UserError(f"version={version} of kernel {ref} is not there: the current one is "
-                        f"{found.current_version_number}.")  # fmt: skip
+        raise UserError(
+            f"version={version} of kernel {ref} is not there: the current one is {found.current_version_number}."
+        )
     if version == found.current_version_number:  # Kaggle tells the state of no other
         state, why = kaggle.kernel_status(ref)
         if state in ("queued", "running", "new_script"):
             raise Unfinished(f"Kernel {ref} is {state} and has no output yet: repeat the same line when it has ended.")
         if state != "complete":
-            raise UserError(f"Kernel {ref} ended with '{state}' ({why or 'its log says why'}), so there is nothing to "
-                            "submit: mend it and push it again.")  # fmt: skip
+            raise UserError(
+                f"Kernel {ref} ended with '{state}' ({why or 'its log says why'}), so there is nothing to "
+                "submit: mend it and push it again."
+            )
     return version, version == found.current_version_number, list(found.competition_data_sources or [])

@@ -60,12 +60,15 @@ def _file(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
     name = asked.name or card.get("name", "")
     config = run_config(name, asked.data)
     if asked.data and not data_root(config).is_dir():
-        raise UserError(f"There is no folder data={asked.data}: name that of the competition's data with data=DIR, or "
-                        "leave it out.")  # fmt: skip
+        raise UserError(
+            f"There is no folder data={asked.data}: name that of the competition's data with data=DIR, or leave it out."
+        )
     slug = asked.competition or card.get("competition") or (config.competition if config else "")
     if not slug:
-        raise UserError(f"It is not known which competition {shown(path)} is for: name it with competition=SLUG, as in "
-                        "its address on kaggle.com.")  # fmt: skip
+        raise UserError(
+            f"It is not known which competition {shown(path)} is for: name it with competition=SLUG, as in "
+            "its address on kaggle.com."
+        )
     form, labels = local_form(config), None
     if form is not None and form.sampled:  # what is wrong here needs no network to be seen
         labels = read_submission(content, form.ids, form.header, shown(path))
@@ -80,8 +83,17 @@ def _file(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
         warnings += (f"all {len(labels):,} rows have the label {rate:.0f}: is this the file you mean?",)
     figures = figures_of(card) if card else Figures(name=asked.name, positive_rate=rate)
     said = f"{shown(source)}, {len(labels):,} rows, {rate:.1%} positive, checked against {form.source}"
-    return kaggle, Chosen(said, slug, file_mark(content), ("--file", str(copy)), asked.timeout + len(content) / SLOWEST,
-                          figures, card, shown(source), warnings)  # fmt: skip
+    return kaggle, Chosen(
+        said,
+        slug,
+        file_mark(content),
+        ("--file", str(copy)),
+        asked.timeout + len(content) / SLOWEST,
+        figures,
+        card,
+        shown(source),
+        warnings,
+    )
 
 
 def _kernel(asked: Asked, folder: Path) -> tuple[Kaggle, Chosen]:
@@ -97,13 +109,23 @@ def _kernel(asked: Asked, folder: Path) -> tuple[Kaggle, Chosen]:
             f"It is not known which competition kernel {asked.kernel} is for: name it with competition=SLUG."
         )
     if current and attached and slug not in attached:
-        raise UserError(f"Kernel {asked.kernel} is attached to {' and '.join(attached)}, not to {slug}: name that with "
-                        f"competition=, or attach the kernel to {slug} and push it again.")  # fmt: skip
+        raise UserError(
+            f"Kernel {asked.kernel} is attached to {' and '.join(attached)}, not to {slug}: name that with "
+            f"competition=, or attach the kernel to {slug} and push it again."
+        )
     name = f"{asked.kernel} version {version}"
     words = ("--kernel", asked.kernel, "--version", str(version), "--file", OUTPUT)
-    return kaggle, Chosen(f"{OUTPUT} of kernel {name}", slug, kernel_mark(asked.kernel, version), words, asked.timeout,
-                          figures_of(card) if card else Figures(name=name), card, name,
-                          _warnings(kaggle, slug, by_kernel=True, name=asked.name))  # fmt: skip
+    return kaggle, Chosen(
+        f"{OUTPUT} of kernel {name}",
+        slug,
+        kernel_mark(asked.kernel, version),
+        words,
+        asked.timeout,
+        figures_of(card) if card else Figures(name=name),
+        card,
+        name,
+        _warnings(kaggle, slug, by_kernel=True, name=asked.name),
+    )
 
 
 def _warnings(kaggle: Kaggle, slug: str, by_kernel: bool, name: str) -> tuple[str, ...]:
@@ -111,8 +133,10 @@ def _warnings(kaggle: Kaggle, slug: str, by_kernel: bool, name: str) -> tuple[st
     found = admit(kaggle, slug, by_kernel, name)
     warnings = []
     if closed(found):
-        warnings.append(f"the deadline of {slug} is past ({found.deadline:%Y-%m-%d %H:%M} UTC): a submission may still "
-                        "be scored, and no longer counts")  # fmt: skip
+        warnings.append(
+            f"the deadline of {slug} is past ({found.deadline:%Y-%m-%d %H:%M} UTC): a submission may still "
+            "be scored, and no longer counts"
+        )
     metric = found.evaluation_metric or ""
     if metric and not re.search(r"\bf[-_ ]?(beta|score|measure)|f[-_ ]?1", metric, re.IGNORECASE):
         warnings.append(f"Kaggle scores {slug} by '{metric}', not by F1: its score and CV are not the same thing")

@@ -49,8 +49,10 @@ def local_form(config: Config | None) -> Form | None:
         return None
     dataset = read_tables(config)
     if dataset.test.empty:
-        raise UserError(f"There is no test set in {root}, so no submission can be checked: name the competition's data "
-                        "with data=DIR.")  # fmt: skip
+        raise UserError(
+            f"There is no test set in {root}, so no submission can be checked: name the competition's data "
+            "with data=DIR."
+        )
     sampled = dataset.kind != "folders" and any((root / name).is_file() for name in SAMPLES)
     return Form(dataset.test["id"].tolist(), dataset.header, sampled, str(root))
 
@@ -64,8 +66,10 @@ def sampled_form(form: Form | None, kaggle: Kaggle, slug: str) -> Form:
     names = [file.name for file in kaggle.files(slug) if Path(file.name).name in SAMPLES]
     if not names:
         if form is None:
-            raise UserError(f"There is nothing to check the file against, for {slug} has no sample submission: name "
-                            "the folder of its data with data=DIR.")  # fmt: skip
+            raise UserError(
+                f"There is nothing to check the file against, for {slug} has no sample submission: name "
+                "the folder of its data with data=DIR."
+            )
         return form
     header, ids = _fetch(min(names, key=len), slug)
     if form is not None:
@@ -86,6 +90,8 @@ def _fetch(name: str, slug: str) -> tuple[tuple[str, str], list[str]]:
                     (folder / Path(name).name).write_bytes(zipped.read(zipped.namelist()[0]))
         found = read_sample(folder, None)
     if found is None:
-        raise Unfinished(f"The sample submission of {slug} could not be downloaded ({said.last}): repeat the same line "
-                         "later, or put it into the folder of the data.")  # fmt: skip
+        raise Unfinished(
+            f"The sample submission of {slug} could not be downloaded ({said.last}): repeat the same line "
+            "later, or put it into the folder of the data."
+        )
     return found

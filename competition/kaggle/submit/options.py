@@ -11,8 +11,19 @@ from competition.kaggle.client.api import PATIENCE
 from competition.kaggle.client.slugs import slug_in
 from competition.kaggle.submission.ledger import number
 
-OPTIONS = {"file": "", "message": "", "competition": "", "data": "", "name": "", "yes": "false", "again": "false",
-           "wait": "900", "timeout": "120", "kernel": "", "version": ""}  # fmt: skip
+OPTIONS = {
+    "file": "",
+    "message": "",
+    "competition": "",
+    "data": "",
+    "name": "",
+    "yes": "false",
+    "again": "false",
+    "wait": "900",
+    "timeout": "120",
+    "kernel": "",
+    "version": "",
+}
 
 
 @dataclass(frozen=True)
@@ -57,8 +68,12 @@ def parse_asked(words: Sequence[str]) -> Asked:
         )
     if given["kernel"] and given["file"]:
         raise UserError(f"file={given['file']} and kernel={given['kernel']} cannot both be given: keep one of them.")
-    typed = {"competition": slug_in(given["competition"]),
-             "wait": float(given["wait"]), "timeout": float(given["timeout"]),
-             "version": int(given["version"]) if given["version"] else None,
-             "yes": given["yes"].lower() == "true", "again": given["again"].lower() == "true"}  # fmt: skip
+    typed = {
+        "competition": slug_in(given["competition"]),
+        "wait": float(given["wait"]),
+        "timeout": float(given["timeout"]),
+        "version": int(given["version"]) if given["version"] else None,
+        "yes": given["yes"].lower() == "true",
+        "again": given["again"].lower() == "true",
+    }
     return Asked(**{**given, **typed})

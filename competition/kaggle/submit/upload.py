@@ -35,8 +35,9 @@ SLOWEST = 20_000  # bytes a second that an upload makes at least
 # What the command line prints where nobody said no: its own failed upload, and errors that may pass.
 TROUBLE = re.compile(
     r"Could not submit to competition|Traceback|\b5\d\d Server Error|\b429\b|too many requests|unavailable|internal"
-    r"|gateway|timed? ?out|try again|connection", re.IGNORECASE,
-)  # fmt: skip
+    r"|gateway|timed? ?out|try again|connection",
+    re.IGNORECASE,
+)
 HANGING = re.compile(r"gateway|timed? ?out", re.IGNORECASE)  # Kaggle may be at work on the request all the same
 
 
@@ -70,8 +71,9 @@ class Upload:
         """Return how many seconds ago an earlier line was last known to upload this, of which it did not live to see
         what came; None where there is no such line."""
         with open_ledger(self.folder) as rows:
-            ages = [_age(row["time"]) for row in rows
-                    if row["status"] == UPLOADING and not row["ref"] and self._same(row)]  # fmt: skip
+            ages = [
+                _age(row["time"]) for row in rows if row["status"] == UPLOADING and not row["ref"] and self._same(row)
+            ]
         return min(ages, default=None)
 
     def refs(self) -> set[str]:
@@ -109,8 +111,16 @@ def _age(time_: str) -> float:
 def as_listed(one: ApiSubmission) -> Listed:
     """Return one of Kaggle's submissions as the ledger reads it."""
     date = one.date.strftime(TIME) if one.date else ""
-    return Listed(str(one.ref), date, one.description or "", one.file_name or "", one.status.name.lower(),
-                  one.public_score or "", one.private_score or "", one.error_description or "")  # fmt: skip
+    return Listed(
+        str(one.ref),
+        date,
+        one.description or "",
+        one.file_name or "",
+        one.status.name.lower(),
+        one.public_score or "",
+        one.private_score or "",
+        one.error_description or "",
+    )
 
 
 @contextlib.contextmanager
@@ -120,8 +130,9 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             stack.enter_context(only_one(folder / ".submit.lock", 0))
         except UserError:
-            raise UserError("Another ./run.sh submit is uploading from this folder: wait for it to end, then repeat "
-                            "the same line.") from None  # fmt: skip
+            raise UserError(
+                "Another ./run.sh submit is uploading from this folder: wait for it to end, then repeat the same line."
+            ) from None
         yield
 
 
@@ -147,20 +158,30 @@ def send(upload: Upload, before: Collection[str]) -> Row:
             if found := _read_back(upload, before, said):
                 return found
         except Unreachable as error:
-            raise Unfinished("It is not known yet whether Kaggle accepted the submission; the same line finds out, and "
-                             f"never submits it twice: {error}") from error  # fmt: skip
+            raise Unfinished(
+                "It is not known yet whether Kaggle accepted the submission; the same line finds out, and "
+                f"never submits it twice: {error}"
+            ) from error
         if _hanging(said):
-            raise Unfinished(f"The upload was cut short ({_reason(said, upload.timeout)}), and Kaggle's list has "
-                             "nothing of it yet, but it may still arrive: repeat the same line in a minute, which "
-                             "reads the list first.")  # fmt: skip
+            raise Unfinished(
+                f"The upload was cut short ({_reason(said, upload.timeout)}), and Kaggle's list has "
+                "nothing of it yet, but it may still arrive: repeat the same line in a minute, which "
+                "reads the list first."
+            )
         if not _trouble(said):
             upload.note(status=REFUSED, error=said.last)
-            raise UserError(f"Kaggle refuses the submission to {upload.slug}, and nothing was submitted; it says: "
-                            f"{said.last}")  # fmt: skip
-        print(f"Attempt {attempt + 1} of {ATTEMPTS} failed ({_reason(said, upload.timeout)}); Kaggle's list has "
-              "nothing of it.", file=sys.stderr)  # fmt: skip
-    raise Unfinished(f"Kaggle took no submission in {ATTEMPTS} attempts ({_reason(said, upload.timeout)}), and its "
-                     "list has nothing of them: repeat the same line later, which looks there first.")  # fmt: skip
+            raise UserError(
+                f"Kaggle refuses the submission to {upload.slug}, and nothing was submitted; it says: {said.last}"
+            )
+        print(
+            f"Attempt {attempt + 1} of {ATTEMPTS} failed ({_reason(said, upload.timeout)}); Kaggle's list has "
+            "nothing of it.",
+            file=sys.stderr,
+        )
+    raise Unfinished(
+        f"Kaggle took no submission in {ATTEMPTS} attempts ({_reason(said, upload.timeout)}), and its "
+        "list has nothing of them: repeat the same line later, which looks there first."
+    )
 
 
 def arrived(upload: Upload, age: float, seen: Collection[str]) -> None:
@@ -168,8 +189,12 @@ def arrived(upload: Upload, age: float, seen: Collection[str]) -> None:
     expected no more; ``seen`` are the references that the ledger knew. UserError where that line is still at work."""
     until = time.monotonic() + max(SECOND_LOOK, ARRIVES_WITHIN - age)
     with alone(upload.folder):
-        print(f"An earlier line was cut short {age:.0f} s ago and may still arrive: looking for "
-              f"{until - time.monotonic():.0f} s more.", file=sys.stderr, flush=True)  # fmt: skip
+        print(
+            f"An earlier line was cut short {age:.0f} s ago and may still arrive: looking for "
+            f"{until - time.monotonic():.0f} s more.",
+            file=sys.stderr,
+            flush=True,
+        )
         while time.monotonic() < until and not _fresh(upload, seen):
             time.sleep(min(SECOND_LOOK, max(0.0, until - time.monotonic())))
 
@@ -199,9 +224,10 @@ def _read_back(upload: Upload, before: Collection[str], said: Said) -> Row | Non
             break
         time.sleep(SECOND_LOOK)
     if found is None and done:
-        raise Unfinished(f"The Kaggle command line says '{said.last}', but Kaggle's list does not show the submission "
-                         f"after {LISTED_WITHIN:.0f} seconds: repeat the same line later, which reads the list first."
-                         )  # fmt: skip
+        raise Unfinished(
+            f"The Kaggle command line says '{said.last}', but Kaggle's list does not show the submission "
+            f"after {LISTED_WITHIN:.0f} seconds: repeat the same line later, which reads the list first."
+        )
     return found
 
 

@@ -126,10 +126,12 @@ class _Judge:
         else:
             outside, methods = [np.ones(self.label.size, bool)], ("equal",)
         methods = list(methods) * (len(outside) if len(methods) == 1 else 1)
-        return np.stack([
-            mean_prob(table, METHODS[method](table[:, rows], self.label[rows], self.group[rows], self.seed))
-            for method, rows in zip(methods, outside, strict=True)
-        ])  # fmt: skip
+        return np.stack(
+            [
+                mean_prob(table, METHODS[method](table[:, rows], self.label[rows], self.group[rows], self.seed))
+                for method, rows in zip(methods, outside, strict=True)
+            ]
+        )
 
     def by_fold(self, weights: ArrayLike) -> NDArray[np.float64]:
         weights = np.asarray(weights, np.float64)
@@ -138,8 +140,14 @@ class _Judge:
     def __call__(self, oof: NDArray[np.float64]) -> _Judged:
         label = self.label
         if self.tuned is not None:
-            cut = choose_threshold(own_rate(self.rule), label[self.tuned], oof[0][self.tuned], self.group[self.tuned],
-                                   self.seed, oof[0][~self.tuned])  # fmt: skip
+            cut = choose_threshold(
+                own_rate(self.rule),
+                label[self.tuned],
+                oof[0][self.tuned],
+                self.group[self.tuned],
+                self.seed,
+                oof[0][~self.tuned],
+            )
             label, prob = label[~self.tuned], oof[0][~self.tuned]
             decision = (prob >= cut).astype(np.int64)
         elif self.names.size > 1:

@@ -119,8 +119,9 @@ def _check_rows(probs: Mapping[str, ArrayLike], label: ArrayLike, group: ArrayLi
     if not probs:
         raise ValueError("probs must hold at least one member; it is empty")
     label = check_binary("label", label)
-    probs = {name: check_prob(f"probs of {name}", check_score(f"probs of {name}", found))
-             for name, found in probs.items()}  # fmt: skip
+    probs = {
+        name: check_prob(f"probs of {name}", check_score(f"probs of {name}", found)) for name, found in probs.items()
+    }
     check_same_length(label=label, **probs)
     order = np.array(sorted(range(len(probs)), key=list(probs).__getitem__))
     table = np.stack(list(probs.values()))[order]
@@ -222,8 +223,10 @@ def _pick(label, group, judged: Mapping[str, tuple[NDArray[np.float64], NDArray[
     if best == "equal":
         why = f"no fitted weights gain clearly in cross-fitted log-loss without losing F1 ({said})"
     else:
-        why = (f"the best cross-fitted F1, {f1_of[best]:.4f} (equal weights {f1_of['equal']:.4f}), of those that gain "
-               f"more than a standard error in cross-fitted log-loss ({said})")  # fmt: skip
+        why = (
+            f"the best cross-fitted F1, {f1_of[best]:.4f} (equal weights {f1_of['equal']:.4f}), of those that gain "
+            f"more than a standard error in cross-fitted log-loss ({said})"
+        )
     return _Choice(best, why, scores, se, f1_of)
 
 

@@ -51,8 +51,10 @@ def decide(
     found = "calibrated" if holds else "bootstrap"
     calibration = "calibrated probabilities hold" if holds else "calibrated probabilities do not hold"
     if verdict == ANOTHER_WORLD:
-        return found, (f"{calibration}, but the test set is another world, where no threshold from training rows is "
-                       "right: declare its positive rate with threshold=prior:P if you know it")  # fmt: skip
+        return found, (
+            f"{calibration}, but the test set is another world, where no threshold from training rows is "
+            "right: declare its positive rate with threshold=prior:P if you know it"
+        )
     if verdict == LABEL_SHIFT and holds:
         return found, f"{calibration}, but no features vouch that the test set differs in its class balance alone"
     if verdict == LABEL_SHIFT:
@@ -61,9 +63,14 @@ def decide(
 
 
 def submission_threshold(
-    rule: str, label: ArrayLike, prob: ArrayLike, group: ArrayLike | None, test_prob: ArrayLike, test_parts: ArrayLike,
+    rule: str,
+    label: ArrayLike,
+    prob: ArrayLike,
+    group: ArrayLike | None,
+    test_prob: ArrayLike,
+    test_parts: ArrayLike,
     seed: int = 0,
-) -> float:  # fmt: skip
+) -> float:
     """Return the threshold for ``test_prob`` (m,), the mean of the models' ``test_parts`` (k, m), without NaN.
 
     It is chosen on the out-of-fold rows as the mean would have scored them (``as_if_averaged``), since they were judged
@@ -71,8 +78,9 @@ def submission_threshold(
     threshold of ``prob`` (n,) as it is.
     """
     target = np.asarray(test_prob, float)
-    return choose_threshold(rule, label, as_if_averaged(label, prob, test_parts), group, seed,
-                            target if target.size else None)  # fmt: skip
+    return choose_threshold(
+        rule, label, as_if_averaged(label, prob, test_parts), group, seed, target if target.size else None
+    )
 
 
 def seen_rows(
@@ -101,9 +109,16 @@ class RuleScore:
 
 
 def compare_rules(
-    label: ArrayLike, prob: ArrayLike, fold: ArrayLike, group: ArrayLike | None, test_prob: ArrayLike,
-    test_parts: ArrayLike, rule: str = AUTO, seed: int = 0, whole: ArrayLike | None = None,
-) -> dict[str, RuleScore]:  # fmt: skip
+    label: ArrayLike,
+    prob: ArrayLike,
+    fold: ArrayLike,
+    group: ArrayLike | None,
+    test_prob: ArrayLike,
+    test_parts: ArrayLike,
+    rule: str = AUTO,
+    seed: int = 0,
+    whole: ArrayLike | None = None,
+) -> dict[str, RuleScore]:
     """Return every rule's score by name: those in ``COMPARED``, and ``rule`` where it is another one but ``auto``.
 
     Inputs are those of ``scorecard.score_predictions``; there must be two folds or more (``ValueError``).

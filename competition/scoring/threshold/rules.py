@@ -17,8 +17,16 @@ from competition.scoring.calibration import check_calibration, choose_calibrator
 from competition.scoring.metrics import check_binary, check_group, check_same_length, check_score
 from competition.scoring.threshold.expected_f1 import calibrated_threshold, em_threshold
 
-__all__ = ["DEFAULT_RULE", "RULES", "Rule", "best_threshold", "bootstrap_threshold", "choose_threshold", "cross_fit",
-           "find_rule"]  # fmt: skip
+__all__ = [
+    "DEFAULT_RULE",
+    "RULES",
+    "Rule",
+    "best_threshold",
+    "bootstrap_threshold",
+    "choose_threshold",
+    "cross_fit",
+    "find_rule",
+]
 
 Rule = Callable[[ArrayLike, ArrayLike, ArrayLike | None, int, ArrayLike | None], float]
 """(label, score, group, seed, target) -> threshold. ``target`` (m,) are the scores of the rows that the threshold is
@@ -94,8 +102,10 @@ def find_rule(rule: str | Rule) -> Rule:
     if not math.isfinite(fixed):
         name, *rest = rule.split(":")
         known = [*RULES, f"{PRIOR}P"]
-        raise UserError(f"threshold rule '{rule}' is neither a number nor a known rule"
-                        f"{did_you_mean(f'{name}:P' if rest else name, known)}")  # fmt: skip
+        raise UserError(
+            f"threshold rule '{rule}' is neither a number nor a known rule"
+            f"{did_you_mean(f'{name}:P' if rest else name, known)}"
+        )
     return lambda label, score, group, seed, target: fixed
 
 

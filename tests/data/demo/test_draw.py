@@ -144,8 +144,9 @@ def test_a_folder_that_is_something_else_is_refused_and_left_alone(demo, tmp_pat
 
 def test_every_world_has_the_same_training_set_to_the_byte_and_a_test_set_of_its_own(worlds):
     drawn = {world: contents(folder) for world, folder in worlds.items()}
-    train = {world: {name: raw for name, raw in files.items() if name.startswith("train")}
-             for world, files in drawn.items()}  # fmt: skip
+    train = {
+        world: {name: raw for name, raw in files.items() if name.startswith("train")} for world, files in drawn.items()
+    }
     assert train["prior"] == train["generator"] == train["same"] and len(train["same"]) == 2 * SCENES[0] + 1
     assert len({files["test.csv"] for files in drawn.values()}) == len(worlds)
     assert {len(pd.read_csv(folder / "test.csv")) for folder in worlds.values()} == {2 * SCENES[1]}
@@ -172,8 +173,10 @@ def test_in_world_prior_a_quarter_is_ai_by_the_same_cameras_and_the_same_generat
 def test_in_world_generator_classes_are_balanced_and_share_another_range_of_jpeg_settings(worlds):
     withheld = pd.read_csv(worlds["generator"] / "test_labels.csv")
     assert withheld["label"].value_counts().to_dict() == {0: SCENES[1], 1: SCENES[1]}
-    tables = {world: [quantisation(folder / name) for name in pd.read_csv(folder / "test.csv")["id"]]
-              for world, folder in worlds.items()}  # fmt: skip
+    tables = {
+        world: [quantisation(folder / name) for name in pd.read_csv(folder / "test.csv")["id"]]
+        for world, folder in worlds.items()
+    }
     assert np.mean(tables["generator"]) > 1.5 * np.mean(tables["same"])
     by_label = [sorted(np.array(tables["generator"])[withheld["label"] == label]) for label in (0, 1)]
     assert by_label[0] == by_label[1]
@@ -192,8 +195,10 @@ def test_in_world_generator_file_size_does_not_give_the_label_away():
 
 
 def test_the_other_generator_renders_the_same_scenes_with_other_traces():
-    pictures = [[WORLDS[world].generator.render(paint_scene(rng), rng) for rng in map(np.random.default_rng, range(8))]
-                for world in ("same", "generator")]  # fmt: skip
+    pictures = [
+        [WORLDS[world].generator.render(paint_scene(rng), rng) for rng in map(np.random.default_rng, range(8))]
+        for world in ("same", "generator")
+    ]
     for one, other in zip(*pictures, strict=True):
         small = [cv2.resize(picture, (8, 8), interpolation=cv2.INTER_AREA) for picture in (one, other)]
         assert np.abs(small[0] - small[1]).max() < 0.1

@@ -87,8 +87,11 @@ def test_unreadable_files_are_named_and_take_no_ones_place(tmp_path):
     for budget in (1.0, 0.0):
         store = _open(paths, [SMALL], tmp_path / "cache", budget)[SMALL]
         assert {row: reason.split()[-1] for row, reason in store.bad.items()} == {
-            0: "empty", 2: "truncated", 3: "image", 5: "file",
-        }  # fmt: skip
+            0: "empty",
+            2: "truncated",
+            3: "image",
+            5: "file",
+        }
         np.testing.assert_array_equal(store.batch([4, 1])[0], fit_store(read_image(paths[4]), 16))
         for use in (lambda s: s[2], lambda s: s.shape(2), lambda s: s.batch([1, 2])):
             with pytest.raises(UnreadableImage, match="truncated") as refused:

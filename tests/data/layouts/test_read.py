@@ -149,8 +149,10 @@ def test_class_folders_as_in_cifake(tmp_path):
 def test_two_class_folders_in_the_root_have_no_test_set(tmp_path):
     data = read_dataset(lay(tmp_path, human=["1.png", "more/2.png"], AI_generated=["1.png"], notes=["a.txt"]))
     assert dict(zip(data.train["id"], data.train["label"], strict=True)) == {
-        "AI_generated/1.png": 1, "human/1.png": 0, "human/more/2.png": 0,
-    }  # fmt: skip
+        "AI_generated/1.png": 1,
+        "human/1.png": 0,
+        "human/more/2.png": 0,
+    }
     assert data.test.empty and data.test_label is None
 
 
@@ -275,7 +277,7 @@ MISTAKES = {
     "test lacks pixels": ({"train": GRID, "test": pixel_rows(2, 15, label=False)}, {}, "lacks '15'"),
     "test has labels": ({"train": GRID, "test": GRID}, {}, "has 'labels' too"),
     "pixel sample": ({"train": GRID, "test": GRID_TEST, "sample_submission": "id,y\n0,0\n"}, {}, "1 row and test"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

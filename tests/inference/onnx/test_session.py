@@ -82,8 +82,14 @@ def test_the_export_alone_is_enough_and_no_model_code_is_imported(home):
         if path.name != "export":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     words = ["predict", "name=made", "engine=onnx", "format=json", str(picture)]
-    result = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *words], env=environment(home), cwd=home,
-                            capture_output=True, text=True, timeout=120)  # fmt: skip
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *words],
+        env=environment(home),
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert result.returncode == 0 and result.stderr == ""
     answer, imported = result.stdout.strip().rsplit("\n", 1)
     assert imported == "[]"

@@ -38,8 +38,17 @@ def download(world, home, *words, slug="cats", **more):
 
 def started(world, home):
     """Start a download in the background."""
-    return world.popen(sys.executable, "-m", "competition", "download", "competition=cats", cwd=home,
-                       env={"TELLTALE_HOME": str(home)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    return world.popen(
+        sys.executable,
+        "-m",
+        "competition",
+        "download",
+        "competition=cats",
+        cwd=home,
+        env={"TELLTALE_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def done(result):
@@ -206,8 +215,9 @@ def test_a_full_disk_is_seen_before_the_download_or_else_keeps_the_archive_and_n
     _, full, mended, end = result.stdout.split("status ")
     assert full.startswith("2") and mended.startswith("2") and end.startswith("0")
     disk = f"{home}/disk/"
-    left, there = ({line.removeprefix(disk) for line in text.splitlines() if line.startswith(disk)}
-                   for text in (mended, end))  # fmt: skip
+    left, there = (
+        {line.removeprefix(disk) for line in text.splitlines() if line.startswith(disk)} for text in (mended, end)
+    )
     assert left == {".download", ".download/cats", ".download/cats/.lock", ".download/cats/cats.zip"}
     assert {f"cats/{name}" for name in files} < there and ".download" not in there
 

@@ -151,8 +151,13 @@ def test_archives_within_go_to_a_folder_of_their_name_without_one_more_of_it(tmp
     (tmp_path / "in.zip").unlink()
     zipped(tmp_path / "outer.zip", ("in.zip", inner))
     assert unpack_inner(tmp_path, keep=False) == []
-    assert tree(tmp_path) == {"train/1.jpg": b"1", "train/2.jpg": b"2", "test/3.jpg": b"3", "more/train.csv": b"id\n",
-                              "outer/in.zip": inner}  # fmt: skip
+    assert tree(tmp_path) == {
+        "train/1.jpg": b"1",
+        "train/2.jpg": b"2",
+        "test/3.jpg": b"3",
+        "more/train.csv": b"id\n",
+        "outer/in.zip": inner,
+    }
 
 
 def test_an_archive_within_that_is_not_fit_stays_packed_and_is_named(tmp_path):

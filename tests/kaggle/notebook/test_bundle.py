@@ -41,8 +41,11 @@ def packed(files, folder):
 def test_the_bundle_pushed_by_the_real_command_line_runs_offline_in_both_layouts_with_the_runs_bytes(ran, tmp_path):
     drawn, own = next((ran / "data").iterdir()), (ran / "submissions/submission.csv").read_bytes()
     assert len({line[-1:] for line in own.splitlines()[1:]}) == 2
-    files = {path.relative_to(drawn).as_posix(): path for path in drawn.rglob("*.*")
-             if path.name not in ("test_labels.csv", "demo.json")}  # fmt: skip
+    files = {
+        path.relative_to(drawn).as_posix(): path
+        for path in drawn.rglob("*.*")
+        if path.name not in ("test_labels.csv", "demo.json")
+    }
     with World(image_without=("timm", "albumentations", "albucore")) as world:
         world.add_competition("cats", files=files)
         done = world.telltale(ran, *WORDS, "push=true")
@@ -51,11 +54,27 @@ def test_the_bundle_pushed_by_the_real_command_line_runs_offline_in_both_layouts
         kernel = world.kernel(KERNEL)
         assert [path.name for path in kernel.output.iterdir()] == ["submission.csv"], kernel.log
         assert (kernel.output / "submission.csv").read_bytes() == own
-        pushed = {key: kernel.request[key] for key in ("isPrivate", "enableInternet", "enableGpu", "machineShape",
-                  "datasetDataSources", "competitionDataSources", "kernelType")}  # fmt: skip
-        assert pushed == {"isPrivate": True, "enableInternet": False, "enableGpu": True, "kernelType": "notebook",
-                          "machineShape": "NvidiaTeslaT4", "datasetDataSources": [REF],
-                          "competitionDataSources": ["cats"]}  # fmt: skip
+        pushed = {
+            key: kernel.request[key]
+            for key in (
+                "isPrivate",
+                "enableInternet",
+                "enableGpu",
+                "machineShape",
+                "datasetDataSources",
+                "competitionDataSources",
+                "kernelType",
+            )
+        }
+        assert pushed == {
+            "isPrivate": True,
+            "enableInternet": False,
+            "enableGpu": True,
+            "kernelType": "notebook",
+            "machineShape": "NvidiaTeslaT4",
+            "datasetDataSources": [REF],
+            "competitionDataSources": ["cats"],
+        }
         sent = len(world.requests("PUT /upload"))
         again = world.telltale(ran, *WORDS, "push=true")  # all of it stands
         assert again.returncode == 0 and "(unchanged)" in again.stdout

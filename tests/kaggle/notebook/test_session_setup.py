@@ -56,8 +56,17 @@ def test_a_competition_of_archives_is_found_and_read_from_links_beside_what_they
     for _ in range(2):  # a cell may be run again
         found = readable(cats, tmp_path / "out")
         held = {path.relative_to(found).as_posix() for path in [*found.rglob("*"), *found.glob("train/*")]}
-        assert found == tmp_path / "out" and held == {"train", "train/0.jpg", "train.zip", "sample_submission.csv",
-                "test", "test/1.jpg", "images", "images/2.jpg", "test.csv"}  # fmt: skip
+        assert found == tmp_path / "out" and held == {
+            "train",
+            "train/0.jpg",
+            "train.zip",
+            "sample_submission.csv",
+            "test",
+            "test/1.jpg",
+            "images",
+            "images/2.jpg",
+            "test.csv",
+        }
         assert (found / "test.csv").read_text() == "y" and (found / "train").is_symlink()
     put(cats, "more.zip", content="no archive")
     with pytest.raises(RuntimeError, match=r"more\.zip cannot be unpacked into .*not a zip file"):

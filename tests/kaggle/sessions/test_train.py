@@ -30,8 +30,13 @@ from tests.running import TINY, done_inside, everything, inside, outcome
 
 SLUG = "real-or-drawn"
 WORDS = [word for word in TINY if "demo." not in word and "members.swin" not in word] + [
-    "demo.draw=false", "members.swin=null", "folds=5", "name=far", f"competition={SLUG}", f"data=data/{SLUG}",
-]  # fmt: skip
+    "demo.draw=false",
+    "members.swin=null",
+    "folds=5",
+    "name=far",
+    f"competition={SLUG}",
+    f"data=data/{SLUG}",
+]
 WORDS.remove("folds=3")
 WORDS[WORDS.index("epochs=2")] = "epochs=6"  # jobs long enough to be killed between
 ENGINE = ["engine=kaggle", "kaggle.sessions=1", "kaggle.accelerator=none"]

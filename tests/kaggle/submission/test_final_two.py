@@ -106,16 +106,24 @@ def drawn(random, cv_error, public_rows, misled, count=8):
     return true, history(cv, true + sampled, error=cv_error, rows=public_rows)
 
 
-@pytest.mark.parametrize(("cv_error", "rows", "misled", "better"), [
-    (0.003, 300, 0.0, CV), (0.003, 5000, 0.06, LEADERBOARD), (0.03, 50_000, 0.0, LEADERBOARD),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cv_error", "rows", "misled", "better"),
+    [
+        (0.003, 300, 0.0, CV),
+        (0.003, 5000, 0.06, LEADERBOARD),
+        (0.03, 50_000, 0.0, LEADERBOARD),
+    ],
+)
 def test_over_drawn_histories_the_rule_follows_the_score_that_chooses_better(cv_error, rows, misled, better):
     random = np.random.default_rng(1)
     lost = {"rule": [], CV: [], LEADERBOARD: []}
     for _ in range(150):
         true, entrants = drawn(random, cv_error, rows, misled)
-        chosen = {"rule": decide_trust(entrants).final[0], CV: max(entrants, key=lambda e: e.cv).key,
-                  LEADERBOARD: max(entrants, key=lambda e: e.public).key}  # fmt: skip
+        chosen = {
+            "rule": decide_trust(entrants).final[0],
+            CV: max(entrants, key=lambda e: e.cv).key,
+            LEADERBOARD: max(entrants, key=lambda e: e.public).key,
+        }
         for name, key in chosen.items():
             lost[name].append(true.max() - true[int(key[1:])])
     worse = LEADERBOARD if better == CV else CV

@@ -54,7 +54,7 @@ DAMAGED = {
     "cut short": (GOOD[:-3], "line 4, has 1 cell where"),
     "open quote": (GOOD.replace(b"b,", b'"b,'), "line 3, has a quote that is not closed"),
     "stray quote": (GOOD.replace(b"b,", b'b",'), "line 3, has a quote in the midst of a cell"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
@@ -82,8 +82,12 @@ def test_no_valid_submission_is_refused_whatever_its_ids(ids, data):
     assert read_submission(text.getvalue().encode(), ids, HEADER) == label
 
 
-EDIT = st.tuples(st.integers(0, 200), st.integers(0, 8), st.binary(max_size=3) | st.sampled_from(
-    [b"\r", b"\r\n", b"\n", b'"', b",", b" ", b"1.0", b"nan", b"\xef\xbb\xbf", b"id", b"a,1\n"]))  # fmt: skip
+EDIT = st.tuples(
+    st.integers(0, 200),
+    st.integers(0, 8),
+    st.binary(max_size=3)
+    | st.sampled_from([b"\r", b"\r\n", b"\n", b'"', b",", b" ", b"1.0", b"nan", b"\xef\xbb\xbf", b"id", b"a,1\n"]),
+)
 
 
 @given(SETS, st.lists(EDIT, min_size=1, max_size=3))

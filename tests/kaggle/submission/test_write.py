@@ -24,8 +24,9 @@ def test_any_ids_survive_in_their_order_with_integer_labels(ids, data):
     assert b"\r" not in content and not content.startswith(b"\xef\xbb\xbf")
 
 
-@pytest.mark.parametrize(("ids", "label"), [(["a", "a"], [0, 1]), (["a"], [0, 1]), (["a", "b"], [0, 2]),
-                                            (["a", "b"], [0, 0.5])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ids", "label"), [(["a", "a"], [0, 1]), (["a"], [0, 1]), (["a", "b"], [0, 2]), (["a", "b"], [0, 0.5])]
+)
 def test_what_is_no_submission_is_never_written(ids, label):
     with pytest.raises(ValueError):
         submission_bytes(ids, np.array(label), HEADER)

@@ -36,8 +36,15 @@ def make_data(home: Path) -> Path:
     return data
 
 
-def make_run(home: Path, name: str, wrong: int = 0, cv: float = 0.9, verdict: str = "same world", slug: str = SLUG,
-             reach: float = 0.2) -> bytes:  # fmt: skip
+def make_run(
+    home: Path,
+    name: str,
+    wrong: int = 0,
+    cv: float = 0.9,
+    verdict: str = "same world",
+    slug: str = SLUG,
+    reach: float = 0.2,
+) -> bytes:
     """Leave a finished run's settings, submission and card in ``home``, whose data lies in home/data; return the bytes.
 
     The leaderboard range reaches ``reach`` to both sides of ``cv``.
@@ -51,11 +58,18 @@ def make_run(home: Path, name: str, wrong: int = 0, cv: float = 0.9, verdict: st
     world = {"verdict": verdict, "remedy": "Do not believe the CV score.", "prior": None, "evidence": evidence}
     finding = {"name": "metadata-shortcut", "level": "warning", "what": "Sizes tell.", "remedy": "Save alike."}
     card = {
-        "name": name, "competition": slug, "cv": {"convnext": {"f1": cv - 0.01}, "ensemble": {"f1": cv}},
-        "cv_interval": [cv - 0.02, cv + 0.02], "leaderboard_range": [cv - reach, cv + reach], "public_fraction": 0.5,
-        "threshold": {"value": 0.4747}, "world": world, "audit": {"honest": True, "findings": [finding]},
-        "predicted_positive_rate": {"oof": 0.5, "test": 0.5}, "rows": {"train": 8, "test": 40},
-    }  # fmt: skip
+        "name": name,
+        "competition": slug,
+        "cv": {"convnext": {"f1": cv - 0.01}, "ensemble": {"f1": cv}},
+        "cv_interval": [cv - 0.02, cv + 0.02],
+        "leaderboard_range": [cv - reach, cv + reach],
+        "public_fraction": 0.5,
+        "threshold": {"value": 0.4747},
+        "world": world,
+        "audit": {"honest": True, "findings": [finding]},
+        "predicted_positive_rate": {"oof": 0.5, "test": 0.5},
+        "rows": {"train": 8, "test": 40},
+    }
     made = content(wrong)
     write_submission(home / "submissions", name, made, card, {"git_commit": "914df0b8d428048f580bd317b166d93f47a2dcf3"})
     return made

@@ -15,9 +15,15 @@ class Session:
     """``python -m competition`` of ``home``, many times over; commands that it starts are processes of their own."""
 
     def __init__(self, world: World, home: Path):
-        self._process = world.popen(sys.executable, "-m", "tests.kaggle.submit.session", cwd=home,
-                                    env={"TELLTALE_HOME": str(home)}, stdin=subprocess.PIPE,
-                                    stdout=subprocess.PIPE)  # fmt: skip
+        self._process = world.popen(
+            sys.executable,
+            "-m",
+            "tests.kaggle.submit.session",
+            cwd=home,
+            env={"TELLTALE_HOME": str(home)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess:
         """Run one command line."""

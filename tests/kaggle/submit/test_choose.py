@@ -23,8 +23,9 @@ def home(tmp_path):
     return tmp_path / "home"
 
 
-@pytest.mark.parametrize("damage", ["missing id", "extra id", "permuted", "duplicated", "float labels", "NaN",
-                                    "wrong header", "BOM", "CRLF"])  # fmt: skip
+@pytest.mark.parametrize(
+    "damage", ["missing id", "extra id", "permuted", "duplicated", "float labels", "NaN", "wrong header", "BOM", "CRLF"]
+)
 def test_a_damaged_file_is_refused_before_the_network_is_asked(home, damage, monkeypatch):
     make_run(home, "first")
     for variable in ("HOME", "KAGGLE_CONFIG_DIR"):
@@ -38,10 +39,13 @@ REASONS = {
     "missing id": "lacks 1 id of the test set's 40, first 'test/39.png'",
     "extra id": "line 42, has the id 'test/99.png'",
     "permuted": "line 2, has the id 'test/38.png' where the test set has 'test/39.png'",
-    "duplicated": "line 42, repeats the id 'test/39.png' of line 2", "float labels": "line 2, has the label '1.0'",
-    "NaN": "line 2, has the label 'nan'", "wrong header": "must have id,label", "BOM": "byte-order mark",
+    "duplicated": "line 42, repeats the id 'test/39.png' of line 2",
+    "float labels": "line 2, has the label '1.0'",
+    "NaN": "line 2, has the label 'nan'",
+    "wrong header": "must have id,label",
+    "BOM": "byte-order mark",
     "CRLF": "carriage return",
-}  # fmt: skip
+}
 
 
 def damaged(damage):
@@ -76,8 +80,13 @@ def test_the_competitions_own_sample_is_asked_where_the_data_has_none_or_is_not_
     failed(run("submit", "name=first", "again=true", "yes=true"), 2, "'test/new.png' is not in", "download both files")
     sample.unlink()
     failed(run("submit", "file=mine.csv", f"competition={SLUG}", "yes=true"), 2, "has no sample submission", "data=DIR")
-    failed(run("submit", "file=mine.csv", f"competition={SLUG}", f"data={home / 'none'}", "yes=true"), 2,
-           "There is no folder data=", "/none", "data=DIR")  # fmt: skip
+    failed(
+        run("submit", "file=mine.csv", f"competition={SLUG}", f"data={home / 'none'}", "yes=true"),
+        2,
+        "There is no folder data=",
+        "/none",
+        "data=DIR",
+    )
     assert len(world.submissions(SLUG)) == 1
 
 
@@ -95,8 +104,11 @@ def test_a_kernels_output_is_submitted_to_a_code_competition_once(world, home):
     assert world.kaggle("kernels", "push", "-p", folder).returncode == 0
     failed(run("submit", "kernel=alice/answer", "version=7", "yes=true"), 2, "version=7", "the current one is 1")
     world.wait_kernel("alice/answer")
-    failed(run("submit", "kernel=alice/answer", "competition=dogs", "yes=true"), 2,
-           f"Kernel alice/answer is attached to {SLUG}, not to dogs")  # fmt: skip
+    failed(
+        run("submit", "kernel=alice/answer", "competition=dogs", "yes=true"),
+        2,
+        f"Kernel alice/answer is attached to {SLUG}, not to dogs",
+    )
     done = run("submit", "kernel=alice/answer", "name=first", "yes=true")
     assert done.returncode == 0, done.stderr
     (made,) = world.submissions(SLUG)
@@ -114,12 +126,18 @@ def test_words_that_do_not_fit_are_one_sentence(home):
     failed(inside(home, "submit", "name=second"), 2, "The run 'second' has no submission")
     make_run(home, "first", slug="")
     for words, said in {
-        ("mine.csv",): "write ./run.sh submit file=mine.csv", ("fle=x",): "did you mean 'file'?",
-        ("file=folds",): "file=folds is a folder", ("competition=a b",): "cannot be a competition",
-        ("file=no.csv",): "There is no submission no.csv", ("yes=maybe",): "yes=maybe is neither true nor false",
-        ("wait=long",): "wait=long is not a number of seconds", ("kernel=answer",): "write kernel=OWNER/SLUG",
-        ("version=2",): "kernel=OWNER/SLUG", ("kernel=a/b", "file=mine.csv"): "cannot both be given",
-        (): "name it with competition=SLUG", ("name=frist",): "did you mean 'first'?",
+        ("mine.csv",): "write ./run.sh submit file=mine.csv",
+        ("fle=x",): "did you mean 'file'?",
+        ("file=folds",): "file=folds is a folder",
+        ("competition=a b",): "cannot be a competition",
+        ("file=no.csv",): "There is no submission no.csv",
+        ("yes=maybe",): "yes=maybe is neither true nor false",
+        ("wait=long",): "wait=long is not a number of seconds",
+        ("kernel=answer",): "write kernel=OWNER/SLUG",
+        ("version=2",): "kernel=OWNER/SLUG",
+        ("kernel=a/b", "file=mine.csv"): "cannot both be given",
+        (): "name it with competition=SLUG",
+        ("name=frist",): "did you mean 'first'?",
         ("file=mine.csv", "name=frist"): "did you mean 'first'?",
-    }.items():  # fmt: skip
+    }.items():
         failed(inside(home, "submit", *words), 2, said)

@@ -47,8 +47,11 @@ def test_kaggles_list_finds_the_row_by_reference_then_by_mark_and_else_makes_one
     settle(
         rows, SLUG, [listed("3", "by hand"), listed("2", "second bbbbbbbb"), listed("1", "first aaaaaaaa")], known, NOW
     )
-    assert [(one["ref"], one["name"], one["cv"]) for one in rows] == [("1", "first", "0.95"), ("2", "second", "0.95"),
-                                                                     ("3", "", "")]  # fmt: skip
+    assert [(one["ref"], one["name"], one["cv"]) for one in rows] == [
+        ("1", "first", "0.95"),
+        ("2", "second", "0.95"),
+        ("3", "", ""),
+    ]
     assert rows[2]["message"] == "by hand" and rows[2]["file"] == "submission.csv"
     begin(rows, row(), NOW)  # once more, on purpose
     settle(rows, SLUG, [listed("4", "first aaaaaaaa", "pending", ""), listed("1", "first aaaaaaaa")], known, NOW)
@@ -56,7 +59,11 @@ def test_kaggles_list_finds_the_row_by_reference_then_by_mark_and_else_makes_one
         rows, SLUG, [listed("4", "first aaaaaaaa", "error", "", error="bad"), listed("1", "", public="")], known, NOW
     )
     assert [(one["ref"], one["status"], one["public"]) for one in rows] == [
-        ("1", "complete", "0.9"), ("2", "complete", "0.9"), ("3", "complete", "0.9"), ("4", "error", "")]  # fmt: skip
+        ("1", "complete", "0.9"),
+        ("2", "complete", "0.9"),
+        ("3", "complete", "0.9"),
+        ("4", "error", ""),
+    ]
     settle(rows, "dogs", [listed("1", "another competition's")], known, NOW)
     assert len(rows) == 5 and rows[0]["message"] == "first aaaaaaaa"
 
@@ -66,8 +73,13 @@ def test_a_row_gets_its_figures_when_the_card_comes_to_this_machine_and_keeps_wh
     settle(rows, SLUG, [one], {}, NOW)
     assert (rows[0]["fingerprint"], rows[0]["cv"], rows[0]["file"]) == ("", "", "submission.csv")
     settle(rows, SLUG, [one], {"aaaaaaaa": row(), "bbbbbbbb": row("bbbbbbbb", "second")}, NOW)
-    assert [rows[0][key] for key in ("fingerprint", "name", "cv", "file", "ref")] == ["aaaaaaaa", "first", "0.95",
-                                                                                     "first.csv", "1"]  # fmt: skip
+    assert [rows[0][key] for key in ("fingerprint", "name", "cv", "file", "ref")] == [
+        "aaaaaaaa",
+        "first",
+        "0.95",
+        "first.csv",
+        "1",
+    ]
     settle(rows, SLUG, [one], {"aaaaaaaa": row() | {"cv": "0.1", "world": "same world"}}, NOW)
     assert (rows[0]["cv"], rows[0]["world"], len(rows)) == ("0.95", "same world", 1)
 
@@ -90,10 +102,15 @@ def test_a_ledger_keeps_columns_of_the_users_own_and_its_bytes_where_nothing_cha
     assert read_ledger(path)[0]["note"] == "mine, too" and read_ledger(path)[1]["note"] == ""
 
 
-@pytest.mark.parametrize(("written", "said"), [
-    (b"a,b\n1,2\n", "has no column 'competition'"), (b"\xff\xfe", "is not UTF-8"), (b"", "has no column"),
-    (b"competition,fingerprint,ref\ncats,a,1,2\n", "line 2, has more cells"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (b"a,b\n1,2\n", "has no column 'competition'"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"", "has no column"),
+        (b"competition,fingerprint,ref\ncats,a,1,2\n", "line 2, has more cells"),
+    ],
+)
 def test_a_file_that_is_no_ledger_is_named_and_left_alone(tmp_path, written, said):
     (tmp_path / "ledger.csv").write_bytes(written)
     with pytest.raises(UserError, match=said), open_ledger(tmp_path):
@@ -150,8 +167,10 @@ def test_the_ledger_lists_what_was_submitted_anywhere_beside_its_cv_and_draws_it
         rows = list(csv.DictReader(file))
     by_hand, second, first = world.submissions(SLUG)
     assert {one["ref"]: (one["name"], one["public"]) for one in rows} == {
-        str(first.ref): ("first", first.public), str(second.ref): ("second", second.public),
-        str(by_hand.ref): ("", by_hand.public)}  # fmt: skip
+        str(first.ref): ("first", first.public),
+        str(second.ref): ("second", second.public),
+        str(by_hand.ref): ("", by_hand.public),
+    }
     gap = float(first.public) - 0.95
     assert f"{gap:+.4f}" in done.stdout and "OUTSIDE" in done.stdout
     assert (
@@ -178,8 +197,12 @@ def test_the_ledger_lists_what_was_submitted_anywhere_beside_its_cv_and_draws_it
 
 
 def test_words_that_do_not_fit_are_one_sentence(tmp_path):
-    mistakes = {"x": "'x' is not a setting", "ofline=true": "did you mean 'offline'?",
-                "offline=1": "neither true nor false", "wait=x": "not a number of seconds"}  # fmt: skip
+    mistakes = {
+        "x": "'x' is not a setting",
+        "ofline=true": "did you mean 'offline'?",
+        "offline=1": "neither true nor false",
+        "wait=x": "not a number of seconds",
+    }
     for word, said in mistakes.items():
         result = inside(tmp_path, "ledger", word)
         assert result.returncode == 2 and said in result.stderr and result.stderr.count("\n") == 1

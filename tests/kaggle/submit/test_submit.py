@@ -49,8 +49,17 @@ def test_a_submission_is_shown_asked_about_uploaded_once_and_followed_to_its_sco
     pipe = subprocess.PIPE
     for answer, status, count in ((b"n\n", 1, 0), (b"y\n", 0, 1)):
         os.write(keyboard, answer)
-        line = world.popen(sys.executable, "-m", "competition", "submit", env={"TELLTALE_HOME": str(home)}, cwd=home,
-                           stdin=terminal, stdout=pipe, stderr=pipe)  # fmt: skip
+        line = world.popen(
+            sys.executable,
+            "-m",
+            "competition",
+            "submit",
+            env={"TELLTALE_HOME": str(home)},
+            cwd=home,
+            stdin=terminal,
+            stdout=pipe,
+            stderr=pipe,
+        )
         printed, errors = line.communicate(timeout=60)
         assert line.returncode == status, errors
         assert len(world.submissions(SLUG)) == count
@@ -230,8 +239,17 @@ def test_what_was_sent_and_not_seen_to_arrive_is_found_again_and_never_sent_twic
 
     other = own(home, "other.csv", 4)
     world.fault("ListSubmissions", "stall", times=1, skip=2, seconds=20)
-    cut = world.popen(sys.executable, "-m", "competition", *other, env={"TELLTALE_HOME": str(home)}, cwd=home,
-                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    cut = world.popen(
+        sys.executable,
+        "-m",
+        "competition",
+        *other,
+        env={"TELLTALE_HOME": str(home)},
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     until = time.monotonic() + 60
     while len(world.submissions(SLUG)) < 2:
         assert time.monotonic() < until and cut.poll() is None

@@ -37,8 +37,9 @@ def test_a_strong_member_is_missed_and_a_useless_one_is_not():
 def test_fitted_weights_prune_a_useless_member_before_it_is_left_out():
     probs, label = members(2, ROWS, [2, 2, 2])
     probs[1] = np.random.default_rng(0).permutation(probs[1])
-    by_equal, by_fit = (leave_one_out(named(probs), label, FOLD, GROUP, [how], "argmax")[1]
-                        for how in ("equal", "stacking"))  # fmt: skip
+    by_equal, by_fit = (
+        leave_one_out(named(probs), label, FOLD, GROUP, [how], "argmax")[1] for how in ("equal", "stacking")
+    )
     assert abs(by_fit["difference"]) < by_equal["difference"] / 2
 
 
