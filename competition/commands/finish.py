@@ -16,7 +16,6 @@ from competition.core.files import write_text
 from competition.core.paths import home, run_folder, shown
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.run_data import RunData, data_root
-from competition.ensemble.analysis import RANK
 from competition.ensemble.card import make_card, provenance
 from competition.ensemble.score import Result
 from competition.inference.run_record import Record, write_record
@@ -45,8 +44,7 @@ def conclude(config: Config, data: RunData, result: Result, words: Sequence[str]
     out.print()
     last = ""
     if submit:
-        if config.blend != RANK or len(result.entries) == 1:  # no single picture has a rank
-            _remember(config, data, result)
+        _remember(config, data, result)
         last = _submit(config, data, result, label, words, out)
     if config.report or not submit:  # after the submission, so that no picture can cost it
         out.print(f"Report      {shown(_report(config, data, result, label))}")

@@ -16,7 +16,7 @@ CHOICES = {
     "tta": ("none", "flip", "d4", "crops"),
     "layout": ("auto", "kaggle", "folders", "pixels"),
     "bad_images": ("error", "drop"),
-    "blend": ("auto", "equal", "caruana", "stacking", "rank"),
+    "blend": ("auto", "equal", "caruana", "stacking"),
     "device": ("auto", "cpu", "cuda"),
     "world": ("same", "prior", "generator"),
     "engine": ("local", "kaggle"),
@@ -162,7 +162,7 @@ class Config(Recipe):
     seeds: int = 1  # models per member and fold, differing in their seed
 
     tta: str = "flip"
-    blend: str = "auto"  # auto | equal | caruana | stacking: the members' weights | rank: ranks, for prior:P alone
+    blend: str = "auto"  # auto | equal | caruana | stacking: how the members' weights are chosen
     threshold: str = "auto"  # auto | argmax | bootstrap | calibrated | em | prior:P (of the test set) | a number
     evidence_rows: int = 1000  # rows of each fold, and of the test set, kept for shift and robustness checks; 0 = none
     public_fraction: float = 1.0  # the share of the test set that the public leaderboard scores

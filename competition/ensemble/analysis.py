@@ -24,7 +24,6 @@ from competition.scoring.threshold.auto import RuleScore, compare_rules
 LEAST_TEST = 50  # test rows below which luck and a shift look alike
 LEAST_FEATURES = 20  # groups and test rows, below which features can tell nothing apart
 LEAST_OF_CLASS = 10  # rows of either class, below which weights for another balance rest on next to nothing
-RANK = "rank"  # of blend=: the mean of ranks instead of probabilities
 
 
 @dataclass(frozen=True)
@@ -111,14 +110,9 @@ class Judged:
         return list(self.predictions.values())[-1]
 
     @property
-    def ranked(self) -> bool:
-        """Whether the ensemble averages ranks."""
-        return self.blend is not None and self.blend.method == RANK
-
-    @property
     def by_fold(self) -> np.ndarray | None:
         """The ensemble's probabilities (folds, n), each row by weights that never saw one fold; None without any."""
-        return None if self.blend is None or self.judged is not None or self.ranked else self.blend.oof
+        return None if self.blend is None or self.judged is not None else self.blend.oof
 
     @property
     def part(self) -> np.ndarray:
@@ -191,10 +185,8 @@ def find_worth(
 ) -> dict[str, Sequence[Mapping[str, Any]]]:
     """Return what the members, the test-time views and clean images are worth to the ensemble: see ``Analysis``.
 
-    ``score`` is the ensemble's; one of ranks is not taken apart.
+    ``score`` is the ensemble's.
     """
-    if judged.ranked:
-        return {}
     label, group, ids = judged.rows["label"].to_numpy(), judged.rows["group"].to_numpy(), judged.rows["id"]
     how = {"rule": score.rule, "seed": seed, "tuned": None if judged.judged is None else ~judged.judged}
     probs = {name: judged.predictions[name].oof for name in entries}
@@ -237,9 +229,9 @@ def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], judged: Judged, scor
 
 
 def find_rules(judged: Judged, asked: str, seed: int) -> dict[str, RuleScore]:
-    """Return every threshold rule's score on the final predictions; ranks, a hold-out and a single fold have none."""
+    """Return every threshold rule's score on the final predictions; a hold-out and a single fold have none."""
     rows, final = judged.rows, judged.final
-    if judged.ranked or judged.judged is not None or rows["fold"].nunique() < 2:
+    if judged.judged is not None or rows["fold"].nunique() < 2:
         return {}
     prob = final.oof if judged.by_fold is None else judged.by_fold
     return compare_rules(

@@ -12,9 +12,9 @@ from competition.core.config import Config
 from competition.core.errors import UserError
 from competition.data.folds import JUDGED
 from competition.data.run_data import RunData
-from competition.ensemble.analysis import RANK, Analysis, Judged, cannot_tell, find_rules, find_shift, find_worth
+from competition.ensemble.analysis import Analysis, Judged, cannot_tell, find_rules, find_shift, find_worth
 from competition.ensemble.member import Entry
-from competition.inference.oof import Predictions, blend, collect_member, rank_blend
+from competition.inference.oof import Predictions, blend, collect_member
 from competition.scoring.blend.select import Blend, choose_blend, choose_blend_hold_out
 from competition.scoring.scorecard import Score, score_hold_out, score_predictions
 from competition.scoring.shift.verdict import Shift
@@ -60,15 +60,10 @@ class Result:
 
 
 def check_decisions(config: Config, test_rows: int) -> None:
-    """Raise UserError for a threshold rule that there is not or ranks cannot have, and a leaderboard of no row."""
+    """Raise UserError for a threshold rule that does not exist, and for a leaderboard without rows."""
     find_rule(config.threshold)
     if is_number(config.threshold) and not 0 <= float(config.threshold) <= 1:
         raise UserError(f"threshold={config.threshold} is no probability: give one from 0 to 1, or a rule.")
-    if config.blend == RANK and not config.threshold.startswith("prior:"):
-        raise UserError(
-            f"blend=rank has no probabilities to tune threshold={config.threshold} on: declare the test "
-            "set's positive rate with threshold=prior:P."
-        )
     if test_rows and round(test_rows * config.public_fraction) < 1:
         raise UserError(f"public_fraction={config.public_fraction} of {test_rows} test rows is no row: raise it.")
 
@@ -113,10 +108,6 @@ def score(
     unasked = cannot_tell(asked, bool(missing), trained_on)
     no_shift = missing or unasked or data.test.empty
     shift = None if no_shift else find_shift(asked, entries, audit, config.seed)
-    if weighed and config.blend == RANK:  # which hide a shift: the scores were asked about it
-        weighed = dataclasses.replace(weighed, method=RANK)
-        ranks = rank_blend(list(members.values()), rows["fold"].to_numpy())
-        asked = Judged(rows, judged, members | {ENSEMBLE: ranks}, weighed)
     scores = {name: _scored(config, asked, name, shift) for name in asked.predictions}
     analysis = Analysis(weighed, shift, audit=audit, unasked=unasked)
     if not missing:
@@ -148,7 +139,7 @@ def _weigh(
     if len(members) < 2:
         return None
     probs = {name: found.oof for name, found in members.items()}
-    asked = None if method == "auto" else "equal" if method == RANK else method
+    asked = None if method == "auto" else method
     if judged is not None:
         return choose_blend_hold_out(probs, rows["label"], rows["group"], ~judged, config.seed, asked)
     return choose_blend(probs, rows["label"], rows["fold"], rows["group"], config.seed, asked)

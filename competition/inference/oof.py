@@ -1,14 +1,14 @@
 """Bring a member's fold models together, and the members: every join by id, one-to-one, as the design defines means."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from competition.core.errors import UserError
-from competition.scoring.blend.average import mean_logit, mean_prob, rank_average
+from competition.scoring.blend.average import mean_logit, mean_prob
 from competition.scoring.metrics import sigmoid
 
 
@@ -83,31 +83,16 @@ def _aligned(values: pd.Series, ids: pd.Index, path: Path) -> np.ndarray:
 
 
 def blend(members: Sequence[Predictions], weights: Sequence[float]) -> Predictions:
-    """Return the members' weighted mean probability, row by row."""
-    return _join(members, lambda table: mean_prob(table, weights))
+    """Return the members' weighted mean probability, row by row; NaN where a member has none."""
 
-
-def rank_blend(members: Sequence[Predictions], fold: np.ndarray) -> Predictions:
-    """Return the members' mean ranks, in (0, 1): among a fold's rows (``fold`` (n,)), and among the test rows.
-
-    Ranks know no calibration, so nothing but a declared positive rate can cut them.
-    """
-    oof = np.stack([member.oof for member in members])
-    ranked = np.empty(len(fold))
-    for name in np.unique(fold):
-        ranked[fold == name] = rank_average(oof[:, fold == name])
-    return replace(_join(members, rank_average), oof=ranked)
-
-
-def _join(members: Sequence[Predictions], mean: Callable[[np.ndarray], np.ndarray]) -> Predictions:
-    def joined(rows: list[np.ndarray]) -> np.ndarray:
+    def mean(rows: list[np.ndarray]) -> np.ndarray:
         table = np.stack(rows)
         known = ~np.isnan(table).any(axis=0)
         blended = np.full(table.shape[1], np.nan)
         if known.any():
-            blended[known] = mean(table[:, known])
+            blended[known] = mean_prob(table[:, known], weights)
         return blended
 
-    parts = [joined([m.parts[fold] for m in members]) for fold in range(len(members[0].parts))]
-    test = joined([m.test for m in members])
-    return Predictions(joined([m.oof for m in members]), test, np.stack(parts) if parts else np.empty((0, len(test))))
+    parts = [mean([m.parts[fold] for m in members]) for fold in range(len(members[0].parts))]
+    test = mean([m.test for m in members])
+    return Predictions(mean([m.oof for m in members]), test, np.stack(parts) if parts else np.empty((0, len(test))))

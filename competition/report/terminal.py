@@ -83,7 +83,7 @@ def honest_lines(honest: Mapping[str, Any]) -> list[tuple[str, str | None]]:
         lines.append((_labelled("Threshold", f"{threshold['rule']}{at}", threshold["why"]), None))
     if blend := found["blend"]:
         weights = ", ".join(f"{member} {_short(weight, 2)}" for member, weight in blend["weights"].items())
-        given = "" if blend["method"] in ("equal", "rank") else f" ({weights})"
+        given = "" if blend["method"] == "equal" else f" ({weights})"
         name = METHODS.get(blend["method"], blend["method"])
         lines.append((_labelled("Blend", f"{name}{given}", blend["why"]), None))
     if known := [row for row in found["robustness"] if row["f1"] is not None]:

@@ -12,7 +12,6 @@ METHODS = {
     "equal": "equal weights",
     "caruana": "Caruana selection",
     "stacking": "non-negative stacking",
-    "rank": "rank averaging",
 }
 
 

@@ -102,7 +102,8 @@ def test_an_unfinished_run_is_refused_with_the_line_that_completes_it(copy):
     assert result.returncode == 2 and "lacks fold 0" in result.stderr and "name=third fold=0" in result.stderr
 
 
-def test_ranks_without_a_declared_rate_are_refused_here_too(copy):
+def test_averaging_ranks_is_not_one_of_the_ways_to_blend(copy):
     before = everything(copy)
     result = inside(copy, "ensemble", "names=first,second.run", "blend=rank")
-    assert result.returncode == 2 and "threshold=prior:P" in result.stderr and everything(copy) == before
+    assert result.returncode == 2 and "blend=rank is not one of auto, equal, caruana, stacking." in result.stderr
+    assert everything(copy) == before

@@ -1,6 +1,7 @@
 """The honest numbers where a run meets them: the audit at its start, groups that it finds, the alarm, and the blend."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tests.running import TINY, done_inside, everything, inside
+from tests.running import TINY, done_inside, everything
 from tests.test_command_line import FAST
 
 ALONE = [word for word in TINY if not word.startswith(("folds=", "demo.t"))]
@@ -98,14 +99,11 @@ def test_another_world_is_called_that_before_the_upload_line(finished):
     assert printed.index("ANOTHER WORLD: Do not believe the CV score") < printed.index("Upload ")
 
 
-def test_ranks_are_averaged_for_a_declared_rate_alone(tmp_path):
-    words = [word for word in TINY if not word.startswith("folds=")] + ["folds=2", "name=ranked", "blend=rank"]
-    refused = inside(tmp_path, *words)
-    assert refused.returncode == 2 and "threshold=prior:P" in refused.stderr
-    printed = done_inside(tmp_path, *words, "threshold=prior:0.25")
-    assert pd.read_csv(tmp_path / "submissions" / "submission.csv")["label"].sum() == 6  # of 24
+def test_a_declared_rate_is_the_submissions_own(finished, tmp_path):
+    home = shutil.copytree(finished[0], tmp_path / "home")
+    printed = done_inside(home, "ensemble", "name=one", "threshold=prior:0.25")
+    assert pd.read_csv(home / "submissions" / "submission.csv")["label"].mean() == pytest.approx(0.25, abs=0.01)
     assert "Threshold   prior:0.25" in printed
-    assert not (tmp_path / "folds" / "ranked" / "run.json").exists()
 
 
 def test_two_members_without_a_test_set_are_scored_all_the_same(copies, tmp_path):

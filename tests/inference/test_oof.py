@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from competition.core.errors import UserError
-from competition.inference.oof import Predictions, blend, collect_member, rank_blend
+from competition.inference.oof import Predictions, blend, collect_member
 from competition.scoring.metrics import sigmoid
 
 TRAIN, TEST = ["c", "007", "nan", "a,b"], ["x", "y"]
@@ -63,15 +63,3 @@ def test_members_are_averaged_as_probabilities_and_what_one_cannot_see_none_can(
     assert blend([one, other], [3, 1]).test[0] == pytest.approx(0.5)
     assert np.isnan(both.oof[1]) and np.isnan(both.test[1])
     assert both.parts[0, 0] == pytest.approx(0.5) and both.parts.shape == (1, 2)
-
-
-def test_ranks_are_taken_within_a_fold_and_within_the_test_set():
-    random = np.random.default_rng(0)
-    members = [Predictions(random.random(6), random.random(4), random.random((2, 4))) for _ in range(2)]
-    fold = np.array([0, 1, 0, 1, 0, 1])
-    ranked = rank_blend(members, fold)
-    bolder = [Predictions(m.oof**2, np.sqrt(m.test), m.parts) for m in members]
-    assert ranked.oof.tolist() == rank_blend(bolder, fold).oof.tolist()
-    assert ranked.test.tolist() == rank_blend(bolder, fold).test.tolist()
-    lower = [Predictions(np.where(fold == 1, m.oof / 9, m.oof), m.test, m.parts) for m in members]
-    assert rank_blend(lower, fold).oof.tolist() == ranked.oof.tolist()

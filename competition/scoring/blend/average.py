@@ -1,11 +1,10 @@
-"""The averages of the ensemble: logits over views and fold models of one member, probabilities or ranks over members.
+"""The averages of the ensemble: logits over views and fold models of one member, probabilities over members.
 
 All sum in float64 and in the order given, so the same inputs give the same bytes.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from competition.scoring.metrics import check_prob
 
@@ -36,18 +35,6 @@ def mean_prob(probs: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.
         raise ValueError(f"weights must be finite and non-negative with a positive sum; they are {weights.tolist()}")
     # Not a matrix product: its order of summation may change with the number of threads. Rounding may pass 1 by an ulp.
     return np.clip((weights[:, None] * probs).sum(axis=0) / weights.sum(), 0.0, 1.0)
-
-
-def rank_average(probs: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float64]:
-    """Return the (n,) weighted mean over members of each row's rank among the n, (rank - 1/2) / n, ties sharing theirs.
-
-    Members of unlike confidence then count alike. But a rank is a place within the very rows given: the same image has
-    another one among out-of-fold rows than among test rows, and where the share of class 1 differs its meaning does.
-    So no threshold carries over from one set of rows to another; rank the rows of each fold model apart, and cut the
-    test set only where a declared share of it is to be called positive. Inputs and errors are those of ``mean_prob``.
-    """
-    probs = check_prob("probs", _check_table("probs", np.asarray(probs, dtype=np.float64)))
-    return mean_prob((rankdata(probs, axis=1) - 0.5) / probs.shape[1], weights)
 
 
 def _check_table(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from competition.scoring.blend.average import mean_logit, mean_prob, rank_average
+from competition.scoring.blend.average import mean_logit, mean_prob
 from competition.scoring.metrics import sigmoid
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=6)
@@ -57,24 +57,6 @@ def test_a_member_of_weight_0_has_no_say(probs):
 def test_float32_logits_are_averaged_in_float64(logits):
     assert mean_logit(logits).dtype == np.float64
     assert mean_logit(logits) == pytest.approx(logits.astype(np.float64).mean(axis=0))
-
-
-def test_ranks_are_averaged_whatever_the_members_confidence():
-    assert rank_average([[0.1, 0.2, 0.9, 0.3]]) == pytest.approx([0.125, 0.375, 0.875, 0.625])
-    assert rank_average([[0.1, 0.2], [0.6, 0.5]], [3, 1]) == pytest.approx([0.375, 0.625])
-
-
-@given(prob_tables)
-def test_only_the_order_of_each_members_probabilities_matters_to_ranks(probs):
-    probs = np.round(probs, 6)  # halving the least of floats would tie it with 0
-    assert np.array_equal(rank_average(probs), rank_average(np.where(probs > 0.5, probs, probs / 2)))
-
-
-@given(prob_tables)
-def test_ranks_lie_within_0_and_1_and_equal_rows_share_theirs(probs):
-    ranks = rank_average(np.hstack([probs, probs]))
-    assert ((ranks > 0) & (ranks < 1)).all() and ranks.mean() == pytest.approx(0.5)
-    assert np.array_equal(ranks[: probs.shape[1]], ranks[probs.shape[1] :])
 
 
 @pytest.mark.parametrize("weights", [[1, -1], [0, 0], [np.nan, 1], [np.inf, 1], [1], [[1, 1]]])
