@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets Telltale up once, then hands its words to `python -m competition`.
 #   ./run.sh fold=0..4              the main job          ./run.sh help     everything else
-#   ./run.sh test [pytest words]    the tests
+#   ./run.sh test [pytest words]    the tests               ./run.sh check    the linter, the formatter and the types
 #   PYTHON=/path/to/python ./run.sh ...    use that environment, untouched, instead of .venv
 set -euo pipefail
 
@@ -84,7 +84,7 @@ elif [[ $command =~ ^(help|-h|--help)$ ]]; then
     exec "$python" -m competition.core.help # which needs no set-up
 else
     case "$command $*" in
-        "test "*) setup test ;;
+        "test "* | "check "*) setup test ;;
         "app "*) setup app ;;
         "export "* | "predict "*engine=onnx*) setup onnx ;;
         *) setup "" ;;
@@ -92,9 +92,17 @@ else
     python="$here/.venv/bin/python"
 fi
 
-if [ "$command" = test ]; then
-    shift
-    cd "$here"
-    exec "$python" -m pytest "$@"
-fi
+case "$command" in
+    test)
+        shift
+        cd "$here"
+        exec "$python" -m pytest "$@"
+        ;;
+    check)
+        cd "$here"
+        "$python" -m ruff check .
+        "$python" -m ruff format --check .
+        exec "$python" -m mypy
+        ;;
+esac
 exec "$python" -m competition "$@"

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from competition.core.errors import UserError, did_you_mean
 from competition.core.help import PRESETS, preset_names
 from competition.core.options import check_keys, chosen_folds, nest, parse_folds, parse_options, parse_words
-from competition.core.settings import BOUNDS, CHOICES, RECIPE_KEYS, Config, Demo, Recipe, Remote
+from competition.core.settings import BOUNDS, CHOICES, RECIPE_KEYS, Config, Demo, Layers, Recipe, Remote
 
 __all__ = [
     "Config",
@@ -45,7 +45,7 @@ def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None)
     given = {**(defaults or {}), **parse_words(words)}
     path = given.pop("config", "")
     file = _read_yaml(path) if path else {}
-    raw = OmegaConf.structured(Config)
+    raw = OmegaConf.structured(Layers)
     if path and "size" in given and given["size"] != file.get("size", ""):
         raise UserError(
             f"size={given['size']} goes with a preset, and {path} holds settings of another size: name the "
@@ -71,7 +71,8 @@ def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None)
 def _read_preset(name: str) -> dict[str, Any]:
     if name not in preset_names():
         raise UserError(f"There is no preset '{name}'{did_you_mean(name, preset_names())}")
-    return yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
+    layer: dict[str, Any] = yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
+    return layer
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
@@ -132,7 +133,7 @@ def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
         check_keys(own or {}, RECIPE_KEYS, f"members.{name}.", source)
 
 
-KINDS = {
+KINDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
@@ -157,13 +158,14 @@ def _wrong_type(layer: Mapping[str, Any], source: str) -> str:
         spots += [(f"members.{name}.{key}", key, {key: value}, value) for key, value in own.items()]
     for full, key, alone, value in spots:
         try:
-            OmegaConf.merge(OmegaConf.structured(Config), alone)
+            OmegaConf.merge(OmegaConf.structured(Layers), alone)
         except OmegaConfBaseException:
             return f"{full}={value} (in {source}) is not {KINDS.get(types[key], 'a word')}."
     return f"The settings in {source} do not fit together."
 
 
-def _resolve(raw: Config) -> Config:
+def _resolve(raw: Any) -> Config:
+    """Return merged ``Layers`` as a Config, in which every member has its whole recipe and every value is allowed."""
     common = {key: getattr(raw, key) for key in RECIPE_KEYS}
     members = {}
     for name, own in raw.members.items():
@@ -173,7 +175,8 @@ def _resolve(raw: Config) -> Config:
         members[name] = _tidy(Recipe(**{**common, **set_here}))
     if not members:
         members = {"model": _tidy(Recipe(**common))}
-    config = dataclasses.replace(raw, members=members, **_places(raw))
+    settings = {item.name: getattr(raw, item.name) for item in fields(Config)}
+    config = Config(**{**settings, "members": members, **_places(raw)})
     _check(config, "")
     _check(config.demo, "demo.")
     _check(config.kaggle, "kaggle.")
@@ -227,19 +230,20 @@ def as_yaml(settings: Recipe) -> str:
         tree["members"] |= {
             name: None for part in layers for name in part.get("members", {}) if name not in tree["members"]
         }
-    return yaml.safe_dump(tree, sort_keys=False, width=120)
+    return str(yaml.safe_dump(tree, sort_keys=False, width=120))
 
 
 def elsewhere(config: Config) -> Config:
     """Return the settings as another machine is to read them: without this one's folders, files and other runs, for all
     folds, trained there. Weights of a file become random ones; what the hub or a checkpoint brings stays."""
 
-    def moved(recipe: Recipe) -> Any:
-        return recipe if recipe.pretrained in WEIGHTS_WORDS else dataclasses.replace(recipe, pretrained="false")
+    def weights(recipe: Recipe) -> str:
+        return recipe.pretrained if recipe.pretrained in WEIGHTS_WORDS else "false"
 
-    members = {name: moved(recipe) for name, recipe in config.members.items()}
+    members = {name: dataclasses.replace(own, pretrained=weights(own)) for name, own in config.members.items()}
     return dataclasses.replace(
-        moved(config),
+        config,
+        pretrained=weights(config),
         members=members,
         data="",
         cache="",

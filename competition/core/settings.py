@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, get_type_hints
 
 from competition.core.errors import UserError
 
@@ -100,9 +100,6 @@ class Recipe:
     checkpointing: bool = False  # recompute activations: less memory, more time
 
 
-Member = dataclasses.make_dataclass(  # the same fields, each optional: None means "as for all"
-    "Member", [(f.name, f.type | None, None) for f in fields(Recipe)], frozen=True
-)
 RECIPE_KEYS = tuple(f.name for f in fields(Recipe))
 
 
@@ -141,7 +138,7 @@ class Config(Recipe):
     pseudo_positive: float = 0.98  # a test image is learnt as class 1 from this probability of the teacher's on
     pseudo_negative: float = 0.98  # and as class 0 from this probability of class 0 on
     competition: str = ""  # Kaggle's name of the competition, for the upload line
-    members: dict[str, Member | None] = field(default_factory=dict)
+    members: dict[str, Recipe] = field(default_factory=dict)
     demo: Demo = field(default_factory=Demo)
 
     layout: str = "auto"
@@ -189,6 +186,16 @@ class Config(Recipe):
     def parts(self) -> int:
         """How many parts of the data are held out in turn, each by a job of its own: the folds, or one hold-out."""
         return self.folds if self.shares is None else 1
+
+
+# What OmegaConf merges the layers of settings in. A member's fields are the recipe's, each optional: None means "as for
+# all", and a member that is None is taken out.
+Member: Any = dataclasses.make_dataclass(
+    "Member", [(key, kind | None, None) for key, kind in get_type_hints(Recipe).items()], frozen=True
+)
+Layers: Any = dataclasses.make_dataclass(
+    "Layers", [("members", dict[str, Member | None], field(default_factory=dict))], bases=(Config,), frozen=True
+)
 
 
 def parse_shares(split: str) -> tuple[float, ...] | None:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 
-def listed(values: Iterable, limit: int = 3) -> str:
+def listed(values: Iterable[object], limit: int = 3) -> str:
     """Return the first ``limit`` values as ``a, b, c`` and, when there are more, how many there are in all."""
-    values = [str(value) or "(unnamed)" for value in values]
-    more = f", ... ({len(values):,} in all)" if len(values) > limit else ""
-    return ", ".join(values[:limit]) + more
+    words = [str(value) or "(unnamed)" for value in values]
+    more = f", ... ({len(words):,} in all)" if len(words) > limit else ""
+    return ", ".join(words[:limit]) + more
 
 
 def counted(n: int, noun: str) -> str:
