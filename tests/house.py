@@ -4,6 +4,8 @@
 """
 
 import ast
+import builtins
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -192,6 +194,42 @@ def format_skips(files: list[Source]) -> list[str]:
         for number, line in enumerate(source.text.splitlines(), 1)
         if "fmt: skip" in line or "fmt: off" in line
     ]
+
+
+def exceptions(files: list[Source]) -> list[str]:
+    """Return the package's own exceptions as ``place name <- base``, those of any built-in one as ``<- Exception``."""
+    classes = [
+        (source, node, [ast.unparse(base) for base in node.bases])
+        for source in files
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef)
+    ]
+    own: set[str] = set()
+    for _ in classes:  # as often as a chain of bases may be long
+        own |= {node.name for _, node, bases in classes if any(_is_exception(base, own) for base in bases)}
+    return sorted(
+        f"{'.'.join(source.path.with_suffix('').parts)} {node.name} <- {base if base in own else 'Exception'}"
+        for source, node, bases in classes
+        for base in bases
+        if _is_exception(base, own)
+    )
+
+
+def _is_exception(name: str, own: set[str]) -> bool:
+    kind = getattr(builtins, name, None)
+    return name in own or (isinstance(kind, type) and issubclass(kind, BaseException))
+
+
+def drawn_exceptions(files: list[Source]) -> list[str]:
+    """Return the tree of exceptions drawn at the top of core/errors.py, in the same words."""
+    (errors,) = (source for source in files if source.path == Path("core/errors.py"))
+    found, above = [], {0: "Exception"}
+    for line in (ast.get_docstring(errors.tree) or "").splitlines():
+        if match := re.match(r"( {4,})(\w+) +([\w.]+\.\w+): ", line):
+            depth = len(match[1]) // 4
+            above[depth] = match[2]
+            found.append(f"{match[3]} {match[2]} <- {above[depth - 1]}")
+    return sorted(found)
 
 
 def main() -> None:

@@ -86,6 +86,10 @@ def test_an_import_from_above_or_beside_is_named(tmp_path):
     assert "data" in beside and "models" in beside
 
 
+def test_every_exception_is_drawn_in_the_tree_of_errors(files):
+    assert house.drawn_exceptions(files) == house.exceptions(files)
+
+
 def test_offences_in_a_file_are_found(tmp_path):
     text = """
 class Twice: ...

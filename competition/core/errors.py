@@ -1,4 +1,25 @@
-"""The exceptions that end a command in one sentence, and the nearest right spelling."""
+"""The exceptions of the package, and the nearest right spelling.
+
+    UserError            core.errors: a mistake in what was given
+        Refused          kaggle.client.retry: Kaggle's answer is no
+        Unfinished       core.errors: not there yet, through no mistake; the same line goes on later
+            Unreachable  kaggle.client.retry: Kaggle does not answer
+    UnreadableImage      data.images.decode: not a whole image; a declared policy says what becomes of its row
+    NoAnswer             kaggle.client.retry: a request took too long
+    Unsafe               kaggle.download.unpack: an archive that must not be unpacked
+    Damaged              kaggle.download.unpack: an archive that cannot be read to its end
+    Refused              collect.addresses: this address will never be collected
+    Failed               collect.manners: an address gave nothing this time
+        Denied           collect.manners: its server gives us nothing for now
+
+A UserError alone leaves a command, and the others are caught where they mean something. The exit status of a command is
+
+    0    all is done
+    1    the rest is done (some images cannot be read, some addresses gave nothing), or the user answered no
+    2    UserError: one sentence on stderr, nothing half-written
+    3    Unfinished: repeating the line later is the remedy
+    130  interrupted: the same line goes on from where it stopped
+"""
 
 import difflib
 from collections.abc import Iterable
@@ -14,7 +35,7 @@ class UserError(Exception):
 
 
 class Unfinished(UserError):
-    """What was asked for is not there yet, through no mistake of the user's: repeating the line later is the remedy."""
+    """The result is not there yet, through no mistake of the user's: repeating the line later is the remedy."""
 
     status = 3
 
