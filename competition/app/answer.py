@@ -5,28 +5,25 @@ Bytes and a name in, an Answer out: no web server, no file. Whatever the bytes a
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from competition.app.facts import file_facts
 from competition.app.heat import heat
 from competition.app.pictures import Box, data_uri, overlay, residual_picture, seen_box, spectrum_picture
-from competition.core.config import Recipe
 from competition.core.errors import UserError
 from competition.data.images.decode import UnreadableImage, decode, fit_store, header_size, stored_size
 from competition.data.run_data import store_spec
 from competition.data.tta import eval_crops
-from competition.inference.classify import Judge, Verdict
+from competition.inference.classify import Classifier, Verdict
+from competition.inference.torch_member import TorchMember
 from competition.models.build import count_parameters
-from competition.models.device import Placement
 
 MAX_MB = 20.0  # of a file
 MAX_PIXELS = 50_000_000  # of an image: a phone's sharpest photograph passes, a bomb does not
-LEAST_SIDE = 8  # pixels: the smallest that any network here takes
+MIN_SIDE = 8  # pixels: the smallest that any network here takes
 SHOWN, WINDOW = 640, 384  # longer side of the image shown, and of the window of its residual and spectrum, pixels
 SMALL, SMALL_MODELS = 8_000_000, 3  # nets of so few parameters show the mean heat of so many models, others of one
 
@@ -34,14 +31,6 @@ GRID = 256  # longer side of the map on which the members' heats are added, pixe
 _NO_HEAT = np.zeros((1, 1), np.float32)
 
 Part = tuple[float, float, float, float]  # top, left, height, width, in parts of the image's height and width
-
-
-class OpenEye(Protocol):
-    """A member whose networks can be looked into (see inference/eye.py)."""
-
-    recipe: Recipe
-    placement: Placement
-    models: Sequence[nn.Module]
 
 
 @dataclass(frozen=True)
@@ -65,12 +54,12 @@ class Answer:
     facts: list[tuple[str, str]] = field(default_factory=list)
 
 
-def answer(judge: Judge, raw: bytes, name: str, max_mb: float = MAX_MB) -> Answer:
-    """Judge the image file of these bytes; every way in which it cannot be judged becomes the answer's refusal."""
+def answer(classifier: Classifier[TorchMember], raw: bytes, name: str, max_mb: float = MAX_MB) -> Answer:
+    """Classify the image file of these bytes; whatever makes that impossible becomes the answer's refusal."""
     try:
         image = _checked(raw, name, max_mb)
-        (verdict,) = judge.judge([image])
-        return Answer(name, "", verdict, pictures(judge, image, verdict), file_facts(raw, name))
+        (verdict,) = classifier.classify([image])
+        return Answer(name, "", verdict, pictures(classifier, image, verdict), file_facts(raw, name))
     except UnreadableImage as error:
         return Answer(name, f"This file was not judged: {error.reason}.")
     except UserError as error:
@@ -86,18 +75,18 @@ def _checked(raw: bytes, name: str, max_mb: float) -> NDArray[np.uint8]:
     if height * width > MAX_PIXELS:
         limit = f"this page's limit of {MAX_PIXELS / 1e6:.0f} million pixels"
         raise UnreadableImage(name, f"its {width:,} x {height:,} pixels exceed {limit}")
-    if min(height, width) < LEAST_SIDE:
+    if min(height, width) < MIN_SIDE:
         raise UnreadableImage(name, f"its {width} x {height} pixels are too few to say anything")
     return decode(raw, name)
 
 
-def pictures(judge: Judge, image: NDArray[np.uint8], verdict: Verdict) -> list[Picture]:
+def pictures(classifier: Classifier[TorchMember], image: NDArray[np.uint8], verdict: Verdict) -> list[Picture]:
     """Return the heat over the image (h, w, 3), its residual and its spectrum."""
     window, part, tiny = _window(image), "", _is_tiny(image)
     if window.shape != image.shape:
         part = f" (here of the middle {window.shape[1]} x {window.shape[0]} pixels, unscaled)"
     return [
-        _heat_picture(judge, image, verdict),
+        _heat_picture(classifier, image, verdict),
         Picture(
             "Noise residual",
             data_uri(residual_picture(window)),
@@ -125,20 +114,20 @@ def _window(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image[top : top + rows, left : left + columns]
 
 
-def _heat_picture(judge: Judge, image: NDArray[np.uint8], verdict: Verdict) -> Picture:
-    found = evidence(judge, image, int(verdict.positive))
+def _heat_picture(classifier: Classifier[TorchMember], image: NDArray[np.uint8], verdict: Verdict) -> Picture:
+    found = ensemble_heat(classifier, image, int(verdict.positive))
     if found is None:
         caption = "Every member of this run looks at the spectrum alone, where evidence has a frequency and no place."
         return Picture("The image", data_uri(overlay(_shown(image), _NO_HEAT)), caption, _is_tiny(image))
     places, (top, left, height, width) = found
-    word = judge.words[verdict.positive]
+    word = classifier.words[verdict.positive]
     caption = f"The brighter, the more a place spoke for “{word}”: it shows what swayed the models, not the truth"
     if not places.any():
         caption = f"No place in the image spoke for “{word}” on its own"
     if height * width < 1:
         percent = 100 * height * width
         percent = f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
-        dimmed = "is for the other views" if judge.record.tta == "crops" else "was not looked at"
+        dimmed = "is for the other views" if classifier.record.tta == "crops" else "was not looked at"
         caption += f"; what is dimmed {dimmed}, and the window is {percent} % of the image"
     # A small window is shown enlarged, with half of its sides around it.
     rows, columns = image.shape[:2]
@@ -162,14 +151,20 @@ def _inside(box: Sequence[int], shape: Sequence[int]) -> Box:
     return top, left, max(1, min(box[2], shape[0] - top)), max(1, min(box[3], shape[1] - left))
 
 
-def evidence(judge: Judge, image: NDArray[np.uint8], label: int) -> tuple[NDArray[np.float32], Part] | None:
+def ensemble_heat(
+    classifier: Classifier[TorchMember], image: NDArray[np.uint8], label: int
+) -> tuple[NDArray[np.float32], Part] | None:
     """Return where in the image (h, w, 3) the evidence for ``label`` is, and in which part it was looked for.
 
     The heat, float32 (rows, columns) in 0..1 over that part, is the mean of the members', by their weights. None where
     all members that count look at the spectrum alone.
     """
-    counted = [name for name, eye in judge.eyes.items() if eye.recipe.view != "fourier" and judge.weights[name] > 0]
-    found = [_member_heat(judge.eyes[name], image, label) for name in counted]
+    counted = [
+        name
+        for name, member in classifier.members.items()
+        if member.recipe.view != "fourier" and classifier.weights[name] > 0
+    ]
+    found = [_member_heat(classifier.members[name], image, label) for name in counted]
     if not found:
         return None
     parts = np.array([part for _, part in found])
@@ -180,7 +175,7 @@ def evidence(judge: Judge, image: NDArray[np.uint8], label: int) -> tuple[NDArra
     for (places, part), name in zip(found, counted, strict=True):
         place = [*(np.array(part[:2]) - corner) / extent * shape, *np.array(part[2:]) / extent * shape]
         top, left, rows, columns = _inside(np.rint(place).astype(int).tolist(), shape)
-        total[top : top + rows, left : left + columns] += judge.weights[name] * _resized(places, rows, columns)
+        total[top : top + rows, left : left + columns] += classifier.weights[name] * _resized(places, rows, columns)
     return total / (total.max() or 1), (*corner.tolist(), *extent.tolist())
 
 
@@ -189,14 +184,14 @@ def _resized(places: NDArray[np.float32], rows: int, columns: int) -> NDArray[np
     return torch.nn.functional.interpolate(maps, (rows, columns), mode="bilinear", antialias=True)[0, 0].numpy()
 
 
-def _member_heat(eye: OpenEye, image: NDArray[np.uint8], label: int) -> tuple[NDArray[np.float32], Part]:
+def _member_heat(member: TorchMember, image: NDArray[np.uint8], label: int) -> tuple[NDArray[np.float32], Part]:
     """Return a member's heat in its central view, and which part of the image that is."""
-    recipe, spec = eye.recipe, store_spec(eye.recipe)
+    recipe, spec = member.recipe, store_spec(member.recipe)
     stored = fit_store(image, spec.size, spec.cap)
     crop = eval_crops(stored, recipe.image_size, recipe.fit, ("centre",))
-    pixels = eye.placement.move(torch.from_numpy(crop).movedim(-1, -3))
-    few = count_parameters(eye.models[0])[0] <= SMALL
-    places = np.mean([heat(model, pixels, label) for model in eye.models[: SMALL_MODELS if few else 1]], axis=0)
+    pixels = member.placement.move(torch.from_numpy(crop).movedim(-1, -3))
+    few = count_parameters(member.models[0])[0] <= SMALL
+    places = np.mean([heat(model, pixels, label) for model in member.models[: SMALL_MODELS if few else 1]], axis=0)
     top, left, rows, columns = seen_box(stored.shape, recipe.image_size, recipe.fit)
     if recipe.fit == "crop":  # an image smaller than the window was mirrored at its border, evenly on both sides
         above, before = (recipe.image_size - rows) // 2, (recipe.image_size - columns) // 2

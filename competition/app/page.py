@@ -16,11 +16,12 @@ from fastapi import FastAPI
 from competition.app.answer import MAX_PIXELS, answer
 from competition.app.cards import about, card, text
 from competition.app.style import CSS, FONTS, MONO
-from competition.inference.classify import Judge
+from competition.inference.classify import Classifier
+from competition.inference.torch_member import TorchMember
 
-MOST_FILES = 12  # of one drop
-MOST_WAITING = 8  # drops
-STALE = 900  # seconds after which an upload that nobody asked about is removed
+MAX_FILES = 12  # of one drop
+MAX_WAITING = 8  # drops
+MAX_IDLE_SECONDS = 900  # seconds after which an upload that nobody asked about is removed
 
 # Gradio's own scripts are inline and build functions from text; what matters here is that all of it is ours.
 POLICY = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'; form-action 'self'"
@@ -47,12 +48,12 @@ class Guarded:
         await self.app(scope, receive, sending)
 
 
-def make_site(judge: Judge, uploads: Path, max_mb: float) -> FastAPI:
+def make_site(classifier: Classifier[TorchMember], uploads: Path, max_mb: float) -> FastAPI:
     """Return the web application. ``uploads`` is the folder that GRADIO_TEMP_DIR names: nothing stays in it."""
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     site.add_middleware(Guarded)
-    page = _page(judge, uploads, max_mb)
-    page.queue(max_size=MOST_WAITING, default_concurrency_limit=1, api_open=False)
+    page = _page(classifier, uploads, max_mb)
+    page.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
     return gr.mount_gradio_app(
         site,
         page,
@@ -81,8 +82,8 @@ def _theme() -> gr.themes.Base:
     return theme
 
 
-def _page(judge: Judge, uploads: Path, max_mb: float) -> gr.Blocks:
-    recipes = {name: eye.recipe for name, eye in judge.eyes.items()}
+def _page(classifier: Classifier[TorchMember], uploads: Path, max_mb: float) -> gr.Blocks:
+    recipes = {name: member.recipe for name, member in classifier.members.items()}
 
     def answers(dropped: Any) -> Iterator[tuple[Any, str, str]]:
         named = uploaded(dropped)
@@ -91,8 +92,10 @@ def _page(judge: Judge, uploads: Path, max_mb: float) -> gr.Blocks:
         for number, (name, raw) in enumerate(files, 1):
             count = f"{number} of {len(files)}: " if len(files) > 1 else ""
             yield None, status(f"Looking at {count}{name}"), cards
-            cards += _lost(name) if raw is None else card(answer(judge, raw, name, max_mb), judge.record, recipes)
-        more = f"{left} more were not looked at: drop at most {MOST_FILES} at once." if left else ""
+            cards += (
+                _lost(name) if raw is None else card(answer(classifier, raw, name, max_mb), classifier.record, recipes)
+            )
+        more = f"{left} more were not looked at: drop at most {MAX_FILES} at once." if left else ""
         yield None, status(more, done=True), cards
 
     with gr.Blocks(title="Telltale: AI-made or human-made?", analytics_enabled=False) as page:
@@ -101,7 +104,7 @@ def _page(judge: Judge, uploads: Path, max_mb: float) -> gr.Blocks:
         gr.HTML(_limits(max_mb), apply_default_css=False)
         shown = gr.HTML("", apply_default_css=False, elem_id="tt-status")
         results = gr.HTML("", apply_default_css=False, elem_id="tt-results")
-        gr.HTML(about(judge.record, recipes), apply_default_css=False)
+        gr.HTML(about(classifier.record, recipes), apply_default_css=False)
         # Gradio's own preprocessing of a file leaves an empty temporary file behind, hence none.
         drop.upload(
             answers,
@@ -123,17 +126,17 @@ def uploaded(dropped: Any) -> list[tuple[str, Path]]:
 
 
 def take(named: list[tuple[str, Path]], uploads: Path) -> list[tuple[str, bytes | None]]:
-    """Read the first ``MOST_FILES`` files, take all of them off the disk, and return (name, bytes) of those read.
+    """Read the first ``MAX_FILES`` files, take all of them off the disk, and return (name, bytes) of those read.
 
     The bytes are None for a file that is not in ``uploads``: of two drops of one file, the first takes it away. Other
-    uploads that are older than ``STALE`` go too: their page was closed before it could ask.
+    uploads that are older than ``MAX_IDLE_SECONDS`` go too: their page was closed before it could ask.
     """
     own = [(name, path if uploads.resolve() in path.resolve().parents else None) for name, path in named]
     try:
-        return [(name, _bytes(path)) for name, path in own[:MOST_FILES]]
+        return [(name, _bytes(path)) for name, path in own[:MAX_FILES]]
     finally:
         now = time.time()
-        old = [path for path in uploads.rglob("*") if path.is_file() and now - path.lstat().st_mtime > STALE]
+        old = [path for path in uploads.rglob("*") if path.is_file() and now - path.lstat().st_mtime > MAX_IDLE_SECONDS]
         for path in [*(path for _, path in own if path), *old]:
             with contextlib.suppress(OSError):  # gone already, or its folder holds another's upload
                 path.unlink(missing_ok=True)
@@ -171,7 +174,7 @@ def _title() -> str:
 def _limits(max_mb: float) -> str:
     kinds = "JPEG, PNG, WebP, GIF, BMP or TIFF"
     return (
-        f'<p class="tt-limits">{kinds}; up to {MOST_FILES} images at once, each of at most {max_mb:g} MB and '
+        f'<p class="tt-limits">{kinds}; up to {MAX_FILES} images at once, each of at most {max_mb:g} MB and '
         f"{MAX_PIXELS / 1e6:.0f} million pixels. They stay on the machine that serves this page and are not kept."
         "</p>"
     )

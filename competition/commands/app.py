@@ -50,18 +50,19 @@ def app_command(words: Sequence[str]) -> int:
 
 
 def _serve(options: Mapping[str, str], listener: socket.socket, folder: Path, max_mb: float, opens: bool) -> None:
-    from competition.inference.torch_member import open_judge  # torch takes seconds to import: mistakes are told before
+    # Here, for torch takes seconds to import, and mistakes in the options are reported before that.
+    from competition.inference.torch_member import open_classifier
 
-    judge = open_judge(options["name"], options["device"])
+    classifier = open_classifier(options["name"], options["device"])
     print(f"Reading the models of '{options['name']}' ...", flush=True)
-    for eye in judge.eyes.values():
-        _ = eye.models  # now, so that a missing one is told here and the first answer comes at once
+    for member in classifier.members.values():
+        _ = member.models  # now, so that a missing one is reported here and the first answer comes at once
     os.environ["GRADIO_TEMP_DIR"] = str(folder)  # before Gradio is imported
     import uvicorn
 
     from competition.app.page import make_site
 
-    site = make_site(judge, folder, max_mb)
+    site = make_site(classifier, folder, max_mb)
     address = address_of(listener)
     print(f"The page is at {address} (Ctrl-C ends it).", flush=True)
     if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:

@@ -19,7 +19,7 @@ from competition.core.paths import shown
 from competition.core.settings import CHOICES
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.layouts.dataset import IMAGE_EXTENSIONS
-from competition.inference.classify import Judge, Verdict
+from competition.inference.classify import Classifier, Verdict
 from competition.inference.run_record import read_record
 from competition.kaggle.submission.validate import read_submission
 from competition.kaggle.submission.write import LATEST, submission_bytes
@@ -28,11 +28,11 @@ from competition.report.terminal import console
 FORMATS, ENGINES = ("table", "csv", "json"), ("torch", "onnx")
 CHUNK_IMAGES, CHUNK_BYTES = 64, 400_000_000  # decoded and judged at a time
 
-Answer = tuple[Path, Verdict | str]  # a file, and its verdict or why it cannot be read
+FileVerdict = tuple[Path, Verdict | str]  # a file, and its verdict or why it cannot be read
 
 
 def predict(words: Sequence[str]) -> int:
-    """Judge the files that ``words`` name and print the answers; returns 1 if some could not be read, else 0."""
+    """Classify the files that ``words`` name and print the answers; returns 1 if some could not be read, else 0."""
     options, named = parse_options(
         words, {"name": "demo", "format": "table", "engine": "torch", "device": "auto", "test": "", "out": ""}
     )
@@ -42,9 +42,9 @@ def predict(words: Sequence[str]) -> int:
     if options["test"] or options["out"]:
         return predict_test(options, named)
     files = find_images(named)
-    judge = open_engine(options["engine"], options["name"], options["device"])
-    answers = list(tqdm(judge_files(judge, files), total=len(files), unit="img", disable=None))
-    print_answers(judge, answers, options["format"])
+    classifier = open_engine(options["engine"], options["name"], options["device"])
+    answers = list(tqdm(classify_files(classifier, files), total=len(files), unit="img", disable=None))
+    print_answers(classifier, answers, options["format"])
     unreadable = [(path, answer) for path, answer in answers if isinstance(answer, str)]
     for path, reason in unreadable:
         print(f"Not read: {path}: {reason}", file=sys.stderr)
@@ -82,19 +82,18 @@ def predict_test(options: Mapping[str, str], named: Sequence[str]) -> int:
     return 1 if answer.unreadable else 0
 
 
-def open_engine(engine: str, name: str, device: str) -> Judge:
-    """Return the run's judge: by its weights, or by what `export` wrote."""
+def open_engine(engine: str, name: str, device: str) -> Classifier:
+    """Return the run's classifier: by its weights, or by what `export` wrote."""
     if engine == "torch":
-        from competition.inference.torch_member import (
-            open_judge,  # torch takes seconds to import, and the other engine has none
-        )
+        # Here, for torch takes seconds to import, and the other engine does without.
+        from competition.inference.torch_member import open_classifier
 
-        return open_judge(name, device)
+        return open_classifier(name, device)
     if device == "cuda":
         raise UserError("engine=onnx runs on the CPU: leave device=cuda out, or use engine=torch.")
-    from competition.inference.onnx.session import open_onnx_judge
+    from competition.inference.onnx.session import open_onnx_classifier
 
-    return open_onnx_judge(name)
+    return open_onnx_classifier(name)
 
 
 def find_images(named: Sequence[str]) -> list[Path]:
@@ -122,7 +121,7 @@ def find_images(named: Sequence[str]) -> list[Path]:
     return list(files)
 
 
-def judge_files(judge: Judge, files: Sequence[Path]) -> Iterator[Answer]:
+def classify_files(classifier: Classifier, files: Sequence[Path]) -> Iterator[FileVerdict]:
     """Yield every file's verdict, or why it cannot be read, in order."""
     chunk: list[tuple[Path, np.ndarray | str]] = []
     held = 0
@@ -134,24 +133,24 @@ def judge_files(judge: Judge, files: Sequence[Path]) -> Iterator[Answer]:
             image = error.reason
         chunk.append((path, image))
         if len(chunk) == CHUNK_IMAGES or held > CHUNK_BYTES:
-            yield from _judge_chunk(judge, chunk)
+            yield from _classify_chunk(classifier, chunk)
             chunk, held = [], 0
-    yield from _judge_chunk(judge, chunk)
+    yield from _classify_chunk(classifier, chunk)
 
 
-def _judge_chunk(judge: Judge, chunk: Sequence[tuple[Path, np.ndarray | str]]) -> Iterator[Answer]:
-    verdicts = iter(judge.judge([image for _, image in chunk if not isinstance(image, str)]))
+def _classify_chunk(classifier: Classifier, chunk: Sequence[tuple[Path, np.ndarray | str]]) -> Iterator[FileVerdict]:
+    verdicts = iter(classifier.classify([image for _, image in chunk if not isinstance(image, str)]))
     for path, image in chunk:
         yield path, image if isinstance(image, str) else next(verdicts)
 
 
-def print_answers(judge: Judge, answers: Sequence[Answer], form: str) -> None:
+def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: str) -> None:
     """Print the answers to standard output; unreadable files are in the JSON alone."""
-    threshold = judge.record.threshold
+    threshold = classifier.record.threshold
     rows = [
         {
             "file": str(path),
-            "verdict": judge.words[found.positive],
+            "verdict": classifier.words[found.positive],
             "probability": round(found.prob, 6),
             "threshold": round(threshold, 6),
             **{name: round(prob, 6) for name, prob in found.members.items()},
@@ -161,10 +160,10 @@ def print_answers(judge: Judge, answers: Sequence[Answer], form: str) -> None:
     ]
     if form == "json":
         unreadable = {str(path): found for path, found in answers if isinstance(found, str)}
-        print(json.dumps({"run": judge.record.name, "answers": rows, "unreadable": unreadable}, indent=2))
+        print(json.dumps({"run": classifier.record.name, "answers": rows, "unreadable": unreadable}, indent=2))
     elif form == "csv":
         text = io.StringIO()
-        columns = ["file", "verdict", "probability", "threshold", *judge.eyes]
+        columns = ["file", "verdict", "probability", "threshold", *classifier.members]
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -176,6 +175,6 @@ def print_answers(judge: Judge, answers: Sequence[Answer], form: str) -> None:
         for row in rows:
             table.add_row(*(f"{value:.4f}" if isinstance(value, float) else value for value in row.values()))
         console().print(table)
-        cv = judge.record.cv
+        cv = classifier.record.cv
         print(f"F1 of these models on images they had not seen: {cv['f1']:.4f} ({cv['how']}).")
         print("A verdict is a score, not proof.")

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from competition.audit.findings import Audit
 from competition.ensemble.member import Entry
-from competition.inference.diagnostics import Evidence, collect_sweep, collect_views, read_evidence
+from competition.inference.diagnostics import Diagnostics, collect_sweep, collect_views, read_diagnostics
 from competition.inference.oof import Predictions
 from competition.scoring.blend.ablation import leave_one_out, view_ablation
 from competition.scoring.blend.average import mean_prob
@@ -49,7 +49,7 @@ class Analysis:
                 "verdict": self.shift.verdict,
                 "remedy": self.shift.remedy,
                 "prior": asdict(self.shift.prior),
-                "evidence": [asdict(item) for item in self.shift.evidence],
+                "evidence": [asdict(item) for item in self.shift.diagnostics],
             },
             "unasked": self.unasked,
             "threshold": {
@@ -165,16 +165,20 @@ def _features(entry: Entry, rows: pd.DataFrame) -> list[FoldFeatures]:
     by_id = rows.set_index("id")
     found = []
     for number, folders in enumerate(entry.by_fold):
-        evidence: Evidence = read_evidence(folders[0])
-        asked = np.isin(evidence.validation_ids, by_id.index)
-        known = by_id.loc[evidence.validation_ids[asked]]
+        diagnostics: Diagnostics = read_diagnostics(folders[0])
+        asked = np.isin(diagnostics.validation_ids, by_id.index)
+        known = by_id.loc[diagnostics.validation_ids[asked]]
         ones = int(known["label"].sum())
-        enough = min(known["group"].nunique(), len(evidence.test)) >= LEAST_FEATURES
+        enough = min(known["group"].nunique(), len(diagnostics.test)) >= LEAST_FEATURES
         if not enough or min(ones, len(known) - ones) < LEAST_OF_CLASS:
             return []
         found.append(
             FoldFeatures(
-                number, evidence.validation[asked], known["label"].to_numpy(), known["group"].to_numpy(), evidence.test
+                number,
+                diagnostics.validation[asked],
+                known["label"].to_numpy(),
+                known["group"].to_numpy(),
+                diagnostics.test,
             )
         )
     return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -26,11 +26,15 @@ class Verdict:
     views: dict[str, dict[str, float]]
 
 
-class Eye(Protocol):
-    """One member: pictures in, logits out."""
+class TrainedMember(Protocol):
+    """One member of a finished run: pictures in, logits out."""
 
     def view_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Return float64 (views, n) logits, the mean of the member's models, of n uint8 (H, W, 3) pictures."""
+        ...
+
+
+Member = TypeVar("Member", bound=TrainedMember)
 
 
 def verdict_words(classes: Sequence[str]) -> tuple[str, str]:
@@ -42,21 +46,21 @@ def verdict_words(classes: Sequence[str]) -> tuple[str, str]:
     return (ai, human) if made_by_ai == [True, False] else (classes[0], classes[1])
 
 
-class Judge:
-    """Answers for a run; ``eyes`` holds its members in the run's order.
+class Classifier(Generic[Member]):
+    """A finished run as a classifier of single pictures; ``members`` are in the run's order.
 
     ``words`` say what pictures of class 0 and of class 1 are.
     """
 
-    def __init__(self, record: Record, eyes: Mapping[str, Eye]):
-        self.record, self.eyes, self.words = record, dict(eyes), verdict_words(record.classes)
-        self.weights = {name: record.weights.get(name, 1.0) for name in self.eyes}  # a run of before had equal ones
+    def __init__(self, record: Record, members: Mapping[str, Member]):
+        self.record, self.members, self.words = record, dict(members), verdict_words(record.classes)
+        self.weights = {name: record.weights.get(name, 1.0) for name in self.members}  # a run of before had equal ones
 
-    def judge(self, images: Sequence[np.ndarray]) -> list[Verdict]:
+    def classify(self, images: Sequence[np.ndarray]) -> list[Verdict]:
         """Return a verdict on each of n uint8 (H, W, 3) RGB pictures of any sizes (see data/decode.py)."""
         if not images:
             return []
-        logits = {name: eye.view_logits(images) for name, eye in self.eyes.items()}
+        logits = {name: member.view_logits(images) for name, member in self.members.items()}
         probs = {name: sigmoid(mean_logit(found)) for name, found in logits.items()}
         blended = mean_prob(np.stack(list(probs.values())), list(self.weights.values()))
         names = [view.name for view in TTA[self.record.tta]]

@@ -35,7 +35,7 @@ WIDEST = 1024  # more features than these are added up in groups: 2,000 rows the
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Diagnostics:
     """One job's ``evidence.npz``; ids are unique in each array of them.
 
     ``logits`` (V, n) float32: every held-out row (``ids``) under each of the test-time ``views``; their mean over V is
@@ -66,7 +66,7 @@ def sample(ids: Sequence[str], count: int, *seed: object) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(stream("evidence", *seed)).permutation(order)[:count])
 
 
-def evidence_images(evidence_rows: int, held: int, tested: int, floating: bool) -> tuple[int, int]:
+def diagnostics_images(evidence_rows: int, held: int, tested: int, floating: bool) -> tuple[int, int]:
     """Return how many images a job sees once more for its features, and how many for its sweep."""
     if not held:  # a model on all rows leaves no evidence
         return 0, 0
@@ -155,42 +155,42 @@ def sweep_logits(
     }
 
 
-def write_evidence(folder: Path, evidence: Evidence) -> None:
+def write_diagnostics(folder: Path, diagnostics: Diagnostics) -> None:
     """Write ``evidence.npz`` into a job's folder, atomically; the same evidence gives the same bytes."""
     with atomic_write(folder / FILE, "wb") as file:
-        _pack(evidence, file)
+        _pack(diagnostics, file)
 
 
-def _pack(evidence: Evidence, file: IO[bytes]) -> None:
+def _pack(diagnostics: Diagnostics, file: IO[bytes]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for item in dataclasses.fields(evidence):
+        for item in dataclasses.fields(diagnostics):
             entry = zipfile.ZipInfo(f"{item.name}.npy")  # dated 1980, and not by the clock as numpy may choose to
             entry.compress_type = zipfile.ZIP_DEFLATED
-            value = getattr(evidence, item.name)
+            value = getattr(diagnostics, item.name)
             array = np.array(value, dtype=str) if isinstance(value, tuple) else value
             with archive.open(entry, "w", force_zip64=True) as inner:
                 np.lib.format.write_array(inner, array, allow_pickle=False)
 
 
-def read_evidence(folder: Path) -> Evidence:
+def read_diagnostics(folder: Path) -> Diagnostics:
     """Read a job's ``evidence.npz``. Raises UserError where it is missing, damaged, or its ids are not unique."""
     path = Path(folder) / FILE
     remedy = "delete what there is of it and run the same line again"
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            found = {item.name: arrays[item.name] for item in dataclasses.fields(Evidence)}
+            found = {item.name: arrays[item.name] for item in dataclasses.fields(Diagnostics)}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"The evidence in {path} cannot be read ({type(error).__name__}): {remedy}.") from error
-    evidence = Evidence(**found | {key: tuple(found[key].tolist()) for key in ("views", "conditions")})
+    diagnostics = Diagnostics(**found | {key: tuple(found[key].tolist()) for key in ("views", "conditions")})
     for ids, table in (
-        (evidence.ids, evidence.logits.T),
-        (evidence.validation_ids, evidence.validation),
-        (evidence.test_ids, evidence.test),
-        (evidence.sweep_ids, evidence.sweep.T),
+        (diagnostics.ids, diagnostics.logits.T),
+        (diagnostics.validation_ids, diagnostics.validation),
+        (diagnostics.test_ids, diagnostics.test),
+        (diagnostics.sweep_ids, diagnostics.sweep.T),
     ):
         if len(ids) != len(table) or len(np.unique(ids)) != len(ids):
             raise UserError(f"The ids in {path} do not name its rows one by one: {remedy}.")
-    return evidence
+    return diagnostics
 
 
 def collect_views(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -199,7 +199,7 @@ def collect_views(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -
     ``folders``: for each fold its models' folders (several seeds), which are averaged. NaN where no model held the row
     out. Raises UserError when a file's ids are not the ones expected.
     """
-    return _collect(folders, train_ids, lambda evidence: (evidence.views, evidence.ids, evidence.logits))
+    return _collect(folders, train_ids, lambda diagnostics: (diagnostics.views, diagnostics.ids, diagnostics.logits))
 
 
 def collect_sweep(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -207,20 +207,22 @@ def collect_sweep(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -
 
     NaN where a row was not sampled; the sampled rows are the same for all members of a run.
     """
-    return _collect(folders, train_ids, lambda evidence: (evidence.conditions, evidence.sweep_ids, evidence.sweep))
+    return _collect(
+        folders, train_ids, lambda diagnostics: (diagnostics.conditions, diagnostics.sweep_ids, diagnostics.sweep)
+    )
 
 
 def _collect(
     folders: Sequence[Sequence[Path]],
     train_ids: Sequence[str],
-    part: Callable[[Evidence], tuple[tuple[str, ...], NDArray[np.str_], NDArray[np.float32]]],
+    part: Callable[[Diagnostics], tuple[tuple[str, ...], NDArray[np.str_], NDArray[np.float32]]],
 ) -> dict[str, NDArray[np.float64]]:
     index = pd.Index([str(id) for id in train_ids])
     collected: dict[str, NDArray[np.float64]] = {}
     for models in folders:
         tables = []
         for folder in models:
-            names, ids, logits = part(read_evidence(folder))
+            names, ids, logits = part(read_diagnostics(folder))
             tables.append(pd.DataFrame(logits.T.astype(np.float64), index=ids, columns=list(names)))
             at = index.get_indexer(ids)
             collected = collected or {name: np.full(len(index), np.nan) for name in names}

@@ -45,7 +45,7 @@ from competition.inference.learner import on_features
 from competition.inference.oof import blend, collect_member
 from competition.inference.predict import predict_logits
 from competition.inference.run_record import Record
-from competition.inference.torch_member import TorchEye, load_model
+from competition.inference.torch_member import TorchMember, load_model
 from competition.scoring.blend.average import mean_logit
 from competition.scoring.metrics import sigmoid
 
@@ -64,7 +64,7 @@ class TestTable:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TestLabels:
     """``label`` (m,) 0 and 1 in the table's order; ``unreadable``: ids of images that no model could see, and why."""
 
     label: np.ndarray
@@ -137,18 +137,18 @@ def _read_kaggle(root: Path, config: Config) -> TestTable:
     return TestTable(test["id"].tolist(), test["path"].tolist(), None, header)
 
 
-def predict_table(record: Record, config: Config, test: TestTable, device: str, workers: int) -> Answer:
+def predict_table(record: Record, config: Config, test: TestTable, device: str, workers: int) -> TestLabels:
     """Predict the table with all the run's models on ``device`` (cpu or cuda), fed by ``workers`` processes.
 
     A line is printed for each model. Raises UserError where a model is gone, and where no image at all can be read.
     """
-    eyes = {
-        member: TorchEye([record.folder / part for part in parts], record.tta, device)
+    members = {
+        member: TorchMember([record.folder / part for part in parts], record.tta, device)
         for member, parts in record.members.items()
     }
-    for note in _differences(eyes):
+    for note in _differences(members):
         print(f"  Note: {note}.")
-    stores = _open_stores(config, test, eyes)
+    stores = _open_stores(config, test, members)
     bad = next(iter(stores.values())).bad
     rows = [row for row in range(len(test.ids)) if row not in bad]
     if not rows:
@@ -158,17 +158,17 @@ def predict_table(record: Record, config: Config, test: TestTable, device: str, 
             f"({bad[first]}): name the folder that holds them with test=."
         )
     with tempfile.TemporaryDirectory() as work:
-        folders = _predict_models(config, test, eyes, stores, rows, workers, Path(work))
-        members = [collect_member([], own, [], test.ids) for own in folders.values()]
-    weights = [record.weights.get(member, 1.0) for member in eyes]  # a run of before had equal ones
-    prob = (blend(members, weights) if len(members) > 1 else members[0]).test
+        folders = _predict_models(config, test, members, stores, rows, workers, Path(work))
+        predictions = [collect_member([], own, [], test.ids) for own in folders.values()]
+    weights = [record.weights.get(member, 1.0) for member in members]  # a run of before had equal ones
+    prob = (blend(predictions, weights) if len(predictions) > 1 else predictions[0]).test
     label = np.where(np.isnan(prob), config.fallback, prob >= record.threshold).astype(int)
-    return Answer(label, {test.ids[row]: reason for row, reason in sorted(bad.items())})
+    return TestLabels(label, {test.ids[row]: reason for row, reason in sorted(bad.items())})
 
 
-def _differences(eyes: Mapping[str, TorchEye]) -> list[str]:
+def _differences(members: Mapping[str, TorchMember]) -> list[str]:
     """Say in what this machine differs from the one that made the run: last digits depend on it."""
-    first = next(iter(eyes.values()))
+    first = next(iter(members.values()))
     torch_then = f"torch-{(read_json(first.folders[0] / 'done.json') or {}).get('torch', torch.__version__)}"
     made = [
         ("decoded its images", first.settings["decoder"], DECODER),
@@ -181,9 +181,9 @@ def _differences(eyes: Mapping[str, TorchEye]) -> list[str]:
     ]
 
 
-def _open_stores(config: Config, test: TestTable, eyes: Mapping[str, TorchEye]) -> dict[StoreSpec, Any]:
+def _open_stores(config: Config, test: TestTable, members: Mapping[str, TorchMember]) -> dict[StoreSpec, Any]:
     """Return the test set's pixels in each way that the members want; decoded once, as far as the disk has room."""
-    specs = list(dict.fromkeys(store_spec(eye.recipe, test.pixels is not None) for eye in eyes.values()))
+    specs = list(dict.fromkeys(store_spec(trained.recipe, test.pixels is not None) for trained in members.values()))
     if test.pixels is not None:
         return dict.fromkeys(specs, ArrayStore(test.pixels, fingerprint(test.pixels)))
     folder = cache_folder(config)
@@ -195,20 +195,20 @@ def _open_stores(config: Config, test: TestTable, eyes: Mapping[str, TorchEye]) 
 def _predict_models(
     config: Config,
     test: TestTable,
-    eyes: Mapping[str, TorchEye],
+    members: Mapping[str, TorchMember],
     stores: Mapping[StoreSpec, Any],
     rows: Sequence[int],
     workers: int,
     work: Path,
 ) -> dict[str, list[Path]]:
     """Write each model's test.csv into a folder of its own below ``work``; returns the folders by member."""
-    models, started = sum(len(eye.folders) for eye in eyes.values()), time.monotonic()
+    models, started = sum(len(trained.folders) for trained in members.values()), time.monotonic()
     written: dict[str, list[Path]] = {}
     with tqdm(total=models * len(rows), unit="img", disable=None, dynamic_ncols=True) as bar:
-        for member, eye in eyes.items():
-            store = stores[store_spec(eye.recipe, test.pixels is not None)]
-            for source in eye.folders:
-                views = _view_logits(config, eye, source, store, rows, workers, bar)
+        for member, trained in members.items():
+            store = stores[store_spec(trained.recipe, test.pixels is not None)]
+            for source in trained.folders:
+                views = _view_logits(config, trained, source, store, rows, workers, bar)
                 logit = np.full(len(test.ids), np.nan)
                 logit[rows] = mean_logit(views)
                 folder = work / str(len(list(work.iterdir())))
@@ -228,19 +228,21 @@ def _predict_models(
 
 
 def _view_logits(
-    config: Config, eye: TorchEye, source: Path, store, rows: Sequence[int], workers: int, bar: tqdm
+    config: Config, trained: TorchMember, source: Path, store, rows: Sequence[int], workers: int, bar: tqdm
 ) -> np.ndarray:
     """Return one model's (views, n) logits of the rows; a frozen backbone sees them once for all its heads."""
     model = load_model(source)
-    if not eye.recipe.frozen:
-        return predict_logits(model, store, rows, eye.recipe, eye.placement, eye.tta, workers, bar.update)
-    settings = eye.settings
+    if not trained.recipe.frozen:
+        return predict_logits(model, store, rows, trained.recipe, trained.placement, trained.tta, workers, bar.update)
+    settings = trained.settings
     origin = settings["pretrained"]
     origin = origin if origin != "false" else f"random {settings['seed']} {settings['member']}"
-    path = features_path(cache_folder(config), eye.recipe, origin, eye.placement, eye.tta, store)
+    path = features_path(cache_folder(config), trained.recipe, origin, trained.placement, trained.tta, store)
     if not path.exists():
-        compute_features(path, model, store, eye.recipe, eye.placement, eye.tta, workers, f"{settings['member']} test")
-    head, recipe, exact = on_features(model, eye.recipe, eye.placement)
+        compute_features(
+            path, model, store, trained.recipe, trained.placement, trained.tta, workers, f"{settings['member']} test"
+        )
+    head, recipe, exact = on_features(model, trained.recipe, trained.placement)
     parts = [predict_logits(head, view, rows, recipe, exact, "none", workers) for view in load_features(path)]
     bar.update(len(rows))
     return np.concatenate(parts)

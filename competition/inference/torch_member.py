@@ -14,7 +14,7 @@ from competition.core.settings import RECIPE_KEYS
 from competition.data.images.decode import fit_store
 from competition.data.images.stores import ImageStore
 from competition.data.run_data import store_spec
-from competition.inference.classify import Judge
+from competition.inference.classify import Classifier
 from competition.inference.predict import predict_logits
 from competition.inference.run_record import read_record
 from competition.models.build import Detector, build_model
@@ -22,7 +22,7 @@ from competition.models.checkpoint import load_weights
 from competition.models.device import Placement, choose_device
 
 
-class TorchEye:
+class TorchMember:
     """A member by its trained weights: one model for each fold and seed."""
 
     def __init__(self, folders: Sequence[Path], tta: str, device: str):
@@ -42,7 +42,7 @@ class TorchEye:
         return [self.placement.place(load_model(folder)).eval() for folder in self.folders]
 
     def view_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """See Eye."""
+        """Return float64 (views, n) logits, the mean of the models, of n uint8 (H, W, 3) pictures."""
         store = stored_images(images, self.recipe)
         found = [
             predict_logits(model, store, range(len(images)), self.recipe, self.placement, self.tta, 0)
@@ -79,8 +79,8 @@ def load_model(folder: Path) -> Detector:
     return model
 
 
-def open_judge(name: str, device: str = "auto") -> Judge:
-    """Return the judge of the run ``name``; models are read from disk when first needed.
+def open_classifier(name: str, device: str = "auto") -> Classifier[TorchMember]:
+    """Return the classifier of the run ``name``; models are read from disk when first needed.
 
     Raises UserError where there is no such run, or one that was not trained on pictures.
     """
@@ -91,10 +91,10 @@ def open_judge(name: str, device: str = "auto") -> Judge:
             "without the table's means: name a run trained on images."
         )
     chosen = choose_device(device)
-    return Judge(
+    return Classifier(
         record,
         {
-            member: TorchEye([record.folder / part for part in parts], record.tta, chosen)
+            member: TorchMember([record.folder / part for part in parts], record.tta, chosen)
             for member, parts in record.members.items()
         },
     )

@@ -25,7 +25,7 @@ from competition.core.config import Config
 from competition.core.errors import UserError
 from competition.core.files import cores
 from competition.data.run_data import RunData, read_tables
-from competition.inference.diagnostics import evidence_images
+from competition.inference.diagnostics import diagnostics_images
 from competition.training.job import prepare_features, run_job
 from competition.training.open_data import open_data
 from competition.training.plan import Plan
@@ -77,7 +77,7 @@ def _images(config: Config, data: RunData, plan: Plan) -> int:
     """Return how many images a job will have seen at its end: in training, its predictions and its evidence."""
     recipe = config.members[plan.job.member]
     held, tested = int(data.predicted(plan.job.fold).sum()), len(data.test) - len(data.unreadable_test)
-    featured, swept = evidence_images(config.evidence_rows, held, tested, data.floating)
+    featured, swept = diagnostics_images(config.evidence_rows, held, tested, data.floating)
     if recipe.frozen:  # its features were computed before: only new pixels take time
         return swept
     rows = len(data.learnt(plan.job.fold))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from competition.core.config import Config
 from competition.data.run_data import RunData, gigabytes, store_spec
 from competition.data.tta import TTA
-from competition.inference.diagnostics import evidence_images
+from competition.inference.diagnostics import diagnostics_images
 from competition.models.build import count_parameters
 from competition.models.device import step_seconds
 from competition.training.plan import Plan, probe_of
@@ -27,7 +27,7 @@ def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None
         held = 1 / config.folds if config.shares is None else 1 - config.shares[0]
         trained = (train_rows * (1 - held) + added) * recipe.epochs
         predicted = (train_rows * held + test_rows) * len(TTA[config.tta])
-        featured, swept = evidence_images(config.evidence_rows, round(train_rows * held), test_rows, data.floating)
+        featured, swept = diagnostics_images(config.evidence_rows, round(train_rows * held), test_rows, data.floating)
         if recipe.frozen:  # a forward pass is all there is: over every image once, for all folds and epochs
             extra = sum(one.full_size for one in data.added if one.kind == "extra")
             alone += each * ((train_rows + test_rows) * len(TTA[config.tta]) + extra)

@@ -23,11 +23,11 @@ from competition.data.tta import TTA
 from competition.inference.diagnostics import (
     CLEAN,
     SWEPT_ROWS,
-    Evidence,
+    Diagnostics,
     penultimate,
     sample,
     sweep_logits,
-    write_evidence,
+    write_diagnostics,
 )
 from competition.inference.learner import TEST, TRAIN, Learner, features_paths, fresh_model, make_learner
 from competition.inference.predict import predict_logits
@@ -205,7 +205,7 @@ def _write_predictions(
     logit = mean_logit(views)
     table = held[["id", "label", "fold"]].assign(logit=logit, prob=sigmoid(logit))
     write_table(plan.folder / "oof.csv", table)
-    write_evidence(plan.folder, _evidence(config, data, plan, model, learner, views, workers, progress))
+    write_diagnostics(plan.folder, _diagnostics(config, data, plan, model, learner, views, workers, progress))
     figures = summary(held["label"].to_numpy(), table["prob"].to_numpy(), logit >= 0)
     return {key: round(value, 6) for key, value in figures.items() if value == value}
 
@@ -215,7 +215,7 @@ def _seen(config: Config, data: RunData, plan: Plan) -> np.ndarray:
     return ~data.test["row"].isin(list(data.of(config.members[plan.job.member])[TEST].bad)).to_numpy()
 
 
-def _evidence(
+def _diagnostics(
     config: Config,
     data: RunData,
     plan: Plan,
@@ -224,7 +224,7 @@ def _evidence(
     views: np.ndarray,
     workers: int,
     progress: Progress,
-) -> Evidence:
+) -> Diagnostics:
     """Return what later questions need; ``views``: the held-out rows' logits (V, n).
 
     The sample is the same for all members and seeds of a fold, so that ensembles can be judged on it too.
@@ -252,7 +252,7 @@ def _evidence(
             workers,
             functools.partial(progress, note=note),
         )
-    return Evidence(
+    return Diagnostics(
         views=tuple(view.name for view in TTA[config.tta]),
         ids=held["id"].to_numpy(dtype=str),
         logits=views.astype(np.float32),

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.app.answer import MAX_PIXELS, answer, evidence
+from competition.app.answer import MAX_PIXELS, answer, ensemble_heat
 from competition.app.cards import about, agreement, card, nearness, text
 from competition.core.settings import Recipe
 from competition.data.images.decode import decode
-from competition.inference.classify import Judge, Verdict
-from competition.inference.torch_member import open_judge
+from competition.inference.classify import Classifier, Verdict
+from competition.inference.torch_member import open_classifier
 from tests.app.hostile import JUDGED, REFUSED, bomb, encoded, picture
 from tests.runs import make_run
 
@@ -26,69 +26,69 @@ MEMBERS = {
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory):
-    return _judge(tmp_path_factory.mktemp("answers"), MEMBERS)
+def classifier(tmp_path_factory):
+    return _classifier(tmp_path_factory.mktemp("answers"), MEMBERS)
 
 
-def _judge(home, members):
+def _classifier(home, members):
     name = make_run(home, members)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TELLTALE_HOME", str(home))
-        judge = open_judge(name, "cpu")
-        assert all(eye.models for eye in judge.eyes.values())
-    return judge
+        classifier = open_classifier(name, "cpu")
+        assert all(member.models for member in classifier.members.values())
+    return classifier
 
 
-def _card(judge, found):
-    return card(found, judge.record, {name: eye.recipe for name, eye in judge.eyes.items()})
+def _card(classifier, found):
+    return card(found, classifier.record, {name: member.recipe for name, member in classifier.members.items()})
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_file_that_is_no_whole_image_gets_a_sentence_that_says_why(judge, name):
+def test_a_file_that_is_no_whole_image_gets_a_sentence_that_says_why(classifier, name):
     raw, reason = REFUSED[name]
-    found = answer(judge, raw, name)
+    found = answer(classifier, raw, name)
     assert found.verdict is None and reason in found.refusal and found.refusal.endswith(".")
-    assert "No verdict" in _card(judge, found) and reason in _card(judge, found)
+    assert "No verdict" in _card(classifier, found) and reason in _card(classifier, found)
 
 
 @pytest.mark.parametrize("name", JUDGED)
-def test_an_unusual_image_gets_the_verdict_that_predict_gives_it(judge, name):
-    found = answer(judge, JUDGED[name], name)
-    assert found.verdict == judge.judge([decode(JUDGED[name], name)])[0]
+def test_an_unusual_image_gets_the_verdict_that_predict_gives_it(classifier, name):
+    found = answer(classifier, JUDGED[name], name)
+    assert found.verdict == classifier.classify([decode(JUDGED[name], name)])[0]
     assert len(found.pictures) == 3 and all(one.uri.startswith("data:image/png;base64,") for one in found.pictures)
-    assert ("AI-made" if found.verdict.positive else "human-made") in _card(judge, found)
+    assert ("AI-made" if found.verdict.positive else "human-made") in _card(classifier, found)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (9, 300), (1500, 40), (700, 900)])
-def test_an_image_of_any_shape_gets_pictures(judge, shape):
-    found = answer(judge, encoded(picture(*shape), "PNG"), "shape.png")
+def test_an_image_of_any_shape_gets_pictures(classifier, shape):
+    found = answer(classifier, encoded(picture(*shape), "PNG"), "shape.png")
     assert found.refusal == "" and len(found.pictures) == 3
 
 
-def test_a_file_or_an_image_beyond_the_limits_is_refused_before_it_is_decoded(judge):
-    large = answer(judge, bytes(3 * 2**20), "large.png", max_mb=2)
+def test_a_file_or_an_image_beyond_the_limits_is_refused_before_it_is_decoded(classifier):
+    large = answer(classifier, bytes(3 * 2**20), "large.png", max_mb=2)
     assert "3.0 MB" in large.refusal and "2 MB" in large.refusal
     side = int(MAX_PIXELS**0.5) + 1
-    assert "50 million" in answer(judge, bomb(side), "wide.png").refusal
-    assert "1 x 1" in answer(judge, encoded(picture(1, 1), "PNG"), "dot.png").refusal
+    assert "50 million" in answer(classifier, bomb(side), "wide.png").refusal
+    assert "1 x 1" in answer(classifier, encoded(picture(1, 1), "PNG"), "dot.png").refusal
 
 
-def test_the_heat_covers_all_of_a_resized_image_and_the_window_of_a_cropped_one(judge, tmp_path):
+def test_the_heat_covers_all_of_a_resized_image_and_the_window_of_a_cropped_one(classifier, tmp_path):
     image = np.asarray(picture(128, 256))
-    places, part = evidence(judge, image, 1)
+    places, part = ensemble_heat(classifier, image, 1)
     assert part == (0, 0, 1, 1) and places.shape == (128, 256)
     assert 0 <= places.min() and places.max() == pytest.approx(1)
-    cropping = _judge(tmp_path / "crop", {"centre": MEMBERS["centre"]})
-    places, part = evidence(cropping, image, 1)
+    cropping = _classifier(tmp_path / "crop", {"centre": MEMBERS["centre"]})
+    places, part = ensemble_heat(cropping, image, 1)
     assert part == (48 / 128, 112 / 256, 32 / 128, 32 / 256) and places.shape == (32, 32)
     caption = answer(cropping, encoded(picture(128, 256), "PNG"), "wide.png").pictures[0].caption
     assert "dimmed" in caption and "3.1 % of the image" in caption
 
 
 def test_a_run_of_spectrum_members_shows_the_image_without_a_heat(tmp_path):
-    judge = _judge(tmp_path, {"spectrum": MEMBERS["spectrum"]})
-    assert evidence(judge, np.asarray(picture()), 1) is None
-    assert "no place" in answer(judge, encoded(picture(), "PNG"), "a.png").pictures[0].caption
+    classifier = _classifier(tmp_path, {"spectrum": MEMBERS["spectrum"]})
+    assert ensemble_heat(classifier, np.asarray(picture()), 1) is None
+    assert "no place" in answer(classifier, encoded(picture(), "PNG"), "a.png").pictures[0].caption
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_a_run_of_spectrum_members_shows_the_image_without_a_heat(tmp_path):
         (("<cats>", "dogs"), ("&lt;cats&gt;", "dogs"), ("human", "ai")),
     ],
 )
-def test_what_a_verdict_is_called_follows_from_which_class_is_ai(judge, classes, words, sides):
-    named = Judge(dataclasses.replace(judge.record, classes=classes), judge.eyes)
+def test_what_a_verdict_is_called_follows_from_which_class_is_ai(classifier, classes, words, sides):
+    named = Classifier(dataclasses.replace(classifier.record, classes=classes), classifier.members)
     found = answer(named, encoded(picture(), "PNG"), "a.png")
     for positive in (False, True):
         verdict = dataclasses.replace(found.verdict, positive=positive)
@@ -112,10 +112,10 @@ def test_what_a_verdict_is_called_follows_from_which_class_is_ai(judge, classes,
     assert f"counts as “{words[1]}”" in about(named.record, MEMBERS)
 
 
-def test_no_name_of_a_file_reaches_the_page_as_markup(judge):
+def test_no_name_of_a_file_reaches_the_page_as_markup(classifier):
     name = "<img src=x onerror=alert(1)> ${1+1} {{7*7}} `x` \"'.png"
     for raw in (encoded(picture(), "PNG"), b"no image"):
-        shown = _card(judge, answer(judge, raw, name))
+        shown = _card(classifier, answer(classifier, raw, name))
         assert "<img src=x" not in shown and not re.search(r"\$\{|\{\{|`", shown)
 
 
@@ -140,8 +140,8 @@ def test_members_are_counted_on_the_side_of_the_verdict():
     assert agreement(Verdict(0.9, True, {"a": 0.8, "b": 1.0}, {}), 0.5) == "Both members are on this side."
 
 
-def test_the_page_says_what_the_run_was_trained_on_and_what_it_is_worth(judge):
-    shown = about(judge.record, MEMBERS)
+def test_the_page_says_what_the_run_was_trained_on_and_what_it_is_worth(classifier):
+    shown = about(classifier.record, MEMBERS)
     for words in (
         "<b>data</b>: 80 images in 40 groups",
         "real (human-made) and fake (AI-made)",

@@ -138,30 +138,30 @@ def visit(opened):
 
 
 @pytest.fixture(scope="module")
-def judge(server):
-    from competition.inference.torch_member import open_judge
+def classifier(server):
+    from competition.inference.torch_member import open_classifier
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TELLTALE_HOME", str(server.home))
-        return open_judge(server.name, "cpu")
+        return open_classifier(server.name, "cpu")
 
 
-def _both_sides(judge) -> list[tuple[str, bytes]]:
+def _both_sides(classifier) -> list[tuple[str, bytes]]:
     """Return an image that the run calls human-made and one that it calls AI-made."""
     from PIL import Image
 
     from tests.runs import random_pictures
 
     found, images = {}, random_pictures(*[(64, 64)] * 20)
-    for number, (pixels, verdict) in enumerate(zip(images, judge.judge(images), strict=True)):
+    for number, (pixels, verdict) in enumerate(zip(images, classifier.classify(images), strict=True)):
         found.setdefault(verdict.positive, (f"{number}.png", encoded(Image.fromarray(pixels), "PNG")))
     return [found[False], found[True]]
 
 
-def test_the_page_shows_the_verdict_and_the_probability_that_the_run_gives(visit, judge):
-    files = _both_sides(judge)
+def test_the_page_shows_the_verdict_and_the_probability_that_the_run_gives(visit, classifier):
+    files = _both_sides(classifier)
     for (name, raw), shown in zip(files, visit.drop(*files), strict=True):
-        verdict = judge.judge([decode(raw, name)])[0]
+        verdict = classifier.classify([decode(raw, name)])[0]
         assert shown.locator("h2").inner_text() == ("AI-made" if verdict.positive else "human-made")
         assert float(shown.locator(".tt-prob").inner_text()) == pytest.approx(verdict.prob, abs=6e-4)
         assert shown.locator("figure img").count() == 3 and name in shown.inner_text()
@@ -170,12 +170,12 @@ def test_the_page_shows_the_verdict_and_the_probability_that_the_run_gives(visit
         assert votes == pytest.approx(wanted, abs=6e-4)
 
 
-def test_every_hostile_file_is_answered_and_the_page_lives_on(visit, judge):
+def test_every_hostile_file_is_answered_and_the_page_lives_on(visit, classifier):
     refused = visit.drop(*[(name, raw) for name, (raw, _) in REFUSED.items()])
     for shown, (_, reason) in zip(refused, REFUSED.values(), strict=True):
         assert "No verdict" in shown.inner_text() and reason in shown.inner_text()
     for shown, (name, raw) in zip(visit.drop(*JUDGED.items()), JUDGED.items(), strict=True):
-        prob = judge.judge([decode(raw, name)])[0].prob
+        prob = classifier.classify([decode(raw, name)])[0].prob
         assert float(shown.locator(".tt-prob").inner_text()) == pytest.approx(prob, abs=6e-4)
     (good,) = visit.drop(("good.png", encoded(picture(), "PNG")))
     assert good.locator(".tt-prob").count() == 1
@@ -197,14 +197,14 @@ def test_a_file_over_the_limit_is_named_and_the_next_one_is_answered(visit):
 
 
 def test_of_too_many_files_the_first_are_answered_and_the_rest_counted(visit):
-    from competition.app.page import MOST_FILES
+    from competition.app.page import MAX_FILES
 
     raw = b"no image"
     visit.zone.set_input_files(
-        [{"name": f"{n}.png", "mimeType": "image/png", "buffer": raw + bytes([n])} for n in range(MOST_FILES + 3)]
+        [{"name": f"{n}.png", "mimeType": "image/png", "buffer": raw + bytes([n])} for n in range(MAX_FILES + 3)]
     )
     visit.page.get_by_text("3 more were not looked at").wait_for(timeout=PATIENCE)
-    assert visit.page.locator(".tt-card").count() == MOST_FILES
+    assert visit.page.locator(".tt-card").count() == MAX_FILES
 
 
 def test_a_second_drop_waits_for_the_first_and_then_takes_its_place(visit):
@@ -231,14 +231,14 @@ def test_nothing_is_wider_than_the_screen(browser, server):
 
 
 def test_an_upload_is_taken_off_the_disk_as_it_is_read_and_no_other_file_is_touched(tmp_path):
-    from competition.app.page import STALE, take, uploaded
+    from competition.app.page import MAX_IDLE_SECONDS, take, uploaded
 
     uploads, secret = tmp_path / "uploads", tmp_path / "secret.png"
     one, fresh, stale = uploads / "a" / "one.png", uploads / "b" / "fresh.png", uploads / "c" / "stale.png"
     for path in (secret, one, fresh, stale):
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_bytes(path.name.encode())
-    old = time.time() - STALE - 1
+    old = time.time() - MAX_IDLE_SECONDS - 1
     os.utime(stale, (old, old))
     named = uploaded(
         [

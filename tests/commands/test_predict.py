@@ -8,7 +8,7 @@ import pytest
 
 from competition.__main__ import main
 from competition.data.images.decode import read_image
-from competition.inference.torch_member import open_judge
+from competition.inference.torch_member import open_classifier
 from tests.runs import TINY, make_run, random_pictures
 
 
@@ -44,7 +44,7 @@ def test_the_readable_are_judged_and_the_unreadable_listed_with_status_1(ask, ho
     assert status == 1 and "text.jpg: it is not an image" in err
     assert list(told["unreadable"]) == ["pictures/text.jpg"] and len(told["answers"]) == 4
     images = [read_image(home / answer["file"]) for answer in told["answers"]]
-    for answer, verdict in zip(told["answers"], open_judge("made", "cpu").judge(images), strict=True):
+    for answer, verdict in zip(told["answers"], open_classifier("made", "cpu").classify(images), strict=True):
         assert answer["probability"] == pytest.approx(verdict.prob, abs=1e-5)
         assert answer["verdict"] == ("AI-made" if verdict.prob >= answer["threshold"] else "human-made")
         assert np.mean([answer["cnn"], answer["net"]]) == pytest.approx(answer["probability"], abs=1e-5)

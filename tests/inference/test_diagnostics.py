@@ -16,14 +16,14 @@ from competition.data.images.stores import ArrayStore, ImageStore
 from competition.inference.diagnostics import (
     FILE,
     WIDEST,
-    Evidence,
+    Diagnostics,
     collect_sweep,
     collect_views,
     penultimate,
-    read_evidence,
+    read_diagnostics,
     sample,
     sweep_logits,
-    write_evidence,
+    write_diagnostics,
 )
 from competition.inference.predict import predict_logits
 from competition.models.build import build_model
@@ -157,7 +157,7 @@ def made(ids, shift=0.0, swept=("b",)):
     ids = np.array(ids)
     swept = np.array([id for id in ids if id in swept], dtype=str)
     logits = np.stack([np.arange(len(ids)), -np.arange(len(ids))]).astype(np.float32) + np.float32(shift)
-    return Evidence(
+    return Diagnostics(
         views=("identity", "hflip"),
         ids=ids,
         logits=logits,
@@ -174,28 +174,28 @@ def made(ids, shift=0.0, swept=("b",)):
 @pytest.fixture
 def folders(tmp_path):
     """Two folds, the second with two seeds whose files have another order."""
-    for name, evidence in {"f0": made(["c", "007"]), "f1": made(["b", "a,b"], 1), "f1s": made(["a,b", "b"], 3)}.items():
+    for name, found in {"f0": made(["c", "007"]), "f1": made(["b", "a,b"], 1), "f1s": made(["a,b", "b"], 3)}.items():
         (tmp_path / name).mkdir()
-        write_evidence(tmp_path / name, evidence)
+        write_diagnostics(tmp_path / name, found)
     return [[tmp_path / "f0"], [tmp_path / "f1", tmp_path / "f1s"]]
 
 
 def test_evidence_is_read_as_it_was_written_and_its_bytes_know_no_clock(folders):
-    folder, evidence = folders[0][0], made(["c", "007"])
-    found = read_evidence(folder)
-    for item in dataclasses.fields(Evidence):
-        mine, theirs = getattr(evidence, item.name), getattr(found, item.name)
+    folder, diagnostics = folders[0][0], made(["c", "007"])
+    found = read_diagnostics(folder)
+    for item in dataclasses.fields(Diagnostics):
+        mine, theirs = getattr(diagnostics, item.name), getattr(found, item.name)
         assert np.array_equal(mine, theirs)
         assert isinstance(theirs, tuple) or mine.dtype == theirs.dtype
     before = (folder / FILE).read_bytes()
-    write_evidence(folder, found)
+    write_diagnostics(folder, found)
     assert (folder / FILE).read_bytes() == before
     assert {entry.date_time for entry in zipfile.ZipFile(folder / FILE).infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_evidence_without_rows_or_sweep_is_read_back(tmp_path):
     none = np.zeros((0, 0), np.float16)
-    evidence = dataclasses.replace(
+    diagnostics = dataclasses.replace(
         made(["c"]),
         validation_ids=np.array([], str),
         validation=none,
@@ -203,8 +203,8 @@ def test_evidence_without_rows_or_sweep_is_read_back(tmp_path):
         sweep_ids=np.array([], str),
         sweep=none.astype(np.float32),
     )
-    write_evidence(tmp_path, evidence)
-    assert read_evidence(tmp_path).conditions == () and collect_sweep([[tmp_path]], ["c"]) == {}
+    write_diagnostics(tmp_path, diagnostics)
+    assert read_diagnostics(tmp_path).conditions == () and collect_sweep([[tmp_path]], ["c"]) == {}
     assert collect_views([[tmp_path]], ["c"])["identity"].tolist() == [0]
 
 
@@ -228,7 +228,7 @@ def test_views_and_sweep_are_joined_by_id_over_folds_and_averaged_over_seeds(fol
     ],
 )
 def test_rows_that_do_not_fit_one_to_one_are_refused_by_file(folders, spoilt):
-    write_evidence(folders[1][1], spoilt)
+    write_diagnostics(folders[1][1], spoilt)
     with pytest.raises(UserError, match=r"The rows in .*f1s/evidence\.npz are not this fold's: delete it"):
         collect_views(folders, ["a,b", "007", "b", "c"])
 
@@ -239,8 +239,8 @@ def test_a_damaged_file_is_one_sentence_with_its_remedy(folders, spoilt):
     if spoilt is None:
         path.unlink()
     elif spoilt == "twice":
-        write_evidence(folder, made(["c", "c"]))
+        write_diagnostics(folder, made(["c", "c"]))
     else:
         path.write_bytes(path.read_bytes()[:900] if spoilt == "half" else spoilt)
     with pytest.raises(UserError, match=r"evidence\.npz .*: delete what there is of it and run the same line again\."):
-        read_evidence(folder)
+        read_diagnostics(folder)

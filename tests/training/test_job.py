@@ -11,7 +11,7 @@ from competition.core.config import load_config
 from competition.core.errors import UserError
 from competition.core.files import read_json
 from competition.data.run_data import assemble, read_tables
-from competition.inference.diagnostics import collect_sweep, collect_views, evidence_images, read_evidence
+from competition.inference.diagnostics import collect_sweep, collect_views, diagnostics_images, read_diagnostics
 from competition.inference.oof import read_predictions
 from competition.inference.predict import predict_logits
 from competition.models.build import build_model
@@ -82,7 +82,7 @@ def test_memory_that_runs_out_halves_the_micro_batch_says_so_once_and_remembers(
 
 def test_memory_that_never_suffices_is_one_sentence(run, monkeypatch):
     config, data, plans = run
-    monkeypatch.setattr("tests.test_job.LARGEST", 0)
+    monkeypatch.setattr("tests.training.test_job.LARGEST", 0)
     with pytest.raises(UserError, match="runs out of GPU memory even one image at a time"):
         run_job(config, data, plans[0], 0, lambda images, note: None)
 
@@ -162,19 +162,19 @@ def test_a_job_leaves_every_held_out_rows_logit_under_each_view(evident):
     data, folders, _ = evident
     for job in JOBS[:-1]:
         oof = read_predictions(folders[job] / "oof.csv").set_index("id")["logit"]
-        evidence = read_evidence(folders[job])
-        assert evidence.views == ("identity", "hflip") and set(evidence.ids) == set(oof.index)
-        assert np.array_equal(oof[evidence.ids], evidence.logits.astype(float).mean(axis=0))
+        diagnostics = read_diagnostics(folders[job])
+        assert diagnostics.views == ("identity", "hflip") and set(diagnostics.ids) == set(oof.index)
+        assert np.array_equal(oof[diagnostics.ids], diagnostics.logits.astype(float).mean(axis=0))
     views = collect_views([[folders[JOBS[0]], folders[JOBS[1]]], [folders[JOBS[3]]]], data.train["id"])
     assert all(np.isfinite(logits).all() for logits in views.values())
 
 
 def test_its_sample_is_the_folds_own_and_the_same_for_all_members_and_seeds(evident):
     data, folders, _ = evident
-    one, seed, probe, other = (read_evidence(folders[job]) for job in JOBS[:-1])
-    for evidence in (seed, probe):
+    one, seed, probe, other = (read_diagnostics(folders[job]) for job in JOBS[:-1])
+    for diagnostics in (seed, probe):
         for name in ("validation_ids", "test_ids", "sweep_ids"):
-            assert np.array_equal(getattr(one, name), getattr(evidence, name))
+            assert np.array_equal(getattr(one, name), getattr(diagnostics, name))
     assert len(one.validation_ids) == len(one.test_ids) == 7 and set(one.sweep_ids) <= set(one.validation_ids)
     assert set(one.validation_ids) <= set(one.ids) and not set(one.ids) & set(other.ids)
     assert set(one.test_ids) <= set(data.test["id"])
@@ -183,21 +183,21 @@ def test_its_sample_is_the_folds_own_and_the_same_for_all_members_and_seeds(evid
 def test_its_features_times_the_last_weights_are_the_logits_under_the_first_view(evident):
     _, folders, _ = evident
     for job in (JOBS[0], JOBS[2]):
-        evidence, weights = read_evidence(folders[job]), load_file(folders[job] / "model.safetensors")
+        diagnostics, weights = read_diagnostics(folders[job]), load_file(folders[job] / "model.safetensors")
         last = max(name for name in weights if name.startswith("backbone.head.")).rsplit(".", 1)[0]
-        logit = evidence.validation.astype(float) @ weights[f"{last}.weight"].T + weights[f"{last}.bias"]
-        at = [evidence.ids.tolist().index(id) for id in evidence.validation_ids]
-        assert np.allclose(logit[:, 0], evidence.logits[0][at], atol=1e-2)
+        logit = diagnostics.validation.astype(float) @ weights[f"{last}.weight"].T + weights[f"{last}.bias"]
+        at = [diagnostics.ids.tolist().index(id) for id in diagnostics.validation_ids]
+        assert np.allclose(logit[:, 0], diagnostics.logits[0][at], atol=1e-2)
 
 
 def test_its_sweep_begins_with_the_first_views_logits_and_compression_moves_them(evident):
     data, folders, _ = evident
     for job in (JOBS[0], JOBS[2]):
-        evidence = read_evidence(folders[job])
-        assert evidence.conditions == ("clean", "jpeg95", "jpeg85", "jpeg75", "blur", "half")
-        at = [evidence.ids.tolist().index(id) for id in evidence.sweep_ids]
-        assert np.array_equal(evidence.sweep[0], evidence.logits[0][at])
-        assert (np.abs(evidence.sweep[1:] - evidence.sweep[0]).max(axis=1) > 0).all()
+        diagnostics = read_diagnostics(folders[job])
+        assert diagnostics.conditions == ("clean", "jpeg95", "jpeg85", "jpeg75", "blur", "half")
+        at = [diagnostics.ids.tolist().index(id) for id in diagnostics.sweep_ids]
+        assert np.array_equal(diagnostics.sweep[0], diagnostics.logits[0][at])
+        assert (np.abs(diagnostics.sweep[1:] - diagnostics.sweep[0]).max(axis=1) > 0).all()
     swept = collect_sweep([[folders[JOBS[0]], folders[JOBS[1]]], [folders[JOBS[3]]]], data.train["id"])
     assert {int(np.isfinite(logits).sum()) for logits in swept.values()} == {14}
 
@@ -215,20 +215,20 @@ def test_a_model_on_all_rows_leaves_none(evident):
 
 def test_the_bar_hears_of_as_many_images_as_it_is_promised(evident):
     data, _, heard = evident
-    featured, swept = evidence_images(7, 12, len(data.test), floating=False)
+    featured, swept = diagnostics_images(7, 12, len(data.test), floating=False)
     for job, promised in zip(JOBS, [featured + swept, featured + swept, swept, featured + swept, 0], strict=True):
         assert sum(images for note, images in heard if note == f"{job} evidence") == promised
-    assert evidence_images(7, 0, 8, floating=False) == (0, 0)
+    assert diagnostics_images(7, 0, 8, floating=False) == (0, 0)
 
 
 def test_without_evidence_rows_the_views_alone_are_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("TELLTALE_HOME", str(tmp_path))
     data, folders = finished("evidence_rows=0", jobs=JOBS[:1])
-    evidence = read_evidence(folders[JOBS[0]])
-    assert evidence.logits.shape == (2, 12) and evidence.conditions == ()
-    assert len(evidence.validation) == len(evidence.test) == len(evidence.sweep) == 0
+    diagnostics = read_diagnostics(folders[JOBS[0]])
+    assert diagnostics.logits.shape == (2, 12) and diagnostics.conditions == ()
+    assert len(diagnostics.validation) == len(diagnostics.test) == len(diagnostics.sweep) == 0
     assert collect_sweep([[folders[JOBS[0]]]], data.train["id"]) == {}
     kept = (folders[JOBS[0]] / "model.safetensors").stat().st_mtime_ns
     finished("evidence_rows=3", jobs=JOBS[:1])
-    assert len(read_evidence(folders[JOBS[0]]).validation) == 3
+    assert len(read_diagnostics(folders[JOBS[0]]).validation) == 3
     assert (folders[JOBS[0]] / "model.safetensors").stat().st_mtime_ns == kept

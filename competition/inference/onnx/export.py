@@ -32,7 +32,7 @@ from competition.inference.onnx.session import (
     read_manifest,
     run_session,
 )
-from competition.inference.torch_member import TorchEye, load_model, open_judge
+from competition.inference.torch_member import TorchMember, load_model, open_classifier
 from competition.models.build import Detector
 from competition.models.device import Placement
 from competition.scoring.metrics import sigmoid
@@ -65,22 +65,22 @@ def export(
     """
     for package in PACKAGES:
         need_package(package)
-    judge = open_judge(name, device)
+    classifier = open_classifier(name, device)
     folder = export_folder(name) if folder is None else folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with only_one(judge.record.folder / ".lock", LOCK_PATIENCE), _building_site(folder.parent) as site:
+    with only_one(classifier.record.folder / ".lock", LOCK_PATIENCE), _building_site(folder.parent) as site:
         before = read_manifest(folder)
         members = {}
-        for member, eye in judge.eyes.items():
-            models = _identify(judge.record.folder, eye.folders)
+        for member, trained in classifier.members.items():
+            models = _identify(classifier.record.folder, trained.folders)
             kept = before and before.members.get(member)
             if kept and kept.models == models and is_whole(folder, kept):
                 members[member] = kept
                 for _ in STAGES:
                     progress(f"{member}: stands")
             else:
-                members[member] = _export_member(member, eye, models, site, progress)
-        manifest = Manifest(judge.record, members)
+                members[member] = _export_member(member, trained, models, site, progress)
+        manifest = Manifest(classifier.record, members)
         return Exported(folder, manifest, _put_in_place(site, folder, manifest))
 
 
@@ -106,13 +106,13 @@ def _identify(run: Path, folders: Sequence[Path]) -> dict[str, dict[str, str]]:
 
 
 def _export_member(
-    member: str, eye: TorchEye, models: dict[str, dict[str, str]], site: Path, progress: Callable[[str], None]
+    member: str, trained: TorchMember, models: dict[str, dict[str, str]], site: Path, progress: Callable[[str], None]
 ) -> MemberFile:
-    recipe, path = eye.recipe, site / f"{member}.onnx"
+    recipe, path = trained.recipe, site / f"{member}.onnx"
     progress(f"{member}: {STAGES[0]}")
-    loaded = [load_model(folder).eval() for folder in eye.folders]
+    loaded = [load_model(folder).eval() for folder in trained.folders]
     checks = check_images(recipe.image_size)
-    own = _torch_logits(loaded, eye.placement, checks)
+    own = _torch_logits(loaded, trained.placement, checks)
     exact = _torch_logits(loaded, Placement("cpu", "fp32", "contiguous", 1), checks)
     progress(f"{member}: {STAGES[1]}")
     try:
@@ -141,7 +141,7 @@ def _export_member(
         recipe.fit,
         spec.size,
         spec.cap,
-        eye.placement.precision,
+        trained.placement.precision,
         models,
         difference,
     )

@@ -21,7 +21,7 @@ from competition.core.files import cores, file_digest, read_json
 from competition.core.paths import home
 from competition.data.images.decode import fit_store
 from competition.data.tta import TTA, eval_crops, turn
-from competition.inference.classify import Judge
+from competition.inference.classify import Classifier
 from competition.inference.run_record import FILE, Record, read_record
 
 MANIFEST = "telltale.json"
@@ -65,8 +65,8 @@ class Manifest:
         return {"format": FORMAT, "run": record, "members": members}
 
 
-class OnnxEye:
-    """A member by its exported graph, in which its models are averaged; see Eye."""
+class OnnxMember:
+    """A member by its exported graph, in which its models are averaged; see TrainedMember."""
 
     def __init__(self, path: Path, member: MemberFile, tta: str):
         self.path, self.member, self.tta = path, member, tta
@@ -144,8 +144,8 @@ def is_whole(folder: Path, member: MemberFile) -> bool:
         return False
 
 
-def open_onnx_judge(name: str, folder: Path | None = None) -> Judge:
-    """Return the judge of the run ``name`` by its export in ``folder`` (default: the run's own).
+def open_onnx_classifier(name: str, folder: Path | None = None) -> Classifier[OnnxMember]:
+    """Return the classifier of the run ``name`` by its export in ``folder`` (default: the run's own).
 
     Raises UserError where there is no export, or one that is damaged or not of the run as it is now.
     """
@@ -164,8 +164,8 @@ def open_onnx_judge(name: str, folder: Path | None = None) -> Judge:
         if not is_whole(folder, member):
             raise UserError(f"{folder / member.file} is missing or damaged: {remedy} again.")
     record = manifest.record
-    return Judge(
-        record, {member: OnnxEye(folder / file.file, file, record.tta) for member, file in manifest.members.items()}
+    return Classifier(
+        record, {member: OnnxMember(folder / file.file, file, record.tta) for member, file in manifest.members.items()}
     )
 
 

@@ -12,8 +12,8 @@ from competition.core.errors import UserError
 from competition.core.files import read_json, write_json
 from competition.data.tta import TTA
 from competition.inference.onnx.export import export
-from competition.inference.onnx.session import BATCH, open_onnx_judge
-from competition.inference.torch_member import open_judge
+from competition.inference.onnx.session import BATCH, open_onnx_classifier
+from competition.inference.torch_member import open_classifier
 from tests.running import environment
 from tests.runs import TINY, make_run, random_pictures
 
@@ -54,7 +54,10 @@ def home(exported, tmp_path, monkeypatch):
 @pytest.mark.parametrize("tta", TTA)
 def test_verdicts_are_torchs_under_every_set_of_views_for_pictures_of_any_size(home, tta):
     assert export(make_run(home, MEMBERS, tta=tta)).written == (() if tta == "flip" else ("telltale.json",))
-    verdicts, wanted = open_onnx_judge("made").judge(PICTURES), open_judge("made", "cpu").judge(PICTURES)
+    verdicts, wanted = (
+        open_onnx_classifier("made").classify(PICTURES),
+        open_classifier("made", "cpu").classify(PICTURES),
+    )
     assert {verdict.positive for verdict in wanted} == {True, False}
     for found, expected in zip(verdicts, wanted, strict=True):
         assert found.prob == pytest.approx(expected.prob, abs=1e-4)
@@ -66,17 +69,17 @@ def test_verdicts_are_torchs_under_every_set_of_views_for_pictures_of_any_size(h
 
 
 def test_a_picture_alone_gets_the_verdict_it_gets_among_others_and_none_get_none(home):
-    judge = open_onnx_judge("made")
-    together = judge.judge(PICTURES)
+    classifier = open_onnx_classifier("made")
+    together = classifier.classify(PICTURES)
     for row in (0, 1, len(PICTURES) - 1):
-        assert judge.judge([PICTURES[row]])[0].prob == pytest.approx(together[row].prob, abs=1e-6)
-    assert judge.judge([]) == [] and judge.eyes["rgb"].view_logits([]).shape == (2, 0)
+        assert classifier.classify([PICTURES[row]])[0].prob == pytest.approx(together[row].prob, abs=1e-6)
+    assert classifier.classify([]) == [] and classifier.members["rgb"].view_logits([]).shape == (2, 0)
 
 
 def test_the_export_alone_is_enough_and_no_model_code_is_imported(home):
     import cv2
 
-    picture, whole = home / "a picture.png", open_onnx_judge("made").judge([PICTURES[4]])[0]
+    picture, whole = home / "a picture.png", open_onnx_classifier("made").classify([PICTURES[4]])[0]
     cv2.imwrite(str(picture), PICTURES[4][..., ::-1])
     for path in (home / "folds/made").iterdir():
         if path.name != "export":
@@ -101,7 +104,7 @@ def test_the_fold_of_a_run_is_named_when_it_was_trained_again(home):
     done = home / "folds/made/residual/fold1/done.json"
     write_json(done, read_json(done) | {"key": "another"})
     with pytest.raises(UserError, match=r"residual/fold1 was trained again\): run ./run.sh export name=made again"):
-        open_onnx_judge("made")
+        open_onnx_classifier("made")
 
 
 @pytest.mark.parametrize(
@@ -119,16 +122,16 @@ def test_an_export_that_is_missing_or_damaged_is_one_sentence(home, path, conten
     if content is not None:
         (home / "folds/made" / path).write_bytes(content)
     with pytest.raises(UserError, match=said):
-        open_onnx_judge("made")
+        open_onnx_classifier("made")
 
 
 def test_another_threshold_makes_the_export_outdated(home):
     path = home / "folds/made/run.json"
     write_json(path, read_json(path) | {"threshold": 0.9})
     with pytest.raises(UserError, match=r"is not of 'made' as it is now \(its members, threshold or views changed\)"):
-        open_onnx_judge("made")
+        open_onnx_classifier("made")
     export("made")
-    assert open_onnx_judge("made").record.threshold == 0.9
+    assert open_onnx_classifier("made").record.threshold == 0.9
 
 
 def test_a_gpu_and_a_missing_package_are_said_before_anything_is_read(home, monkeypatch):
@@ -142,6 +145,8 @@ def test_a_gpu_and_a_missing_package_are_said_before_anything_is_read(home, monk
 def test_pictures_of_one_colour_have_torchs_verdict_as_far_as_rounding_tells(home):
     # Taking out the mean leaves nothing but rounding in such a picture's spectrum, which no two programs do alike.
     flat = [np.full((side, side, 3), level, np.uint8) for side in (1, 40) for level in (0, 128, 255)]
-    for found, expected in zip(open_onnx_judge("made").judge(flat), open_judge("made", "cpu").judge(flat), strict=True):
+    for found, expected in zip(
+        open_onnx_classifier("made").classify(flat), open_classifier("made", "cpu").classify(flat), strict=True
+    ):
         assert found.members == pytest.approx(expected.members, abs=CLOSE)
         assert found.members["rgb"] == pytest.approx(expected.members["rgb"], abs=1e-5)
