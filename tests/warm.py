@@ -15,9 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTED = (
     "competition.commands.run",
+    "competition.training.engines.local",
     "competition.report.write",
     "competition.inference.test_set",
-    "competition.kaggle.sessions.train",
+    "competition.kaggle.sessions.engine",
     "competition.commands.submit",
     "competition.commands.ledger",
     "competition.commands.download",

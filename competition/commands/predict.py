@@ -62,7 +62,7 @@ def predict_test(options: Mapping[str, str], named: Sequence[str]) -> int:
         )
     from competition.inference.test_set import predict_table, read_test_table
     from competition.models.device import choose_device
-    from competition.training.engine import feed_workers, prepare_process  # torch takes seconds to import
+    from competition.training.process import feed_workers, prepare_process  # torch takes seconds to import
 
     record, out = read_record(options["name"]), Path(options["out"] or LATEST).expanduser()
     if out.is_dir():

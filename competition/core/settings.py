@@ -7,6 +7,11 @@ from typing import Any, get_type_hints
 
 from competition.core.errors import UserError
 
+ENGINES = {  # each with the class that finishes jobs there (see training/engines/protocol.py), imported when used
+    "local": "competition.training.engines.local:LocalEngine",
+    "kaggle": "competition.kaggle.sessions.engine:KaggleEngine",
+}
+
 CHOICES = {
     "view": ("rgb", "residual", "fourier"),
     "fit": ("resize", "crop"),
@@ -19,7 +24,7 @@ CHOICES = {
     "blend": ("auto", "equal", "caruana", "stacking"),
     "device": ("auto", "cpu", "cuda"),
     "world": ("same", "prior", "generator"),
-    "engine": ("local", "kaggle"),
+    "engine": tuple(ENGINES),
     "accelerator": ("NvidiaTeslaT4", "NvidiaTeslaP100", "none"),
 }
 

@@ -86,16 +86,16 @@ def open_folds(
     k: int,
     seed: int,
     shares: Shares = None,
-    dealt: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    folds_from: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Return the folds kept at ``path``, or make and keep them if there is no such file; rows in ``train``'s order.
 
-    ``dealt`` returns those to be kept in the place of new ones: the folds of another machine.
+    ``folds_from`` returns those to be kept in the place of new ones: the folds of another machine.
     Raises ``UserError`` if the file is not one of these folds, or hold-out parts, of exactly these ids, labels and
     groups.
     """
     if not path.exists():
-        folds = dealt(train) if dealt else make_folds(train, k, seed, shares)
+        folds = folds_from(train) if folds_from else make_folds(train, k, seed, shares)
         with atomic_write(path) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)

@@ -62,12 +62,12 @@ class RunData:
     @property
     def floating(self) -> bool:
         """Whether pixels are standardised floats (pixel CSV) rather than uint8."""
-        return self.dataset.pixels is not None
+        return self.dataset.floating
 
     @property
     def channels(self) -> int:
         """The number of channels of every image."""
-        return self.dataset.pixels[0].shape[-1] if self.floating else 3
+        return self.dataset.channels
 
     def fitted(self, fold: int | None) -> np.ndarray:
         """Return which training rows the model of ``fold`` learns from, (n,) bool; None is the model on all rows."""
@@ -150,11 +150,11 @@ def assemble(
     config: Config,
     dataset: Dataset,
     regroup: Callable[[Dataset], Dataset] = lambda dataset: dataset,
-    dealt: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    folds_from: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> RunData:
     """Check, decode and fold the data of :func:`read_tables`. Raises UserError for whatever the user must mend.
 
-    ``regroup`` may give the rows that are used other groups; ``dealt`` is that of :func:`open_folds`.
+    ``regroup`` may give the rows that are used other groups; ``folds_from`` is :func:`open_folds`'s.
     """
     full_size = (len(dataset.train), len(dataset.test))
     extra = read_extra(config, dataset) if config.extra else None
@@ -174,7 +174,7 @@ def assemble(
             f"{len(unreadable)} test images cannot be read and get label {config.fallback}: {named} (and "
             "probability .5 in figures)"
         )
-    folds = _open_folds(config, train, dealt)
+    folds = _open_folds(config, train, folds_from)
     train = train.assign(fold=folds["fold"].to_numpy())
     if not all(store.cached for pair in stores.values() for store in pair):
         notes.append(f"decoded images take more than cache_gb={config.cache_gb:g}, so some are decoded in every epoch")
@@ -225,7 +225,7 @@ def gigabytes(store) -> float:
 
 
 def _open_folds(
-    config: Config, train: pd.DataFrame, dealt: Callable[[pd.DataFrame], pd.DataFrame] | None
+    config: Config, train: pd.DataFrame, folds_from: Callable[[pd.DataFrame], pd.DataFrame] | None
 ) -> pd.DataFrame:
     path = run_folder(config) / FOLDS_FILE
     if config.overwrite and path.exists():
@@ -233,7 +233,7 @@ def _open_folds(
         fresh = make_folds(train, config.folds, config.seed, config.shares)
         if folds_in(path) != dict(zip(fresh["id"], fresh["fold"].astype(str), strict=True)):
             path.unlink()
-    return open_folds(path, train, config.folds, config.seed, config.shares, dealt)
+    return open_folds(path, train, config.folds, config.seed, config.shares, folds_from)
 
 
 def _without_unreadable(train: pd.DataFrame, bad: dict[int, str], policy: str, notes: list[str]) -> pd.DataFrame:

@@ -20,6 +20,7 @@ __all__ = [
     "Detector",
     "build_model",
     "check_model",
+    "check_pretrained",
     "count_parameters",
     "normalisation",
     "timm_parts",
@@ -105,7 +106,7 @@ def _features(trunk: nn.Module, recipe: Recipe, channels: int) -> int:
 
 
 def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
-    """Raise UserError for a backbone, arguments, weights or an image size that do not go together; trains nothing.
+    """Raise UserError for a backbone, arguments or an image size that do not go together; loads and trains nothing.
 
     Returns the model's shapes alone (on torch's meta device).
     """
@@ -115,18 +116,22 @@ def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
         )
     if "batchnorm" in recipe.head and recipe.batch_size < 2:
         raise UserError("A head with batchnorm needs 2 rows or more in a pass: raise batch_size, now 1.")
+    if recipe.pretrained != "false" and not timm_parts(recipe):
+        raise UserError(f"There are no pretrained weights of '{recipe.backbone}': set pretrained=false.")
     with torch.device("meta"):  # shapes alone: neither memory nor time
         model = build_model(recipe, channels, floating, load=False)
         try:
             model.backbone(torch.empty(2, channels, recipe.image_size, recipe.image_size))
         except (RuntimeError, AssertionError, ValueError) as error:
             raise _refuses_size(recipe, error) from error
+    return model
+
+
+def check_pretrained(recipe: Recipe, channels: int) -> None:
+    """Raise UserError for pretrained weights that cannot be had or do not fit images of ``channels`` channels."""
     if recipe.pretrained != "false":
-        if not timm_parts(recipe):
-            raise UserError(f"There are no pretrained weights of '{recipe.backbone}': set pretrained=false.")
         for part in timm_parts(recipe):
             check_weights(part, channels)
-    return model
 
 
 def _refuses_size(recipe: Recipe, error: Exception) -> UserError:

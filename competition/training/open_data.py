@@ -12,9 +12,11 @@ from competition.data.run_data import RunData, assemble
 from competition.training.pseudo_labels import with_pseudo
 
 
-def open_data(config: Config, dataset: Dataset, dealt: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> RunData:
-    """Return the run's data, the same in every process. Raises UserError for whatever the user must mend.
+def open_data(
+    config: Config, dataset: Dataset, folds_from: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+) -> RunData:
+    """Return the run's data, the same in every process. Raises UserError where it cannot be used.
 
-    ``dealt`` returns the folds of rows where they were made elsewhere.
+    ``folds_from`` returns the folds of rows where they were made elsewhere.
     """
-    return with_pseudo(config, assemble(config, dataset, partial(regroup, config), dealt))
+    return with_pseudo(config, assemble(config, dataset, partial(regroup, config), folds_from))

@@ -25,6 +25,7 @@ from competition.models.device import Placement, settle, stored
 from competition.models.pretrained import digest_of
 
 PLACEMENT_FILE = "placement.json"  # beside a member's folds
+LOCK_PATIENCE = 15  # seconds: the feeding processes of a killed run hold its lock a little longer than it lived
 
 
 @dataclass(frozen=True)
@@ -89,20 +90,30 @@ class Plan:
         return ", ".join(dict.fromkeys(told)) or None
 
 
-def make_plans(config: Config, data: RunData, jobs: Sequence[Job], device: str) -> list[Plan]:
-    """Settle every job's settings; precision and memory layout are settled once for each member."""
-    places = {member: _place(config, data, member, device) for member in dict.fromkeys(job.member for job in jobs)}
-    weights = {member: digest_of(config, member) for member in places}  # files of gigabytes: read once
-    return [_make_plan(config, data, job, places[job.member], weights[job.member]) for job in jobs]
-
-
-def _place(config: Config, data: RunData, member: str, device: str) -> Placement:
-    recipe, path = config.members[member], run_folder(config) / member / PLACEMENT_FILE
-    if kept := stored(recipe, device, path):
-        return kept
-    if config.engine == "kaggle":  # settled there, by the device that the session has
-        return Placement(device, recipe.precision, recipe.memory_format, recipe.batch_size)
+def place_here(data: RunData, recipe: Recipe, device: str) -> Placement:
+    """Return the placement that a recipe asks for on a ``device`` of this machine, by measuring for ``auto``."""
     return settle(recipe, device, *probe_of(data, recipe))
+
+
+def make_plans(
+    config: Config,
+    data: RunData,
+    jobs: Sequence[Job],
+    device: str,
+    place: Callable[[RunData, Recipe], Placement] | None = None,
+) -> list[Plan]:
+    """Settle every job's settings; precision and memory layout are settled once for each member.
+
+    ``place`` returns the placement of a member of which no job has begun; without it, it is chosen here.
+    """
+    members = dict.fromkeys(job.member for job in jobs)
+    places = {}
+    for member in members:
+        recipe, path = config.members[member], run_folder(config) / member / PLACEMENT_FILE
+        kept = stored(recipe, device, path)
+        places[member] = kept or (place(data, recipe) if place else place_here(data, recipe, device))
+    weights = {member: digest_of(config, member) for member in members}  # files of gigabytes: read once
+    return [_make_plan(config, data, job, places[job.member], weights[job.member]) for job in jobs]
 
 
 def probe_of(data: RunData, recipe: Recipe) -> tuple[Callable[[], Detector], torch.Tensor]:
@@ -148,10 +159,15 @@ def all_jobs(config: Config) -> list[Job]:
     return [Job(member, fold, index) for fold in folds for index in range(config.seeds) for member in config.members]
 
 
-def asked_for(config: Config, plans: Sequence[Plan]) -> list[Plan]:
-    """Return the plans of the folds that the command names."""
+def is_requested(config: Config, job: Job) -> bool:
+    """Whether a job is of the folds that the command names."""
     chosen, full = chosen_folds(config)
-    return [plan for plan in plans if plan.job.fold in chosen or (full and plan.job.fold is None)]
+    return job.fold in chosen or (full and job.fold is None)
+
+
+def unfinished(config: Config, plans: Sequence[Plan]) -> list[Plan]:
+    """Return the plans of the folds that the command names whose weights or predictions are missing."""
+    return [plan for plan in plans if is_requested(config, plan.job) and not plan.is_done()]
 
 
 def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> None:

@@ -22,7 +22,7 @@ from competition.data.tta import TTA
 from competition.inference.predict import predict_logits
 from competition.models.build import build_model
 from competition.models.device import Placement, settle
-from competition.training.engine import prepare_process
+from competition.training.process import prepare_process
 from tests.benchmarks.workload import WARM_STEPS, bare_rate, constant_pixels, fit_rate, open_store, wait, write_jpegs
 
 PATIENCE = 400.0  # seconds, after which nothing that must be compiled is begun

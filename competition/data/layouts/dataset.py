@@ -40,6 +40,16 @@ class Dataset:
     header: tuple[str, str]
     classes: tuple[str, str]
 
+    @property
+    def floating(self) -> bool:
+        """Whether pixels are standardised floats (pixel CSV) rather than uint8."""
+        return self.pixels is not None
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of every image."""
+        return 3 if self.pixels is None else self.pixels[0].shape[-1]
+
 
 class FolderNames(dict):
     """The names of the files in each folder, listed once when first asked for; none for a folder that is not there."""

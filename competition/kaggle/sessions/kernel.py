@@ -24,7 +24,7 @@ LOOK = 1.0  # seconds between two looks at the training process
 
 
 def main(folder: Path) -> None:
-    """Do what ``folder``/request.json asks for; ``folder`` holds the unpacked kernel and is no part of its output."""
+    """Train what ``folder``/request.json lists; ``folder`` holds the unpacked kernel and is no part of its output."""
     started = time.time()
     request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
     try:
@@ -63,11 +63,11 @@ def _train(folder: Path, request: dict, deadline: float) -> str:
         process.wait()
         time.sleep(LOOK)  # the processes that it trains in end with it, a moment later
         errors.seek(0)
-        said = errors.read().strip()
-    print(said, file=sys.stderr)
+        printed = errors.read().strip()
+    print(printed, file=sys.stderr)
     if process.returncode < 0 and time.time() >= deadline:
         return DEADLINE
-    last = said.splitlines()[-1][:300] if said else "it said nothing"
+    last = printed.splitlines()[-1][:300] if printed else "it printed nothing"
     return "" if process.returncode == 0 else f"training ended with exit status {process.returncode}: {last}"
 
 

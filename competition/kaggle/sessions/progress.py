@@ -1,4 +1,4 @@
-"""One line that tells how Kaggle's sessions stand: rewritten on a terminal, elsewhere printed when it changes."""
+"""One line with the state of Kaggle's sessions: rewritten on a terminal, elsewhere printed when it changes."""
 
 import datetime
 import sys
@@ -22,12 +22,12 @@ class Waiting:
         self.bar.close()
 
     def show(self, states: Mapping[str, str], seconds: float) -> None:
-        """Tell the state of each kernel after ``seconds`` of waiting."""
-        told = ", ".join(f"{ref} {state}" for ref, state in states.items())
-        self.bar.set_description_str(f"  Kaggle: {told}; {_clock(seconds)} of {self.limit}")
-        if self.bar.disable and told != self.last:
-            print(f"  Kaggle: {told} after {_clock(seconds)} (a session ends itself after {self.limit})", flush=True)
-        self.last = told
+        """Show the state of each kernel after ``seconds`` of waiting."""
+        line = ", ".join(f"{ref} {state}" for ref, state in states.items())
+        self.bar.set_description_str(f"  Kaggle: {line}; {_clock(seconds)} of {self.limit}")
+        if self.bar.disable and line != self.last:
+            print(f"  Kaggle: {line} after {_clock(seconds)} (a session ends itself after {self.limit})", flush=True)
+        self.last = line
 
 
 def _clock(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Taking in what a session finished: fetched, seen to be whole and of these settings and data, put in place."""
+"""Receiving what a session finished: fetched, checked to be whole and of these settings and data, put in place."""
 
 import dataclasses
 import json
@@ -17,91 +17,94 @@ from competition.data.run_data import data_root
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.kernels import last_words, pull_files
 from competition.kaggle.sessions.kernel import STATUS
-from competition.kaggle.sessions.send import INBOX, Sent
+from competition.kaggle.sessions.send import INBOX, Session
 from competition.models.device import stored
-from competition.training.engine import job_line
+from competition.training.engines.local import job_line
 from competition.training.plan import PLACEMENT_FILE, Plan
 
 TRIES = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Taken:
-    """The places of jobs that a session ``finished``, what it says of those it left ``begun``, and ``why`` it ended."""
+class Received:
+    """The places of jobs that a session ``finished``, the status of each that it left ``begun``, and ``why`` it
+    ended."""
 
     finished: list[str]
     begun: dict[str, Any]
     why: str
 
 
-class Intake:
-    """Takes in finished jobs of one run; ``replan`` returns the plans of all its jobs by what is settled by then."""
+class Receiver:
+    """Receives finished jobs of one run; ``replan`` returns the plans of all its jobs by what is settled by then."""
 
     def __init__(self, config: Config, kaggle: Kaggle, replan: Callable[[], list[Plan]]):
         self.config, self.kaggle, self.replan = config, kaggle, replan
 
-    def folder(self, sent: Sent) -> Path:
+    def folder(self, session: Session) -> Path:
         """Return where what a kernel left is fetched to, with its log."""
-        return run_folder(self.config) / INBOX / sent.ref.split("/")[1] / "output"
+        return run_folder(self.config) / INBOX / session.ref.split("/")[1] / "output"
 
-    def take_in(self, sent: Sent, state: str, wanted: Mapping[str, str]) -> Taken:
+    def receive(self, session: Session, state: str, wanted: Mapping[str, str]) -> Received:
         """Take in the jobs that a session finished, and what it settled for those that it began.
 
-        ``state``: what Kaggle says of the session. ``wanted``: what is asked for by now, as :meth:`Dispatch.wanted`
-        says it; jobs sent for something else are left where they are. Raises Unfinished where files do not arrive whole
-        and UserError, once all others are taken in, for those of other settings or data than here.
+        ``state``: how Kaggle says the session ended. ``wanted``: the jobs that are requested now, as
+        :meth:`Sender.wanted` returns them; jobs sent with other settings are left where they are. Raises Unfinished
+        where files do not arrive whole and UserError, once all others are taken in, for those of other settings or
+        data than here.
         """
-        folder = self.folder(sent)
-        status = self._status(sent, folder, state)
-        finished = [place for place in sent.jobs if place in status["jobs"]]
-        strange = []
+        folder = self.folder(session)
+        status = self._status(session, folder, state)
+        finished = [place for place in session.jobs if place in status["jobs"]]
+        differing = []
         for place in finished:
-            if sent.jobs[place] == wanted.get(place) and not self._take(sent, folder, place, status["jobs"][place]):
-                strange.append(place)
+            ours = session.jobs[place] == wanted.get(place)
+            if ours and not self._take(session, folder, place, status["jobs"][place]):
+                differing.append(place)
         begun = status.get("begun", {}) if state == "complete" else {}  # no other output can be attached
-        begun = {place: told for place, told in begun.items() if place in sent.jobs}
-        for place, told in begun.items():
-            if sent.jobs[place] == wanted.get(place):
-                self._settle(self._plan(place), told["beside"])
+        begun = {place: job for place, job in begun.items() if place in session.jobs}
+        for place, job in begun.items():
+            if session.jobs[place] == wanted.get(place):
+                self._settle(self._plan(place), job["beside"])
         why = status["why"] if state == "complete" else f"{state}, {status['why']}"
-        lacking = f" ({why})" if len(finished) < len(sent.jobs) else ""
-        kept = "".join(f"; {place} is kept at epoch {told['epochs']}" for place, told in begun.items())
-        print(f"  Kaggle: {sent.ref} finished {len(finished)} of {len(sent.jobs)} jobs{lacking}{kept}")
-        if strange:
+        rest = f" ({why})" if len(finished) < len(session.jobs) else ""
+        kept = "".join(f"; {place} is kept at epoch {job['epochs']}" for place, job in begun.items())
+        print(f"  Kaggle: {session.ref} finished {len(finished)} of {len(session.jobs)} jobs{rest}{kept}")
+        if differing:
             raise UserError(
-                f"{', '.join(strange)} came back from {sent.ref} made of something else than what is here: "
-                f"see that {data_root(self.config)} holds what Kaggle holds, then train it again with "
-                "overwrite=true."
+                f"{', '.join(differing)} came back from {session.ref} made of something else than what is here: see "
+                f"that {data_root(self.config)} holds what Kaggle holds, then train it again with overwrite=true."
             )
-        return Taken(finished, begun, why)
+        return Received(finished, begun, why)
 
-    def _status(self, sent: Sent, folder: Path, state: str) -> dict[str, Any]:
+    def _status(self, session: Session, folder: Path, state: str) -> dict[str, Any]:
         """Return the status that a session left, or one of no jobs where a failed one left none."""
         shutil.rmtree(folder / STATUS, ignore_errors=True)
         (folder / STATUS).unlink(missing_ok=True)
-        pull_files(sent.ref, folder, f"^{re.escape(STATUS)}$")
+        pull_files(session.ref, folder, f"^{re.escape(STATUS)}$")
         try:
             status = json.loads((folder / STATUS).read_text(encoding="utf-8"))
-            if status["request"] == sent.request and isinstance(status["jobs"], dict):
+            if status["request"] == session.request and isinstance(status["jobs"], dict):
                 return status
         except FileNotFoundError:
             if state != "complete":
-                reason = self.kaggle.kernel_status(sent.ref)[1] or last_words(folder / f"{sent.ref.split('/')[1]}.log")
+                log = folder / f"{session.ref.split('/')[1]}.log"
+                reason = self.kaggle.kernel_status(session.ref)[1] or last_words(log)
                 return {"jobs": {}, "why": f"it left nothing; {reason}"}
         except (ValueError, KeyError, TypeError):
-            pass  # a page that says something else, or half of it
+            pass  # a page that holds something else, or half of it
         raise Unfinished(
-            f"Kaggle says that kernel {sent.ref} has ended, and does not show what this session left yet: "
+            f"Kaggle says that kernel {session.ref} has ended, and does not show what this session left yet: "
             "repeat the same line later."
         )
 
-    def _take(self, sent: Sent, folder: Path, place: str, told: Mapping[str, Any]) -> bool:
+    def _take(self, session: Session, folder: Path, place: str, job: Mapping[str, Any]) -> bool:
         """Put one finished job where it belongs; False where it is of something else than what is here."""
         plan = self._plan(place)
         if plan.is_done():
             return True
-        self._fetch(sent, folder, place, told["files"])
-        if self._settle(plan, told["beside"]):
+        self._fetch(session, folder, place, job["files"])
+        if self._settle(plan, job["beside"]):
             plan = self._plan(place)
         target = plan.folder
         if not dataclasses.replace(plan, folder=folder / place).is_done():
@@ -125,21 +128,21 @@ class Intake:
         write_json(path, beside[PLACEMENT_FILE])
         return True
 
-    def _fetch(self, sent: Sent, folder: Path, place: str, files: Mapping[str, tuple[int, str]]) -> None:
+    def _fetch(self, session: Session, folder: Path, place: str, files: Mapping[str, tuple[int, str]]) -> None:
         """Fetch a job's files, those that are not there already; Unfinished where they do not arrive whole."""
 
-        def missing() -> list[str]:
+        def missing_names() -> list[str]:
             paths = {name: folder / place / name for name in files}
             return [name for name, path in paths.items() if not path.is_file() or file_digest(path) != files[name][1]]
 
         for _ in range(TRIES):
-            if not (lacking := missing()):
+            if not (missing := missing_names()):
                 return
-            for name in lacking:
+            for name in missing:
                 (folder / place / name).unlink(missing_ok=True)
-            names = "|".join(map(re.escape, lacking))
-            pull_files(sent.ref, folder, f"^{re.escape(place)}/({names})$", sum(files[name][0] for name in lacking))
+            pattern = f"^{re.escape(place)}/({'|'.join(map(re.escape, missing))})$"
+            pull_files(session.ref, folder, pattern, sum(files[name][0] for name in missing))
         raise Unfinished(
-            f"{place}/{lacking[0]} of {self.config.name} did not arrive whole from Kaggle in {TRIES} "
+            f"{place}/{missing[0]} of {self.config.name} did not arrive whole from Kaggle in {TRIES} "
             "tries: repeat the same line later, which fetches it again."
         )

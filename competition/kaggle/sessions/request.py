@@ -1,4 +1,4 @@
-"""What a Kaggle session is asked to do and what it leaves behind: a request, finished jobs' folders, and a status.
+"""What a Kaggle session gets and what it leaves behind: a request, finished jobs' folders, and a status.
 
 The status is rewritten whenever a job is finished, so that whatever Kaggle keeps of a session is known by its digests.
 """
@@ -46,7 +46,7 @@ class Request:
     packages: dict[str, str]
     begun: dict[str, str]
 
-    def dealt(self, train: pd.DataFrame) -> pd.DataFrame:
+    def folds_from(self, train: pd.DataFrame) -> pd.DataFrame:
         """Return the folds of ``train`` (id, label, group) as they were sent; UserError where rows are missing."""
         if len(train) != len(self.folds):
             raise UserError(
@@ -117,6 +117,6 @@ class Outbox:
         write_json(self.output / STATUS, self.status)
 
     def close(self, why: str) -> None:
-        """Say why nothing more is coming."""
+        """Write down why nothing more is coming."""
         self.status["why"] = why
         write_json(self.output / STATUS, self.status)

@@ -17,10 +17,10 @@ from competition.core.errors import UserError
 from competition.data.images.decode import DECODER
 from competition.data.run_data import read_tables
 from competition.kaggle.kernels import SOURCE_BYTES
+from competition.kaggle.sessions.engine import share_out
 from competition.kaggle.sessions.package import write_kernel
 from competition.kaggle.sessions.request import Outbox, Request, made_of, write_request
-from competition.kaggle.sessions.send import Dispatch, Sent
-from competition.kaggle.sessions.train import deal
+from competition.kaggle.sessions.send import Sender, Session
 from competition.models.device import Placement
 from competition.training.open_data import open_data
 from competition.training.plan import Job, Plan, make_plans
@@ -189,7 +189,7 @@ def plans(folder: Path, seconds: dict[str, float], folds: int, precision: str = 
 def test_no_session_gets_more_than_it_has_hours_for_and_no_job_is_dealt_twice(tmp_path: Path, hours: float):
     config = load_config(["preset=demo", f"kaggle.hours={hours}", "kaggle.accelerator=NvidiaTeslaP100"])
     left = plans(tmp_path, {"a": 1500.0, "b": 400.0}, 5)
-    shares = deal(left, config, 2)
+    shares = share_out(left, config, 2)
     dealt = [str(plan.job) for share in shares for plan in share]
     assert len(shares) == 2 and len(set(dealt)) == len(dealt)
     for share in shares:
@@ -199,16 +199,16 @@ def test_no_session_gets_more_than_it_has_hours_for_and_no_job_is_dealt_twice(tm
 
 def test_jobs_of_unknown_length_are_shared_out_evenly_and_those_of_unsettled_precision_not_at_all(tmp_path: Path):
     config = load_config(["preset=demo"])
-    assert [len(share) for share in deal(plans(tmp_path, {"a": 0, "b": 0}, 5), config, 2)] == [5, 5]
-    assert [len(share) for share in deal(plans(tmp_path, {"a": 0, "b": 0}, 5, "auto"), config, 2)] == [10]
+    assert [len(share) for share in share_out(plans(tmp_path, {"a": 0, "b": 0}, 5), config, 2)] == [5, 5]
+    assert [len(share) for share in share_out(plans(tmp_path, {"a": 0, "b": 0}, 5, "auto"), config, 2)] == [10]
 
 
 def test_what_sessions_began_is_known_until_it_is_finished_and_told_when_it_gets_further(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("TELLTALE_HOME", str(tmp_path))
     (tmp_path / "folds/far").mkdir(parents=True)
     (tmp_path / "folds/far/folds.csv").write_text("id,fold\n")
-    dispatch = Dispatch(load_config(["preset=demo", "name=far"]), None, None)
-    sent = Sent(REF, 1, "0123", {"swin/fold0": "x", "swin/fold1": "y"})
+    sender = Sender(load_config(["preset=demo", "name=far"]), None, None)
+    sent = Session(REF, 1, "0123", {"swin/fold0": "x", "swin/fold1": "y"})
     told = [
         (([], {"swin/fold0": {"epochs": 3, "trained": False}}), True),
         (([], {"swin/fold0": {"epochs": 3, "trained": False}}), False),
@@ -218,7 +218,7 @@ def test_what_sessions_began_is_known_until_it_is_finished_and_told_when_it_gets
         ((["swin/fold0"], {"swin/fold1": {"epochs": 1, "trained": False}}), True),
     ]
     for words, further in told:
-        assert dispatch.settle(sent, *words) is further
+        assert sender.note_ended(sent, *words) is further
     assert json.loads((tmp_path / "folds/far/kaggle.json").read_text())["begun"] == {
         "swin/fold1": {"ref": REF, "version": 1, "request": "0123", "job": "y", "epochs": 1, "trained": False}
     }
@@ -260,9 +260,9 @@ def test_a_kernel_of_80_000_rows_fits_into_the_source_that_kaggle_takes(tmp_path
 def test_folds_arrive_as_they_were_made_whatever_the_order_of_the_rows():
     train = pd.DataFrame({"id": ["b", "a", "c"], "label": [0, 1, 0], "group": ["b", "a", "c"]})
     request = Request("0", "x", [], [], [4, 2, 3], "drawn", "", [], 8.0, "none", {}, {})
-    assert request.dealt(train)["fold"].tolist() == [2, 4, 3]
+    assert request.folds_from(train)["fold"].tolist() == [2, 4, 3]
     with pytest.raises(UserError, match="2 training rows here, and 3"):
-        request.dealt(train[:2])
+        request.folds_from(train[:2])
 
 
 def test_a_session_with_jobs_side_by_side_leaves_each_that_is_finished(tmp_path: Path, monkeypatch):
