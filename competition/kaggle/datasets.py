@@ -8,6 +8,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from competition.core.errors import Unfinished, UserError
@@ -16,7 +17,7 @@ from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.cli import run_cli
 
 METADATA = "dataset-metadata.json"
-MARK = "content-{}.txt"  # the file whose name tells what a version holds
+MARK = "content-{}.txt"  # the file whose name is the fingerprint of what a version holds
 NOT_UPLOADED = (
     METADATA,
     "datapackage.json",
@@ -29,14 +30,14 @@ NOT_UPLOADED = (
     "dataset-cover-image.webp",
 )
 TRIES = 3
-UPLOAD_SECONDS, SLOWEST = 600.0, 200_000.0  # a call may take as long as this, and a second for so many bytes
+UPLOAD_SECONDS, MIN_BYTES_PER_SECOND = 600.0, 200_000.0  # a call may take so long, and longer by the bytes it sends
 READY_SECONDS = 1800.0  # the longest wait until Kaggle has taken a version in
 SEEN_SECONDS = 10.0  # until a version can be seen that was made although the command line failed
-STALE_SECONDS = 60.0  # for which a failure may still be told of the version before
+STALE_SECONDS = 60.0  # for which a failure that is shown may still be that of the version before
 LIST_SECONDS = 5.0  # until the files of a version that is ready are listed
 REFUSED = re.compile("(?<=creation error: ).*|Permission .* was denied")  # in what the command line prints
 READY, FAILED = "ready", ("failed", "deleted", "error")  # states of a version
-FIRST_LOOK, LONGEST_LOOK = 0.5, 15.0
+FIRST_PAUSE, MAX_PAUSE = 0.5, 15.0  # seconds between two looks
 
 
 def write_metadata(folder: Path, ref: str, licence: str = "other") -> None:
@@ -46,65 +47,125 @@ def write_metadata(folder: Path, ref: str, licence: str = "other") -> None:
     )
 
 
-def upload_dataset(kaggle: Kaggle, folder: Path, hear: Callable[[str], None], seconds: float = READY_SECONDS) -> int:
+def upload_dataset(
+    kaggle: Kaggle, folder: Path, on_progress: Callable[[str], None], seconds: float = READY_SECONDS
+) -> int:
     """Make the private data set that ``folder``/dataset-metadata.json names hold what ``folder`` holds; return its
     version, which Kaggle has taken in whole.
 
-    ``hear`` is told what is being done. A file that tells the content is added to the folder. Raises UserError with
-    Kaggle's reason where it refuses, and Unfinished where files do not arrive or the version is not ready after
-    ``seconds``: the same call goes on from there.
+    ``on_progress`` is called with a line on what is being done. A file that names the content is added to the folder.
+    Raises UserError with Kaggle's reason where it refuses, and Unfinished where files do not arrive or the version is
+    not ready after ``seconds``: the same call goes on from there.
     """
     ref = json.loads((folder / METADATA).read_text(encoding="utf-8"))["id"]
-    wanted, mark = _marked(folder)
-    before, failed = _settled(kaggle, ref, seconds, hear)
-    if before and not failed and mark in kaggle.dataset_files(ref) and not _lacking(kaggle, ref, wanted):
-        hear(f"data set {ref} is up to date, version {before}")
+    sizes, mark = _marked(folder)
+    upload = _DatasetUpload(kaggle, folder, ref, sizes, seconds, on_progress)
+    before, failed = upload.settled()
+    if before and not failed and mark in kaggle.dataset_files(ref) and not upload.missing():
+        on_progress(f"data set {ref} is up to date, version {before}")
         return before
     for _ in range(TRIES):
-        hear(f"uploading data set {ref}: {len(wanted):,} files, {sum(wanted.values()) / 1e6:,.1f} MB")
+        on_progress(f"uploading data set {ref}: {len(sizes):,} files, {sum(sizes.values()) / 1e6:,.1f} MB")
         words = ["create"] if before is None else ["version", "-m", Path(mark).stem]
-        stale = STALE_SECONDS if failed else 0.0
-        version, reason = _upload(kaggle, folder, ref, wanted, words, before or 0, seconds, stale, hear)
+        version, reason = upload.attempt(words, before or 0, STALE_SECONDS if failed else 0.0)
         if version:
             return version
-        hear(f"data set {ref} did not arrive whole: {reason}")
-        before, failed = _settled(kaggle, ref, seconds, hear)
+        on_progress(f"data set {ref} did not arrive whole: {reason}")
+        before, failed = upload.settled()
     raise Unfinished(f"Data set {ref} did not arrive whole in {TRIES} tries ({reason}): repeat the same line later.")
 
 
-def _upload(
-    kaggle: Kaggle,
-    folder: Path,
-    ref: str,
-    wanted: Mapping[str, int],
-    words: Sequence[str],
-    before: int,
-    seconds: float,
-    stale: float,
-    hear: Callable[[str], None],
-) -> tuple[int, str]:
-    """Run the command line once and return the version that holds all of ``wanted``, or 0 and what is wrong."""
-    limit = UPLOAD_SECONDS + sum(wanted.values()) / SLOWEST
-    said = run_cli(["datasets", *words, "-p", str(folder), "--dir-mode", "zip"], limit)
-    taken, refused = "being created" in said.text, REFUSED.search(said.text)
-    # A call whose answer was lost may have been heard, and its repetition refused: so look before believing a no.
-    made = _arrived(kaggle, ref, before, seconds if taken else SEEN_SECONDS, stale, hear)
-    if made and (lacking := _lacking(kaggle, ref, wanted)):
-        return 0, f"{len(lacking)} of its files are missing or cut short, first {lacking[0]}"
-    if made:
-        return made, ""
-    if taken:
+@dataclass(frozen=True)
+class _DatasetUpload:
+    """The data set OWNER/SLUG that is to hold the files of ``folder``, whose ``sizes`` Kaggle is to list by name.
+
+    ``seconds``: the longest wait until Kaggle has taken a version in; ``on_progress`` is called with a line meanwhile.
+    """
+
+    kaggle: Kaggle
+    folder: Path
+    ref: str
+    sizes: Mapping[str, int]
+    seconds: float
+    on_progress: Callable[[str], None]
+
+    def settled(self) -> tuple[int | None, bool]:
+        """Return the data set's version once no newer one is in the making, None where there is no such data set, and
+        whether Kaggle failed to take in the newest."""
+        state = ""
+        for spent in _looks(self.seconds):
+            if self.kaggle.dataset(self.ref) is None:
+                return None, False
+            state = self.kaggle.dataset_status(self.ref)
+            if state in (READY, *FAILED):
+                found = self.kaggle.dataset(self.ref)  # again: what is settled now may be a newer version
+                return found.current_version_number if found else 0, state in FAILED
+            self._show(f"an earlier version of data set {self.ref} is in the making", state, spent)
         raise Unfinished(
-            f"Kaggle has not taken in data set {ref} after {seconds / 60:.0f} minutes: repeat the same line later."
+            f"An earlier version of data set {self.ref} is still in the making ({state}): repeat the same line later."
         )
-    if refused and "unsuccessful" not in said.text:
-        raise UserError(f"Kaggle did not take data set {ref} ({refused[0]}): mend that, then repeat the same line.")
-    return 0, said.last
+
+    def attempt(self, words: Sequence[str], before: int, stale: float) -> tuple[int, str]:
+        """Run the command line once and return the version that holds all files, or 0 and what is wrong.
+
+        ``before``: the version until now. A failure that Kaggle shows at once, for up to ``stale`` seconds, is that of
+        the version before.
+        """
+        limit = UPLOAD_SECONDS + sum(self.sizes.values()) / MIN_BYTES_PER_SECOND
+        reply = run_cli(["datasets", *words, "-p", str(self.folder), "--dir-mode", "zip"], limit)
+        taken, refused = "being created" in reply.text, REFUSED.search(reply.text)
+        # A call whose answer was lost may have been heard, and its repetition refused: so look before believing a no.
+        version = self._arrived(before, self.seconds if taken else SEEN_SECONDS, stale)
+        if version and (missing := self.missing()):
+            return 0, f"{len(missing)} of its files are missing or cut short, first {missing[0]}"
+        if version:
+            return version, ""
+        if taken:
+            raise Unfinished(
+                f"Kaggle has not taken in data set {self.ref} after {self.seconds / 60:.0f} minutes: repeat the same "
+                "line later."
+            )
+        if refused and "unsuccessful" not in reply.text:
+            raise UserError(
+                f"Kaggle did not take data set {self.ref} ({refused[0]}): correct that, then repeat the same line."
+            )
+        return 0, reply.last
+
+    def missing(self) -> list[str]:
+        """Return the files that Kaggle does not list, or with another size, after waiting a moment for the list."""
+        missing: list[str] = []
+        for _ in _looks(LIST_SECONDS):
+            listed = self.kaggle.dataset_files(self.ref)
+            missing = [name for name, size in self.sizes.items() if listed.get(name) != size]
+            if not missing:
+                break
+        return missing
+
+    def _arrived(self, before: int, seconds: float, stale: float) -> int:
+        """Return the version later than ``before`` once Kaggle has taken it in; 0 where there is none after
+        ``seconds``."""
+        for spent in _looks(seconds):
+            if (found := self.kaggle.dataset(self.ref)) is None:
+                continue
+            state = self.kaggle.dataset_status(self.ref)
+            if state in FAILED and spent >= stale:
+                raise UserError(
+                    f"Kaggle could not take in data set {self.ref} ({state}): look at "
+                    f"https://www.kaggle.com/datasets/{self.ref}, then repeat the same line."
+                )
+            stale = stale if state in FAILED else 0.0
+            if state == READY and found.current_version_number > before:
+                return found.current_version_number
+            self._show(f"Kaggle takes data set {self.ref} in", state, spent)
+        return 0
+
+    def _show(self, what: str, state: str, spent: float) -> None:
+        self.on_progress(f"{what}: {state.replace('_', ' ')}, {spent:.0f} s")
 
 
 def _marked(folder: Path) -> tuple[dict[str, int], str]:
-    """Return the sizes of the files that Kaggle is to list, by name, and which of them tells the content; it is put
-    into the folder in the place of older ones."""
+    """Return the sizes of the files that Kaggle is to list, by name, and the name of the one that is the content's
+    fingerprint; it is put into the folder in the place of older ones."""
     files = {name: path for name, path in _files(folder).items() if not re.fullmatch(MARK.format("[0-9a-f]+"), name)}
     key = fingerprint({name: file_digest(path) for name, path in files.items()})
     mark = MARK.format(key)
@@ -118,7 +179,7 @@ def _marked(folder: Path) -> tuple[dict[str, int], str]:
 def _files(folder: Path) -> dict[str, Path]:
     """Return the files that are to be there, by name: the command line zips each folder, and Kaggle unpacks it again,
     without what is hidden (.DS_Store)."""
-    found = {}
+    found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             inside = [one for one in sorted(path.rglob("*")) if one.is_file()]
@@ -132,60 +193,12 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _settled(kaggle: Kaggle, ref: str, seconds: float, hear: Callable[[str], None]) -> tuple[int | None, bool]:
-    """Return the data set's version once no newer one is in the making, None where there is no such data set, and
-    whether Kaggle failed to take in the newest."""
-    state = ""
-    for spent in _looks(seconds):
-        if kaggle.dataset(ref) is None:
-            return None, False
-        state = kaggle.dataset_status(ref)
-        if state in (READY, *FAILED):
-            return kaggle.dataset(ref).current_version_number or 0, state in FAILED
-        hear(f"an earlier version of data set {ref} is in the making: {state.replace('_', ' ')}, {spent:.0f} s")
-    raise Unfinished(
-        f"An earlier version of data set {ref} is still in the making ({state}): repeat the same line later."
-    )
-
-
-def _arrived(kaggle: Kaggle, ref: str, after: int, seconds: float, stale: float, hear: Callable[[str], None]) -> int:
-    """Return the version later than ``after`` once Kaggle has taken it in; 0 where there is none after ``seconds``.
-
-    A failure told at once, for up to ``stale`` seconds, is that of the version before.
-    """
-    for spent in _looks(seconds):
-        if (found := kaggle.dataset(ref)) is None:
-            continue
-        state = kaggle.dataset_status(ref)
-        if state in FAILED and spent >= stale:
-            raise UserError(
-                f"Kaggle could not take in data set {ref} ({state}): look at "
-                f"https://www.kaggle.com/datasets/{ref}, then repeat the same line."
-            )
-        stale = stale if state in FAILED else 0.0
-        if state == READY and found.current_version_number > after:
-            return found.current_version_number
-        hear(f"Kaggle takes data set {ref} in: {state.replace('_', ' ')}, {spent:.0f} s")
-    return 0
-
-
-def _lacking(kaggle: Kaggle, ref: str, wanted: Mapping[str, int]) -> list[str]:
-    """Return the files that Kaggle does not list, or with another size, after waiting a moment for the list."""
-    lacking: list[str] = []
-    for _ in _looks(LIST_SECONDS):
-        listed = kaggle.dataset_files(ref)
-        lacking = [name for name, size in wanted.items() if listed.get(name) != size]
-        if not lacking:
-            break
-    return lacking
-
-
 def _looks(seconds: float) -> Iterator[float]:
     """Yield the seconds since the start, now and after longer and longer pauses, until ``seconds`` are over."""
-    started, pause = time.monotonic(), FIRST_LOOK
+    started, pause = time.monotonic(), FIRST_PAUSE
     while True:
         yield time.monotonic() - started
         if time.monotonic() - started + pause > seconds:
             return
         time.sleep(pause)
-        pause = min(1.5 * pause, LONGEST_LOOK)
+        pause = min(1.5 * pause, MAX_PAUSE)

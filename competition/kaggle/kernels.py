@@ -15,11 +15,11 @@ from competition.kaggle.client.cli import run_cli
 
 METADATA = "kernel-metadata.json"
 PUSH_SECONDS, PULL_SECONDS = 120.0, 300.0  # that a push, and a pull of next to nothing, may take
-SLOWEST = 50_000  # bytes a second that a pull makes at least
-REFUSALS = 3  # in a row, until Kaggle's no is believed
-FIRST_LOOK, LONGEST_LOOK = 0.5, 30.0  # seconds between two looks at a session
+MIN_BYTES_PER_SECOND = 50_000  # that a pull makes at least
+MAX_REFUSALS = 3  # in a row, until Kaggle's no is believed
+FIRST_PAUSE, MAX_PAUSE = 0.5, 30.0  # seconds between two looks at a session
 TRIES = 3
-LONGEST_SLUG = 50
+MAX_SLUG = 50  # characters
 SOURCE_BYTES = 1_000_000  # the most that Kaggle takes as a kernel's source
 ENDED = ("complete", "error", "cancel_requested", "cancel_acknowledged")
 
@@ -27,10 +27,10 @@ ENDED = ("complete", "error", "cancel_requested", "cancel_acknowledged")
 def slug_of(name: str) -> str:
     """Return ``telltale-NAME`` as Kaggle spells it in addresses: at most 50 characters, other names other slugs."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if plain == name and len(plain) <= LONGEST_SLUG - 9:
+    if plain == name and len(plain) <= MAX_SLUG - 9:
         return f"telltale-{plain}"
     tail = hashlib.blake2b(name.encode(), digest_size=3).hexdigest()
-    return f"telltale-{plain[: LONGEST_SLUG - 16].strip('-')}-{tail}"
+    return f"telltale-{plain[: MAX_SLUG - 16].strip('-')}-{tail}"
 
 
 def write_metadata(folder: Path, ref: str, code_file: str, **more: Any) -> None:
@@ -74,20 +74,20 @@ def push_kernel(kaggle: Kaggle, folder: Path, accelerator: str, session_seconds:
     words = ["kernels", "push", "-p", str(folder), "-t", str(int(session_seconds))]
     words += [] if accelerator == "none" else ["--accelerator", accelerator]
     for attempt in range(TRIES):
-        said = run_cli(words, PUSH_SECONDS)
-        told = re.search(r"Kernel version (\d+) successfully pushed", said.text)
-        now = int(told[1]) if told else version_of(kaggle, ref)
+        reply = run_cli(words, PUSH_SECONDS)
+        pushed = re.search(r"Kernel version (\d+) successfully pushed", reply.text)
+        now = int(pushed[1]) if pushed else version_of(kaggle, ref)
         if now > before:
-            if "not valid" in said.text:  # a source it could not attach, which the session would miss
+            if "not valid" in reply.text:  # a source it could not attach, which the session would miss
                 raise UserError(
-                    f"Kaggle runs kernel {ref} without something it needs ({said.text.strip()[:300]}): "
-                    "stop it on its page, mend that, then repeat the same line."
+                    f"Kaggle runs kernel {ref} without something it needs ({reply.text.strip()[:300]}): "
+                    "stop it on its page, correct that, then repeat the same line."
                 )
             return now
-        if "push error" in said.text:
+        if "push error" in reply.text:
             break
         time.sleep(2.0**attempt)
-    raise UserError(f"Kaggle did not take kernel {ref} ({said.last}): mend that, then repeat the same line.")
+    raise UserError(f"Kaggle did not take kernel {ref} ({reply.last}): correct that, then repeat the same line.")
 
 
 def version_of(kaggle: Kaggle, ref: str) -> int:
@@ -97,31 +97,33 @@ def version_of(kaggle: Kaggle, ref: str) -> int:
 
 
 def wait_kernel(
-    kaggle: Kaggle, ref: str, version: int, limit_seconds: float, hear: Callable[[str, float], None]
+    kaggle: Kaggle, ref: str, version: int, limit_seconds: float, on_progress: Callable[[str, float], None]
 ) -> None:
-    """Wait until the session of a kernel's ``version`` has ended well; ``hear(state, seconds)`` is told how it stands.
+    """Wait until the session of a kernel's ``version`` has ended well; ``on_progress(state, seconds)`` is called
+    meanwhile.
 
     Raises UserError where it failed, or another version took its place, and Unfinished after ``limit_seconds``.
     """
 
-    def told(states: dict[str, str], seconds: float) -> None:
-        hear(states[ref], seconds)
+    def on_states(states: dict[str, str], seconds: float) -> None:
+        on_progress(states[ref], seconds)
 
-    state = watch_kernels(kaggle, {ref: version}, limit_seconds, told)[ref]
+    state = watch_kernels(kaggle, {ref: version}, limit_seconds, on_states)[ref]
     if state != "complete":
         reason = kaggle.kernel_status(ref)[1] or "no reason given"
         raise UserError(f"Kernel {ref} ended as '{state}' ({reason}): its log is on https://www.kaggle.com/code/{ref}.")
 
 
 def watch_kernels(
-    kaggle: Kaggle, versions: dict[str, int], limit_seconds: float, hear: Callable[[dict[str, str], float], None]
+    kaggle: Kaggle, versions: dict[str, int], limit_seconds: float, on_progress: Callable[[dict[str, str], float], None]
 ) -> dict[str, str]:
     """Wait until a kernel's session has ended; returns all their states, of which at least one is in ENDED.
 
-    ``versions``: the version of each OWNER/SLUG that is meant. Kaggle out of reach is waited for as well. Raises
+    ``versions``: the version of each OWNER/SLUG that is meant. ``on_progress(states, seconds)`` is called at each
+    look. Kaggle out of reach is waited for as well. Raises
     UserError where another version was pushed meanwhile, and Unfinished after ``limit_seconds``.
     """
-    started, pause, refusals = time.monotonic(), FIRST_LOOK, 0
+    started, pause, refusals = time.monotonic(), FIRST_PAUSE, 0
     states = dict.fromkeys(versions, "queued")
     while True:
         seconds = time.monotonic() - started
@@ -133,9 +135,9 @@ def watch_kernels(
                 raise
         except Refused:  # for hours of waiting, one such answer says little
             refusals += 1
-            if refusals == REFUSALS:
+            if refusals == MAX_REFUSALS:
                 raise
-        hear(states, seconds)
+        on_progress(states, seconds)
         if any(state in ENDED for state in states.values()):
             return states
         if seconds > limit_seconds:
@@ -144,7 +146,7 @@ def watch_kernels(
                 "line goes on waiting for it."
             )
         time.sleep(pause)
-        pause = min(1.5 * pause, LONGEST_LOOK)
+        pause = min(1.5 * pause, MAX_PAUSE)
 
 
 def _state(kaggle: Kaggle, ref: str, version: int) -> str:
@@ -162,9 +164,9 @@ def pull_files(ref: str, folder: Path, pattern: str, size: int = 0) -> None:
     ``<slug>.log``. They may take a time that goes with ``size``, in bytes. Raises Unfinished where that fails."""
     folder.mkdir(parents=True, exist_ok=True)
     words = ["kernels", "output", ref, "-p", str(folder), "--force", "--file-pattern", pattern]
-    said = run_cli(words, PULL_SECONDS + size / SLOWEST)
-    if said.status != 0:
-        raise Unfinished(f"The output of kernel {ref} could not be fetched ({said.last}): repeat the same line later.")
+    reply = run_cli(words, PULL_SECONDS + size / MIN_BYTES_PER_SECOND)
+    if reply.status != 0:
+        raise Unfinished(f"The output of kernel {ref} could not be fetched ({reply.last}): repeat the same line later.")
 
 
 def last_words(log: Path) -> str:

@@ -96,4 +96,4 @@ def test_a_version_that_is_never_ready_is_left_for_later_with_status_3_and_taken
 def test_a_refusal_is_told_with_kaggles_reason(world, folder):
     write_metadata(folder, "bob/telltale-things")
     status, said = upload(world, folder)
-    assert status == 2 and "bob/telltale-things (Permission 'datasets.create' was denied): mend" in said[-1]
+    assert status == 2 and "bob/telltale-things (Permission 'datasets.create' was denied): correct" in said[-1]

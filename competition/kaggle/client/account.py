@@ -1,4 +1,4 @@
-"""Who the user is on Kaggle: credentials looked for where the Kaggle command line looks, in its order."""
+"""Who the user is on Kaggle: credentials, searched for where the Kaggle command line does, in its order."""
 
 import json
 import os
@@ -17,7 +17,7 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class Account:
-    """``where`` the credentials were found, for sentences; ``username`` is empty where only Kaggle can tell it.
+    """``where`` the credentials were found, for sentences; ``username`` is empty where only Kaggle knows it.
 
     Either ``token`` or ``key`` is set, or neither for those of ``kaggle auth login``. ``warnings``: sentences on files
     that other users of this machine can read.
@@ -57,7 +57,8 @@ def _token() -> Account | None:
 def _key() -> Account | None:
     """A user name with its key: KAGGLE_USERNAME and KAGGLE_KEY, which go before those of kaggle.json."""
     path = _config_folder() / "kaggle.json"
-    stored, warnings = {}, ()
+    stored: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
     if path.is_file():
         try:
             stored = json.loads(_read(path) or "{}")

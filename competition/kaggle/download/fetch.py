@@ -50,8 +50,8 @@ def fetch(kaggle: Kaggle, slug: str, folder: Path, unpacked: int, patience: floa
                 total = bar.total = kaggle.archive_bytes(slug)
             except Unreachable as error:
                 raise Unfinished(f"{_so_far(slug, folder, total)}: {error}") from error
-            if total and size_in(folder) > total:  # what is left of a longer archive, which was replaced by a shorter
-                _drop(_archive(folder))
+            if total and size_in(folder) > total and (path := _archive(folder)):
+                _drop(path)  # what is left of a longer archive, which a shorter one replaced
             if (size := size_in(folder)) > most:
                 most, since, pause = size, time.monotonic(), FIRST_PAUSE
             elif time.monotonic() - since + pause > patience:
@@ -87,8 +87,8 @@ def _drop(path: Path) -> None:
 
 
 def _drop_other_than_zip(folder: Path) -> None:
-    """Throw away a part that is none of a zip: the command line writes an error's page over it at times, and would
-    take that for the archive's beginning."""
+    """Throw away a part that does not begin as a zip does: the command line writes an error's page over it at times,
+    and would take that for the archive's beginning."""
     if (path := _archive(folder)) and path.stat().st_size:
         with open(path, "rb") as file:
             begins = file.read(len(SIGN))
@@ -108,7 +108,7 @@ def _whole(folder: Path, slug: str, total: int) -> Path | None:
     except (zipfile.BadZipFile, UnicodeDecodeError) as error:
         _drop(path)
         raise Unfinished(
-            f"What Kaggle sends as the archive of {slug} is none ({error}): it was thrown away, and the "
+            f"What Kaggle sends as the archive of {slug} is not a zip archive ({error}): it was thrown away, and the "
             "same line downloads it anew."
         ) from error
 

@@ -151,10 +151,10 @@ def _same(one: Bundle, other: Bundle) -> bool:
     """Whether two bundles hold the same; weights by the digests in the manifest, and their sizes."""
     if one.sizes() != other.sizes():
         return False
-    told = [
+    compared = [
         name for name in one.sizes() if name.startswith(f"{KERNEL}/") or name.endswith((MANIFEST, datasets.METADATA))
     ]
-    return all((one.folder / name).read_bytes() == (other.folder / name).read_bytes() for name in told)
+    return all((one.folder / name).read_bytes() == (other.folder / name).read_bytes() for name in compared)
 
 
 def _sha256(path: Path) -> str:

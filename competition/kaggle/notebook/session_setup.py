@@ -27,25 +27,11 @@ PACKAGES, HOME, UNPACKED = (Path(tempfile.gettempdir()) / f"telltale-{name}" for
 MANIFEST = "telltale.json"  # in a bundle: which run it is of, and its files
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif")
 # By the name it is imported by: opencv, say, comes as any of four distributions.
-NEEDED = (
-    "torch",
-    "torchvision",
-    "numpy",
-    "pandas",
-    "scipy",
-    "sklearn",
-    "cv2",
-    "PIL",
-    "yaml",
-    "tqdm",
-    "safetensors",
-    "huggingface_hub",
-    "rich",
-)
-CALLED = {"sklearn": "scikit-learn", "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}  # to pip
+NEEDED = "torch torchvision numpy pandas scipy sklearn cv2 PIL yaml tqdm safetensors huggingface_hub rich".split()
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
 OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
-# What prediction and training do with, by trial; the rest of Telltale, or its tests, ask for more.
-ENOUGH = {"numpy": [">=1.26"], "pandas": [">=2.1"], "scikit-learn": [">=1.2"]}
+# Versions that prediction and training run with, by trial; the rest of Telltale, or its tests, needs newer ones.
+OLDEST = {"numpy": [">=1.26"], "pandas": [">=2.1"], "scikit-learn": [">=1.2"]}
 SCORING = "KAGGLE_IS_COMPETITION_RERUN"  # set where a code competition's notebook is run again on the hidden test set
 
 
@@ -137,54 +123,37 @@ def install(wheels: Path, target: Path = PACKAGES) -> list[str]:
     importlib.invalidate_caches()
     files = {_canonical(path.name.split("-")[0]): path for path in sorted(wheels.glob("*.whl"))}
     needs = {name: _requirements(path) for name, path in files.items()}
-    asked: dict[str, list[str]] = {}
+    accepted: dict[str, list[str]] = {}
     for name, clauses in itertools.chain.from_iterable(needs.values()):
-        asked.setdefault(name, []).extend(clauses)
-    chosen = [name for name in files if name == "telltale" or not _accepted(name, asked.get(name, []))]
-    lacking = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    lacking += [
-        need
-        for name in chosen
-        if name != "telltale"
-        for need, _ in needs[name]
-        if need not in files and _version(need) is None
-    ]
-    wanted = {
-        name: ENOUGH.get(name, clauses)
-        for name, clauses in needs["telltale"]
-        if name in {_canonical(CALLED.get(one, one)) for one in NEEDED} and _version(name)
-    }
-    lacking += [
-        f"{name}{','.join(clauses)} (it has {_version(name)})"
-        for name, clauses in wanted.items()
-        if not _accepted(name, clauses)
-    ]
-    if lacking:
+        accepted.setdefault(name, []).extend(clauses)
+    chosen = [name for name in files if name == "telltale" or not _accepted(name, accepted.get(name, []))]
+    if missing := _missing(chosen, needs):
         raise RuntimeError(
-            f"This image lacks {', '.join(dict.fromkeys(lacking))}, which wheels for any machine cannot "
+            f"This image lacks {', '.join(dict.fromkeys(missing))}, which wheels for any machine cannot "
             "bring: choose the latest environment in the notebook's settings."
         )
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--no-index",
-            "--no-warn-script-location",
-            "--disable-pip-version-check",
-            "--target",
-            str(target),
-            *(str(files[name]) for name in chosen),
-        ],
-        check=True,
-    )
+    options = "--quiet --no-deps --no-index --no-warn-script-location --disable-pip-version-check".split()
+    paths = [str(files[name]) for name in chosen]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", str(target), *paths], check=True)
     sys.path.insert(0, str(target))
     importlib.invalidate_caches()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(target), os.environ.get("PYTHONPATH")]))
     return [files[name].name for name in chosen]
+
+
+def _missing(chosen: Sequence[str], needs: dict[str, list[tuple[str, list[str]]]]) -> list[str]:
+    """Return what the image lacks, or has too old for Telltale, and no wheel brings; ``needs``: what each wheel
+    requires, of which those in ``chosen`` are to be installed."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    for name in chosen:
+        if name != "telltale":
+            missing += [need for need, _ in needs[name] if need not in needs and _version(need) is None]
+    known = {_canonical(DISTRIBUTIONS.get(name, name)) for name in NEEDED}
+    for name, clauses in needs["telltale"]:
+        clauses = OLDEST.get(name, clauses)
+        if name in known and (version := _version(name)) and not _accepted(name, clauses):
+            missing.append(f"{name}{','.join(clauses)} (it has {version})")
+    return missing
 
 
 def _requirements(wheel: Path) -> list[tuple[str, list[str]]]:
@@ -206,7 +175,7 @@ def _accepted(name: str, clauses: Sequence[str]) -> bool:
     if version is None:
         return False
     for clause in clauses:
-        kind, number = re.fullmatch(r"([<>=!~]=?)\s*(.*)", clause).groups()
+        kind, number = re.findall(r"([<>=!~]=?)\s*(.*)", clause)[0]
         if (kind == ">=" and _numbers(version) < _numbers(number)) or (kind == "==" and version != number):
             return False
     return True
@@ -259,26 +228,26 @@ def lay_out(bundle: Path, home: Path = HOME) -> None:
 
 
 def predict(name: str, test: Path, out: Path) -> None:
-    """Predict the test set in ``test`` with run ``name`` and write the submission ``out``; what the process says is
-    printed as it comes. RuntimeError where there is no submission; one with unreadable images is one.
+    """Predict the test set in ``test`` with run ``name`` and write the submission ``out``; its output is printed
+    as it comes. RuntimeError where there is no submission; one with unreadable images is one.
 
     Where nothing of the test set is to be seen before Kaggle scores the notebook, a placeholder is written until then.
     """
     out.unlink(missing_ok=True)
-    status, last = _say("competition", "predict", f"name={name}", f"test={test}", f"out={out}")
+    status, last = _run("competition", "predict", f"name={name}", f"test={test}", f"out={out}")
     if not out.is_file() and not os.environ.get(SCORING):
-        _say("competition.kaggle.notebook.placeholder", name, str(test), str(out))
+        _run("competition.kaggle.notebook.placeholder", name, str(test), str(out))
     if not out.is_file():
         raise RuntimeError(f"The prediction wrote no submission (status {status}): {last}")
 
 
-def _say(module: str, *words: str) -> tuple[int, str]:
-    """Run a module, printing what it says as it comes; return its exit status and its last line."""
+def _run(module: str, *words: str) -> tuple[int, str]:
+    """Run a module, printing its output as it comes; return its exit status and its last line."""
     last = ""
     with subprocess.Popen(
         [sys.executable, "-m", module, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        for line in process.stdout:
+        for line in process.stdout or ():
             print(line, end="", flush=True)
             last = line.strip() or last
     return process.returncode, last

@@ -108,7 +108,7 @@ class Outbox:
         shutil.copytree(folder, half)
         target.parent.mkdir(parents=True, exist_ok=True)
         half.rename(target)
-        files = {path.name: [path.stat().st_size, file_digest(path)] for path in sorted(target.iterdir())}
+        files = {path.name: (path.stat().st_size, file_digest(path)) for path in sorted(target.iterdir())}
         size = sum(size for size, _ in files.values())
         self.longest[member] = max(seconds, self.longest.get(member, 0.0))
         self.bytes, self.largest = self.bytes + size, max(self.largest, size)

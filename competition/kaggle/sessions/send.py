@@ -123,7 +123,7 @@ class Sender:
         """
         source, found = find_source(self.config, self.kaggle, self.inbox), list(under_way)
         begun = {place: one for place, one in self._begun().items() if version_of(self.kaggle, one.ref) == one.version}
-        taken = {one.ref for one in [*under_way, *begun.values()]}  # a new version would replace the output
+        taken = {one.ref for one in under_way} | {one.ref for one in begun.values()}  # whose output must stay
         free = (ref for ref in map(self._ref, itertools.count(1)) if ref not in taken)
         for plans, ref in zip(shares, free, strict=False):
             jobs = self.wanted(plans)

@@ -14,10 +14,10 @@ from scipy import stats
 from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT
 
 CV, LEADERBOARD = "CV", "the leaderboard"
-HISTORY = 5  # submissions with both scores, from which their history says anything
-ALIKE = 2 / 3  # share of pairs that both order alike, from which their orders agree
+MIN_HISTORY = 5  # submissions with both scores, from which their history says anything
+MIN_ALIKE = 2 / 3  # share of pairs that both order alike, from which their orders agree
 CHANCE = 0.05  # gaps whose spread is likelier than this by chance are one offset
-FINER = 0.5  # the leaderboard's error must be less than so much of CV's to go before it: many have looked at it
+MAX_ERROR_SHARE = 0.5  # of CV's error, below which the leaderboard's goes before it: many have looked at it
 Z95 = 1.959964  # standard errors from the middle of a 95 % interval to its end
 
 
@@ -27,7 +27,7 @@ class Entrant:
 
     ``interval`` and ``leaderboard`` are 95 % ranges of F1, the CV's own and where the public score was expected;
     ``public_rows`` how many rows ``public`` is about, ``positive_rate`` the share of rows called 1, ``world`` the
-    verdict on the test set ("" where not asked). ``key`` tells submissions apart.
+    verdict on the test set ("" without one). ``key`` tells submissions apart.
     """
 
     key: str
@@ -75,8 +75,10 @@ def f1_error(value: float, rows: int, rate: float) -> float:
     return math.sqrt(value * (1 - value) * (2 - value) / (2 * positive))
 
 
-def place(value: float, ends: tuple[float, float]) -> str:
-    """Return where a value lies: ``inside`` the two ends, ``below`` or ``above`` them."""
+def place(value: float | None, ends: tuple[float, float] | None) -> str:
+    """Return where a value lies: ``inside`` the two ends, ``below`` or ``above`` them, "" where either is unknown."""
+    if value is None or ends is None:
+        return ""
     return "below" if value < ends[0] else "above" if value > ends[1] else "inside"
 
 
@@ -85,7 +87,7 @@ def decide_trust(entrants: Sequence[Entrant]) -> Trust:
 
     1. Where only one of the two scores is known, that one.
     2. With fewer than 5 submissions that have both, and known errors: CV, unless every public score fell outside the
-       leaderboard range that was told beforehand, or the verdict on most of their test sets was another world or a
+       leaderboard range that its card gave, or the verdict on most of their test sets was another world or a
        label shift: CV is then about another test set than Kaggle's.
     3. With 5 or more: where all gaps between the two are one offset, as far as their standard errors can tell
        (chi-squared test of homogeneity, 5 %), both order submissions alike, and the one with the smaller error does it
@@ -119,8 +121,8 @@ def decide_trust(entrants: Sequence[Entrant]) -> Trust:
         if rank(by, rest[0]) == -math.inf and rank(other, rest[0]) > -math.inf:
             second = f"none other has a {'CV' if by == CV else 'public'} score; the best of the rest by {other}"
         return Trust(by, why, (first.key, rest[0].key), second)
-    second = max(known, key=lambda one: rank(other, one))  # of equals the better by the score that is trusted
-    return Trust(by, why, (first.key, second.key), f"the best by {other} of those within a standard error by {by}")
+    best = max(known, key=lambda one: rank(other, one))  # of equals the better by the score that is trusted
+    return Trust(by, why, (first.key, best.key), f"the best by {other} of those within a standard error by {by}")
 
 
 def _decide(with_cv: Sequence[Entrant]) -> tuple[str, str]:
@@ -130,14 +132,14 @@ def _decide(with_cv: Sequence[Entrant]) -> tuple[str, str]:
     if not both:
         return CV, "no submission has a CV and a public score"
     known = [one for one in both if one.interval and one.public_rows]
-    return _few(both) if len(known) < HISTORY else _history(known)
+    return _few(both) if len(known) < MIN_HISTORY else _history(known)
 
 
 def _few(both: Sequence[Entrant]) -> tuple[str, str]:
-    told = [one for one in both if one.leaderboard]
-    if told and all(place(one.public, one.leaderboard) != "inside" for one in told):
+    places = [place(one.public, one.leaderboard) for one in both if one.leaderboard]
+    if places and "inside" not in places:
         return LEADERBOARD, (
-            f"every public score ({len(told)} of {len(told)}) fell outside its leaderboard range, so "
+            f"every public score ({len(places)} of {len(places)}) fell outside its leaderboard range, so "
             "CV is about another test set"
         )
     shifted = [one.world for one in both if one.world in (ANOTHER_WORLD, LABEL_SHIFT)]
@@ -147,7 +149,7 @@ def _few(both: Sequence[Entrant]) -> tuple[str, str]:
             f"the verdict on the test set was no 'same world' but '{verdict}', so CV is about another test set"
         )
     count = f"{len(both)} submission{'s' * (len(both) > 1)} with both scores"
-    return CV, f"{count} cannot speak against it (that takes {HISTORY}), and no range or verdict does"
+    return CV, f"{count} cannot speak against it (that takes {MIN_HISTORY}), and no range or verdict does"
 
 
 def _history(both: Sequence[Entrant]) -> tuple[str, str]:
@@ -155,13 +157,13 @@ def _history(both: Sequence[Entrant]) -> tuple[str, str]:
     cv_error, public_error = (np.array([getattr(one, key) for one in both]) for key in ("cv_error", "public_error"))
     sizes = f"standard errors {np.median(cv_error):.4f} of CV, {np.median(public_error):.4f} of the leaderboard"
     offset, one_offset = _common_offset(public - cv, np.hypot(cv_error, public_error))
-    if one_offset and np.median(public_error) < FINER * np.median(cv_error):
+    if one_offset and np.median(public_error) < MAX_ERROR_SHARE * np.median(cv_error):
         return LEADERBOARD, f"both order submissions alike (one offset, {offset:+.4f}), and it knows better ({sizes})"
     if one_offset:
         return CV, f"the {len(both)} public scores lie one common offset from it ({offset:+.4f}; {sizes})"
     alike, pairs = _ordered_alike(cv, public)
     orders = f"the gaps differ by more than chance, and of {pairs} pairs of submissions both order {alike} alike"
-    if alike >= ALIKE * pairs:
+    if alike >= MIN_ALIKE * pairs:
         return CV, orders
     if public.std(ddof=1) > np.median(public_error):
         return LEADERBOARD, f"{orders} ({sizes})"

@@ -15,10 +15,10 @@ from competition.report.terminal import WIDE
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
     from matplotlib.axes import Axes
 
-KNOWN = ("date", "name", "file", "CV", "CV\ninterval", "leaderboard\nrange")
-CAME = ("file", "public", "gap", "range", "private", "status")
-WORDS = ("date", "name", "file", "range", "status")  # columns that start at the left
-NAMED, LINE = 16, 0.19  # as many names as stand beside the panel, and inches from one to the next
+BEFOREHAND = ("date", "name", "file", "CV", "CV\ninterval", "leaderboard\nrange")
+AFTERWARDS = ("file", "public", "gap", "range", "private", "status")
+LEFT_ALIGNED = ("date", "name", "file", "range", "status")  # of the columns
+MAX_NAMES, LINE = 16, 0.19  # that stand beside the panel, and inches from one to the next
 PANEL = (0.6, 0.55, 2.75, 3.3)  # inches: left, bottom, width, height
 
 
@@ -38,8 +38,8 @@ def entrant_of(row: Row) -> Entrant:
 
 
 def _ends(row: Row, low: str, high: str) -> tuple[float, float] | None:
-    ends = number(row[low]), number(row[high])
-    return None if None in ends else ends
+    first, last = number(row[low]), number(row[high])
+    return None if first is None or last is None else (first, last)
 
 
 def called(row: Row) -> str:
@@ -49,14 +49,14 @@ def called(row: Row) -> str:
 
 def ledger_tables(rows: Sequence[Row], title: str, width: int) -> list[Table]:
     """Return one competition's submissions as a table, or as two where ``width`` columns are too few."""
-    halves = [(*KNOWN, *CAME[1:])] if width >= WIDE else [KNOWN, CAME]
+    halves = [(*BEFOREHAND, *AFTERWARDS[1:])] if width >= WIDE else [BEFOREHAND, AFTERWARDS]
     tables = []
     for index, columns in enumerate(halves):
         table = Table(
             title=None if index else title, title_justify="left", header_style="bold", box=None, pad_edge=False
         )
         for column in columns:
-            table.add_column(column, justify="left" if column in WORDS else "right", no_wrap=True)
+            table.add_column(column, justify="left" if column in LEFT_ALIGNED else "right", no_wrap=True)
         for row in rows:
             cells = _cells(row)
             table.add_row(*(cells[column] for column in columns), style="red" if cells["range"] == "OUTSIDE" else None)
@@ -66,9 +66,6 @@ def ledger_tables(rows: Sequence[Row], title: str, width: int) -> list[Table]:
 
 def _cells(row: Row) -> dict[str, str]:
     one = entrant_of(row)
-    private, both = number(row["private"]), one.cv is not None and one.public is not None
-    known = one.public is not None and one.leaderboard
-    where = ("inside" if place(one.public, one.leaderboard) == "inside" else "OUTSIDE") if known else "-"
     return {
         "date": row["time"][:10],
         "name": look.elide(row["name"] or row["file"] or "-", 24),
@@ -77,9 +74,9 @@ def _cells(row: Row) -> dict[str, str]:
         "CV\ninterval": span(one.interval),
         "leaderboard\nrange": span(one.leaderboard),
         "public": _decimal(one.public),
-        "gap": f"{one.public - one.cv:+.4f}" if both else "-",
-        "range": where,
-        "private": _decimal(private),
+        "gap": "-" if one.public is None or one.cv is None else f"{one.public - one.cv:+.4f}",
+        "range": {"": "-", "inside": "inside"}.get(place(one.public, one.leaderboard), "OUTSIDE"),
+        "private": _decimal(number(row["private"])),
         "status": row["status"],
     }
 
@@ -95,17 +92,24 @@ def span(ends: tuple[float, float] | None) -> str:
 
 @dataclass(frozen=True)
 class Point:
-    """A submission with both scores; ``name`` is what it is called in the picture."""
+    """A submission with both scores, as of its :class:`Entrant`; ``name``: its caption."""
 
     name: str
-    scores: Entrant
+    key: str
+    cv: float
+    public: float
+    interval: tuple[float, float] | None
+    leaderboard: tuple[float, float] | None
 
 
 def points_of(rows: Sequence[Row]) -> list[Point]:
     """Return the rows that have both scores."""
-    names = [f"{look.elide(row['name'] or row['file'], 13)} {row['fingerprint']}" for row in rows]
-    found = [Point(name, entrant_of(row)) for name, row in zip(names, rows, strict=True)]
-    return [one for one in found if one.scores.cv is not None and one.scores.public is not None]
+    points = []
+    for row in rows:
+        one, name = entrant_of(row), f"{look.elide(row['name'] or row['file'], 13)} {row['fingerprint']}"
+        if one.cv is not None and one.public is not None:
+            points.append(Point(name, one.key, one.cv, one.public, one.interval, one.leaderboard))
+    return points
 
 
 def leaderboard_figure(points: Sequence[Point], final: Collection[str], path: Path) -> None:
@@ -114,43 +118,39 @@ def leaderboard_figure(points: Sequence[Point], final: Collection[str], path: Pa
     Level bars are CV intervals, upright ones leaderboard ranges; a public score outside its range is red. The keys in
     ``final`` are ringed. Names stand beside, the newest (last) 16 of them. There is at least one point.
     """
-    outside = [
-        one for one in points if one.scores.leaderboard and place(one.scores.public, one.scores.leaderboard) != "inside"
-    ]
-    title = (
-        f"{len(outside)} of {len(points)} public scores outside their range"
-        if outside
-        else ("Every public score inside its range")
-    )
+    outside = [one for one in points if place(one.public, one.leaderboard) in ("below", "above")]
+    title = f"{len(outside)} of {len(points)} public scores outside their range"
+    if not outside:
+        title = "Every public score inside its range"
     subtitle = "across: CV interval; upright: leaderboard range; dashed: as CV; ringed: final two"
     figure = look.new_page(title, subtitle, 4.65)
     axes = look.add_panel(figure, *PANEL)
     for one in points:
-        _draw(axes, one, one in outside, one.scores.key in final)
+        _draw(axes, one, one in outside, one.key in final)
     _limit(axes, points)
     axes.axline((0, 0), slope=1, color=look.MUTED, linewidth=0.8, linestyle=look.DASHED, zorder=1.8)
-    ringed = [one for one in points if one.scores.key in final]
+    ringed = [one for one in points if one.key in final]
     plain = [one for one in points if one not in ringed]
-    _name(axes, [*ringed, *plain[max(0, len(plain) - NAMED + len(ringed)) :]], final)
+    _name(axes, [*ringed, *plain[max(0, len(plain) - MAX_NAMES + len(ringed)) :]], final)
     look.name_axes(axes, "CV F1", "public leaderboard F1")
     look.save_page(figure, path)
 
 
 def _draw(axes: "Axes", one: Point, outside: bool, final: bool) -> None:
-    scores, colour = one.scores, look.RED if outside else look.BLUE
-    if scores.leaderboard:
-        axes.plot([scores.cv] * 2, scores.leaderboard, color=look.SHADE, linewidth=4, solid_capstyle="butt", zorder=1.5)
-    if scores.interval:
-        axes.plot(scores.interval, [scores.public] * 2, color=colour, linewidth=0.9, zorder=2)
-    axes.plot(scores.cv, scores.public, "o", color=colour, markersize=5, markeredgewidth=0, zorder=4)
+    colour = look.RED if outside else look.BLUE
+    if one.leaderboard:
+        axes.plot([one.cv] * 2, one.leaderboard, color=look.SHADE, linewidth=4, solid_capstyle="butt", zorder=1.5)
+    if one.interval:
+        axes.plot(one.interval, [one.public] * 2, color=colour, linewidth=0.9, zorder=2)
+    axes.plot(one.cv, one.public, "o", color=colour, markersize=5, markeredgewidth=0, zorder=4)
     if final:
-        axes.plot(scores.cv, scores.public, "o", fillstyle="none", color=look.INK, markersize=9, zorder=4)
+        axes.plot(one.cv, one.public, "o", fillstyle="none", color=look.INK, markersize=9, zorder=4)
 
 
 def _limit(axes: "Axes", points: Sequence[Point]) -> None:
     """Show every bar whole, with a margin."""
-    across = [value for one in points for value in (one.scores.cv, *(one.scores.interval or ()))]
-    upright = [value for one in points for value in (one.scores.public, *(one.scores.leaderboard or ()))]
+    across = [value for one in points for value in (one.cv, *(one.interval or ()))]
+    upright = [value for one in points for value in (one.public, *(one.leaderboard or ()))]
     for values, limit in ((across, axes.set_xlim), (upright, axes.set_ylim)):
         margin = max(0.005, 0.06 * (max(values) - min(values)))
         limit(min(values) - margin, max(values) + margin)
@@ -161,10 +161,10 @@ def _name(axes: "Axes", points: Sequence[Point], final: Collection[str]) -> None
     """Write the names beside the panel, a thin line from each to its point, none above another."""
     low, high = axes.get_ylim()
     step = LINE / PANEL[3] * (high - low)
-    ordered = sorted(points, key=lambda one: (-one.scores.public, one.scores.cv))
+    ordered = sorted(points, key=lambda one: (-one.public, one.cv))
     heights: list[float] = []
     for one in ordered:
-        heights.append(min([one.scores.public, *([heights[-1] - step] if heights else [])]))
+        heights.append(min([one.public, *([heights[-1] - step] if heights else [])]))
     floor = low
     for index in range(len(heights) - 1, -1, -1):  # those that were pushed out below push the others up
         heights[index] = max(heights[index], floor)
@@ -173,14 +173,14 @@ def _name(axes: "Axes", points: Sequence[Point], final: Collection[str]) -> None
     for one, height in zip(ordered, heights, strict=True):
         edge = right + 0.05 * (right - axes.get_xlim()[0])
         axes.plot(
-            [one.scores.cv, right, edge],
-            [one.scores.public, one.scores.public, height],
+            [one.cv, right, edge],
+            [one.public, one.public, height],
             color=look.RULE,
             linewidth=0.7,
             zorder=1,
             clip_on=False,
         )
-        weight = "bold" if one.scores.key in final else "normal"
+        weight = "bold" if one.key in final else "normal"
         axes.text(
             edge,
             height,

@@ -31,7 +31,8 @@ def read_submission(
             f"{what} has the columns {listed(found, 8)} and must have {','.join(header)}, in this order "
             "and spelling: write that header."
         )
-    wanted, seen, labels = set(ids), {}, []
+    wanted, labels = set(ids), []
+    seen: dict[str, int] = {}  # the line of each id
     for line, cells in lines:
         where = f"{what}, line {line},"
         if len(cells) != 2:
@@ -56,11 +57,11 @@ def _check_ids(ids: list[str], seen: dict[str, int], what: str) -> None:
     """Raise UserError unless ``seen``, ids of the test set with their lines, is all of it in its order."""
     if not seen:
         raise UserError(f"{what} has a header and no rows: write one row for each of the {len(ids):,} test ids.")
-    lacking = [one for one in ids if one not in seen]
-    if lacking:
+    missing = [one for one in ids if one not in seen]
+    if missing:
         raise UserError(
-            f"{what} has {counted(len(seen), 'row')} and lacks {counted(len(lacking), 'id')} of the test "
-            f"set's {len(ids):,}, first {lacking[0]!r}: write one row for each."
+            f"{what} has {counted(len(seen), 'row')} and lacks {counted(len(missing), 'id')} of the test "
+            f"set's {len(ids):,}, first {missing[0]!r}: write one row for each."
         )
     for (one, line), due in zip(seen.items(), ids, strict=True):
         if one != due:
