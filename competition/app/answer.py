@@ -189,7 +189,7 @@ def _member_heat(member: TorchMember, image: NDArray[np.uint8], label: int) -> t
     recipe, spec = member.recipe, store_spec(member.recipe)
     stored = fit_store(image, spec.size, spec.cap)
     crop = eval_crops(stored, recipe.image_size, recipe.fit, ("centre",))
-    pixels = member.placement.move(torch.from_numpy(crop).movedim(-1, -3))
+    pixels = member.predictor.placement.move(torch.from_numpy(crop).movedim(-1, -3))
     few = count_parameters(member.models[0])[0] <= SMALL
     places = np.mean([heat(model, pixels, label) for model in member.models[: SMALL_MODELS if few else 1]], axis=0)
     top, left, rows, columns = seen_box(stored.shape, recipe.image_size, recipe.fit)

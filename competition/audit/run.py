@@ -10,8 +10,8 @@ from competition.audit import REPORT, Audit, audit, audit_lines, linked, merged_
 from competition.core.config import Config
 from competition.core.files import fingerprint, read_json
 from competition.core.paths import cache_folder, run_folder
+from competition.data.layouts.dataset import Dataset
 from competition.data.layouts.labels import split_group
-from competition.data.layouts.read import Dataset
 from competition.data.run_data import RunData
 
 QUIET = ("note",)  # levels that a run's start leaves to the audit's own files

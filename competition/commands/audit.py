@@ -7,7 +7,7 @@ from competition.audit.run import _about, audit_folder, regroup
 from competition.core.config import Config
 from competition.core.paths import FOLDS_FILE, cache_folder, run_folder
 from competition.data.folds import folds_in
-from competition.data.layouts.read import Dataset
+from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import data_root, read_tables
 
 

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from competition.core.errors import UserError, did_you_mean
+from competition.core.settings import CHOICES
 from competition.data.images.decode import fit_store
-from competition.data.tta import _checked_fit, _padded, _window
-
-AUGMENTATIONS = ("none", "flips", "flips_both", "forensic", "classic")
+from competition.data.tta import checked_fit, padded, window
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ class TrainTransform:
     def _fitted(self, image: np.ndarray) -> np.ndarray:
         """Do what is not random: to ``size``, or large enough for the random window that follows."""
         if self.fit == "crop":
-            image = _padded(image, self.size)
-            return _window(image, self.size, self.size, "centre") if self.name == "none" else image
+            image = padded(image, self.size)
+            return window(image, self.size, self.size, "centre") if self.name == "none" else image
         # ``classic`` resizes a random part of the image itself, from native resolution.
         return image if self.name == "classic" else fit_store(image, self.size)
 
@@ -69,14 +68,14 @@ def train_transform(name: str, size: int, fit: str, floating: bool = False) -> T
     images that are too small; ``fit="resize"`` resizes the image. ``floating`` says that images are standardised floats
     and not 0..255, on which ``forensic`` and ``classic`` mean nothing. Raises :class:`UserError`.
     """
-    if name not in AUGMENTATIONS:
-        raise UserError(f"augment={name} is not known{did_you_mean(name, AUGMENTATIONS)}")
+    if name not in CHOICES["augment"]:
+        raise UserError(f"augment={name} is not known{did_you_mean(name, CHOICES['augment'])}")
     if floating and name in ("forensic", "classic"):
         raise UserError(
             f"augment={name} is made for 0..255 pixels, but this data's pixels are standardised floats: "
             "use augment=flips, flips_both or none"
         )
-    return TrainTransform(name, size, fit, floating, _pipeline(name, size, _checked_fit(fit) == "crop"))
+    return TrainTransform(name, size, fit, floating, _pipeline(name, size, checked_fit(fit) == "crop"))
 
 
 def _pipeline(name: str, size: int, crops: bool) -> Any:

@@ -1,7 +1,7 @@
 """Train-only rows: what models learn from and are never judged on, so that no score, fold or table knows of them.
 
-`extra=FOLDER` is one kind of them, confident test rows (inference/pseudo.py) another. Whatever shows a picture that a
-model is to be judged on is left out, with a note.
+`extra=FOLDER` is one kind of them, confident test rows (training/pseudo_labels.py) another. Whatever shows a picture
+that a model is to be judged on is left out, with a note.
 """
 
 import dataclasses
@@ -14,13 +14,13 @@ import pandas as pd
 
 from competition.core.config import Config
 from competition.core.errors import UserError
-from competition.core.files import fingerprint
-from competition.core.paths import located
+from competition.core.paths import cache_folder, located
 from competition.core.text import counted, listed
-from competition.data.duplicates.copies import Pictures, copied
-from competition.data.images.cache import ArrayStore, StoreSpec, open_stores
+from competition.data.duplicates.copies import ImageSet, copied
+from competition.data.images.stores import DataStore, StoreSpec
+from competition.data.layouts.dataset import Dataset, check_files
 from competition.data.layouts.labels import is_positive
-from competition.data.layouts.read import Dataset, check_files, limit_rows, read_dataset
+from competition.data.layouts.read import layout_settings, read_dataset
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Added:
     """
 
     kind: str
-    stores: Mapping[StoreSpec, object]
+    stores: Mapping[StoreSpec, DataStore]
     tables: Mapping[int | None, pd.DataFrame]
     full_size: int
 
@@ -51,9 +51,7 @@ def read_extra(config: Config, dataset: Dataset) -> Dataset:
     root = located(config.extra)
     if not root.is_dir():
         raise UserError(f"There is no folder {root}: name one of labelled images with extra=, or leave it out.")
-    extra = read_dataset(
-        root, "auto", config.label_column, config.id_column, config.positive, image_shape=config.image_shape
-    )
+    extra = read_dataset(root, dataclasses.replace(layout_settings(config), layout="auto", group="none"))
     pixels = None if extra.pixels is None else (extra.pixels[0], extra.pixels[0][:0])
     extra = dataclasses.replace(extra, test=extra.test[:0], test_label=None, pixels=pixels)
     if not _same_classes(extra.classes, dataset.classes):
@@ -76,31 +74,17 @@ def _same_classes(those: tuple[str, str], these: tuple[str, str]) -> bool:
     return all(is_positive(one) and not is_positive(zero) for zero, one in (those, these))
 
 
-def open_extra(
-    config: Config,
-    extra: Dataset,
-    train: Pictures,
-    test: Pictures,
-    kept: np.ndarray,
-    specs: list[StoreSpec],
-    folder: Path,
-    budget_gb: float,
-) -> tuple[Added, list[str]]:
-    """Decode the rows of :func:`read_extra` and leave out the copies of test and training images; with notes.
+def extra_rows(
+    config: Config, extra: Dataset, images: ImageSet, train: ImageSet, test: ImageSet, kept: np.ndarray
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return id, label and row of the training rows of ``extra`` that models may learn from, with notes.
 
-    ``kept``: the rows of ``train``'s store that the run uses. Caches go to ``folder``, of at most ``budget_gb`` more.
+    ``images`` shows them, row by row; copies of test and training images, and images that cannot be read, are left out.
+    ``kept``: the rows of ``train``'s store that the run uses. Raises UserError where nothing is left.
     """
-    full_size = len(extra.train)
-    if config.limit:
-        extra = limit_rows(extra, config.limit, config.seed)
     table = extra.train.assign(row=np.arange(len(extra.train)))
-    if extra.pixels is not None:
-        stores = dict.fromkeys(specs, ArrayStore(extra.pixels[0], fingerprint(extra.pixels[0])))
-    else:
-        stores = open_stores(list(table["path"]), specs, folder, budget_gb, "extra images")
-    pictures = Pictures(next(iter(stores.values())), list(table["path"]), "extra images")
-    notes = _unreadable(config, table, pictures.store.bad)
-    left_out = _left_out(pictures, train, test, kept, folder)
+    notes = _unreadable(config, table, images.store.bad)
+    left_out = _left_out(images, train, test, kept, cache_folder(config))
     for what, rows in left_out.items():
         if rows.any():
             notes.append(
@@ -108,7 +92,7 @@ def open_extra(
                 f"({listed(table['id'][rows])})"
             )
     out = np.any(list(left_out.values()), axis=0)
-    out[list(pictures.store.bad)] = True
+    out[list(images.store.bad)] = True
     table = table.loc[~out, ["id", "label", "row"]].reset_index(drop=True)
     if table.empty:
         raise UserError(
@@ -121,7 +105,7 @@ def open_extra(
         f"extra={located(config.extra).name} adds {counted(len(table), 'image')} to what each model learns "
         f"from, {ones:,} '{one}' and {len(table) - ones:,} '{zero}'; none is ever judged on",
     )
-    return Added("extra", stores, dict.fromkeys([*range(config.parts), None], table), full_size), notes
+    return table, notes
 
 
 def _unreadable(config: Config, table: pd.DataFrame, bad: Mapping[int, str]) -> list[str]:
@@ -135,7 +119,7 @@ def _unreadable(config: Config, table: pd.DataFrame, bad: Mapping[int, str]) -> 
 
 
 def _left_out(
-    pictures: Pictures, train: Pictures, test: Pictures, kept: np.ndarray, folder: Path
+    images: ImageSet, train: ImageSet, test: ImageSet, kept: np.ndarray, folder: Path
 ) -> dict[str, np.ndarray]:
     """Return which rows must not be learnt from, (n,) bool, by what they are copies of.
 
@@ -143,8 +127,8 @@ def _left_out(
     """
     part = np.full(len(train), -1)
     part[kept] = 0
-    in_train = copied(pictures, train, part, folder).any(axis=1)
-    in_test = copied(pictures, test, np.zeros(len(test), np.int64), folder).any(axis=1)
+    in_train = copied(images, train, part, folder).any(axis=1)
+    in_test = copied(images, test, np.zeros(len(test), np.int64), folder).any(axis=1)
     return {
         "test images, whose labels no model may know": in_test,
         "training images, whose labels must stay unknown to the models judged on them": in_train & ~in_test,

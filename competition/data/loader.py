@@ -3,7 +3,7 @@
 Neither the number of worker processes nor a restart changes a pixel; nothing is decoded or normalised here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from competition.core.seeds import stream
 from competition.data.augment import TrainTransform
+from competition.data.images.stores import Store
 from competition.data.tta import eval_crops
 
 
@@ -32,7 +33,7 @@ class Batch:
 class EpochSampler(Sampler):
     """Batches of (epoch, row), shuffled by (seed, epoch); a short last batch is left out, unless there is no other."""
 
-    def __init__(self, rows: np.ndarray, batch_size: int, seed: int):
+    def __init__(self, rows: Sequence[int], batch_size: int, seed: int):
         self.rows = np.asarray(rows)
         self.batch_size = min(batch_size, len(self.rows))
         self.seed = seed
@@ -50,7 +51,7 @@ class EpochSampler(Sampler):
 class TrainSet(Dataset):
     """Augmented pictures by (epoch, row), a whole batch at a time."""
 
-    def __init__(self, store, transform: TrainTransform, seed: int):
+    def __init__(self, store: Store, transform: TrainTransform, seed: int):
         self.store, self.transform, self.seed = store, transform, seed
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
@@ -63,7 +64,7 @@ class TrainSet(Dataset):
 class EvalSet(Dataset):
     """Deterministic crops by row, a whole batch at a time."""
 
-    def __init__(self, store, size: int, fit: str, crops: Sequence[str]):
+    def __init__(self, store: Store, size: int, fit: str, crops: Sequence[str]):
         self.store, self.size, self.fit, self.crops = store, size, fit, tuple(crops)
 
     def __getitems__(self, rows: list[int]) -> Batch:
@@ -72,7 +73,7 @@ class EvalSet(Dataset):
         return _batch(rows, np.stack([eval_crops(self.store[r], self.size, self.fit, self.crops) for r in rows]))
 
 
-def _stored_as(store, size: int) -> bool:
+def _stored_as(store: Store, size: int) -> bool:
     """Whether every picture is stored as the network takes it, so that a whole batch can be gathered at once."""
     return store.common_shape is not None and store.common_shape[:2] == (size, size)
 
@@ -86,7 +87,7 @@ def _one_thread(_worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def _loader(dataset: Dataset, batches, workers: int, pin: bool) -> DataLoader:
+def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> DataLoader:
     return DataLoader(
         dataset,
         batch_sampler=batches,
@@ -103,9 +104,9 @@ def _loader(dataset: Dataset, batches, workers: int, pin: bool) -> DataLoader:
 class TrainFeed:
     """One DataLoader for all the epochs of a job, so that its workers start once."""
 
-    def __init__(self, store, rows, transform: TrainTransform, batch_size: int, seed: int, workers: int, pin: bool):
-        self._sampler = EpochSampler(rows, batch_size, seed)
-        self._loader = _loader(TrainSet(store, transform, seed), self._sampler, workers, pin)
+    def __init__(self, images: TrainSet, rows: Sequence[int], batch_size: int, workers: int, pin: bool):
+        self._sampler = EpochSampler(rows, batch_size, images.seed)
+        self._loader = _loader(images, self._sampler, workers, pin)
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -117,8 +118,8 @@ class TrainFeed:
         return iter(self._loader)
 
 
-def eval_feed(store, rows, size: int, fit: str, crops, batch_size: int, workers: int, pin: bool) -> DataLoader:
+def eval_feed(images: EvalSet, rows: Sequence[int], batch_size: int, workers: int, pin: bool) -> DataLoader:
     """Return batches of every row once, in order; pixels (n, crops, c, h, w)."""
     rows = [int(row) for row in rows]
     batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    return _loader(EvalSet(store, size, fit, crops), batches, workers, pin)
+    return _loader(images, batches, workers, pin)

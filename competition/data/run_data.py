@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,13 @@ from competition.core.errors import UserError
 from competition.core.files import fingerprint
 from competition.core.paths import FOLDS_FILE, cache_folder, located, run_folder
 from competition.data.demo.draw import draw_demo
-from competition.data.duplicates.copies import Pictures
-from competition.data.extra import Added, open_extra, read_extra
+from competition.data.duplicates.copies import ImageSet
+from competition.data.extra import Added, extra_rows, read_extra
 from competition.data.folds import JUDGED, TRAIN, folds_in, make_folds, open_folds
-from competition.data.images.cache import ArrayStore, StoreSpec, open_stores
-from competition.data.layouts.labels import split_group
-from competition.data.layouts.read import Dataset, limit_rows, read_dataset
+from competition.data.images.cache import open_stores
+from competition.data.images.stores import ArrayStore, DataStore, StoreSpec
+from competition.data.layouts.dataset import Dataset, limit_rows
+from competition.data.layouts.read import layout_settings, read_dataset
 from competition.data.tta import needs_padding
 
 
@@ -39,7 +40,7 @@ class RunData:
     train: pd.DataFrame
     test: pd.DataFrame
     unreadable_test: list[str]
-    stores: dict[StoreSpec, tuple]
+    stores: Mapping[StoreSpec, tuple[DataStore, DataStore]]
     full_size: tuple[int, int]
     notes: list[str] = field(default_factory=list)
     added: tuple[Added, ...] = ()
@@ -84,11 +85,11 @@ class RunData:
         """Return which training rows have their out-of-fold prediction from the model of ``fold``, (n,) bool."""
         return ~self.fitted(fold)
 
-    def of(self, recipe: Recipe) -> tuple:
+    def of(self, recipe: Recipe) -> tuple[DataStore, DataStore]:
         """Return the train and the test store that a recipe reads."""
         return self.stores[store_spec(recipe, self.floating)]
 
-    def added_of(self, recipe: Recipe) -> list:
+    def added_of(self, recipe: Recipe) -> list[DataStore]:
         """Return the stores of the train-only rows that a recipe reads."""
         return [added.stores[store_spec(recipe, self.floating)] for added in self.added]
 
@@ -135,15 +136,7 @@ def read_tables(config: Config) -> Dataset:
     root = data_root(config)
     if config.demo.draw:
         draw_demo(root, config.demo.seed, (config.demo.train_scenes, config.demo.test_scenes), config.demo.world)
-    return read_dataset(
-        root,
-        config.layout,
-        config.label_column,
-        config.id_column,
-        config.positive,
-        split_group(config.group)[0],
-        config.image_shape,
-    )
+    return read_dataset(root, layout_settings(config))
 
 
 def assemble(
@@ -184,33 +177,36 @@ def assemble(
     return _with_extra(config, data, extra) if extra else data
 
 
-def pictures_of(data: RunData) -> tuple[Pictures, Pictures]:
+def image_sets(data: RunData) -> tuple[ImageSet, ImageSet]:
     """Return what the train and the test store show, whatever the folds say of their rows."""
     stores, dataset = next(iter(data.stores.values())), data.dataset
     return (
-        Pictures(stores[0], list(dataset.train["path"]), "training images"),
-        Pictures(stores[1], list(dataset.test["path"]), "test images"),
+        ImageSet(stores[0], list(dataset.train["path"]), "training images"),
+        ImageSet(stores[1], list(dataset.test["path"]), "test images"),
     )
 
 
 def _with_extra(config: Config, data: RunData, extra: Dataset) -> RunData:
     spent = sum(gigabytes(store) for pair in data.stores.values() for store in pair if store.cached)
-    added, notes = open_extra(
-        config,
-        extra,
-        *pictures_of(data),
-        data.train["row"].to_numpy(),
-        list(data.stores),
-        cache_folder(config),
-        max(0.0, config.cache_gb - spent),
-    )
+    full_size = len(extra.train)
+    if config.limit:
+        extra = limit_rows(extra, config.limit, config.seed)
+    paths, stores = list(extra.train["path"]), {}
+    if extra.pixels is not None:
+        stores = dict.fromkeys(data.stores, ArrayStore(extra.pixels[0], fingerprint(extra.pixels[0])))
+    else:
+        left = max(0.0, config.cache_gb - spent)
+        stores = open_stores(paths, data.stores, cache_folder(config), left, "extra images")
+    images = ImageSet(next(iter(stores.values())), paths, "extra images")
+    table, notes = extra_rows(config, extra, images, *image_sets(data), data.train["row"].to_numpy())
+    added = Added("extra", stores, dict.fromkeys([*range(config.parts), None], table), full_size)
     return dataclasses.replace(data, added=(added,), notes=[*data.notes, *notes])
 
 
-def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple]:
+def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple[DataStore, DataStore]]:
     if dataset.pixels is not None:
-        pair = tuple(ArrayStore(pixels, fingerprint(pixels)) for pixels in dataset.pixels)
-        return {StoreSpec(0, 0): pair}
+        train_pixels, test_pixels = (ArrayStore(pixels, fingerprint(pixels)) for pixels in dataset.pixels)
+        return {StoreSpec(0, 0): (train_pixels, test_pixels)}
     specs = list(dict.fromkeys(store_spec(recipe) for recipe in config.members.values()))
     folder = cache_folder(config)
     train = open_stores(list(dataset.train["path"]), specs, folder, config.cache_gb, "training images")
@@ -219,7 +215,7 @@ def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple]:
     return {spec: (train[spec], test[spec]) for spec in specs}
 
 
-def gigabytes(store) -> float:
+def gigabytes(store: DataStore) -> float:
     """Return what a store's pixels take, in 10^9 bytes."""
     return sum(math.prod(store.shape(row)) for row in range(len(store)) if row not in store.bad) / 1e9
 
@@ -258,7 +254,7 @@ def _stopped_early(config: Config, data: RunData) -> list[str]:
     ]
 
 
-def _padding(config: Config, stores: dict[StoreSpec, tuple]) -> list[str]:
+def _padding(config: Config, stores: Mapping[StoreSpec, tuple[DataStore, DataStore]]) -> list[str]:
     """Say once, for each crop size, that some images are smaller and get a mirrored border."""
     notes = {}
     for recipe in config.members.values():

@@ -8,10 +8,8 @@ import cv2
 import numpy as np
 
 from competition.core.errors import UserError, did_you_mean
+from competition.core.settings import CHOICES
 from competition.data.images.decode import fit_store
-
-FITS = ("resize", "crop")
-
 
 CORNER = 0.875  # side of a corner crop, as a part of the image's, where the image is resized and not cropped
 
@@ -102,33 +100,35 @@ def eval_crops(image: np.ndarray, size: int, fit: str, crops: Sequence[str]) -> 
     unknown = [crop for crop in crops if crop not in CROPS]
     if unknown:
         raise UserError(f"'{unknown[0]}' is no crop of a test-time view{did_you_mean(unknown[0], CROPS)}")
-    if _checked_fit(fit) == "crop":
-        image = _padded(image, size)
-        return np.stack([_window(image, size, size, crop) for crop in crops])
+    if checked_fit(fit) == "crop":
+        image = padded(image, size)
+        return np.stack([window(image, size, size, crop) for crop in crops])
     height, width = (max(1, round(CORNER * side)) for side in image.shape[:2])
-    parts = [image if crop == "centre" else _window(image, height, width, crop) for crop in crops]
+    parts = [image if crop == "centre" else window(image, height, width, crop) for crop in crops]
     return np.stack([fit_store(part, size) for part in parts])
 
 
-def _window(image: np.ndarray, height: int, width: int, crop: str) -> np.ndarray:
+def window(image: np.ndarray, height: int, width: int, crop: str) -> np.ndarray:
+    """Return a view of ``height`` x ``width`` pixels of an image (H, W, C), which lies where ``crop`` says."""
     above, left = CROPS[crop]
     top, left = int((image.shape[0] - height) * above), int((image.shape[1] - width) * left)
     return image[top : top + height, left : left + width]
 
 
-def _padded(image: np.ndarray, size: int) -> np.ndarray:
+def padded(image: np.ndarray, size: int) -> np.ndarray:
     """Mirror the image's border, evenly on both sides, until a ``size`` x ``size`` window fits."""
     if not needs_padding(image.shape, size):
         return image
     down, right = max(0, size - image.shape[0]), max(0, size - image.shape[1])
     # Mirrors again and again where the border is wider than the image, and repeats a side of one pixel.
-    padded = cv2.copyMakeBorder(
+    larger = cv2.copyMakeBorder(
         image, down // 2, down - down // 2, right // 2, right - right // 2, cv2.BORDER_REFLECT_101
     )
-    return padded.reshape(*padded.shape[:2], image.shape[2])
+    return larger.reshape(*larger.shape[:2], image.shape[2])
 
 
-def _checked_fit(fit: str) -> str:
-    if fit not in FITS:
-        raise UserError(f"fit={fit} is not known{did_you_mean(fit, FITS)}")
+def checked_fit(fit: str) -> str:
+    """Return ``fit``; UserError unless it is one of the setting's values."""
+    if fit not in CHOICES["fit"]:
+        raise UserError(f"fit={fit} is not known{did_you_mean(fit, CHOICES['fit'])}")
     return fit

@@ -11,7 +11,7 @@ from competition.core.errors import UserError
 from competition.core.paths import FOLDS_FILE, home
 from competition.core.text import listed
 from competition.data.layouts.csv_text import read_table
-from competition.data.layouts.read import Dataset, limit_rows
+from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.run_data import RunData, read_tables
 from competition.ensemble.member import Entry
 from competition.inference.oof import read_predictions

@@ -17,21 +17,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
 from competition.core.files import atomic_write
 from competition.core.seeds import stream
 from competition.data.images.perturb import PerturbedStore, conditions
-from competition.inference.predict import each_view, predict_logits
+from competition.data.images.stores import Store
+from competition.inference.predict import Predictor, each_view, predict_logits
 from competition.models.build import Detector
-from competition.models.device import Placement
 from competition.models.heads import WithHead
 from competition.scoring.blend.average import mean_logit
 
 FILE = "evidence.npz"
 CLEAN = "clean"
-SWEPT_ROWS = 500  # at most, of the sampled rows: each costs a forward pass for every condition
-WIDEST = 1024  # more features than these are added up in groups: 2,000 rows then take 4 MB
+MAX_SWEEP_ROWS = 500  # at most, of the sampled rows: each costs a forward pass for every condition
+MAX_FEATURES = 1024  # more features than these are added up in groups: 2,000 rows then take 4 MB
 
 
 @dataclass(frozen=True)
@@ -70,38 +69,33 @@ def diagnostics_images(evidence_rows: int, held: int, tested: int, floating: boo
     """Return how many images a job sees once more for its features, and how many for its sweep."""
     if not held:  # a model on all rows leaves no evidence
         return 0, 0
-    swept = min(evidence_rows, SWEPT_ROWS, held)
+    swept = min(evidence_rows, MAX_SWEEP_ROWS, held)
     return min(evidence_rows, held) + min(evidence_rows, tested), len(conditions(floating)) * swept
 
 
-def penultimate(
-    model: Detector,
-    store,
-    rows: Sequence[int],
-    recipe: Recipe,
-    placement: Placement,
-    workers: int,
-    progress: Callable[[int], None] = lambda images: None,
-) -> NDArray[np.float16]:
+def penultimate(model: Detector, store: Store, rows: Sequence[int], predictor: Predictor) -> NDArray[np.float16]:
     """Return (n, d) what the model's last layer sees of the store's ``rows``, seen whole or by their centre.
 
-    More than ``WIDEST`` features are hashed to so many (see :func:`_narrow`); values beyond float16 are its largest.
+    The predictor's test-time views play no part. More than ``MAX_FEATURES`` features are hashed to so many (see
+    :func:`_narrow`); values beyond float16 are its largest.
     Raises UserError for a model that never runs its last layer.
     """
-    model, parts, caught = placement.place(model).eval(), [], []
+    predictor.placement.place(model).eval()
+    parts: list[NDArray] = []
+    caught: list[Tensor] = []
 
     def forward(pixels: Tensor) -> Tensor:
         caught.clear()
         model(pixels)  # never compiled: a compiled graph may pass the hook by
         if not caught:
             raise UserError(
-                f"Backbone '{recipe.backbone}' does not show what its last layer sees: set evidence_rows=0."
+                f"Backbone '{predictor.recipe.backbone}' does not show what its last layer sees: set evidence_rows=0."
             )
         return caught[0]
 
     hook = _last_layer(model).register_forward_pre_hook(lambda _, given: caught.append(given[0].float().flatten(1)))
     try:
-        for _, out in each_view(forward, store, rows, recipe, placement, "none", workers, progress):
+        for _, out in each_view(forward, store, rows, dataclasses.replace(predictor, tta="none")):
             largest = np.finfo(np.float16).max
             parts.append(_narrow(out[0].cpu().numpy()).clip(-largest, largest).astype(np.float16))
     finally:
@@ -122,35 +116,31 @@ def _last_layer(model: Detector) -> nn.Module:
 
 
 def _narrow(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (n, min(d, WIDEST)): columns shuffled, given random signs and added up in groups.
+    """Return (n, min(d, MAX_FEATURES)): columns shuffled, given random signs and added up in groups.
 
     Feature hashing (Weinberger et al. 2009) in groups of equal size; inner products stay what they are on average. The
     same for all models of one width, and no matrix to keep.
     """
     width = features.shape[1]
-    if width <= WIDEST:
+    if width <= MAX_FEATURES:
         return features
     random = np.random.default_rng(stream("features", width))
     order, sign = random.permutation(width), random.choice(np.float32([-1, 1]), width)
-    starts = np.arange(WIDEST) * width // WIDEST
+    starts = np.arange(MAX_FEATURES) * width // MAX_FEATURES
     return np.add.reduceat(features[:, order] * sign, starts, axis=1)
 
 
 def sweep_logits(
-    model: Detector,
-    store,
-    rows: Sequence[int],
-    recipe: Recipe,
-    placement: Placement,
-    workers: int,
-    progress: Callable[[int], None] = lambda images: None,
+    model: Detector, store: Store, rows: Sequence[int], predictor: Predictor
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the (n,) logits of the store's ``rows`` under each condition, whole images or their centre."""
-    recipe = dataclasses.replace(recipe, compile=False)  # too few images to be worth another compilation
+    """Return the (n,) logits of the store's ``rows`` under each condition, whole images or their centre.
+
+    The predictor's test-time views play no part.
+    """
+    recipe = dataclasses.replace(predictor.recipe, compile=False)  # too few images to be worth another compilation
+    predictor = dataclasses.replace(predictor, recipe=recipe, tta="none")
     return {
-        condition: predict_logits(
-            model, PerturbedStore(store, condition), rows, recipe, placement, "none", workers, progress
-        )[0]
+        condition: predict_logits(model, PerturbedStore(store, condition), rows, predictor)[0]
         for condition in conditions(store.dtype != np.uint8)
     }
 

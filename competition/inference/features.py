@@ -3,6 +3,7 @@
 They depend on neither fold nor epoch, so five folds of ten epochs cost one pass over the images.
 """
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,24 +13,22 @@ import torch
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
 from competition.core.files import fingerprint
 from competition.data.images.decode import DECODER
-from competition.data.images.stores import ArrayStore
+from competition.data.images.stores import ArrayStore, DataStore
 from competition.data.run_data import store_spec
-from competition.data.tta import TTA
-from competition.inference.predict import each_view
+from competition.inference.predict import Predictor, each_view
 from competition.models.build import Detector
-from competition.models.device import Placement
 
 
-def features_path(folder: Path, recipe: Recipe, weights: str, placement: Placement, tta: str, store) -> Path:
+def features_path(folder: Path, predictor: Predictor, weights: str, store: DataStore) -> Path:
     """Return the file in ``folder`` that is named after everything the features of a store's rows depend on.
 
-    ``weights`` names the backbone's weights; ``tta`` the set of views.
+    ``weights`` names the backbone's weights.
     """
-    views = [[view.crop, view.turn] for view in TTA[tta]]
+    recipe, placement = predictor.recipe, predictor.placement
+    views = [[view.crop, view.turn] for view in predictor.views]
     spec = store_spec(recipe, store.dtype != np.uint8)
     seen = [
         recipe.backbone,
@@ -59,18 +58,18 @@ def load_features(path: Path) -> list[ArrayStore]:
     return [ArrayStore(view[:, None, None, :], fingerprint(path.stem, index)) for index, view in enumerate(features)]
 
 
-def compute_features(
-    path: Path, model: Detector, store, recipe: Recipe, placement: Placement, tta: str, workers: int, title: str
-) -> None:
+def compute_features(path: Path, model: Detector, store: DataStore, predictor: Predictor, title: str) -> None:
     """Write the (views, n, d) features of all the store's rows to ``path``; the file is there whole or not at all."""
-    model = placement.place(model).eval()
+    predictor.placement.place(model).eval()
     rows = [row for row in range(len(store)) if row not in store.bad]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        features = _fill(temporary, model, store, rows, recipe, placement, tta, workers, title)
+        features = _fill(temporary, model, store, rows, predictor, title)
         if not all(np.isfinite(view[rows]).all() for view in features):
-            raise UserError(f"The features of '{recipe.backbone}' are no numbers for some images: use precision=fp32.")
+            raise UserError(
+                f"The features of '{predictor.recipe.backbone}' are no numbers for some images: use precision=fp32."
+            )
         features.flush()
         os.replace(temporary, path)
     finally:
@@ -78,15 +77,7 @@ def compute_features(
 
 
 def _fill(
-    path: Path,
-    model: Detector,
-    store,
-    rows: Sequence[int],
-    recipe: Recipe,
-    placement: Placement,
-    tta: str,
-    workers: int,
-    title: str,
+    path: Path, model: Detector, store: DataStore, rows: Sequence[int], predictor: Predictor, title: str
 ) -> np.memmap:
     trunk, features = model.backbone.trunk, None
 
@@ -94,12 +85,12 @@ def _fill(
         return trunk(model.seen(pixels)).float().flatten(1)
 
     with tqdm(total=len(rows), unit="img", desc=f"{title}: features", disable=None, dynamic_ncols=True) as bar:
-        for batch, out in each_view(forward, store, rows, recipe, placement, tta, workers, bar.update):
+        for batch, out in each_view(forward, store, rows, dataclasses.replace(predictor, on_progress=bar.update)):
             if features is None:  # on disk from the start: they may be more than memory holds
                 features = open_memmap(path, "w+", np.float32, (out.shape[0], len(store), out.shape[2]))
                 features[:, list(store.bad)] = np.nan
             features[:, batch.numpy()] = out.cpu().numpy()
     if features is None:
-        features = open_memmap(path, "w+", np.float32, (len(TTA[tta]), len(store), 1))
+        features = open_memmap(path, "w+", np.float32, (len(predictor.views), len(store), 1))
         features[:] = np.nan
     return features

@@ -4,14 +4,14 @@ Nothing of the training data is needed. On the test set that the run had, the su
 (same machine and versions, threads pinned).
 """
 
+import dataclasses
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +22,9 @@ from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json
 from competition.core.paths import cache_folder
 from competition.core.text import counted, listed
-from competition.data.images.cache import SPARE_GB, ArrayStore, StoreSpec, open_stores
+from competition.data.images.cache import SPARE_GB, open_stores
 from competition.data.images.decode import DECODER
+from competition.data.images.stores import ArrayStore, DataStore, StoreSpec
 from competition.data.layouts.class_folders import TEST, images_to_predict
 from competition.data.layouts.csv_text import (
     FILE_COLUMNS,
@@ -36,8 +37,7 @@ from competition.data.layouts.csv_text import (
 )
 from competition.data.layouts.dataset import table_of
 from competition.data.layouts.kaggle_csv import read_test
-from competition.data.layouts.labels import split_group
-from competition.data.layouts.read import read_dataset
+from competition.data.layouts.read import layout_settings, read_dataset
 from competition.data.layouts.test_files import SAMPLES
 from competition.data.run_data import store_spec
 from competition.inference.features import compute_features, features_path, load_features
@@ -45,7 +45,7 @@ from competition.inference.learner import on_features
 from competition.inference.oof import blend, collect_member
 from competition.inference.predict import predict_logits
 from competition.inference.run_record import Record
-from competition.inference.torch_member import TorchMember, load_model
+from competition.inference.torch_member import TorchMember, load_model, open_members
 from competition.scoring.blend.average import mean_logit
 from competition.scoring.metrics import sigmoid
 
@@ -86,15 +86,7 @@ def find_test_table(root: Path, record: Record, config: Config) -> TestTable:
     if record.kind != "folders" and (header := _header_alone(root, record, config)):
         return TestTable([], [], None, header)
     if record.kind == "pixels":  # which column is which pixel, train.csv says
-        dataset = read_dataset(
-            root,
-            "pixels",
-            config.label_column,
-            config.id_column,
-            config.positive,
-            split_group(config.group)[0],
-            config.image_shape,
-        )
+        dataset = read_dataset(root, dataclasses.replace(layout_settings(config), layout="pixels"))
         return TestTable(dataset.test["id"].tolist(), [], dataset.pixels[1], dataset.header)
     return (_read_folders if record.kind == "folders" else _read_kaggle)(root, config)
 
@@ -142,23 +134,19 @@ def predict_table(record: Record, config: Config, test: TestTable, device: str, 
 
     A line is printed for each model. Raises UserError where a model is gone, and where no image at all can be read.
     """
-    members = {
-        member: TorchMember([record.folder / part for part in parts], record.tta, device)
-        for member, parts in record.members.items()
-    }
+    members = open_members(record, device, workers)
     for note in _differences(members):
         print(f"  Note: {note}.")
     stores = _open_stores(config, test, members)
     bad = next(iter(stores.values())).bad
-    rows = [row for row in range(len(test.ids)) if row not in bad]
-    if not rows:
+    if len(bad) == len(test.ids):
         first = min(bad)
         raise UserError(
             f"None of the {len(test.ids):,} test images can be read, the first is {test.paths[first]} "
             f"({bad[first]}): name the folder that holds them with test=."
         )
     with tempfile.TemporaryDirectory() as work:
-        folders = _predict_models(config, test, members, stores, rows, workers, Path(work))
+        folders = _predict_models(config, test, members, stores, Path(work))
         predictions = [collect_member([], own, [], test.ids) for own in folders.values()]
     weights = [record.weights.get(member, 1.0) for member in members]  # a run of before had equal ones
     prob = (blend(predictions, weights) if len(predictions) > 1 else predictions[0]).test
@@ -181,7 +169,7 @@ def _differences(members: Mapping[str, TorchMember]) -> list[str]:
     ]
 
 
-def _open_stores(config: Config, test: TestTable, members: Mapping[str, TorchMember]) -> dict[StoreSpec, Any]:
+def _open_stores(config: Config, test: TestTable, members: Mapping[str, TorchMember]) -> dict[StoreSpec, DataStore]:
     """Return the test set's pixels in each way that the members want; decoded once, as far as the disk has room."""
     specs = list(dict.fromkeys(store_spec(trained.recipe, test.pixels is not None) for trained in members.values()))
     if test.pixels is not None:
@@ -196,19 +184,19 @@ def _predict_models(
     config: Config,
     test: TestTable,
     members: Mapping[str, TorchMember],
-    stores: Mapping[StoreSpec, Any],
-    rows: Sequence[int],
-    workers: int,
+    stores: Mapping[StoreSpec, DataStore],
     work: Path,
 ) -> dict[str, list[Path]]:
     """Write each model's test.csv into a folder of its own below ``work``; returns the folders by member."""
+    bad = next(iter(stores.values())).bad
+    rows = [row for row in range(len(test.ids)) if row not in bad]
     models, started = sum(len(trained.folders) for trained in members.values()), time.monotonic()
     written: dict[str, list[Path]] = {}
     with tqdm(total=models * len(rows), unit="img", disable=None, dynamic_ncols=True) as bar:
         for member, trained in members.items():
             store = stores[store_spec(trained.recipe, test.pixels is not None)]
             for source in trained.folders:
-                views = _view_logits(config, trained, source, store, rows, workers, bar)
+                views = _view_logits(config, trained, source, store, rows, bar.update)
                 logit = np.full(len(test.ids), np.nan)
                 logit[rows] = mean_logit(views)
                 folder = work / str(len(list(work.iterdir())))
@@ -228,21 +216,24 @@ def _predict_models(
 
 
 def _view_logits(
-    config: Config, trained: TorchMember, source: Path, store, rows: Sequence[int], workers: int, bar: tqdm
+    config: Config,
+    trained: TorchMember,
+    source: Path,
+    store: DataStore,
+    rows: Sequence[int],
+    on_progress: Callable[[int], None],
 ) -> np.ndarray:
     """Return one model's (views, n) logits of the rows; a frozen backbone sees them once for all its heads."""
-    model = load_model(source)
-    if not trained.recipe.frozen:
-        return predict_logits(model, store, rows, trained.recipe, trained.placement, trained.tta, workers, bar.update)
-    settings = trained.settings
+    model, settings = load_model(source), trained.settings
+    predictor = dataclasses.replace(trained.predictor, on_progress=on_progress)
+    if not predictor.recipe.frozen:
+        return predict_logits(model, store, rows, predictor)
     origin = settings["pretrained"]
     origin = origin if origin != "false" else f"random {settings['seed']} {settings['member']}"
-    path = features_path(cache_folder(config), trained.recipe, origin, trained.placement, trained.tta, store)
+    path = features_path(cache_folder(config), predictor, origin, store)
     if not path.exists():
-        compute_features(
-            path, model, store, trained.recipe, trained.placement, trained.tta, workers, f"{settings['member']} test"
-        )
-    head, recipe, exact = on_features(model, trained.recipe, trained.placement)
-    parts = [predict_logits(head, view, rows, recipe, exact, "none", workers) for view in load_features(path)]
-    bar.update(len(rows))
+        compute_features(path, model, store, predictor, f"{settings['member']} test")
+    head, reader = on_features(model, predictor)
+    parts = [predict_logits(head, view, rows, reader) for view in load_features(path)]
+    on_progress(len(rows))
     return np.concatenate(parts)

@@ -15,40 +15,44 @@ from competition.data.images.decode import fit_store
 from competition.data.images.stores import ImageStore
 from competition.data.run_data import store_spec
 from competition.inference.classify import Classifier
-from competition.inference.predict import predict_logits
-from competition.inference.run_record import read_record
+from competition.inference.predict import Predictor, predict_logits
+from competition.inference.run_record import Record, read_record
 from competition.models.build import Detector, build_model
 from competition.models.checkpoint import load_weights
 from competition.models.device import Placement, choose_device
+from competition.scoring.blend.average import mean_logit
 
 
 class TorchMember:
     """A member by its trained weights: one model for each fold and seed."""
 
-    def __init__(self, folders: Sequence[Path], tta: str, device: str):
-        self.folders, self.tta = list(folders), tta
+    def __init__(self, folders: Sequence[Path], tta: str, device: str, workers: int = 0):
+        self.folders = list(folders)
         self.settings = job_settings(self.folders[0])
-        self.recipe = job_recipe(self.settings)
+        recipe = job_recipe(self.settings)
         precision = self.settings["precision"]
         if device == "cpu" and precision == "fp16":  # trained on an older GPU; a CPU has the bits to spare
             precision = "fp32"
         elif device == "cuda" and precision == "bf16" and torch.cuda.get_device_capability()[0] < 8:
             precision = "fp16"  # what such a GPU trains in; it would only emulate the other
-        self.placement = Placement(device, precision, self.settings["memory_format"], self.recipe.batch_size)
+        placement = Placement(device, precision, self.settings["memory_format"], recipe.batch_size)
+        self.predictor = Predictor(recipe, placement, tta, workers)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the member's jobs."""
+        return self.predictor.recipe
 
     @cached_property
     def models(self) -> list[Detector]:
         """The member's models, in evaluation mode on their device."""
-        return [self.placement.place(load_model(folder)).eval() for folder in self.folders]
+        return [self.predictor.placement.place(load_model(folder)).eval() for folder in self.folders]
 
     def view_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Return float64 (views, n) logits, the mean of the models, of n uint8 (H, W, 3) pictures."""
         store = stored_images(images, self.recipe)
-        found = [
-            predict_logits(model, store, range(len(images)), self.recipe, self.placement, self.tta, 0)
-            for model in self.models
-        ]
-        return np.mean(found, axis=0)
+        found = [predict_logits(model, store, range(len(images)), self.predictor) for model in self.models]
+        return np.stack([mean_logit(one_view) for one_view in np.stack(found, axis=1)])
 
 
 def stored_images(images: Sequence[np.ndarray], recipe: Recipe) -> ImageStore:
@@ -90,11 +94,12 @@ def open_classifier(name: str, device: str = "auto") -> Classifier[TorchMember]:
             f"The run '{name}' was trained on a table of standardised pixels, which pictures cannot be turned into "
             "without the table's means: name a run trained on images."
         )
-    chosen = choose_device(device)
-    return Classifier(
-        record,
-        {
-            member: TorchMember([record.folder / part for part in parts], record.tta, chosen)
-            for member, parts in record.members.items()
-        },
-    )
+    return Classifier(record, open_members(record, choose_device(device)))
+
+
+def open_members(record: Record, device: str, workers: int = 0) -> dict[str, TorchMember]:
+    """Return a run's members on ``device`` (cpu or cuda), fed by ``workers`` processes."""
+    return {
+        member: TorchMember([record.folder / part for part in parts], record.tta, device, workers)
+        for member, parts in record.members.items()
+    }

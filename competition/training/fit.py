@@ -33,7 +33,7 @@ CHECK_EVERY = 25  # steps between looks at the loss: each look makes the GPU wai
 @dataclass
 class Task:
     """What to fit. ``validate(model)`` returns the epoch's figures on the whole held-out fold (empty: no such fold);
-    ``progress(images, note)`` hears of work done."""
+    ``on_progress(images, note)`` is called after each batch."""
 
     title: str
     recipe: Recipe
@@ -45,7 +45,7 @@ class Task:
     folder: Path  # history.jsonl and the resume point live here
     checkpoint_seconds: float
     validate: Callable[[nn.Module], dict[str, float]]
-    progress: Callable[[int, str], None]
+    on_progress: Callable[[int, str], None]
 
 
 @dataclass
@@ -106,7 +106,7 @@ def fit(task: Task, model: Detector, key: str) -> tuple[Detector, list[dict[str,
     point = load_resume(task.folder / "resume.pt")
     if point and point["key"] == key:
         state.restore(point)
-        task.progress(state.epoch * len(task.feed) * _rows(task), "resumed")
+        task.on_progress(state.epoch * len(task.feed) * _rows(task), "resumed")
     forward = torch.compile(model) if recipe.compile else model
     saved = time.monotonic()
     began = saved - (state.history[-1].get("elapsed", 0.0) if state.history else 0.0)
@@ -144,7 +144,7 @@ def _train_epoch(task: Task, state: State, forward: nn.Module) -> dict[str, Any]
         images += len(batch.rows)
         if index % CHECK_EVERY == 0 or index == steps - 1:
             _check_loss(task, float(losses[: index + 1].sum()), epoch)
-        task.progress(len(batch.rows), f"{task.title} epoch {epoch + 1}/{recipe.epochs}")
+        task.on_progress(len(batch.rows), f"{task.title} epoch {epoch + 1}/{recipe.epochs}")
     seconds = time.perf_counter() - start
     return {
         "epoch": epoch + 1,

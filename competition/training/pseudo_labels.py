@@ -22,8 +22,8 @@ from competition.data.duplicates.copies import copied
 from competition.data.extra import Added
 from competition.data.folds import COLUMNS
 from competition.data.layouts.csv_text import read_table
-from competition.data.layouts.read import Dataset
-from competition.data.run_data import RunData, pictures_of
+from competition.data.layouts.dataset import Dataset
+from competition.data.run_data import RunData, image_sets
 from competition.inference.oof import blend, collect_member, read_predictions
 from competition.inference.run_record import Record, read_record
 
@@ -154,7 +154,7 @@ def _check_same_rows(config: Config, data: RunData, record: Record) -> None:
 
 def _shown_in_folds(config: Config, data: RunData) -> np.ndarray:
     """Return which test images are copies of rows that each fold's models are judged on, (rows of the store, folds)."""
-    train, test = pictures_of(data)
+    train, test = image_sets(data)
     part = np.full(len(train), -1)
     for fold in range(config.parts):
         part[data.train["row"][data.predicted(fold)]] = fold

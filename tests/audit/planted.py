@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from competition.audit import Audit, audit
-from competition.data.layouts.read import Dataset, read_dataset
+from competition.data.layouts.dataset import Dataset
+from competition.data.layouts.read import read_dataset
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import pytest
 
 from competition.audit import audit, merged_groups
 from competition.data.demo.draw import draw_demo
+from competition.data.layouts.dataset import LayoutSettings
 from competition.data.layouts.read import read_dataset
 from tests.audit.planted import audited, clean
 
@@ -32,7 +33,7 @@ def test_the_demos_twins_are_claimed_and_their_parting_is_told(demo, tmp_path, d
 
 
 def test_only_the_twins_that_the_folds_part_are_listed(demo, tmp_path):
-    dataset = read_dataset(demo, group="pairs")
+    dataset = read_dataset(demo, LayoutSettings(group="pairs"))
     fold = np.arange(120) // 2 % 5
     fold[[7, 40]] = (fold[[7, 40]] + 1) % 5
     folds = pd.DataFrame({"id": dataset.train["id"], "fold": fold})

@@ -19,7 +19,7 @@ import torch
 from competition.core.config import Recipe, load_config
 from competition.data.images.stores import DecodingStore, PixelStore
 from competition.data.tta import TTA
-from competition.inference.predict import predict_logits
+from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import build_model
 from competition.models.device import Placement, settle
 from competition.training.process import prepare_process
@@ -102,7 +102,7 @@ def prediction(bench: Bench, recipe: Recipe, placement: Placement) -> None:
     for tta in ("flip", "d4"):
 
         def predict(some, tta=tta):
-            return predict_logits(model, bench.cached, some, recipe, placement, tta, bench.scale.workers)
+            return predict_logits(model, bench.cached, some, Predictor(recipe, placement, tta, bench.scale.workers))
 
         predict(rows[: recipe.batch_size])  # warms up, and compiles where the views' layouts differ
         seconds[len(TTA[tta])] = timed(lambda predict=predict: predict(rows), bench.device)

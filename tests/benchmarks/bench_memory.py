@@ -19,7 +19,7 @@ import torch
 
 from competition.core.config import Recipe
 from competition.core.errors import UserError
-from competition.inference.predict import predict_logits
+from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import build_model
 from competition.models.device import Placement
 from tests.benchmarks.workload import fit_rate, open_store, write_jpegs
@@ -60,7 +60,7 @@ def train(paths: list[str], folder: Path, count: int) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=epochs)
     placement = Placement("cpu", "fp32", "contiguous", recipe.batch_size)
     fit_rate(recipe, placement, part, WORKERS)
-    predict_logits(build_model(recipe, load=False), part, range(count), recipe, placement, "flip", WORKERS)
+    predict_logits(build_model(recipe, load=False), part, range(count), Predictor(recipe, placement, "flip", WORKERS))
 
 
 def peak_memory(target: Callable, *args: object) -> int:

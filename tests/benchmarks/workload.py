@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from competition.core.config import Recipe
 from competition.data.augment import train_transform
 from competition.data.images.cache import open_stores
-from competition.data.loader import TrainFeed
+from competition.data.loader import TrainFeed, TrainSet
 from competition.data.run_data import store_spec
 from competition.models.build import build_model
 from competition.models.device import Placement
@@ -60,28 +60,20 @@ def fit_rate(recipe: Recipe, placement: Placement, store, workers: int) -> float
     """Return images/s of the product's training loop over the whole store: the median epoch from the second on."""
     torch.manual_seed(0)
     transform = train_transform(recipe.augment, recipe.image_size, recipe.fit)
-    feed = TrainFeed(
-        store,
-        range(len(store)),
-        transform,
-        recipe.batch_size * recipe.accumulate,
-        0,
-        workers,
-        pin=placement.device == "cuda",
-    )
-    label = torch.arange(len(store)).remainder(2).float()
+    images, batch_size = TrainSet(store, transform, 0), recipe.batch_size * recipe.accumulate
     with tempfile.TemporaryDirectory() as folder:
         task = Task(
-            "benchmark",
-            recipe,
-            placement,
-            feed,
-            label,
-            0,
-            Path(folder),
-            1e9,
-            lambda model: {},
-            lambda images, note: None,
+            title="benchmark",
+            recipe=recipe,
+            placement=placement,
+            feed=TrainFeed(images, range(len(store)), batch_size, workers, pin=placement.device == "cuda"),
+            label=torch.arange(len(store)).remainder(2).float(),
+            class_weight=(1.0, 1.0),
+            seed=0,
+            folder=Path(folder),
+            checkpoint_seconds=1e9,
+            validate=lambda model: {},
+            on_progress=lambda images, note: None,
         )
         _, history = fit(task, build_model(recipe, load=False), "benchmark")
     return statistics.median(line["images_per_second"] for line in history[1:])

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
 from competition.core.errors import UserError
-from competition.data.augment import AUGMENTATIONS, mix_seed, train_transform
-from competition.data.tta import CROPS, FITS, TTA, UNDO, eval_crops, needs_padding, turn
+from competition.core.settings import CHOICES
+from competition.data.augment import mix_seed, train_transform
+from competition.data.tta import CROPS, TTA, UNDO, eval_crops, needs_padding, turn
 
 pytestmark = pytest.mark.filterwarnings("error")  # albumentations only warns of a wrong argument
 
 ROWS, SIZE = 24, 16
 LARGE = np.random.default_rng(3).integers(0, 256, (500, 600, 3), np.uint8)  # room for very many different crops
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
-RANDOM = [(name, fit) for name in AUGMENTATIONS if name != "none" for fit in FITS]
+RANDOM = [(name, fit) for name in CHOICES["augment"] if name != "none" for fit in CHOICES["fit"]]
 
 
 class _Samples(Dataset):
@@ -91,8 +92,8 @@ def test_seeds_of_neighbouring_rows_and_epochs_never_collide():
     assert len(seeds) == 4 * 20 * 1000
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("name", CHOICES["augment"])
+@pytest.mark.parametrize("fit", CHOICES["fit"])
 @pytest.mark.parametrize("shape", [(40, 48), (SIZE, SIZE), (9, 70), (5, 5), (1, 1)])
 def test_any_image_comes_out_square_and_the_input_stays_as_it_was(name, fit, shape):
     image = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
@@ -105,7 +106,7 @@ def test_any_image_comes_out_square_and_the_input_stays_as_it_was(name, fit, sha
 
 
 def test_none_is_what_is_seen_in_evaluation():
-    for fit in FITS:
+    for fit in CHOICES["fit"]:
         expected = eval_crops(NOISE, SIZE, fit, ["centre"])[0]
         np.testing.assert_array_equal(train_transform("none", SIZE, fit)(NOISE, (0, 0, 0)), expected)
     fitting = NOISE[:SIZE, :SIZE]
@@ -155,7 +156,7 @@ def test_images_too_small_for_a_crop_are_mirrored_at_their_border():
 
 def test_floats_are_only_moved_never_changed():
     image = np.random.default_rng(2).normal(size=(20, 20, 1)).astype(np.float32)
-    for fit in FITS:
+    for fit in CHOICES["fit"]:
         variant = train_transform("flips", 20, fit, floating=True)(image, (0, 0, 1))
         assert variant.dtype == np.float32 and variant.shape == image.shape
         np.testing.assert_array_equal(np.sort(variant.ravel()), np.sort(image.ravel()))
@@ -221,7 +222,8 @@ def test_the_eight_turns_are_the_eight_symmetries_and_rotations_go_counter_clock
 
 def test_evaluation_needs_neither_albumentations_nor_torch():
     program = (
-        "import sys, numpy as np; from competition.data.augment import eval_crops, train_transform\n"
+        "import sys, numpy as np\n"
+        "from competition.data.augment import train_transform; from competition.data.tta import eval_crops\n"
         "eval_crops(np.zeros((9, 9, 3), np.uint8), 4, 'crop', ['centre']); train_transform('none', 4, 'resize')\n"
         "assert not {'albumentations', 'torch'} & set(sys.modules), 'slow imports'\n"
     )

@@ -4,8 +4,8 @@ import torch
 
 from competition.core.seeds import stream
 from competition.data.augment import train_transform
-from competition.data.images.cache import ArrayStore
-from competition.data.loader import TrainFeed, eval_feed
+from competition.data.images.stores import ArrayStore
+from competition.data.loader import EvalSet, TrainFeed, TrainSet, eval_feed
 
 ROWS = list(range(3, 40))
 
@@ -19,7 +19,7 @@ def store():
 
 def epochs(store, workers, seed=1, numbers=(0, 1)):
     transform = train_transform("flips", 16, "crop", floating=True)
-    feed = TrainFeed(store, ROWS, transform, 8, seed, workers, pin=False)
+    feed = TrainFeed(TrainSet(store, transform, seed), ROWS, 8, workers, pin=False)
     return [[(batch.rows, batch.pixels.clone()) for batch in feed.epoch(number)] for number in numbers]
 
 
@@ -58,7 +58,7 @@ def test_each_epoch_sees_other_rows_first_and_each_row_other_pixels(store):
 
 
 def test_evaluation_gives_every_row_once_in_order_with_its_crops(store):
-    feed = eval_feed(store, ROWS, 16, "crop", ["centre", "top_left"], 8, 2, pin=False)
+    feed = eval_feed(EvalSet(store, 16, "crop", ["centre", "top_left"]), ROWS, 8, 2, pin=False)
     batches = list(feed)
     assert torch.cat([batch.rows for batch in batches]).tolist() == ROWS
     assert batches[0].pixels.shape == (8, 2, 3, 16, 16) and batches[-1].pixels.shape[0] == len(ROWS) % 8

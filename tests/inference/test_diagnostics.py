@@ -15,7 +15,7 @@ from competition.data.images.perturb import conditions
 from competition.data.images.stores import ArrayStore, ImageStore
 from competition.inference.diagnostics import (
     FILE,
-    WIDEST,
+    MAX_FEATURES,
     Diagnostics,
     collect_sweep,
     collect_views,
@@ -25,7 +25,7 @@ from competition.inference.diagnostics import (
     sweep_logits,
     write_diagnostics,
 )
-from competition.inference.predict import predict_logits
+from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import build_model
 from competition.models.device import Placement
 from tests.runs import TINY, random_model, random_pictures
@@ -61,9 +61,9 @@ def test_what_the_last_layer_sees_times_its_weights_is_the_logit(kind, store):
     weight, bias = last_matrix(model)
     for tta, precision, error in (("flip", "fp32", 1e-2), ("crops", "bf16", 0.1)):
         placement = dataclasses.replace(CPU, precision=precision)
-        features = penultimate(model, store, rows, recipe, placement, 0)
+        features = penultimate(model, store, rows, Predictor(recipe, placement))
         assert features.dtype == np.float16 and features.shape == (5, len(weight))
-        identity = predict_logits(model, store, rows, recipe, placement, tta, 0)[0]
+        identity = predict_logits(model, store, rows, Predictor(recipe, placement, tta))[0]
         assert np.allclose(features.astype(float) @ weight + bias, identity, atol=error * (1 + abs(identity).max()))
 
 
@@ -74,32 +74,35 @@ def test_a_distilled_vit_with_two_last_layers_shows_what_the_first_sees(store):
         batch_size=4,
         backbone_args={"embed_dim": 24, "depth": 1, "num_heads": 2, "patch_size": 8},
     )
-    assert penultimate(build_model(recipe), store, [0, 1], recipe, CPU, 0).shape == (2, 24)
+    assert penultimate(build_model(recipe), store, [0, 1], Predictor(recipe, CPU)).shape == (2, 24)
 
 
 def test_taking_features_leaves_the_model_as_it_was_and_hears_of_every_image(store):
     recipe, heard = TINY["convnext"], []
     model = random_model(recipe)
-    before = predict_logits(model, store, range(6), recipe, CPU, "none", 0)
-    features = penultimate(model, store, range(6), dataclasses.replace(recipe, batch_size=4), CPU, 0, heard.append)
+    before = predict_logits(model, store, range(6), Predictor(recipe, CPU))
+    features = penultimate(
+        model, store, range(6), Predictor(dataclasses.replace(recipe, batch_size=4), CPU, on_progress=heard.append)
+    )
     assert heard == [4, 2]
     pickle.dumps(model)  # which it could not be with the hook still on
-    assert np.array_equal(before, predict_logits(model, store, range(6), recipe, CPU, "none", 0))
-    assert penultimate(model, store, [], recipe, CPU, 0).shape == (0, 0)
+    assert np.array_equal(before, predict_logits(model, store, range(6), Predictor(recipe, CPU)))
+    assert penultimate(model, store, [], Predictor(recipe, CPU)).shape == (0, 0)
     assert np.array_equal(
-        features, penultimate(model, store, range(6), dataclasses.replace(recipe, compile=True, batch_size=4), CPU, 0)
+        features,
+        penultimate(model, store, range(6), Predictor(dataclasses.replace(recipe, compile=True, batch_size=4), CPU)),
     )
 
 
 def test_many_features_become_fewer_of_about_the_same_distances(store):
     recipe = Recipe(backbone="small_cnn", backbone_args={"widths": [8, 16, 64, 512]}, image_size=32)
     model = build_model(recipe).eval()
-    features = penultimate(model, store, range(6), recipe, CPU, 0).astype(float)
+    features = penultimate(model, store, range(6), Predictor(recipe, CPU)).astype(float)
     pixels = torch.from_numpy(np.stack([picture[4:36, 2:34] for picture in random_pictures(*[(40, 36)] * 6)]))
     crops = dataclasses.replace(recipe, fit="crop")
-    cropped = penultimate(model, store, range(6), crops, CPU, 0).astype(float)
+    cropped = penultimate(model, store, range(6), Predictor(crops, CPU)).astype(float)
     whole = model.backbone.trunk(model.seen(pixels.movedim(-1, 1))).flatten(1).detach().numpy()
-    assert whole.shape[1] > WIDEST == features.shape[1]
+    assert whole.shape[1] > MAX_FEATURES == features.shape[1]
     pairs = [(i, j) for i in range(6) for j in range(i)]
     full, few = (np.array([np.linalg.norm(x[i] - x[j]) for i, j in pairs]) for x in (whole, cropped))
     assert np.allclose(few, full, rtol=0.35) and np.corrcoef(few, full)[0, 1] > 0.95
@@ -110,7 +113,7 @@ def test_values_beyond_half_precision_become_its_largest(store):
     model = random_model(recipe)
     with torch.no_grad():
         model.backbone.head[1].weight.mul_(1e9)
-    features = penultimate(model, store, range(6), recipe, CPU, 0)
+    features = penultimate(model, store, range(6), Predictor(recipe, CPU))
     assert np.isfinite(features).all() and features.max() == np.finfo(np.float16).max
 
 
@@ -118,22 +121,22 @@ def test_a_sweep_moves_logits_and_a_model_that_sees_the_same_pixels_says_the_sam
     recipe = dataclasses.replace(TINY["resnet"], compile=True)
     model = random_model(recipe)
     rows = [4, 1, 0]
-    clean = predict_logits(model, store, rows, TINY["resnet"], CPU, "none", 0)[0]
-    sweep = sweep_logits(model, store, rows, recipe, CPU, 0)
+    clean = predict_logits(model, store, rows, Predictor(TINY["resnet"], CPU))[0]
+    sweep = sweep_logits(model, store, rows, Predictor(recipe, CPU))
     assert tuple(sweep) == conditions(False)
     assert all(np.abs(logit - clean).min() > 0 for logit in sweep.values())
     flat = ImageStore([np.full((32, 32, 3), 120, np.uint8)] * 2)
     flat.dtype = np.dtype(np.uint8)
-    clean = predict_logits(model, flat, [0, 1], TINY["resnet"], CPU, "none", 0)[0]
+    clean = predict_logits(model, flat, [0, 1], Predictor(TINY["resnet"], CPU))[0]
     for condition in ("blur", "half"):
-        assert np.array_equal(sweep_logits(model, flat, [0, 1], recipe, CPU, 0)[condition], clean)
+        assert np.array_equal(sweep_logits(model, flat, [0, 1], Predictor(recipe, CPU))[condition], clean)
 
 
 def test_standardised_floats_are_blurred_and_resized_only():
     recipe = dataclasses.replace(TINY["small_cnn"], image_size=16)
     model = build_model(recipe, channels=2, floating=True)
     floats = ArrayStore(np.random.default_rng(0).normal(size=(3, 16, 16, 2)).astype(np.float32), "digest")
-    assert tuple(sweep_logits(model, floats, [0, 2], recipe, CPU, 0)) == ("blur", "half")
+    assert tuple(sweep_logits(model, floats, [0, 2], Predictor(recipe, CPU))) == ("blur", "half")
 
 
 @given(st.sets(st.text(max_size=5), max_size=30), st.integers(0, 40), st.integers(0, 40), st.randoms())

@@ -7,6 +7,7 @@ import torch
 from competition.core.errors import UserError
 from competition.data.images.stores import ImageStore
 from competition.inference.features import compute_features, features_path, load_features
+from competition.inference.predict import Predictor
 from competition.models.build import build_model
 from competition.models.device import Placement
 from tests.runs import TINY, random_pictures
@@ -18,12 +19,13 @@ CPU = Placement("cpu", "fp32", "contiguous", 8)
 @pytest.fixture
 def store():
     pictures = ImageStore(random_pictures(*[(32, 32)] * 5))
-    pictures.bad, pictures.dtype, pictures.digest = {2: "damaged"}, np.dtype(np.uint8), "digest"
+    pictures.bad, pictures.digest = {2: "damaged"}, "digest"
     return pictures
 
 
 def path_of(folder, store, weights="w", tta="flip", placement=CPU, **change):
-    return features_path(folder, dataclasses.replace(RECIPE, **change), weights, placement, tta, store)
+    predictor = Predictor(dataclasses.replace(RECIPE, **change), placement, tta)
+    return features_path(folder, predictor, weights, store)
 
 
 def test_features_are_named_after_all_that_changes_them_and_nothing_else(tmp_path, store):
@@ -60,7 +62,7 @@ def test_features_are_named_after_all_that_changes_them_and_nothing_else(tmp_pat
 def test_features_are_the_trunks_of_each_view_and_nan_where_there_is_no_image(tmp_path, store):
     model = build_model(RECIPE).eval()
     path = tmp_path / "new" / "features.npy"
-    compute_features(path, model, store, RECIPE, CPU, "flip", 0, "train")
+    compute_features(path, model, store, Predictor(RECIPE, CPU, "flip"), "train")
     straight, mirrored = load_features(path)
     for row in (0, 1, 3, 4):
         pixels = torch.from_numpy(store[row]).movedim(-1, 0)[None]
@@ -74,5 +76,5 @@ def test_features_that_are_no_numbers_are_refused_and_not_kept(tmp_path, store):
     model = build_model(RECIPE)
     torch.nn.init.constant_(model.backbone.trunk.conv1.weight, float("nan"))
     with pytest.raises(UserError, match="are no numbers for some images: use precision=fp32"):
-        compute_features(tmp_path / "features.npy", model, store, RECIPE, CPU, "none", 0, "train")
+        compute_features(tmp_path / "features.npy", model, store, Predictor(RECIPE, CPU), "train")
     assert not list(tmp_path.iterdir())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from competition.core.config import load_config
+from competition.data.layouts.dataset import LayoutSettings
 from competition.data.layouts.read import read_dataset
 from competition.inference.run_record import Record
 from competition.inference.test_set import read_test_table
@@ -86,7 +87,7 @@ def as_read(root, kind, **settings):
     ],
 )
 def test_a_kaggle_test_table_is_the_one_that_a_run_reads_with_train_csv_or_without(tmp_path, files, settings):
-    data = read_dataset(kaggle(tmp_path, **files), **settings)
+    data = read_dataset(kaggle(tmp_path, **files), LayoutSettings(**settings))
     found = as_read(tmp_path, "kaggle", **settings)
     assert found == (data.test["id"].tolist(), data.test["path"].tolist(), data.header)
     (tmp_path / "train.csv").unlink()

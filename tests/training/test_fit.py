@@ -8,9 +8,9 @@ import torch
 from competition.core.config import Recipe
 from competition.core.errors import UserError
 from competition.data.augment import train_transform
-from competition.data.images.cache import ArrayStore
-from competition.data.loader import TrainFeed
-from competition.inference.predict import predict_logits
+from competition.data.images.stores import ArrayStore
+from competition.data.loader import TrainFeed, TrainSet
+from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import build_model
 from competition.models.device import Placement
 from competition.training.fit import Task, fit
@@ -49,7 +49,8 @@ def train(store, folder, recipe=RECIPE, placement=CPU, stop_at=None, key="key", 
     torch.manual_seed(1)
     model = build_model(recipe, floating=True)
     transform = train_transform("flips", recipe.image_size, "resize", floating=True)
-    feed = TrainFeed(store, range(ROWS), transform, recipe.batch_size * recipe.accumulate, 5, workers, pin=False)
+    images = TrainSet(store, transform, 5)
+    feed = TrainFeed(images, range(ROWS), recipe.batch_size * recipe.accumulate, workers, pin=False)
     seen = []
 
     def progress(images, note):
@@ -99,7 +100,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(store, tmp_path):
 def test_the_loop_learns_and_keeps_the_moving_average(store, tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=25, mixup=0.0, dropout=0.0)
     kept, history, seen = train(store, tmp_path, recipe)
-    logits = predict_logits(kept, store, range(ROWS), recipe, CPU, "flip", 0).mean(axis=0)
+    logits = predict_logits(kept, store, range(ROWS), Predictor(recipe, CPU, "flip")).mean(axis=0)
     assert ((logits > 0) == LABEL.numpy().astype(bool)).mean() > 0.9
     assert history[-1]["train_loss"] < history[0]["train_loss"] and not kept.training
     assert sum(images for images, _ in seen) == 25 * 40

@@ -13,7 +13,7 @@ from competition.core.files import read_json
 from competition.data.run_data import assemble, read_tables
 from competition.inference.diagnostics import collect_sweep, collect_views, diagnostics_images, read_diagnostics
 from competition.inference.oof import read_predictions
-from competition.inference.predict import predict_logits
+from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import build_model
 from competition.models.checkpoint import load_weights
 from competition.training.job import prepare_features, run_job
@@ -108,11 +108,11 @@ def test_validation_gathers_the_whole_fold_before_any_figure(run):
     model = build_model(recipe, load=False)
     load_weights(plans[0].folder / "model.safetensors", model)
     held = data.train[data.train["fold"] == 0]
-    logit = predict_logits(model, data.of(recipe)[0], held["row"], recipe, plans[0].placement, "none", 0)[0]
+    logit = predict_logits(model, data.of(recipe)[0], held["row"], Predictor(recipe, plans[0].placement))[0]
     assert line["val_auc"] == pytest.approx(roc_auc_score(held["label"], logit))
     assert line["val_f1"] == pytest.approx(f1_score(held["label"], logit >= 0))
     oof = read_predictions(plans[0].folder / "oof.csv").set_index("id")
-    views = predict_logits(model, data.of(recipe)[0], held["row"], recipe, plans[0].placement, "flip", 0)
+    views = predict_logits(model, data.of(recipe)[0], held["row"], Predictor(recipe, plans[0].placement, "flip"))
     assert np.allclose(oof["logit"][held["id"]], views.mean(axis=0), atol=1e-6)
 
 

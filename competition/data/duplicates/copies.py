@@ -13,18 +13,19 @@ from competition.core.files import atomic_write, cores, fingerprint
 from competition.data.duplicates.perceptual_hash import SIDE, copies, perceptual_hashes, thumbnail
 from competition.data.images.decode import DECODER, UnreadableImage, read_image
 from competition.data.images.file_contents import CHUNK_IMAGES, in_order
+from competition.data.images.stores import DataStore
 
 VERSION = 2  # raise it whenever the same pictures would be judged otherwise
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageSet:
     """A set of pictures: its store, and the path of each row ("" for the rows of a pixel CSV, which have no files).
 
     ``title`` names them in the progress bar.
     """
 
-    store: object
+    store: DataStore
     paths: Sequence[str]
     title: str
 
@@ -32,7 +33,7 @@ class Pictures:
         return len(self.paths)
 
 
-def copied(those: Pictures, these: Pictures, part: np.ndarray, folder: Path) -> np.ndarray:
+def copied(those: ImageSet, these: ImageSet, part: np.ndarray, folder: Path) -> np.ndarray:
     """Return which of ``those`` pictures are among ``these``, part by part: bool (len(those), parts).
 
     ``part``: for each of ``these`` the part it belongs to, 0, 1 and so on, or -1 for none. What is found is kept in
@@ -44,7 +45,7 @@ def copied(those: Pictures, these: Pictures, part: np.ndarray, folder: Path) -> 
     return _kept(path, lambda: _compare(those, these, part, folder))
 
 
-def _compare(those: Pictures, these: Pictures, part: np.ndarray, folder: Path) -> np.ndarray:
+def _compare(those: ImageSet, these: ImageSet, part: np.ndarray, folder: Path) -> np.ndarray:
     parts = int(part.max(initial=-1)) + 1
     names = [pictures.store.digests.view(f"V{pictures.store.digests.shape[1]}").ravel() for pictures in (those, these)]
     values, number = np.unique(np.concatenate(names), return_inverse=True)
@@ -67,7 +68,7 @@ def _parts_of(number: np.ndarray, part: np.ndarray, values: int, parts: int) -> 
     return where
 
 
-def looks_of(pictures: Pictures, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def looks_of(pictures: ImageSet, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the perceptual hash uint64 (n,) and thumbnail uint8 (n, 32, 32) of image files, decoding each once.
 
     They are taken from the files as they are, so that no member's image size has a say in what counts as a copy. An

@@ -19,9 +19,7 @@ from competition.core.errors import UserError
 from competition.core.files import atomic_write, cores, fingerprint, read_json, write_json
 from competition.data.images.decode import DECODER, UnreadableImage, fit_store, read_image, stored_size
 from competition.data.images.file_contents import CHUNK_IMAGES, Contents, file_stats, in_order, recall, survey
-from competition.data.images.stores import ArrayStore, DecodingStore, PixelStore, StoreSpec, content_digest
-
-__all__ = ["ArrayStore", "DecodingStore", "PixelStore", "StoreSpec", "open_stores"]
+from competition.data.images.stores import DataStore, DecodingStore, PixelStore, StoreSpec, content_digest
 
 SPARE_GB = 1.0  # disk left free beside the cache: checkpoints and submissions must still be written
 CHUNK_BYTES = 8_000_000  # decoded pixels in one task of the pool (or one image, where one is larger)
@@ -34,7 +32,7 @@ def open_stores(
     budget_gb: float,
     title: str,
     workers: int | None = None,
-) -> dict[StoreSpec, PixelStore | DecodingStore]:
+) -> dict[StoreSpec, DataStore]:
     """Return the files' pixels for each spec, decoding each file once for all the specs that are not cached yet.
 
     The smallest specs that together take at most ``budget_gb`` (10^9 bytes; 0 = none) are cached in ``folder``; the
@@ -72,7 +70,7 @@ class _Place:
             return manifest is not None
         return pixels.exists() and pixels.stat().st_size == manifest["bytes"]
 
-    def open(self, paths: Sequence[str]) -> PixelStore | DecodingStore:
+    def open(self, paths: Sequence[str]) -> DataStore:
         """Return the store, which must be whole; ``paths`` name its bad rows as they are called today."""
         bad_paths = {int(row): paths[int(row)] for row in read_json(self.folder / "bad.json")}
         if self.cached:

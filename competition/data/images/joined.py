@@ -5,13 +5,13 @@ from functools import cached_property
 
 import numpy as np
 
-from competition.data.images.stores import content_digest
+from competition.data.images.stores import DataStore, content_digest
 
 
 class JoinedStore:
     """Several stores as one: the rows of each after those of the one before. Nothing is copied."""
 
-    def __init__(self, stores: Sequence):
+    def __init__(self, stores: Sequence[DataStore]):
         self.dtype = stores[0].dtype
         if any(store.dtype != self.dtype for store in stores):
             raise ValueError(f"stores of {', '.join(str(store.dtype) for store in stores)} cannot be joined")
@@ -40,7 +40,7 @@ class JoinedStore:
             raise IndexError(f"row {outside[0]}: rows count from 0 to {len(self) - 1}")
         return np.searchsorted(self._starts, rows, side="right") - 1
 
-    def _place(self, row: int) -> tuple:
+    def _place(self, row: int) -> tuple[DataStore, int]:
         """Return the store that holds a row, and the row there."""
         part = int(self._parts(np.array([row]))[0])
         return self._stores[part], int(row - self._starts[part])
@@ -50,7 +50,7 @@ class JoinedStore:
         store, inside = self._place(row)
         return store[inside]
 
-    def shape(self, row: int) -> tuple[int, int, int]:
+    def shape(self, row: int) -> tuple[int, ...]:
         """Return (H, W, C)."""
         store, inside = self._place(row)
         return store.shape(inside)

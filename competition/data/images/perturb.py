@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from competition.core.errors import UserError, did_you_mean
+from competition.data.images.stores import Store
 
 JPEG = {"jpeg95": 95, "jpeg85": 85, "jpeg75": 75}  # OpenCV's quality, with its usual halved colour (4:2:0)
 SMOOTH = ("blur", "half")
@@ -48,11 +49,9 @@ def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 class PerturbedStore:
-    """Another store's images, each under one condition at every access; its shapes and bad rows stay what they are."""
+    """Another store's images, each under one condition at every access; shapes and bad rows stay what they are."""
 
-    cached = False
-
-    def __init__(self, store, condition: str):
+    def __init__(self, store: Store, condition: str):
         self._store, self._condition = store, condition
         self.dtype, self.bad, self.common_shape = store.dtype, store.bad, store.common_shape
 
@@ -63,7 +62,7 @@ class PerturbedStore:
         """Return the perturbed (H, W, C); :class:`UnreadableImage` for a bad row."""
         return perturb(self._store[row], self._condition)
 
-    def shape(self, row: int) -> tuple[int, int, int]:
+    def shape(self, row: int) -> tuple[int, ...]:
         """Return the (H, W, C) of a row, without touching its pixels."""
         return self._store.shape(row)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -27,6 +28,50 @@ class StoreSpec:
 
     size: int
     cap: int = 0
+
+
+class Store(Protocol):
+    """Images by row, (H, W, C) of one dtype each: what a model is fed from.
+
+    ``dtype``: uint8, or float32 of a pixel CSV. ``bad``: why a row cannot be read, by row. ``common_shape``: the
+    (H, W, C) that all readable rows have, or ``None`` if they differ. ``shape`` returns a row's (H, W, C) without
+    touching its pixels, ``batch`` rows of one shape as a new (n, H, W, C); it raises ``ValueError`` if their shapes
+    differ. A bad row raises :class:`UnreadableImage`.
+    """
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    @property
+    def bad(self) -> Mapping[int, str]: ...
+
+    @property
+    def common_shape(self) -> tuple[int, ...] | None: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> np.ndarray: ...
+
+    def shape(self, row: int, /) -> tuple[int, ...]: ...
+
+    def batch(self, rows: Sequence[int], /) -> np.ndarray: ...
+
+
+class DataStore(Store, Protocol):
+    """A store of a data set's images, known by their content.
+
+    ``cached``: whether pixels are decoded already. ``digests``: (n, 16) uint8, one for each row's content; ``digest``:
+    the fingerprint of all of them in order.
+    """
+
+    @property
+    def cached(self) -> bool: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def digests(self) -> np.ndarray: ...
 
 
 def bytes_digest(raw: bytes | memoryview) -> bytes:
@@ -147,7 +192,7 @@ class DecodingStore(_FileStore):
 class ImageStore:
     """Pictures in memory, uint8 (H, W, 3) each, of any sizes: what a user hands over."""
 
-    cached, common_shape = True, None
+    dtype, common_shape = np.dtype(np.uint8), None
 
     def __init__(self, images: Sequence[np.ndarray]):
         self._images = list(images)
@@ -159,6 +204,14 @@ class ImageStore:
     def __getitem__(self, row: int) -> np.ndarray:
         """Return the uint8 (H, W, 3) picture itself."""
         return self._images[row]
+
+    def shape(self, row: int) -> tuple[int, ...]:
+        """Return (H, W, 3)."""
+        return self._images[row].shape
+
+    def batch(self, rows: Sequence[int]) -> np.ndarray:
+        """Return rows of one shape as (n, H, W, 3); ``ValueError`` if their shapes differ."""
+        return np.stack([self[row] for row in rows])
 
 
 class ArrayStore:

@@ -13,26 +13,28 @@ import pandas as pd
 
 from competition.core.errors import UserError
 from competition.core.text import listed
-from competition.data.layouts.dataset import IMAGE_EXTENSIONS, Dataset, table_of
+from competition.data.layouts.dataset import IMAGE_EXTENSIONS, Dataset, LayoutSettings, table_of
 from competition.data.layouts.labels import group_column, two_classes
 
 TRAIN, TEST = ("train", "training", "train_set"), ("test", "testing", "test_set")
 _HIDDEN = (".", "__")  # __MACOSX holds a shadow of every file
 
 
-def read_folders(root: Path, positive: str | None, group: str) -> Dataset:
+def read_folders(root: Path, settings: LayoutSettings) -> Dataset:
     """Read ``train/<two classes>`` with ``test/``, labelled or not, or two class folders in the root itself.
 
     See :func:`data.layouts.read.read_dataset`.
     """
-    if group_column(group) or group != "none":
-        raise UserError(f"group={group} needs the rows of a train.csv; {root} has class folders: leave group out.")
+    if group_column(settings.group) or settings.group != "none":
+        raise UserError(
+            f"group={settings.group} needs the rows of a train.csv; {root} has class folders: leave group out."
+        )
     base, test_folder = train_folder(root), _folder(root, TEST)
     found_in = {name: list(images(base / name, root)) for name in class_folders(root)}
     empty = [name for name, found in found_in.items() if not found]
     if empty:
         raise UserError(f"{base / empty[0]} holds no images: put them there or remove the folder.")
-    classes = two_classes(list(found_in), positive, base)
+    classes = two_classes(list(found_in), settings.positive, base)
     label_of = {classes[0]: 0, classes[1]: 1}
     rows = [(*image, label_of[name]) for name, found in found_in.items() for image in found]
     ids, paths, labels = zip(*sorted(rows, key=lambda row: natural_order(row[0])), strict=True)

@@ -51,6 +51,27 @@ class Dataset:
         return 3 if self.pixels is None else self.pixels[0].shape[-1]
 
 
+@dataclass(frozen=True)
+class LayoutSettings:
+    """How a data set lies in its folder, as far as its files do not say it themselves.
+
+    layout: ``kaggle`` (train.csv naming images), ``folders`` (a folder per class), ``pixels`` (train.csv of pixel
+        values) or ``auto``.
+    label_column, id_column: columns of train.csv, where their names are not usual ones.
+    positive: the label or folder that is class 1, where it is neither ``1`` nor a usual word for "made by AI"
+        (:data:`competition.data.layouts.labels.POSITIVE_NAMES`).
+    group: rows that must share a fold: ``none``, ``pairs`` (rows 2k and 2k+1) or ``column:NAME``.
+    image_shape: ``HEIGHTxWIDTHxCHANNELS`` of a pixel CSV whose images are not square.
+    """
+
+    layout: str = "auto"
+    label_column: str | None = None
+    id_column: str | None = None
+    positive: str | None = None
+    group: str = "none"
+    image_shape: str | None = None
+
+
 class FolderNames(dict):
     """The names of the files in each folder, listed once when first asked for; none for a folder that is not there."""
 

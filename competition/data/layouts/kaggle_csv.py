@@ -12,26 +12,24 @@ from pathlib import Path
 import pandas as pd
 
 from competition.data.layouts.csv_text import ids_and_files, label_column_of, read_table
-from competition.data.layouts.dataset import IMAGE_EXTENSIONS, Dataset, FolderNames, table_of
+from competition.data.layouts.dataset import IMAGE_EXTENSIONS, Dataset, FolderNames, LayoutSettings, table_of
 from competition.data.layouts.labels import encode, group_rows, label_texts
 from competition.data.layouts.test_files import read_sample, read_test_labels
 
 _EXTENSIONS = tuple(spelling for extension in IMAGE_EXTENSIONS for spelling in (extension, extension.upper()))
 
 
-def read_kaggle(
-    root: Path, label_column: str | None, id_column: str | None, positive: str | None, group: str
-) -> Dataset:
+def read_kaggle(root: Path, settings: LayoutSettings) -> Dataset:
     """Read the tables in ``root``; the images need not be there. See :func:`data.layouts.read.read_dataset`."""
     table = read_table(root / "train.csv")
-    label_name = label_column_of(table.frame.columns, label_column, table.path)
-    ids, files = ids_and_files(table, id_column, label_name)
+    label_name = label_column_of(table.frame.columns, settings.label_column, table.path)
+    ids, files = ids_and_files(table, settings.id_column, label_name)
     texts = label_texts(table.frame[label_name], table.path)
-    labels, classes = encode(texts, positive, table.path)
-    groups = group_rows(group, table, ids)
+    labels, classes = encode(texts, settings.positive, table.path)
+    groups = group_rows(settings.group, table, ids)
     train = table_of(id=ids, path=find_images(root, files, "train"), label=labels, group=groups)
 
-    test, header = read_test(root, id_column, label_name)
+    test, header = read_test(root, settings.id_column, label_name)
     known = read_test_labels(root, test["id"], label_name, classes)
     return Dataset("kaggle", root, train, test, known, None, header or (ids.name, label_name), classes)
 

@@ -26,33 +26,31 @@ from competition.data.layouts.csv_text import (
     read_text,
     usual_column,
 )
-from competition.data.layouts.dataset import Dataset, table_of
+from competition.data.layouts.dataset import Dataset, LayoutSettings, table_of
 from competition.data.layouts.labels import encode, group_column, group_rows, label_texts
 from competition.data.layouts.test_files import read_sample, read_test_labels
 
-FEWEST_PIXELS = 16  # fewer numbered columns than a 4x4 image has are not taken for pixels unless layout=pixels says so
+MIN_PIXEL_COLUMNS = 16  # a 4x4 image's: fewer numbered columns are taken for pixels where layout=pixels says so alone
 
 
-def read_pixels(
-    root: Path, label_column: str | None, id_column: str | None, positive: str | None, group: str, shape: str | None
-) -> Dataset:
+def read_pixels(root: Path, settings: LayoutSettings) -> Dataset:
     """Read ``train.csv`` and ``test.csv`` of pixel values. See :func:`data.layouts.read.read_dataset`.
 
     Ids are row numbers, "0" first, unless the tables have an id column or a sample submission lists them.
     """
-    path = root / "train.csv"
+    path, id_column = root / "train.csv", settings.id_column
     text = read_text(path)
     columns = _header(text, path)
-    label_name = label_column_of(columns, label_column, path)
+    label_name = label_column_of(columns, settings.label_column, path)
     if id_column is not None:
         given_column(columns, id_column, f"id_column={id_column}", path)
-    named = {label_name, id_column, group_column(group)}
+    named = {label_name, id_column, group_column(settings.group)}
     pixel_columns = _pixel_columns(columns, named)
-    size = image_shape(len(pixel_columns), shape, path)
+    size = image_shape(len(pixel_columns), settings.image_shape, path)
     table, values = _read_values(text, path, pixel_columns)
-    labels, classes = encode(label_texts(table.frame[label_name], path), positive, path)
+    labels, classes = encode(label_texts(table.frame[label_name], path), settings.positive, path)
     ids, _ = _ids(table, id_column)
-    train = table_of(id=ids, path=[""] * len(ids), label=labels, group=group_rows(group, table, ids))
+    train = table_of(id=ids, path=[""] * len(ids), label=labels, group=group_rows(settings.group, table, ids))
 
     ids, test_values, header, numbered = _read_test(root, pixel_columns, named, label_name, id_column)
     test = table_of(id=ids, path=[""] * len(ids))
@@ -69,7 +67,7 @@ def is_pixel_csv(path: Path, named: set[str | None]) -> bool:
     rows = csv_rows(read_text(path), path)
     columns = next(rows)[1]
     pixel_columns = set(_pixel_columns(columns, named | {usual_column(columns, LABEL_COLUMNS)}))
-    if len(pixel_columns) < FEWEST_PIXELS or not all(name[-1:].isdigit() for name in pixel_columns):
+    if len(pixel_columns) < MIN_PIXEL_COLUMNS or not all(name[-1:].isdigit() for name in pixel_columns):
         return False
     _, cells = next(rows, (0, []))
     return all(_number(cell) is not None for name, cell in zip(columns, cells, strict=False) if name in pixel_columns)

@@ -4,58 +4,46 @@ The layout is seen from what lies in the folder, or named. Whatever is wrong wit
 before anything is trained, as one sentence.
 """
 
+from dataclasses import fields
 from pathlib import Path
 
+from competition.core.config import Config
 from competition.core.errors import UserError, did_you_mean
+from competition.core.settings import CHOICES
 from competition.core.text import listed
 from competition.data.layouts.class_folders import class_folders, read_folders, train_folder
-from competition.data.layouts.dataset import Dataset, check_apart, check_files, limit_rows
+from competition.data.layouts.dataset import Dataset, LayoutSettings, check_apart
 from competition.data.layouts.kaggle_csv import read_kaggle
-from competition.data.layouts.labels import group_column
+from competition.data.layouts.labels import group_column, split_group
 from competition.data.layouts.pixel_csv import is_pixel_csv, read_pixels
 
-__all__ = ["LAYOUTS", "Dataset", "check_files", "limit_rows", "read_dataset"]
+READERS = {"kaggle": read_kaggle, "folders": read_folders, "pixels": read_pixels}
+BY_ITS_FILES = LayoutSettings()
 
-LAYOUTS = ("auto", "kaggle", "folders", "pixels")
+
+def layout_settings(config: Config) -> LayoutSettings:
+    """Return the run's settings of its data set's layout, with the declared part of its group rule."""
+    own = {item.name: getattr(config, item.name) for item in fields(LayoutSettings)}
+    return LayoutSettings(**own | {"group": split_group(config.group)[0]})
 
 
-def read_dataset(
-    root: Path,
-    layout: str = "auto",
-    label_column: str | None = None,
-    id_column: str | None = None,
-    positive: str | None = None,
-    group: str = "none",
-    image_shape: str | None = None,
-) -> Dataset:
+def read_dataset(root: Path, settings: LayoutSettings = BY_ITS_FILES) -> Dataset:
     """Read the data set in ``root``; no image is opened, and none needs to be there (:func:`check_files`).
-
-    layout: ``kaggle`` (train.csv naming images), ``folders`` (a folder per class), ``pixels`` (train.csv of pixel
-        values) or ``auto``.
-    label_column, id_column: columns of train.csv, where their names are not usual ones.
-    positive: the label or folder that is class 1, where it is neither ``1`` nor a usual word for "made by AI"
-        (:data:`competition.data.layouts.labels.POSITIVE_NAMES`).
-    group: rows that must share a fold: ``none``, ``pairs`` (rows 2k and 2k+1) or ``column:NAME``.
-    image_shape: ``HEIGHTxWIDTHxCHANNELS`` of a pixel CSV whose images are not square.
 
     Raises ``UserError`` for anything that would make a table of ids, two classes and groups a guess.
     """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"There is no folder {root}: name the data set's folder with data=.")
-    if layout not in LAYOUTS:
-        raise UserError(f"layout={layout} is no layout{did_you_mean(layout, LAYOUTS)}")
-    named = {label_column, id_column, group_column(group)}  # here, so that a misspelt rule is said first
+    layout = settings.layout
+    if layout not in CHOICES["layout"]:
+        raise UserError(f"layout={layout} is no layout{did_you_mean(layout, CHOICES['layout'])}")
+    named = {settings.label_column, settings.id_column, group_column(settings.group)}  # a misspelt rule raises first
     if layout == "auto":
         layout = _detect(root, named)
     if layout != "folders" and not (root / "train.csv").is_file():
         raise UserError(f"There is no train.csv in {root}, only {_contents(root)}: name another data= or layout=.")
-    if layout == "kaggle":
-        dataset = read_kaggle(root, label_column, id_column, positive, group)
-    elif layout == "folders":
-        dataset = read_folders(root, positive, group)
-    else:
-        dataset = read_pixels(root, label_column, id_column, positive, group, image_shape)
+    dataset = READERS[layout](root, settings)
     check_apart(dataset)
     return dataset
 

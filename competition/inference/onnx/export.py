@@ -112,7 +112,7 @@ def _export_member(
     progress(f"{member}: {STAGES[0]}")
     loaded = [load_model(folder).eval() for folder in trained.folders]
     checks = check_images(recipe.image_size)
-    own = _torch_logits(loaded, trained.placement, checks)
+    own = _torch_logits(loaded, trained.predictor.placement, checks)
     exact = _torch_logits(loaded, Placement("cpu", "fp32", "contiguous", 1), checks)
     progress(f"{member}: {STAGES[1]}")
     try:
@@ -141,7 +141,7 @@ def _export_member(
         recipe.fit,
         spec.size,
         spec.cap,
-        trained.placement.precision,
+        trained.predictor.placement.precision,
         models,
         difference,
     )

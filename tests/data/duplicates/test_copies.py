@@ -3,14 +3,15 @@ import numpy as np
 import pytest
 
 from competition.data.duplicates import copies
-from competition.data.duplicates.copies import Pictures, copied
-from competition.data.images.cache import ArrayStore, StoreSpec, open_stores
+from competition.data.duplicates.copies import ImageSet, copied
+from competition.data.images.cache import open_stores
+from competition.data.images.stores import ArrayStore, StoreSpec
 from tests.data.drawn import jpeg, photo
 
 
 def pictures(paths, folder):
     paths = [str(path) for path in paths]
-    return Pictures(open_stores(paths, [StoreSpec(16)], folder, 1.0, "test")[StoreSpec(16)], paths, "test")
+    return ImageSet(open_stores(paths, [StoreSpec(16)], folder, 1.0, "test")[StoreSpec(16)], paths, "test")
 
 
 @pytest.fixture
@@ -48,8 +49,8 @@ def test_pictures_without_structure_are_copies_only_as_files(tmp_path):
 
 def test_rows_of_a_pixel_csv_are_compared_value_by_value(tmp_path):
     values = np.random.default_rng(0).normal(size=(6, 3, 3, 1)).astype(np.float32)
-    those = Pictures(ArrayStore(values[[0, 4, 5]], "a"), [""] * 3, "those")
-    these = Pictures(ArrayStore(values[:5], "b"), [""] * 5, "these")
+    those = ImageSet(ArrayStore(values[[0, 4, 5]], "a"), [""] * 3, "those")
+    these = ImageSet(ArrayStore(values[:5], "b"), [""] * 5, "these")
     assert copied(those, these, np.array([0, 0, 0, 0, 1]), tmp_path).tolist() == [[1, 0], [0, 1], [0, 0]]
 
 

@@ -19,8 +19,9 @@ import torch
 
 from competition.core.errors import UserError
 from competition.data.images import cache
-from competition.data.images.cache import ArrayStore, DecodingStore, PixelStore, StoreSpec, open_stores
+from competition.data.images.cache import open_stores
 from competition.data.images.decode import UnreadableImage, fit_store, read_image
+from competition.data.images.stores import ArrayStore, DecodingStore, PixelStore, StoreSpec
 
 NATIVE, SMALL = StoreSpec(0, 48), StoreSpec(16, 0)
 
@@ -221,7 +222,7 @@ def test_files_that_change_while_they_are_decoded_make_no_cache(tmp_path, monkey
 BUILD = textwrap.dedent("""
     import glob, sys, time
     from pathlib import Path
-    from competition.data import cache
+    from competition.data.images import cache
     if sys.argv[3] == "slowly":
         read = cache.read_image
         cache.read_image = lambda path: time.sleep(0.02) or read(path)

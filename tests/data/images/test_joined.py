@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from competition.data.augment import train_transform
-from competition.data.images.cache import ArrayStore, StoreSpec, open_stores
+from competition.data.images.cache import open_stores
 from competition.data.images.decode import UnreadableImage
 from competition.data.images.joined import JoinedStore
-from competition.data.loader import TrainFeed
+from competition.data.images.stores import ArrayStore, StoreSpec
+from competition.data.loader import TrainFeed, TrainSet
 
 
 def floats(rows, first):
@@ -70,7 +71,8 @@ def test_a_joined_store_feeds_processes_as_it_feeds_this_one(files):
     again = pickle.loads(pickle.dumps(joined))
     assert all(np.array_equal(joined[row], again[row]) for row in (0, 1, 2, 4)) and again.digest == joined.digest
     transform = train_transform("flips", 16, "crop", False)
-    feeds = [TrainFeed(joined, np.array([0, 1, 2, 4]), transform, 2, 7, workers, pin=False) for workers in (0, 2)]
+    images = TrainSet(joined, transform, 7)
+    feeds = [TrainFeed(images, np.array([0, 1, 2, 4]), 2, workers, pin=False) for workers in (0, 2)]
     for here, there in zip(*(feed.epoch(1) for feed in feeds), strict=True):
         assert here.rows.tolist() == there.rows.tolist() and bool((here.pixels == there.pixels).all())
 

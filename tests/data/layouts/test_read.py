@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from competition.core.errors import UserError
-from competition.data.layouts.read import check_files, limit_rows, read_dataset
+from competition.data.layouts.dataset import LayoutSettings, check_files, limit_rows
+from competition.data.layouts.read import read_dataset
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 
@@ -48,7 +49,7 @@ def pixel_rows(n, columns, label=True):
 
 
 def test_the_competition_is_read_as_its_files_spell_it(tmp_path):
-    data = read_dataset(kaggle(tmp_path), group="pairs")
+    data = read_dataset(kaggle(tmp_path), LayoutSettings(group="pairs"))
     assert (data.kind, data.header, data.classes) == ("kaggle", ("id", "label"), ("0", "1"))
     assert list(data.train["id"]) == [f"train_data/{row}.jpg" for row in range(6)]
     assert list(data.train["label"]) == [1, 0, 1, 0, 1, 0]
@@ -61,18 +62,20 @@ def test_the_competition_is_read_as_its_files_spell_it(tmp_path):
 
 
 def test_pairs_follow_the_row_index_where_rows_were_shuffled(tmp_path):
-    data = read_dataset(kaggle(tmp_path, ",file_name,label\n5,a,0\n2,b,1\n4,c,1\n3,d,0\n"), group="pairs")
+    data = read_dataset(
+        kaggle(tmp_path, ",file_name,label\n5,a,0\n2,b,1\n4,c,1\n3,d,0\n"), LayoutSettings(group="pairs")
+    )
     assert list(data.train["group"]) == ["2", "1", "2", "1"]
 
 
 def test_pairs_follow_the_position_where_there_is_no_row_index(tmp_path):
-    data = read_dataset(kaggle(tmp_path, "file_name,label\na,0\nb,1\nc,1\nd,0\n"), group="pairs")
+    data = read_dataset(kaggle(tmp_path, "file_name,label\na,0\nb,1\nc,1\nd,0\n"), LayoutSettings(group="pairs"))
     assert list(data.train["group"]) == ["0", "0", "1", "1"]
 
 
 def test_a_group_column_keeps_its_values_and_without_a_rule_each_row_is_its_own_group(tmp_path):
     root = kaggle(tmp_path, "file_name,label,camera\na,0,007\nb,1,NA\nc,1,007\n")
-    assert list(read_dataset(root, group="column:camera").train["group"]) == ["007", "NA", "007"]
+    assert list(read_dataset(root, LayoutSettings(group="column:camera")).train["group"]) == ["007", "NA", "007"]
     assert list(read_dataset(root).train["group"]) == ["a", "b", "c"]
 
 
@@ -112,7 +115,7 @@ def test_a_table_with_ids_and_file_names_keeps_both(tmp_path):
 
 def test_columns_can_be_named(tmp_path):
     root = kaggle(tmp_path, "photograph,label,verdict\n1,x,fake\n2,y,real\n", test="photograph\n3\n")
-    data = read_dataset(root, label_column="verdict", id_column="photograph")
+    data = read_dataset(root, LayoutSettings(label_column="verdict", id_column="photograph"))
     assert list(data.train["id"]) == ["1", "2"] and list(data.train["label"]) == [1, 0]
     assert (data.header, data.classes) == (("photograph", "verdict"), ("real", "fake"))
 
@@ -157,7 +160,9 @@ def test_two_class_folders_in_the_root_have_no_test_set(tmp_path):
 
 
 def test_a_test_folder_without_classes_is_unlabelled(tmp_path):
-    data = read_dataset(lay(tmp_path, train__cat=["1.png"], train__dog=["1.png"], test=["2.png"]), positive="DOG")
+    data = read_dataset(
+        lay(tmp_path, train__cat=["1.png"], train__dog=["1.png"], test=["2.png"]), LayoutSettings(positive="DOG")
+    )
     assert list(data.test["id"]) == ["test/2.png"] and data.test_label is None
     assert data.classes == ("cat", "dog")
 
@@ -199,13 +204,15 @@ def test_pixel_rows_with_ids_follow_the_sample_submission(tmp_path):
 def test_a_group_column_beside_the_pixels_is_no_pixel(tmp_path):
     rows = pixel_rows(2, 16).splitlines()
     train = "\n".join(f"{row},{cell}" for row, cell in zip(rows, ["scene1", "NA", "007"], strict=True))
-    data = read_dataset(lay(tmp_path, train=train, test=pixel_rows(2, 16, label=False)), group="column:scene1")
+    data = read_dataset(
+        lay(tmp_path, train=train, test=pixel_rows(2, 16, label=False)), LayoutSettings(group="column:scene1")
+    )
     assert list(data.train["group"]) == ["NA", "007"] and data.pixels[0].shape == (2, 4, 4, 1)
 
 
 @pytest.mark.parametrize(("shape", "size"), [("4x6x1", (4, 6, 1)), ("2x4x3", (2, 4, 3)), ("3x8", (3, 8, 1))])
 def test_an_image_shape_can_be_given(tmp_path, shape, size):
-    data = read_dataset(lay(tmp_path, train=pixel_rows(2, 24)), image_shape=shape)
+    data = read_dataset(lay(tmp_path, train=pixel_rows(2, 24)), LayoutSettings(image_shape=shape))
     assert data.pixels[0].shape == (2, *size) and data.pixels[1].shape == (0, *size)
 
 
@@ -284,7 +291,7 @@ MISTAKES = {
 def test_a_mistake_is_one_sentence_naming_it(tmp_path, mistake):
     files, settings, expected = MISTAKES[mistake]
     with pytest.raises(UserError, match=expected) as caught:
-        read_dataset(lay(tmp_path, **files), **settings)
+        read_dataset(lay(tmp_path, **files), LayoutSettings(**settings))
     sentence = str(caught.value)
     assert "\n" not in sentence and ". " not in sentence.replace("e.g. ", "")
 
@@ -318,7 +325,7 @@ def paired(root, n):
 
 
 def test_a_dry_run_keeps_whole_groups_both_classes_and_the_order(tmp_path):
-    data = read_dataset(paired(tmp_path, 200), group="pairs")
+    data = read_dataset(paired(tmp_path, 200), LayoutSettings(group="pairs"))
     small = limit_rows(data, 21, seed=1)
     assert 20 <= len(small.train) <= 22 and small.train["label"].mean() == 0.5
     assert set(small.train.groupby("group").size()) == {2}
@@ -364,7 +371,7 @@ def test_real_data_is_read(name):
     if not (SHARED / name).is_dir():
         pytest.skip(f"{name} is not in ../shared/data")
     settings, expected = REAL[name]
-    data = read_dataset(SHARED / name, **settings)
+    data = read_dataset(SHARED / name, LayoutSettings(**settings))
     assert (data.kind, len(data.train), data.train["group"].nunique(), len(data.test), data.header) == expected
     assert data.classes == (("REAL", "FAKE") if name == "cifake" else ("0", "1"))
     if name == "wai2025":
