@@ -49,7 +49,7 @@ class Analysis:
                 "verdict": self.shift.verdict,
                 "remedy": self.shift.remedy,
                 "prior": asdict(self.shift.prior),
-                "evidence": [asdict(item) for item in self.shift.diagnostics],
+                "evidence": [asdict(item) for item in self.shift.evidence],
             },
             "unasked": self.unasked,
             "threshold": {
