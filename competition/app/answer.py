@@ -20,6 +20,7 @@ from competition.data.tta import eval_crops
 from competition.inference.classify import Classifier, Verdict
 from competition.inference.torch_member import TorchMember
 from competition.models.build import count_parameters
+from competition.models.views import find_view
 
 MAX_MB = 20.0  # of a file
 MAX_PIXELS = 50_000_000  # of an image: a phone's sharpest photograph passes, a bomb does not
@@ -162,7 +163,7 @@ def ensemble_heat(
     counted = [
         name
         for name, member in classifier.members.items()
-        if member.recipe.view != "fourier" and classifier.weights[name] > 0
+        if find_view(member.recipe.view).keeps_places and classifier.weights[name] > 0
     ]
     found = [_member_heat(classifier.members[name], image, label) for name in counted]
     if not found:

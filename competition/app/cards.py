@@ -7,6 +7,7 @@ from competition.app.answer import Answer, Picture
 from competition.core.config import Recipe
 from competition.inference.classify import Verdict, verdict_words
 from competition.inference.run_record import Record
+from competition.models.views import find_view
 from competition.report.style import decimals
 
 VIEWS = {
@@ -24,7 +25,6 @@ VIEWS = {
     "bottom_left": "bottom left",
     "bottom_right": "bottom right",
 }
-LOOKS_AT = {"rgb": "colours", "residual": "noise residual", "fourier": "spectrum"}
 
 
 def text(value: object) -> str:
@@ -114,7 +114,7 @@ def _votes(verdict: Verdict, threshold: float, recipes: Mapping[str, Recipe], si
     views = list(next(iter(verdict.views.values())))
     head = "".join(f"<th>{text(VIEWS.get(view, view))}</th>" for view in views)
     rows = "".join(
-        f'<tr><th scope="row">{text(member)}<small>{text(LOOKS_AT[recipes[member].view])}</small></th>'
+        f'<tr><th scope="row">{text(member)}<small>{text(find_view(recipes[member].view).caption)}</small></th>'
         f"{cell(prob)}{''.join(map(cell, verdict.views[member].values()))}</tr>"
         for member, prob in verdict.members.items()
     )
@@ -142,7 +142,7 @@ def about(record: Record, recipes: Mapping[str, Recipe]) -> str:
     for name, folders in record.members.items():
         recipe = recipes[name]
         members.append(
-            f"<li><b>{text(name)}</b>: {text(recipe.backbone)} on {LOOKS_AT[recipe.view]}, "
+            f"<li><b>{text(name)}</b>: {text(recipe.backbone)} on {find_view(recipe.view).caption}, "
             f"{recipe.image_size} px, the mean of {_counted(len(folders), 'model')}</li>"
         )
     groups = f" in {rows['groups']:,} groups" if rows.get("groups", rows["train"]) != rows["train"] else ""

@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+import pkgutil
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from competition.core.errors import UserError
@@ -12,8 +14,15 @@ ENGINES = {  # each with the class that finishes jobs there (see training/engine
     "kaggle": "competition.kaggle.sessions.engine:KaggleEngine",
 }
 
+
+def _view_names() -> tuple[str, ...]:
+    """Return the names of the views, which are those of the files in models/views: none of them is imported."""
+    folder = Path(__file__).parents[1] / "models" / "views"
+    return tuple(sorted((module.name for module in pkgutil.iter_modules([str(folder)])), reverse=True))
+
+
 CHOICES = {
-    "view": ("rgb", "residual", "fourier"),
+    "view": _view_names(),
     "fit": ("resize", "crop"),
     "augment": ("none", "flips", "flips_both", "forensic", "classic"),
     "precision": ("device", "auto", "fp32", "bf16", "fp16"),
@@ -71,13 +80,13 @@ BOUNDS = {
 class Recipe:
     """How one member sees and learns. Every field may be set for all members or for one."""
 
-    backbone: str = "convnext_tiny.fb_in22k_ft_in1k"  # any timm name, convitx, or small_cnn
+    backbone: str = "convnext_tiny.fb_in22k_ft_in1k"  # any timm name, or a file in models/own_backbones
     backbone_args: dict[str, Any] = field(default_factory=dict)  # passed on to timm.create_model
     pretrained: str = "false"  # true (the hub), false, auto (the hub, or false without it), a weights file, or a folder
     frozen: bool = False  # train the head alone, on features that are computed once
     head: list[str] = field(default_factory=list)  # layers before the last: flatten, batchnorm, relu, dropout, a width
     small_stem: bool = False  # a ResNet's stem without stride and pooling, for images of a few dozen pixels
-    view: str = "rgb"  # rgb | residual | fourier: what the backbone sees
+    view: str = "rgb"  # what the backbone sees: a file in models/views
     image_size: int = 224  # pixels, square
     fit: str = "resize"  # resize the whole image, or crop at native resolution (keeps forensic traces)
     store_size: int = 0  # pixels kept by the cache: 0 = image_size when resizing, native when cropping

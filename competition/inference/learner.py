@@ -19,6 +19,7 @@ from competition.inference.features import compute_features, features_path, load
 from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import Detector, build_model
 from competition.models.heads import WithHead
+from competition.models.views import View
 
 TRAIN, TEST = 0, 1
 
@@ -103,7 +104,7 @@ def on_features(model: Detector, predictor: Predictor) -> tuple[Detector, Predic
 
     It reports no progress: the features took all the time before.
     """
-    head = Detector(nn.Identity(), WithHead(nn.Identity(), model.backbone.head, frozen=False), floating=True)
+    head = Detector(View(), WithHead(nn.Identity(), model.backbone.head, frozen=False), floating=True)
     recipe = dataclasses.replace(
         predictor.recipe, image_size=1, fit="resize", compile=False, checkpointing=False, frozen=False
     )

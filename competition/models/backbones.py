@@ -14,12 +14,11 @@ from torch import nn
 from competition.core.config import Recipe
 from competition.core.errors import UserError, did_you_mean
 from competition.models.hub import NETWORK_ERRORS, weights_at_hand
+from competition.models.own_backbones import own_names
 from competition.models.weights import weights_options
 
 # timm lists every key it does not use, in one line of thousands of characters; what matters is said by check_weights.
 logging.getLogger("timm").setLevel(logging.ERROR)
-
-OWN = ("convitx", "small_cnn")  # backbones that timm does not have
 
 
 def make_timm(recipe: Recipe, channels: int, load: bool, **output: Any) -> nn.Module:
@@ -63,7 +62,7 @@ def backbone_cfg(name: str) -> Any:
     """Return timm's pretrained configuration of ``name`` ('resnet18', 'resnet18.a1_in1k'), or raise UserError."""
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        known = [*OWN, *timm.list_models()]
+        known = [*own_names(), *timm.list_models()]
         raise UserError(f"There is no backbone '{name}'{did_you_mean(architecture, known)}")
     tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:

@@ -1,6 +1,6 @@
 """A recipe becomes a module: a view, a backbone, and one logit.
 
-The backbone is any of timm's, or one of the two that stand beside this file; its weights are random, from the hub, or
+The backbone is any of timm's, or one of our own; its weights are random, from the hub, or
 from files, and where they cannot be had or do not fit, one sentence says so.
 """
 
@@ -10,22 +10,10 @@ from torch import Tensor, nn
 from competition.core.config import Recipe
 from competition.core.errors import UserError
 from competition.models.backbones import backbone_cfg, check_weights, make_timm
-from competition.models.convitx import ConvitX, convitx_parts
 from competition.models.heads import WithHead, make_head
-from competition.models.small_cnn import SmallCnn
-from competition.models.views import make_view
+from competition.models.own_backbones import OwnBackbone, find_own
+from competition.models.views import View, make_view
 from competition.models.weights import source_digest
-
-__all__ = [
-    "Detector",
-    "build_model",
-    "check_model",
-    "check_pretrained",
-    "count_parameters",
-    "normalisation",
-    "timm_parts",
-    "weights_digest",
-]
 
 
 class Detector(nn.Module):
@@ -35,7 +23,7 @@ class Detector(nn.Module):
     Output (n,) float32.
     """
 
-    def __init__(self, view: nn.Module, backbone: nn.Module, floating: bool):
+    def __init__(self, view: View, backbone: nn.Module, floating: bool):
         super().__init__()
         self.view = view
         self.backbone = backbone
@@ -52,9 +40,9 @@ class Detector(nn.Module):
     def trunks(self) -> list[nn.Module]:
         """Return the timm backbones inside."""
         inner = self.backbone.trunk if isinstance(self.backbone, WithHead) else self.backbone
-        if isinstance(inner, ConvitX):
-            return [inner.convnext, inner.swin]
-        return [] if isinstance(inner, SmallCnn | nn.Identity) else [inner]
+        if isinstance(inner, OwnBackbone):
+            return inner.trunks()
+        return [] if isinstance(inner, nn.Identity) else [inner]
 
 
 def build_model(recipe: Recipe, channels: int = 3, floating: bool = False, load: bool = True) -> Detector:
@@ -69,28 +57,15 @@ def build_model(recipe: Recipe, channels: int = 3, floating: bool = False, load:
 
 def _backbone(recipe: Recipe, channels: int, load: bool) -> nn.Module:
     """Return pixels to logits (n, 1): the backbone's own classifier, or a trunk and a head."""
-    if recipe.backbone == "small_cnn":
-        trunk = _small_cnn(recipe, channels)
-    elif recipe.backbone == "convitx":
-        trunk = ConvitX(*(make_timm(part, channels, load, num_classes=0) for part in convitx_parts(recipe)))
+    trunk: nn.Module
+    if own := find_own(recipe.backbone):
+        trunk = own.from_recipe(recipe, channels, load)
     elif not (recipe.head or recipe.frozen):
         return make_timm(recipe, channels, load, num_classes=1)
     else:
         pooling = {"global_pool": ""} if "flatten" in recipe.head else {}
         trunk = make_timm(recipe, channels, load, num_classes=0, **pooling)
     return WithHead(trunk, make_head(recipe.head, _features(trunk, recipe, channels), recipe.dropout), recipe.frozen)
-
-
-def _small_cnn(recipe: Recipe, channels: int) -> SmallCnn:
-    for key in ("small_stem", "checkpointing", "drop_path"):
-        if getattr(recipe, key):
-            raise UserError(f"Backbone 'small_cnn' has no use for {key}={getattr(recipe, key)}: leave it out.")
-    try:
-        return SmallCnn(channels, recipe.dropout, **recipe.backbone_args)
-    except (TypeError, RuntimeError) as error:
-        raise UserError(
-            f"Backbone 'small_cnn' cannot be built ({error}): it takes backbone_args.widths=[32,64] alone."
-        ) from error
 
 
 @torch.no_grad()
@@ -144,9 +119,8 @@ def _refuses_size(recipe: Recipe, error: Exception) -> UserError:
 
 def timm_parts(recipe: Recipe) -> list[Recipe]:
     """Return the recipe once for each timm backbone in it, named as timm names it."""
-    if recipe.backbone == "convitx":
-        return convitx_parts(recipe)
-    return [] if recipe.backbone == "small_cnn" else [recipe]
+    own = find_own(recipe.backbone)
+    return own.timm_parts(recipe) if own else [recipe]
 
 
 def normalisation(recipe: Recipe, channels: int, floating: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:

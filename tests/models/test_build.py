@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from competition.core.config import Recipe
 from competition.core.errors import UserError
+from competition.core.settings import CHOICES
 from competition.models.build import build_model, count_parameters
 
 SWIN = {"patch_size": 2, "embed_dim": 24, "depths": [1, 1], "num_heads": [2, 4], "window_size": 4}
@@ -17,7 +18,7 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("view", ["rgb", "residual", "fourier"])
+@pytest.mark.parametrize("view", CHOICES["view"])
 @pytest.mark.parametrize("size", [32, 48])
 @pytest.mark.parametrize("name", RECIPES)
 def test_any_backbone_behind_any_view_gives_one_logit_a_row(name, size, view):

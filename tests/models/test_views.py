@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from competition.models.views import RESIDUAL_LIMIT, make_view
+from competition.core.settings import CHOICES
+from competition.models.views import make_view
+from competition.models.views.residual import LIMIT
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 torch.manual_seed(0)
@@ -14,7 +16,7 @@ def test_rgb_standardises_each_channel():
     assert torch.allclose(seen[:, 1], (PICTURES[:, 1] - 0.4) / 0.25)
 
 
-@pytest.mark.parametrize("name", ["rgb", "residual", "fourier"])
+@pytest.mark.parametrize("name", CHOICES["view"])
 def test_every_view_keeps_the_shape_and_gives_values_of_order_one(name):
     seen = make_view(name, MEAN, STD, floating=False)(PICTURES)
     assert seen.shape == PICTURES.shape and seen.dtype == torch.float32
@@ -27,7 +29,7 @@ def test_the_residual_of_any_plane_is_nothing_and_of_a_step_is_clipped():
     plane = (0.2 + 0.01 * x + 0.02 * y).expand(1, 3, 16, 16)
     assert residual(plane)[..., 1:-1, 1:-1].abs().max() < 1e-3
     assert residual(torch.rand(1, 3, 16, 16)).abs().max() <= 2
-    assert RESIDUAL_LIMIT < 0.1
+    assert LIMIT < 0.1
 
 
 def test_the_residual_of_one_channel_ignores_the_others():

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,35 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from competition.models.build import Detector
-from competition.models.views import Fourier
 
 INLINE_BYTES = 1_500_000_000  # larger weights lie beside their graph: protobuf ends at 2 GB
-
-
-class RealFourier(nn.Module):
-    """The fourier view of ``size`` x ``size`` pixels by matrix products, without complex numbers.
-
-    onnxruntime's own transform takes four to sixteen times as long, and other runtimes have none. Same values up to
-    rounding: with C and S the cosines and sines of 2 pi k x / size over its root, and frequencies k shifted so that
-    zero is in the centre, the real part is C x C' - S x S', the imaginary part (without sign) C x S' + S x C'.
-    """
-
-    def __init__(self, size: int):
-        super().__init__()
-        places = torch.arange(size)
-        turns = torch.outer(torch.fft.fftshift(places), places) % size  # whole numbers: no angle loses a bit
-        angle = turns.double() * (2 * math.pi / size)
-        self.register_buffer("cos", (angle.cos() / math.sqrt(size)).float())
-        self.register_buffer("sin", (angle.sin() / math.sqrt(size)).float())
-
-    def forward(self, x: Tensor) -> Tensor:
-        centred = x - x.mean(dim=(2, 3), keepdim=True)
-        # Again: what the first time leaves is rounding, which the logarithm would show at frequency zero.
-        centred = centred - centred.mean(dim=(2, 3), keepdim=True)
-        left_cos, left_sin = self.cos @ centred, self.sin @ centred
-        real = left_cos @ self.cos.T - left_sin @ self.sin.T
-        imaginary = left_cos @ self.sin.T + left_sin @ self.cos.T
-        return (torch.log(torch.sqrt(real.square() + imaginary.square()) + 1e-3) + 3) / 1.5
 
 
 class MeanLogit(nn.Module):
@@ -47,8 +19,7 @@ class MeanLogit(nn.Module):
 
     def __init__(self, models: Sequence[Detector], size: int):
         super().__init__()
-        view = models[0].view
-        self.view = RealFourier(size) if isinstance(view, Fourier) else view
+        self.view = models[0].view.for_onnx(size)
         self.backbones = nn.ModuleList(model.backbone for model in models)
         self.eval()
 

@@ -13,9 +13,10 @@ from competition.core.errors import UserError
 from competition.core.files import read_json, write_json
 from competition.inference.onnx import graph
 from competition.inference.onnx.export import STAGES, check_images, export
-from competition.inference.onnx.graph import MeanLogit, RealFourier, write_onnx
+from competition.inference.onnx.graph import MeanLogit, write_onnx
 from competition.inference.onnx.session import open_session, run_session
-from competition.models.views import Fourier
+from competition.models.views import fourier
+from competition.models.views.fourier import Fourier, RealFourier
 from tests.running import everything
 from tests.runs import TINY, make_run, random_model, random_pictures
 
@@ -106,7 +107,7 @@ def test_logits_unlike_torchs_are_refused_and_leave_the_export_as_it_was(home):
     before = everything(exported.folder)
     write_json(home / "folds/made/cnn/fold0/done.json", {"key": "trained again"})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(graph, "RealFourier", Shifted)
+        patch.setattr(fourier, "RealFourier", Shifted)
         with pytest.raises(UserError, match=r"gives other logits as ONNX than in torch \(by up to .* nothing is exp"):
             export("made")
     assert everything(exported.folder) == before
