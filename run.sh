@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets Telltale up once, then hands its words to `python -m competition`.
-#   ./run.sh fold=0..4              the main job          ./run.sh help     everything else
-#   ./run.sh test [pytest words]    the tests               ./run.sh check    the linter, the formatter and the types
+#   ./run.sh fold=0..4              the main job
+#   ./run.sh help                   everything else       ./run.sh COMMAND help    a command's options
+#   ./run.sh test [pytest words]    the tests             ./run.sh check    the linter, the formatter and the types
 #   PYTHON=/path/to/python ./run.sh ...    use that environment, untouched, instead of .venv
 set -euo pipefail
 
@@ -73,15 +74,23 @@ if missing:
 PYTHON
 }
 
+for_help() { # whether help is asked for, which needs no set-up
+    local word
+    [ "${1:-}" != test ] || return 1
+    for word in "$@"; do
+        case $word in help | -h | --help) return 0 ;; esac
+    done
+    return 1
+}
+
 command=${1:-}
 if [ -n "${PYTHON:-}" ]; then
     python=$PYTHON
     command -v "$python" >/dev/null || die "PYTHON=$PYTHON is no program: give the path of a Python 3.11 or newer"
     new_enough "$python" || die "PYTHON=$PYTHON is older than 3.11: give a newer one"
     check_packages "$python"
-elif [[ $command =~ ^(help|-h|--help)$ ]]; then
+elif for_help "$@"; then
     python=$(find_python)
-    exec "$python" -m competition.core.help # which needs no set-up
 else
     case "$command $*" in
         "test "* | "check "*) setup test ;;

@@ -11,8 +11,9 @@ import yaml
 from torch import nn
 
 from competition import __version__
-from competition.core.config import Recipe, as_dict
+from competition.core.config import as_dict
 from competition.core.files import fingerprint, write_json, write_text
+from competition.core.settings import Recipe
 from competition.data.images.decode import DECODER
 from competition.inference.run_record import Record, write_record
 from competition.models.build import Detector, build_model, normalisation

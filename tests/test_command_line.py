@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import sys
+import tomllib
 
 import cv2
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 from competition.__main__ import main
 from competition.core.config import as_yaml, load_config
-from tests.running import ROOT, SHARED, TINY, done, done_inside, everything, inside
+from tests.running import ROOT, SHARED, TINY, done, done_inside, environment, everything, inside
 
 FAST = [
     "preset=small",
@@ -267,18 +269,40 @@ def test_the_other_layouts_train_to_a_submission(home, folder, rows):
     assert ("Leaderboard F1" in printed) == (folder == "cifake")
 
 
-def test_help_comes_before_any_set_up(tmp_path):
+@pytest.mark.parametrize(
+    ("words", "shown"), [(["help"], "./run.sh preset=wai2025 fold=0..4"), (["app", "-h"], "port=")]
+)
+def test_help_comes_before_any_set_up(tmp_path, words, shown):
     shutil.copy(ROOT / "run.sh", tmp_path)
     shutil.copytree(ROOT / "competition", tmp_path / "competition")
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHON", "PYTHONPATH", "TELLTALE_HOME")}
-    said = subprocess.run([tmp_path / "run.sh", "help"], env=env, capture_output=True, text=True)
-    assert said.returncode == 0 and "./run.sh preset=wai2025 fold=0..4" in said.stdout and not said.stderr
+    said = subprocess.run([tmp_path / "run.sh", *words], env=env, capture_output=True, text=True)
+    assert said.returncode == 0 and shown in said.stdout and not said.stderr
     assert not (tmp_path / ".venv").exists()
 
 
-def test_run_sh_uses_a_given_python_untouched_and_says_what_is_wrong_with_another(home, tmp_path):
-    import sys
+@pytest.mark.parametrize("words", ["help", "run help", "config preset=wai2025"])
+def test_a_reader_that_has_had_enough_ends_a_command_without_a_word(home, words):
+    line = f"{sys.executable} -m competition {words} | head -n 1"
+    said = subprocess.run(line, shell=True, env=environment(home), capture_output=True, text=True)
+    assert said.stdout.count("\n") == 1 and said.stderr == ""
 
+
+def test_the_console_script_is_the_command_line(home):
+    (entry,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"].items()
+    code = f"import sys; from importlib.metadata import EntryPoint; sys.argv[0] = {entry[0]!r}; "
+    code += f"sys.exit(EntryPoint({entry[0]!r}, {entry[1]!r}, 'console_scripts').load()())"
+    for words, status, out, err in (
+        (["predict", "help"], 0, "format=table", ""),
+        (["predict", "format=xml"], 2, "", "Error: format=xml is not one of table, csv, json.\n"),
+    ):
+        said = subprocess.run(
+            [sys.executable, "-c", code, *words], env=environment(home), capture_output=True, text=True
+        )
+        assert entry[0] == "telltale" and said.returncode == status and out in said.stdout and said.stderr == err
+
+
+def test_run_sh_uses_a_given_python_untouched_and_says_what_is_wrong_with_another(home, tmp_path):
     def run(python):
         env = {**os.environ, "PYTHON": python, "TELLTALE_HOME": str(home)}
         return subprocess.run([ROOT / "run.sh", "help"], env=env, capture_output=True, text=True, cwd=tmp_path)

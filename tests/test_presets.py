@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from competition.core.config import load_config
-from competition.core.help import PRESETS, preset_names
+from competition.core.paths import PRESETS, preset_names
 from competition.inference.learner import fresh_model
 from competition.models.build import check_model, count_parameters
 from competition.models.heads import WithHead

@@ -4,7 +4,7 @@ import html
 from collections.abc import Mapping
 
 from competition.app.answer import Answer, Picture
-from competition.core.config import Recipe
+from competition.core.settings import Recipe
 from competition.inference.classify import Verdict, verdict_words
 from competition.inference.run_record import Record
 from competition.models.views import find_view

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from competition.audit import REPORT, Audit, audit, audit_lines, linked, merged_groups, write_audit
-from competition.core.config import Config
 from competition.core.files import fingerprint, read_json
 from competition.core.paths import cache_folder, run_folder
+from competition.core.settings import Config
 from competition.data.layouts.dataset import Dataset
 from competition.data.layouts.labels import split_group
 from competition.data.run_data import RunData

@@ -21,16 +21,14 @@ from competition.collect.fetch import Fetched, Fetcher
 from competition.collect.judge import Judge
 from competition.collect.known import survey
 from competition.collect.manners import SILENT, Failed
+from competition.collect.options import CollectOptions, check
 from competition.collect.pages import page_images, page_text
 from competition.collect.provenance import NAME, appending, read_rows, remove_halves
-from competition.collect.settings import CollectSettings, check, parse_settings
 from competition.core.errors import UserError
 from competition.core.files import only_one
 from competition.core.text import counted, listed
 from competition.data.layouts.class_folders import class_folders
 from competition.data.layouts.labels import POSITIVE_NAMES, two_classes
-
-__all__ = ["CollectSettings", "Summary", "collect", "parse_settings"]
 
 PAGE_BYTES = 2_000_000
 SPARE = 100_000_000  # bytes of disk left free beside one more image
@@ -65,7 +63,7 @@ class Summary:
         return [*said, _what_next(self.label, self.out)]
 
 
-def collect(settings: CollectSettings) -> Summary:
+def collect(settings: CollectOptions) -> Summary:
     """Download what ``settings`` name into the class folder ``out/label``.
 
     Raises ``UserError`` for a list or page that cannot be read or names no image, and while another collection works in
@@ -128,7 +126,7 @@ def _check_disk(out: Path, needed: int) -> None:
         raise UserError(f"Only {free / 1e6:,.0f} MB are free in {out}: make room, then run the same line again.")
 
 
-def _addresses(settings: CollectSettings, fetcher: Fetcher) -> list[str]:
+def _addresses(settings: CollectOptions, fetcher: Fetcher) -> list[str]:
     """Return the addresses of the list and of the page's images, each once."""
     addresses = read_list(settings.urls) if settings.urls else []
     if settings.page:
@@ -147,7 +145,7 @@ def _addresses(settings: CollectSettings, fetcher: Fetcher) -> list[str]:
 
 
 def _answers(
-    pool: ThreadPoolExecutor, fetcher: Fetcher, addresses: Sequence[str], settings: CollectSettings
+    pool: ThreadPoolExecutor, fetcher: Fetcher, addresses: Sequence[str], settings: CollectOptions
 ) -> Iterator[tuple[str, Fetched | Refused | Failed]]:
     """Yield each address with what came of it, as soon as it comes; a few are under way, the rest is not begun."""
 

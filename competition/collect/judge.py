@@ -11,8 +11,8 @@ from competition.collect.addresses import Refused
 from competition.collect.fetch import Fetched
 from competition.collect.known import Known
 from competition.collect.manners import Failed
+from competition.collect.options import CollectOptions
 from competition.collect.provenance import Row, now
-from competition.collect.settings import CollectSettings
 from competition.core.files import atomic_write
 from competition.data.duplicates.perceptual_hash import perceptual_hash
 from competition.data.images.decode import UnreadableImage, decode
@@ -40,7 +40,7 @@ class Judge:
     stored by a run that was killed before its row was, and gets its row now.
     """
 
-    def __init__(self, settings: CollectSettings, known: Known, described: Collection[str]):
+    def __init__(self, settings: CollectOptions, known: Known, described: Collection[str]):
         self._settings, self._known, self._described = settings, known, set(described)
 
     def row(self, address: str, answer: Fetched | Refused | Failed) -> Row:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from competition.collect.settings import REFUSING, CollectSettings
+from competition.collect.options import REFUSING, CollectOptions
 from competition.core.errors import UserError
 from competition.core.files import write_text
 from competition.data.layouts.csv_text import csv_rows
@@ -55,7 +55,7 @@ class Row:
         """The status without its details: saved, duplicate, near-duplicate, refused or failed."""
         return re.split("[ :]", self.status)[0]
 
-    def finished(self, settings: CollectSettings) -> bool:
+    def finished(self, settings: CollectOptions) -> bool:
         """Tell whether asking again is pointless: not if it failed, nor if a setting, since changed, refused it."""
         if self.kind != "refused" or not self.setting:
             return self.kind != "failed"

@@ -1,6 +1,8 @@
-"""The `app` command: serves the page of a trained run until Ctrl-C, to this machine alone unless asked otherwise.
+"""Serve the web page of a trained run until Ctrl-C, to this machine alone unless host= says otherwise.
 
-Promises: what is wrong is said before anything is served; uploads live in a private folder that goes with the server.
+./run.sh app name=NAME                   the same as a web page on this machine
+
+Images are given in the browser; they live in a private folder that goes with the server.
 """
 
 import importlib.util
@@ -11,50 +13,58 @@ import socket
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from competition.core.config import parse_options
 from competition.core.errors import UserError
+from competition.core.options import DEVICES, bounded, one_of, parse
 
 PORT, NEXT = 7860, 50  # the usual port, and how many after it are tried where it is taken
-OPTIONS = {"name": "demo", "port": "", "host": "127.0.0.1", "device": "auto", "max_mb": "20", "open": "true"}
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
 
-def app_command(words: Sequence[str]) -> int:
-    """Serve the page; ``words`` are name=, port=, host=, device=, max_mb= and open=. Returns 0 after Ctrl-C."""
-    options, named = parse_options(words, OPTIONS)
-    if named:
+@dataclass(frozen=True)
+class AppOptions:
+    """Which run is served, and where."""
+
+    name: str = "demo"  # the run's name
+    port: int | None = bounded(None, 1, 65535)  # default: the first free one from 7860 on
+    host: str = "127.0.0.1"  # the address to listen on; with 0.0.0.0 anyone on the network can send images
+    device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
+    max_mb: float = bounded(20.0, 0.1, 1000)  # 10^6 bytes that one image may have
+    open: bool = True  # open the page in the browser
+
+
+def main(words: Sequence[str]) -> None:
+    """Serve the page until Ctrl-C."""
+    if named := [word for word in words if "=" not in word]:
         raise UserError(f"'{named[0]}' is not a setting of app, which takes its images in the browser: leave it out.")
-    max_mb, opens = _number(options, "max_mb", 0.1, 1000), _yes(options)
+    options = parse(words, AppOptions)
     if importlib.util.find_spec("gradio") is None:
         raise UserError(
             f"The web page needs Gradio, which is not installed: run {sys.executable} -m pip install "
             "'gradio>=6' and then the same line again."
         )
-    if options["device"] not in ("auto", "cpu", "cuda"):
-        raise UserError(f"device={options['device']} is not one of auto, cpu, cuda.")
     os.environ.update(QUIET)  # before Gradio and the hub's client are imported
-    listener = listen(options["host"], options["port"])
+    listener = listen(options.host, options.port)
     stopping = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with listener, tempfile.TemporaryDirectory(prefix="telltale-", ignore_cleanup_errors=True) as folder:
-            _serve(options, listener, Path(folder), max_mb, opens)
+            _serve(options, listener, Path(folder))
     except KeyboardInterrupt:
         print()
     finally:
         signal.signal(signal.SIGTERM, stopping)
     print("Stopped; nothing was kept.")
-    return 0
 
 
-def _serve(options: Mapping[str, str], listener: socket.socket, folder: Path, max_mb: float, opens: bool) -> None:
+def _serve(options: AppOptions, listener: socket.socket, folder: Path) -> None:
     # Here, for torch takes seconds to import, and mistakes in the options are reported before that.
     from competition.inference.torch_member import open_classifier
 
-    classifier = open_classifier(options["name"], options["device"])
-    print(f"Reading the models of '{options['name']}' ...", flush=True)
+    classifier = open_classifier(options.name, options.device)
+    print(f"Reading the models of '{options.name}' ...", flush=True)
     for member in classifier.members.values():
         _ = member.models  # now, so that a missing one is reported here and the first answer comes at once
     os.environ["GRADIO_TEMP_DIR"] = str(folder)  # before Gradio is imported
@@ -62,28 +72,28 @@ def _serve(options: Mapping[str, str], listener: socket.socket, folder: Path, ma
 
     from competition.app.page import make_site
 
-    site = make_site(classifier, folder, max_mb)
+    site = make_site(classifier, folder, options.max_mb)
     address = address_of(listener)
     print(f"The page is at {address} (Ctrl-C ends it).", flush=True)
     if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
         print(
-            f"Anyone on the network can send images to this page, because host={options['host']} was asked for.",
+            f"Anyone on the network can send images to this page, because host={options.host} was asked for.",
             file=sys.stderr,
             flush=True,
         )
-    if opens and _has_screen():
+    if options.open and _has_screen():
         webbrowser.open(address)  # the socket listens already: the browser waits until it is answered
     # A browser keeps a connection open for as long as the page is: do not wait for it to end.
     config = uvicorn.Config(site, log_level="critical", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def listen(host: str, port: str) -> socket.socket:
+def listen(host: str, port: int | None) -> socket.socket:
     """Return a socket that listens on ``host``: on ``port`` if given, else on the first free one from ``PORT`` on.
 
-    Raises UserError for a host that is none of this machine's, and a port that is no port, taken or not permitted.
+    Raises UserError for a host that is none of this machine's, and a port that is taken or not permitted.
     """
-    ports = [int(_number({"port": port}, "port", 1, 65535))] if port else range(PORT, PORT + NEXT)
+    ports = [port] if port else range(PORT, PORT + NEXT)
     for number in ports:
         try:
             family, kind, protocol, _, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
@@ -120,19 +130,3 @@ def address_of(listener: socket.socket) -> str:
 def _has_screen() -> bool:
     """Whether a browser has somewhere to show itself: without a screen, Python would start one in the terminal."""
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _number(options: Mapping[str, str], key: str, least: float, most: float) -> float:
-    try:
-        value = float(options[key])
-    except ValueError:
-        value = float("nan")
-    if not least <= value <= most or (key == "port" and value != int(value)):
-        raise UserError(f"{key}={options[key]} is out of range: give a number from {least:g} to {most:g}.")
-    return value
-
-
-def _yes(options: Mapping[str, str]) -> bool:
-    if options["open"].lower() not in ("true", "false"):
-        raise UserError(f"open={options['open']} is not true or false.")
-    return options["open"].lower() == "true"

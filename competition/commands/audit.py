@@ -1,14 +1,24 @@
-"""The command `audit`: the full look at the data, written to the run's folder and printed."""
+"""Look for what is wrong with the data before a model sees it; the findings are printed and go to the run's folder.
+
+./run.sh audit ...                       what is wrong with the data: shortcuts, leaks, copies, broken files
+"""
+
+from collections.abc import Sequence
 
 import pandas as pd
 
 from competition.audit import audit, audit_lines, write_audit
 from competition.audit.run import _about, audit_folder, regroup
-from competition.core.config import Config
 from competition.core.paths import FOLDS_FILE, cache_folder, run_folder
+from competition.core.settings import Config
 from competition.data.folds import folds_in
 from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import data_root, read_tables
+
+
+def main(config: Config, words: Sequence[str]) -> None:
+    """Print what the full audit finds."""
+    print("\n".join(full_audit(config)))
 
 
 def full_audit(config: Config) -> list[str]:

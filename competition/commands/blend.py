@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from competition.commands.finish import conclude
-from competition.core.config import CONFIG_FILE, Config
+from competition.core.config import CONFIG_FILE
 from competition.core.errors import UserError
 from competition.core.files import only_one
 from competition.core.paths import FOLDS_FILE, home, run_folder
+from competition.core.settings import Config
 from competition.ensemble.finished_runs import _check_alike, _join, _open, run_names
 from competition.ensemble.member import Entry
 from competition.ensemble.score import Result, check_decisions, score

@@ -1,58 +1,62 @@
-"""The `bundle` command: a finished run as an offline Kaggle notebook with its weights; on request pushed and run."""
+"""Pack a trained run as an offline Kaggle notebook with its weights; with push=true, push it and run it there.
+
+./run.sh bundle name=NAME competition=SLUG     an offline Kaggle notebook with its weights; push=true runs it there
+"""
 
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from competition.core.config import CONFIG_FILE, Config, load_config, parse_options
+from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
 from competition.core.files import read_json, write_json
+from competition.core.options import parse
 from competition.core.paths import home, shown
+from competition.core.settings import Config
 from competition.inference.run_record import Record, read_record
 from competition.kaggle.client.account import Account, find_account
 from competition.kaggle.client.slugs import slug_in
 from competition.kaggle.notebook.bundle import DATASET, KERNEL, PUSHED, Bundle, bundle_of, make_bundle
 from competition.kaggle.submission.cards import cards
 
-OPTIONS = {
-    "name": "demo",
-    "out": "",
-    "competition": "",
-    "owner": "",
-    "push": "false",
-    "internet": "false",
-    "accelerator": "NvidiaTeslaT4",
-}
 SESSION_SECONDS = 9 * 3600.0  # what code competitions give a notebook
 QUEUE_SECONDS = 3 * 3600.0  # the longest wait for a machine
 STANDING = ("queued", "running", "complete")
 
 
-def bundle_command(words: Sequence[str]) -> int:
-    """Write the bundle that ``words`` ask for, push it where they say so, and print what comes next; returns 0."""
-    options, named = parse_options(words, OPTIONS)
-    if named:
-        raise UserError(f"'{named[0]}' is not a setting: write ./run.sh bundle name=NAME.")
-    for key in ("push", "internet"):
-        if options[key] not in ("true", "false"):
-            raise UserError(f"{key}={options[key]} is not true or false.")
-    record = read_record(options["name"])
+@dataclass(frozen=True)
+class BundleOptions:
+    """What is packed, and for which notebook."""
+
+    name: str = "demo"  # the run's name
+    out: str = ""  # the bundle's folder; default: submissions/NAME/bundle
+    competition: str = ""  # Kaggle's name of the competition, or its address; default: the run's
+    owner: str = ""  # whose notebook it is on Kaggle; default: the user of this machine's credentials
+    push: bool = False  # send it to Kaggle and have it run there
+    internet: bool = False  # the notebook may use the network, which code competitions do not allow
+    accelerator: str = "NvidiaTeslaT4"  # in Kaggle's words; none = no GPU
+
+
+def main(words: Sequence[str]) -> None:
+    """Write the bundle that ``words`` ask for, push it where they say so, and print what comes next."""
+    options = parse(words, BundleOptions)
+    record = read_record(options.name)
     config = load_config([f"config={record.folder / CONFIG_FILE}"])
-    account = find_account() if options["push"] == "true" else None  # before anything is written
-    bundle = _asked_for(options, config)
+    account = find_account() if options.push else None  # before anything is written
+    bundle = _bundle_for(options, config)
     new = make_bundle(bundle, record, config)
     _tell(bundle, record, new)
     if account:
         _push(bundle, account)
-        line = f"Submit      ./run.sh {shlex.join(['submit', *_submitted(bundle, options['name'])])}"
+        line = f"Submit      ./run.sh {shlex.join(['submit', *_submitted(bundle, options.name)])}"
     else:
         kept = [word for word in words if not word.startswith("push=")]
         line = f"Push        ./run.sh {shlex.join(['bundle', *kept, 'push=true'])}"
     print(line)
-    return 0
 
 
 def _submitted(bundle: Bundle, name: str) -> list[str]:
@@ -61,26 +65,26 @@ def _submitted(bundle: Bundle, name: str) -> list[str]:
     return [f"kernel={bundle.kernel}", *([f"name={name}"] if made else []), f"competition={bundle.competition}"]
 
 
-def _asked_for(options: dict[str, str], config: Config) -> Bundle:
-    competition = slug_in(options["competition"]) or config.competition
+def _bundle_for(options: BundleOptions, config: Config) -> Bundle:
+    competition = slug_in(options.competition) or config.competition
     if not competition:
         raise UserError(
-            f"The run '{options['name']}' is of no competition that Kaggle knows, and the notebook needs "
+            f"The run '{options.name}' is of no competition that Kaggle knows, and the notebook needs "
             "its test set: say competition=SLUG, as in its address."
         )
-    owner = options["owner"] or _username()
-    for key, word in (("competition", competition), ("owner", owner), ("accelerator", options["accelerator"])):
+    owner = options.owner or _username()
+    for key, word in (("competition", competition), ("owner", owner), ("accelerator", options.accelerator)):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", word):
             raise UserError(f"{key}={word} is no word of Kaggle's: use its letters, digits and '-' alone.")
-    out = options["out"]
-    folder = Path(out).expanduser().resolve() if out else home() / "submissions" / options["name"] / "bundle"
+    default = home() / "submissions" / options.name / "bundle"
+    folder = Path(options.out).expanduser().resolve() if options.out else default
     return bundle_of(
-        options["name"],
+        options.name,
         owner,
         folder,
         competition=competition,
-        accelerator=options["accelerator"],
-        internet=options["internet"] == "true",
+        accelerator=options.accelerator,
+        internet=options.internet,
     )
 
 

@@ -1,26 +1,34 @@
-"""The `export` command: a trained run as ONNX files, and how far they are from torch."""
+"""Write a trained run's members as ONNX files, each checked against torch; `predict engine=onnx` then needs no torch.
+
+./run.sh export name=NAME                the members as ONNX; then predict engine=onnx
+"""
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.table import Table
 from tqdm import tqdm
 
-from competition.core.config import parse_options
-from competition.core.errors import UserError
+from competition.core.options import DEVICES, one_of, parse
 from competition.core.paths import shown
 from competition.inference.onnx.export import CHECKS, STAGES, Exported, export
 from competition.inference.run_record import read_record
 from competition.report.terminal import console
 
 
-def export_command(words: Sequence[str]) -> int:
-    """Export the run that ``words`` name and print what came of it; returns 0."""
-    options, named = parse_options(words, {"name": "demo", "device": "auto"})
-    if named:
-        raise UserError(f"'{named[0]}' is not a setting: write ./run.sh export name=NAME.")
-    name = options["name"]
-    stages = len(read_record(name).members) * len(STAGES)
+@dataclass(frozen=True)
+class ExportOptions:
+    """Which run, and where it is checked."""
+
+    name: str = "demo"  # the run's name
+    device: str = one_of(*DEVICES)  # of the torch models that ONNX is compared with; auto: the GPU, where there is one
+
+
+def main(words: Sequence[str]) -> None:
+    """Export a run and print what came of it."""
+    options = parse(words, ExportOptions)
+    stages = len(read_record(options.name).members) * len(STAGES)
     with tqdm(total=stages, unit="step", bar_format="{desc} {bar} {n_fmt}/{total_fmt} {elapsed}", disable=None) as bar:
         begun = itertools.count()
 
@@ -28,10 +36,9 @@ def export_command(words: Sequence[str]) -> int:
             bar.n = next(begun)
             bar.set_description_str(note)
 
-        exported = export(name, device=options["device"], progress=hear)
+        exported = export(options.name, device=options.device, progress=hear)
         bar.update(stages - bar.n)
     print_export(exported)
-    return 0
 
 
 def print_export(exported: Exported) -> None:

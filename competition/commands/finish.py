@@ -11,9 +11,10 @@ import pandas as pd
 from rich.console import Console
 
 from competition import __version__
-from competition.core.config import CONFIG_FILE, Config, Recipe, as_yaml, chosen_folds
+from competition.core.config import CONFIG_FILE, as_yaml
 from competition.core.files import write_text
 from competition.core.paths import home, run_folder, shown
+from competition.core.settings import Config, Recipe, chosen_folds
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.run_data import RunData, data_root
 from competition.ensemble.card import make_card, provenance

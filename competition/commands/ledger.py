@@ -1,12 +1,18 @@
-"""The `ledger` command: every submission as Kaggle has it now, beside its CV, and which of both to go by."""
+"""Print every submission as Kaggle has it now, beside its CV, and say which of both to go by.
+
+./run.sh ledger                          every submission: CV beside the leaderboard, and which of them to trust
+
+Exit status 3: Kaggle could not be reached, and the ledger is printed as it was.
+"""
 
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from competition.core.config import parse_options
 from competition.core.errors import Unfinished, UserError
+from competition.core.options import bounded, parse
 from competition.core.paths import home, shown
 from competition.kaggle.client.api import Unreachable
 from competition.kaggle.client.slugs import slug_in
@@ -20,7 +26,6 @@ from competition.kaggle.submission.ledger import (
     UPLOADING,
     Row,
     known_rows,
-    number,
     open_ledger,
     read_ledger,
     settle,
@@ -37,32 +42,34 @@ from competition.kaggle.submit.admission import connect
 from competition.kaggle.submit.upload import as_listed, now
 from competition.report.terminal import LABEL, STYLES, console
 
-OPTIONS = {"competition": "", "offline": "false", "wait": "120"}
 PICTURE = "ledger.png"
 
 
-def ledger_command(words: Sequence[str]) -> int:
-    """Bring the ledger up to date, print it and draw it; returns 0. Raises Unfinished, after printing what there is,
-    where Kaggle cannot be reached, and UserError where it cannot be asked."""
-    given, named = parse_options(words, OPTIONS)
-    if named:
-        raise UserError(f"'{named[0]}' is not a setting: write ./run.sh ledger competition=SLUG.")
-    if given["offline"].lower() not in ("true", "false"):
-        raise UserError(f"offline={given['offline']} is neither true nor false: write one of them.")
-    if (wait := number(given["wait"])) is None or wait < 0:
-        raise UserError(f"wait={given['wait']} is not a number of seconds: write one, as in wait={OPTIONS['wait']}.")
+@dataclass(frozen=True)
+class LedgerOptions:
+    """Which submissions, and whether Kaggle is asked about them."""
+
+    competition: str = ""  # Kaggle's name of a competition, or its address; default: all that were submitted to
+    offline: bool = False  # print what is known without asking Kaggle
+    wait: float = bounded(120.0, 0, 1e9)  # seconds over which Kaggle's errors are borne
+
+
+def main(words: Sequence[str]) -> None:
+    """Bring the ledger up to date, print it and draw it. Raises Unfinished, after printing what there is, where Kaggle
+    cannot be reached, and UserError where it cannot be asked."""
+    options = parse(words, LedgerOptions)
     folder = home() / "submissions"
     rows = read_ledger(folder / LEDGER)
     known = list(dict.fromkeys(row["competition"] for row in rows if row["competition"]))
-    named_slug = slug_in(given["competition"])
+    named_slug = slug_in(options.competition)
     slugs = [named_slug] if named_slug else known
     if not slugs:
         print("Nothing is submitted yet: ./run.sh submit does. Made elsewhere: ./run.sh ledger competition=SLUG")
-        return 0
+        return
     trouble: UserError | None = None
-    if given["offline"].lower() == "false":
+    if not options.offline:
         try:
-            _refresh(folder, slugs, wait)
+            _refresh(folder, slugs, options.wait)
         except UserError as error:
             trouble = error
     rows = read_ledger(folder / LEDGER)
@@ -75,7 +82,6 @@ def ledger_command(words: Sequence[str]) -> int:
         raise Unfinished(f"This is the ledger as it was: {trouble}") from trouble
     if trouble is not None:
         raise trouble
-    return 0
 
 
 def _refresh(folder: Path, slugs: Sequence[str], wait: float) -> None:

@@ -1,22 +1,28 @@
-"""The `predict` command: a trained run's verdicts on files and folders, as a table, CSV or JSON; or the submission of
-a test set's folder."""
+"""Classify images and folders of them with a trained run, or write the submission of a test set's folder.
+
+./run.sh predict name=NAME IMAGE ...     a trained run's verdict on images and folders (format=table|csv|json)
+./run.sh predict name=NAME test=FOLDER   the submission of a test set's folder (out=FILE)
+
+Exit status 1: some images could not be read.
+"""
 
 import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 from tqdm import tqdm
 
-from competition.core.config import CONFIG_FILE, load_config, parse_options
-from competition.core.errors import UserError, did_you_mean
+from competition.core.config import CONFIG_FILE, load_config
+from competition.core.errors import UserError
 from competition.core.files import atomic_write
+from competition.core.options import DEVICES, one_of, parse, positional
 from competition.core.paths import shown
-from competition.core.settings import CHOICES
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.layouts.dataset import IMAGE_EXTENSIONS
 from competition.inference.classify import Classifier, Verdict
@@ -25,52 +31,59 @@ from competition.kaggle.submission.validate import read_submission
 from competition.kaggle.submission.write import LATEST, submission_bytes
 from competition.report.terminal import console
 
-FORMATS, ENGINES = ("table", "csv", "json"), ("torch", "onnx")
 CHUNK_IMAGES, CHUNK_BYTES = 64, 400_000_000  # decoded and judged at a time
 
 FileVerdict = tuple[Path, Verdict | str]  # a file, and its verdict or why it cannot be read
 
 
-def predict(words: Sequence[str]) -> int:
+@dataclass(frozen=True)
+class PredictOptions:
+    """What is classified, and how."""
+
+    images: tuple[str, ...] = positional("IMAGE")  # files, and folders of images
+    name: str = "demo"  # the run's name
+    format: str = one_of("table", "csv", "json")  # how the verdicts are printed
+    engine: str = one_of("torch", "onnx")  # onnx: the files that ./run.sh export wrote
+    device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
+    test: str = ""  # folder of a test set, whose submission is written in place of verdicts
+    out: str = ""  # the submission's file; default: submission.csv in submissions/
+
+
+def main(words: Sequence[str]) -> int:
     """Classify the files that ``words`` name and print the answers; returns 1 if some could not be read, else 0."""
-    options, named = parse_options(
-        words, {"name": "demo", "format": "table", "engine": "torch", "device": "auto", "test": "", "out": ""}
-    )
-    for key, known in (("format", FORMATS), ("engine", ENGINES), ("device", CHOICES["device"])):
-        if options[key] not in known:
-            raise UserError(f"{key}={options[key]} is not known{did_you_mean(options[key], known)}")
-    if options["test"] or options["out"]:
-        return predict_test(options, named)
-    files = find_images(named)
-    classifier = open_engine(options["engine"], options["name"], options["device"])
+    options = parse(words, PredictOptions)
+    if options.test or options.out:
+        return predict_test(options)
+    files = find_images(options.images)
+    classifier = open_engine(options.engine, options.name, options.device)
     answers = list(tqdm(classify_files(classifier, files), total=len(files), unit="img", disable=None))
-    print_answers(classifier, answers, options["format"])
+    print_answers(classifier, answers, options.format)
     unreadable = [(path, answer) for path, answer in answers if isinstance(answer, str)]
     for path, reason in unreadable:
         print(f"Not read: {path}: {reason}", file=sys.stderr)
     return 1 if unreadable else 0
 
 
-def predict_test(options: Mapping[str, str], named: Sequence[str]) -> int:
+def predict_test(options: PredictOptions) -> int:
     """Write the submission of a test set's folder; returns 1 if some of its images could not be read, else 0."""
-    if not options["test"]:
-        raise UserError(f"out={options['out']} is for the submission of test=FOLDER: give test=, or leave out= out.")
-    if named or options["engine"] != "torch" or options["format"] != "table":
+    if not options.test:
+        raise UserError(f"out={options.out} is for the submission of test=FOLDER: give test=, or leave out= out.")
+    if options.images or options.engine != "torch" or options.format != "table":
         raise UserError(
-            f"test={options['test']} writes the submission of that folder, by torch: leave images, engine= "
+            f"test={options.test} writes the submission of that folder, by torch: leave images, engine= "
             "and format= out."
         )
     from competition.inference.test_set import predict_table, read_test_table
     from competition.models.device import choose_device
     from competition.training.process import feed_workers, prepare_process  # torch takes seconds to import
 
-    record, out = read_record(options["name"]), Path(options["out"] or LATEST).expanduser()
+    record, out = read_record(options.name), Path(options.out or LATEST).expanduser()
     if out.is_dir():
         raise UserError(f"out={out} is a folder: name the file that the submission goes to.")
     config = load_config([f"config={record.folder / CONFIG_FILE}"])
-    device = choose_device(options["device"])
+    device = choose_device(options.device)
     prepare_process(config, device, 1)
-    test = read_test_table(Path(options["test"]).expanduser(), record, config)
+    test = read_test_table(Path(options.test).expanduser(), record, config)
     answer = predict_table(record, config, test, device, feed_workers(config, device))
     content = submission_bytes(test.ids, answer.label, test.header)
     read_submission(content, test.ids, test.header)

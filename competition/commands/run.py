@@ -1,5 +1,10 @@
 """The main job: audit -> folds -> train -> OOF -> threshold -> test-time augmentation -> submission.
 
+./run.sh fold=0..4                       the main job: the embedded demo, or the competition in data/
+./run.sh preset=wai2025 fold=0..4        a preset: {presets}
+./run.sh data=FOLDER name=mine fold=0..4 members.swin.lr=1e-4
+./run.sh fold=0                          one fold: its score, and the line that completes the submission
+
 Run again, it finishes what is missing and leaves alone what stands.
 """
 
@@ -9,10 +14,10 @@ from collections.abc import Sequence
 from competition.audit.run import quick_audit
 from competition.commands.blend import combine
 from competition.commands.finish import conclude
-from competition.core.config import Config
 from competition.core.errors import UserError
 from competition.core.files import only_one
 from competition.core.paths import located, run_folder
+from competition.core.settings import Config
 from competition.data.run_data import RunData, read_tables
 from competition.ensemble.score import Result, check_decisions, score_run
 from competition.models.pretrained import keep_pretrained, settle_pretrained
@@ -22,6 +27,11 @@ from competition.training.engines.protocol import Engine, open_engine
 from competition.training.open_data import open_data
 from competition.training.plan import LOCK_PATIENCE, Plan, all_jobs, make_plans, refuse_conflicts, unfinished
 from competition.training.process import prepare_process
+
+
+def main(config: Config, words: Sequence[str]) -> None:
+    """Train what is missing and write the submission."""
+    run(config, words)
 
 
 def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: bool = True) -> Result:

@@ -1,20 +1,42 @@
-"""What runs inside a Kaggle session: trains the requested jobs and packs each one for the way back."""
+"""Train what a request asks for: what engine=kaggle runs inside Kaggle's sessions, and no command for a user.
+
+Each job is packed for the way back when it is finished.
+"""
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from competition.core.config import Config
+from competition.core.config import CONFIG_FILE, load_config
 from competition.core.files import only_one
+from competition.core.options import parse, positional
 from competition.core.paths import cache_folder, run_folder
+from competition.core.settings import Config
 from competition.data.images.cache import SPARE_GB
 from competition.data.run_data import read_tables
-from competition.kaggle.sessions.request import STOPS, Outbox, Request, differences, made_of
+from competition.kaggle.sessions.request import STOPS, Outbox, Request, differences, made_of, read_request
 from competition.training.check import check_inputs, has_models
 from competition.training.engines.local import LocalEngine, run_jobs
 from competition.training.open_data import open_data
 from competition.training.plan import LOCK_PATIENCE, Job, make_plans
 from competition.training.process import jobs_at_once, prepare_process
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """What the kernel says."""
+
+    words: tuple[str, ...] = positional("WORD")  # the request's file, the deadline in seconds since the epoch, the
+    # output folder, and the data's folder where the data is not drawn
+
+
+def main(words: Sequence[str]) -> None:
+    """Train for a request that lies beside its settings."""
+    request, deadline, output, *data = parse(words, SessionOptions).words
+    settings = [f"config={Path(request).parent / CONFIG_FILE}", *(f"data={folder}" for folder in data)]
+    run_session(load_config(settings), read_request(Path(request)), Path(output), float(deadline))
 
 
 def run_session(config: Config, request: Request, output: Path, deadline: float) -> None:

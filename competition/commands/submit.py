@@ -1,6 +1,10 @@
-"""The `submit` command: what was chosen and checked is shown, uploaded once, and followed until Kaggle has scored it.
+"""Submit to Kaggle: what was chosen and checked is shown, uploaded once, and followed until Kaggle has scored it.
 
-Its exit status is what Kaggle's list of submissions says: 0 scored, 2 refused or not to be scored, 3 not known yet.
+./run.sh submit [file=CSV]               check, show, upload once and follow it: message= competition= yes=true
+./run.sh submit kernel=OWNER/SLUG        the output of a notebook, for a code competition
+
+Exit status, by Kaggle's list of submissions: 0 scored, 1 the user said no, 2 refused or not to be scored, 3 not known
+yet.
 """
 
 import sys
@@ -18,32 +22,32 @@ from competition.kaggle.submission.ledger import ERROR, LEDGER, Row, known_rows,
 from competition.kaggle.submission.ledger_table import span
 from competition.kaggle.submit.admission import room
 from competition.kaggle.submit.choose import OUTPUT, Chosen, choose
-from competition.kaggle.submit.options import Asked, parse_asked
+from competition.kaggle.submit.options import SubmitOptions, parse_submit
 from competition.kaggle.submit.upload import Upload, alone, arrived, follow, send
 from competition.report.terminal import LABEL, STYLES, console, honest_lines
 
 Line = tuple[str, str | None]  # with rich's style
 
 
-def submit_command(words: Sequence[str]) -> int:
-    """Submit what ``words`` name; returns 0 once Kaggle has scored it, 1 where the user says no."""
-    asked = parse_asked(words)
+def main(words: Sequence[str]) -> int:
+    """Submit; returns 0 once Kaggle has scored it, 1 where the user says no."""
+    options = parse_submit(words)
     folder = home() / "submissions"
     with tempfile.TemporaryDirectory() as place:
-        kaggle, chosen = choose(asked, folder, Path(place) / OUTPUT)
-        return _submit(asked, kaggle, chosen, folder)
+        kaggle, chosen = choose(options, folder, Path(place) / OUTPUT)
+        return _submit(options, kaggle, chosen, folder)
 
 
-def _submit(asked: Asked, kaggle: Kaggle, chosen: Chosen, folder: Path) -> int:
+def _submit(options: SubmitOptions, kaggle: Kaggle, chosen: Chosen, folder: Path) -> int:
     out = console()
     for text, style in _known(chosen):
         out.print(text, style=style)
-    message = _message(asked.message, chosen)
+    message = _message(options.message, chosen)
     row = new_row(chosen.figures, chosen.slug, chosen.file, chosen.mark) | {"message": message}
     upload = Upload(
         kaggle, folder, row, (*chosen.words, f"--message={message}"), known_rows(folder, chosen.slug), chosen.timeout
     )
-    found, before = _already(upload, asked.again)
+    found, before = _already(upload, options.again)
     if found is None:
         for row in (row for row in before if row["status"] == ERROR):
             out.print(
@@ -56,15 +60,15 @@ def _submit(asked: Asked, kaggle: Kaggle, chosen: Chosen, folder: Path) -> int:
             )
         left = room(kaggle, chosen.slug)
         out.print(_line("Message", message))
-        if not asked.yes and not _agreed(f"Submit to {chosen.slug}{f' ({left})' if left else ''}? [y/N] "):
+        if not options.yes and not _agreed(f"Submit to {chosen.slug}{f' ({left})' if left else ''}? [y/N] "):
             out.print("Nothing was submitted.")
             return 1
         with alone(folder):
             found = send(upload, {row["ref"] for row in before})
-        out.print(_line("Accepted", f"as {found['ref']}, {asked.wait:.0f} seconds at most for its score"))
+        out.print(_line("Accepted", f"as {found['ref']}, {options.wait:.0f} seconds at most for its score"))
     else:
         out.print(_line("Submitted", f"already, as {found['ref']} on {found['time']}, so not again (again=true would)"))
-    found = follow(upload, found, asked.wait)
+    found = follow(upload, found, options.wait)
     if found["status"] == ERROR:
         raise UserError(
             f"Kaggle could not score the submission (reference {found['ref']}); it says: {found['error'] or 'nothing'}"
@@ -100,7 +104,7 @@ def _already(upload: Upload, again: bool) -> tuple[Row | None, list[Row]]:
 
 
 def _agreed(question: str) -> bool:
-    """Ask; UserError where there is nobody to be asked."""
+    """Ask; UserError where there is nobody to be options."""
     if not sys.stdin.isatty():
         raise UserError("Nobody can be asked whether to submit, for this is no terminal: add yes=true to submit.")
     try:

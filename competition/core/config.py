@@ -16,24 +16,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from competition.core.errors import UserError, did_you_mean
-from competition.core.help import PRESETS, preset_names
-from competition.core.options import check_keys, chosen_folds, nest, parse_folds, parse_options, parse_words
-from competition.core.settings import BOUNDS, CHOICES, RECIPE_KEYS, Config, Demo, Layers, Recipe, Remote
-
-__all__ = [
-    "Config",
-    "Recipe",
-    "as_dict",
-    "as_yaml",
-    "chosen_folds",
-    "elsewhere",
-    "load_config",
-    "parse_folds",
-    "parse_options",
-]
+from competition.core.options import check_keys, check_values, kind_words, parse_words
+from competition.core.paths import PRESETS, preset_names
+from competition.core.settings import RECIPE_KEYS, Config, Demo, Layers, Recipe, Remote, chosen_folds
 
 CONFIG_FILE = "config.yaml"  # in a run's folder: what a later line that names the run alone goes by
 WEIGHTS_WORDS = ("true", "false", "auto")  # what pretrained= may say that is no path
+TYPES = {item.name: item.type for kind in (Config, Demo, Remote) for item in fields(kind)}
 
 
 def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None) -> Config:
@@ -59,7 +48,7 @@ def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None)
     elif "size" in given:
         raise UserError(f"size={given['size']} needs a preset that has sizes, as preset=wai2025 has.")
     raw = _merge(raw, file, path)
-    raw = _merge(raw, nest(given), "the command line")
+    raw = _merge(raw, _nest(given), "the command line")
     try:
         return _resolve(OmegaConf.to_object(raw))
     except OmegaConfBaseException as error:
@@ -87,6 +76,25 @@ def _read_yaml(path: str) -> dict[str, Any]:
     return layer
 
 
+def _nest(given: Mapping[str, str]) -> dict[str, Any]:
+    """Turn dotted keys into nested dictionaries. Words stay text (OmegaConf converts them to each key's type), except
+    lists, mappings and timm's own arguments, whose type only YAML can tell."""
+    tree: dict[str, Any] = {}
+    for key, value in given.items():
+        parts = key.split(".")
+        node = tree
+        for part in parts[:-1]:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise UserError(f"'{key}' and '{part}' cannot both be given: keep one of them.")
+        is_yaml = value[:1] in ("[", "{") or "backbone_args" in parts or value == "null"
+        try:
+            node[parts[-1]] = yaml.safe_load(value) if is_yaml else value
+        except yaml.YAMLError as error:
+            raise UserError(f"{key}={value} is not YAML: write it like [2,2] or {{a: 1}}.") from error
+    return tree
+
+
 def _merge_size(raw: Any, sizes: Mapping[str, Any], size: str, preset: str) -> Any:
     if size and size not in sizes:
         known = did_you_mean(size, sizes) if sizes else " (it has none)"
@@ -108,14 +116,17 @@ def _merge(raw: Any, layer: Mapping[str, Any], source: str) -> Any:
     try:
         return OmegaConf.merge(raw, undone if general else {}, layer)
     except OmegaConfBaseException as error:
-        raise UserError(_wrong_type(layer, source)) from error
+        kind = TYPES.get(str(error.full_key).rpartition(".")[2], str)
+        raise UserError(f"{error.full_key}={error.value} (in {source}) is not {kind_words(kind)}.") from error
+    except TypeError as error:  # that of OmegaConf for one container in another's place
+        raise UserError(f"In {source} a list stands for a mapping, or a mapping for a list ({error}).") from error
 
 
 def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
     """Refuse a setting or a member that there is not, before OmegaConf makes a new member of a misspelt one."""
     check_keys(layer, [item.name for item in fields(Config)], "", source)
     for key, kind in (("demo", Demo), ("kaggle", Remote)):
-        check_keys(layer.get(key) or {}, [item.name for item in fields(kind)], f"{key}.", source)
+        check_keys(layer.get(key), [item.name for item in fields(kind)], f"{key}.", source)
     members = layer.get("members") or {}
     if not isinstance(members, dict):
         raise UserError(f"members={members} in {source} is not a mapping: write members.NAME.key=value.")
@@ -127,41 +138,10 @@ def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
             )
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", str(name)):
             raise UserError(f"'{name}' in {source} cannot name a member: use letters, digits, '-' and '_'.")
-        if name not in known and "backbone" not in (own or {}):
+        if name not in known and not (isinstance(own, dict) and "backbone" in own):
             hint = did_you_mean(name, known) if known else ""
             raise UserError(f"There is no member '{name}' (in {source}){hint} A new one needs its own backbone.")
-        check_keys(own or {}, RECIPE_KEYS, f"members.{name}.", source)
-
-
-KINDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "a word",
-    dict[str, Any]: "a mapping",
-    list[str]: "a list like [256, relu]",
-}
-
-
-def _wrong_type(layer: Mapping[str, Any], source: str) -> str:
-    """Name the first value of a layer that does not convert to its setting's type."""
-    types = {item.name: item.type for kind in (Config, Demo, Remote) for item in fields(kind)}
-    spots = []
-    for key, value in layer.items():
-        if key in ("demo", "kaggle") and isinstance(value, dict):
-            spots += [(f"{key}.{own}", own, {key: {own: setting}}, setting) for own, setting in value.items()]
-        elif key != "members":
-            spots.append((key, key, {key: value}, value))
-    for name, own in (layer.get("members") or {}).items():
-        if not isinstance(own, dict):
-            return f"members.{name}={own} (in {source}) is not a mapping: write members.{name}.key=value."
-        spots += [(f"members.{name}.{key}", key, {key: value}, value) for key, value in own.items()]
-    for full, key, alone, value in spots:
-        try:
-            OmegaConf.merge(OmegaConf.structured(Layers), alone)
-        except OmegaConfBaseException:
-            return f"{full}={value} (in {source}) is not {KINDS.get(types[key], 'a word')}."
-    return f"The settings in {source} do not fit together."
+        check_keys(own, RECIPE_KEYS, f"members.{name}.", source)
 
 
 def _resolve(raw: Any) -> Config:
@@ -177,11 +157,11 @@ def _resolve(raw: Any) -> Config:
         members = {"model": _tidy(Recipe(**common))}
     settings = {item.name: getattr(raw, item.name) for item in fields(Config)}
     config = Config(**{**settings, "members": members, **_places(raw)})
-    _check(config, "")
-    _check(config.demo, "demo.")
-    _check(config.kaggle, "kaggle.")
+    check_values(config, "")
+    check_values(config.demo, "demo.")
+    check_values(config.kaggle, "kaggle.")
     for name, recipe in members.items():
-        _check(recipe, f"members.{name}.")
+        check_values(recipe, f"members.{name}.")
     chosen_folds(config)
     if config.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", config.name):
         raise UserError(f"name={config.name} cannot be a folder's name: use letters, digits, '.', '-' and '_'.")
@@ -205,16 +185,6 @@ def _places(raw: Config) -> dict[str, str]:
     name = name or (f"{raw.preset}{variant}" if demo.draw else Path(data).resolve().name or raw.preset)
     limited = f"-limit{raw.limit}" if raw.limit else ""
     return {"data": data, "name": name.removesuffix(limited) + limited}
-
-
-def _check(settings: Recipe | Demo | Remote, prefix: str) -> None:
-    for item in fields(settings):
-        key, value = item.name, getattr(settings, item.name)
-        if key in CHOICES and value not in CHOICES[key]:
-            raise UserError(f"{prefix}{key}={value} is not one of {', '.join(CHOICES[key])}.")
-        if key in BOUNDS and not BOUNDS[key][0] <= value <= BOUNDS[key][1]:
-            least, most = BOUNDS[key]
-            raise UserError(f"{prefix}{key}={value} is out of range: give a value from {least:g} to {most:g}.")
 
 
 def as_dict(settings: Recipe) -> dict[str, Any]:

@@ -1,44 +1,114 @@
-"""What `./run.sh help` prints. It needs Python alone, so that it comes before any set-up."""
+"""What `./run.sh help` and `./run.sh COMMAND help` print, read from the source of the commands.
 
+No command is imported for it: help comes at once, and before any set-up. A command's purpose and its example lines are
+the docstring of its file in commands/; its options are the fields of the ...Options class that the file defines or
+imports, else the main job's settings; what each means is the comment behind it.
+"""
+
+import ast
+import itertools
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import MISSING, Field
 from pathlib import Path
+from typing import Any
 
-PRESETS = Path(__file__).parents[1] / "presets"
+from competition.core import options, settings
+from competition.core.options import kind_words
+from competition.core.paths import preset_names
 
-USAGE = """\
-./run.sh [command] [key=value ...]     no command: train what is missing and write submissions/submission.csv
+PACKAGE = Path(__file__).parents[1]
+WORDS = {"help", "-h", "--help"}
+FIRST, WIDTH = 25, 118  # columns of an option with its default, and of a line
+HEAD = "./run.sh [command] [key=value ...]     no command: train what is missing and write submissions/submission.csv"
+TAIL = """\
+  ./run.sh test                            run the tests
+  ./run.sh check                           run the linter, the formatter and the type checker
 
-  ./run.sh fold=0..4                       the main job: the embedded demo, or the competition in data/
-  ./run.sh preset=wai2025 fold=0..4        a preset: {presets}
-  ./run.sh data=FOLDER name=mine fold=0..4 members.swin.lr=1e-4
-  ./run.sh fold=0                          one fold: its score, and the line that completes the submission
-  ./run.sh download [competition=SLUG]     a competition's files from Kaggle (default: preset wai2025's)
-  ./run.sh ensemble ...                    blend and tune again from what is trained
-  ./run.sh ensemble names=a,b,c            blend finished runs over the same folds
-  ./run.sh report [name=NAME]              the evaluation report of what is trained
-  ./run.sh predict name=NAME IMAGE ...     a trained run's verdict on images and folders (format=table|csv|json)
-  ./run.sh predict name=NAME test=FOLDER   the submission of a test set's folder (out=FILE)
-  ./run.sh app name=NAME                   the same as a web page on this machine
-  ./run.sh export name=NAME                the members as ONNX; then predict engine=onnx
-  ./run.sh bundle name=NAME competition=SLUG     an offline Kaggle notebook with its weights; push=true runs it there
-  ./run.sh collect urls=FILE label=ai out=DIR    download images into a class folder (or page=ADDRESS)
-  ./run.sh config ...                      print the resolved settings
-  ./run.sh audit ...                       what is wrong with the data: shortcuts, leaks, copies, broken files
-  ./run.sh submit [file=CSV]               check, show, upload once and follow it: message= competition= yes=true
-  ./run.sh submit kernel=OWNER/SLUG        the output of a notebook, for a code competition
-  ./run.sh ledger                          every submission: CV beside the leaderboard, and which of them to trust
-  ./run.sh bench [name ...]                measure speed on this machine
-  ./run.sh test                            run the tests"""
+./run.sh COMMAND help prints a command's options; ./run.sh run help all settings of the main job."""
 
 
-def preset_names() -> list[str]:
-    """Return the names of the presets that come with the package."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
-
-
-def usage() -> str:
+def overview(commands: Iterable[str]) -> str:
     """Return the lines that there are, with what each does."""
-    return USAGE.format(presets=", ".join(preset_names()))
+    lines = [line for command in commands for line in _purpose(command).splitlines() if line.startswith("  ./")]
+    return "\n".join([HEAD, "", *lines, TAIL])
 
 
-if __name__ == "__main__":
-    print(usage())
+def command_help(command: str) -> str:
+    """Return a command's purpose, its example lines and its options with their defaults and meanings."""
+    path, name = _options_class(_source(command))
+    return "\n".join([_purpose(command), *_blocks(path, name, "")])
+
+
+def _source(command: str) -> Path:
+    return PACKAGE / "commands" / f"{command}.py"
+
+
+def _purpose(command: str) -> str:
+    text = ast.get_docstring(ast.parse(_source(command).read_text(encoding="utf-8"))) or ""
+    return re.sub("^(?=./run.sh)", "  ", text, flags=re.MULTILINE).replace("{presets}", ", ".join(preset_names()))
+
+
+def _options_class(path: Path) -> tuple[Path, str]:
+    """Return where the options of a command's file are defined, and the name of their class."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Options"):
+            return path, node.name
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                if alias.name.endswith("Options"):
+                    return PACKAGE.parent.joinpath(*node.module.split(".")).with_suffix(".py"), alias.name
+    return PACKAGE / "core" / "settings.py", "Config"
+
+
+def _blocks(path: Path, name: str, prefix: str) -> Iterator[str]:
+    """Yield a class's fields as lines, then those of the classes that it holds, then those that it inherits."""
+    source = path.read_text(encoding="utf-8")
+    classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
+    node, later = classes[name], []
+    yield from ["", *textwrap.wrap(ast.get_docstring(node) or "", WIDTH)]
+    for item in node.body:
+        if not isinstance(item, ast.AnnAssign) or item.value is None:
+            continue
+        key, kind = ast.unparse(item.target), ast.unparse(item.annotation)
+        if kind in classes:
+            later.append((kind, f"{prefix}{key}."))
+        else:
+            yield _row(f"{prefix}{key}", kind, item.value, _comment(item, source.splitlines()))
+    for kind, prefix in [*later, *((ast.unparse(base), prefix) for base in node.bases)]:
+        yield from _blocks(path, kind, prefix)
+
+
+def _comment(item: ast.stmt, lines: Sequence[str]) -> str:
+    """Return the comment behind a field, with the lines of comment right below it."""
+    last = item.end_lineno or 0
+    below = itertools.takewhile(lambda line: line.strip().startswith("#"), lines[last:])
+    return " ".join(part.strip().lstrip("# ") for part in [lines[last - 1][item.end_col_offset :], *below])
+
+
+def _row(key: str, kind: str, default: ast.expr, meaning: str) -> str:
+    """Return a field as lines: ``key=default``, and beside it what it means and what it may hold."""
+    value = eval(ast.unparse(default), {**vars(options), **vars(settings)})  # names of these are all that it may hold
+    metadata: Any = {}
+    if isinstance(value, Field):
+        metadata = value.metadata
+        value = value.default if value.default_factory is MISSING else value.default_factory()
+    holds = ", ".join(metadata.get("choices", [kind_words(kind)]))
+    if "bounds" in metadata:
+        holds += " from {:g} to {:g}".format(*metadata["bounds"])
+    left, right = f"{key}={_typed(value)}", f"{meaning} ({holds})" if meaning else holds
+    if "positional" in metadata:
+        left, right = f"{metadata['positional']} ...", meaning
+    lines = textwrap.wrap(right, WIDTH - FIRST, break_on_hyphens=False)
+    if len(left) > FIRST - 3:
+        lines.insert(0, "")
+    lines[0] = f"  {left:<{FIRST - 2}}{lines[0]}".rstrip()
+    return f"\n{'':{FIRST}}".join(lines)
+
+
+def _typed(value: Any) -> str:
+    """Return a value as it is typed on the command line."""
+    if isinstance(value, float):
+        return format(value, "g")
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

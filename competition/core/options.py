@@ -1,14 +1,74 @@
-"""The words of the command line: `key=value`, dotted keys, and lists of folds such as `0..4`."""
+"""Options as frozen dataclasses: what a field may hold, and how the words of a command line fill one.
 
-import re
+The standard library alone is needed here, for `./run.sh help` comes before any set-up.
+"""
+
+import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import Field, field, fields
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from competition.core.errors import UserError, did_you_mean
-from competition.core.settings import Config
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+DEVICES = ("auto", "cpu", "cuda")
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a word",
+    "dict": "a mapping",
+    "list": "a list like [256, relu]",
+}
+Options = TypeVar("Options", bound="DataclassInstance")
+
+
+def one_of(*choices: str) -> Any:
+    """Return a dataclass field that holds one of these words, each named once or twice; the first is its default."""
+    return field(default=choices[0], metadata={"choices": tuple(dict.fromkeys(choices))})
+
+
+def bounded(default: float | None, least: float, most: float) -> Any:
+    """Return a dataclass field that holds a number from ``least`` to ``most``, both allowed, or its default None."""
+    return field(default=default, metadata={"bounds": (least, most)})
+
+
+def positional(name: str) -> Any:
+    """Return a dataclass field (a tuple) for the words that set no option; ``name``: what `help` calls one of them."""
+    return field(default=(), metadata={"positional": name})
+
+
+def kind_words(kind: Any) -> str:
+    """Return in words what a field holds, by its type or its annotation's text."""
+    text = kind if isinstance(kind, str) else inspect.formatannotation(kind)
+    return KINDS.get(text.removesuffix(" | None").partition("[")[0], "a mapping")
+
+
+def parse(words: Sequence[str], kind: type[Options]) -> Options:
+    """Return a command's options, of the dataclass ``kind``, with what ``words`` say in place of their defaults.
+
+    A word ``key=value`` with a known key is an option. Other words go to the field that :func:`positional` made, if
+    there is one: words without '=', and words with one that name something on disk. Raises UserError for an unknown or
+    repeated key, a value of another type or out of range, and a word that has no place.
+    """
+    known = {item.name: item for item in fields(kind) if "positional" not in item.metadata}
+    rest = next((item.name for item in fields(kind) if "positional" in item.metadata), None)
+    named = [word for word in words if "=" not in word or (word.partition("=")[0] not in known and _on_disk(word))]
+    given = parse_words([word for word in words if word not in named])
+    check_keys(given, list(known), "", "the command line")
+    if named and rest is None:
+        command = kind.__name__.removesuffix("Options").lower()
+        raise UserError(
+            f"'{named[0]}' is not a setting: write key=value, as in ./run.sh {command} {next(iter(known))}={named[0]} "
+            f"(./run.sh {command} help lists all)."
+        )
+    values = {key: _typed(known[key], text) for key, text in given.items()}
+    options = kind(**values, **({rest: tuple(named)} if rest else {}))
+    check_values(options)
+    return options
 
 
 def parse_words(words: Sequence[str]) -> dict[str, str]:
@@ -24,18 +84,6 @@ def parse_words(words: Sequence[str]) -> dict[str, str]:
     return given
 
 
-def parse_options(words: Sequence[str], known: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return a command's own ``key=value`` options over their defaults, and the words that are not options.
-
-    A word that begins with a known key and '=' is an option; another that names something on disk is none, whatever
-    signs are in it. Raises UserError for an unknown key.
-    """
-    named = [word for word in words if "=" not in word or (word.partition("=")[0] not in known and _on_disk(word))]
-    given = parse_words([word for word in words if word not in named])
-    check_keys(given, list(known), "", "the command line")
-    return {**known, **given}, named
-
-
 def _on_disk(word: str) -> bool:
     try:
         return Path(word).exists()
@@ -43,60 +91,35 @@ def _on_disk(word: str) -> bool:
         return False
 
 
-def nest(given: Mapping[str, str]) -> dict[str, Any]:
-    """Turn dotted keys into nested dictionaries. Words stay text (OmegaConf converts them to each key's type), except
-    lists, mappings and timm's own arguments, whose type only YAML can tell."""
-    tree: dict[str, Any] = {}
-    for key, value in given.items():
-        parts = key.split(".")
-        node = tree
-        for part in parts[:-1]:
-            node = node.setdefault(part, {})
-            if not isinstance(node, dict):
-                raise UserError(f"'{key}' and '{part}' cannot both be given: keep one of them.")
-        is_yaml = value[:1] in ("[", "{") or "backbone_args" in parts or value == "null"
-        try:
-            node[parts[-1]] = yaml.safe_load(value) if is_yaml else value
-        except yaml.YAMLError as error:
-            raise UserError(f"{key}={value} is not YAML: write it like [2,2] or {{a: 1}}.") from error
-    return tree
+def _typed(item: Field[Any], text: str) -> Any:
+    """Return the value of an option's text; a number or truth value without text keeps its default."""
+    kind: Any = next(iter(get_args(item.type)), item.type)  # int, of `int | None`
+    if kind is str:
+        return text
+    if not text:
+        return item.default
+    try:
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        raise UserError(f"{item.name}={text} is not {kind_words(kind)}.") from None
 
 
 def check_keys(layer: Any, known: Sequence[str], prefix: str, source: str) -> None:
-    """Raise UserError for the first key of a mapping that is not known; ``prefix`` and ``source`` say where it is."""
-    for key in layer if isinstance(layer, dict) else ():
+    """Raise UserError for the first key of a mapping (or None) that is not known; ``prefix`` and ``source`` say where
+    it is."""
+    if not isinstance(layer or {}, Mapping):
+        raise UserError(f"{prefix[:-1]}={layer} (in {source}) is not a mapping: write {prefix}key=value.")
+    for key in layer or ():
         if key not in known:
             raise UserError(f"There is no setting '{prefix}{key}' (in {source}){did_you_mean(str(key), known)}")
 
 
-def parse_folds(text: str, folds: int) -> tuple[list[int], bool]:
-    """Return which folds ``text`` names, sorted, and whether a model on all rows is asked for too.
-
-    ``0..4``, ``0,2``, ``all`` and ``full`` (all folds, and the model on all rows) may be joined by commas.
-    """
-    chosen: set[int] = set()
-    full = False
-    for part in (part.strip() for part in text.split(",")):
-        if part in ("all", "full"):
-            full |= part == "full"
-            chosen.update(range(folds) if part == "all" else ())
-        elif match := re.fullmatch(r"(\d+)(?:\.\.(\d+))?", part):
-            first, last = int(match[1]), int(match[2] or match[1])
-            if last >= folds or first > last:
-                raise UserError(f"fold={text} asks for a fold outside 0..{folds - 1} (folds={folds}).")
-            chosen.update(range(first, last + 1))
-        else:
-            raise UserError(f"fold={text} is not a list of folds: write fold=0..{folds - 1}, fold=0,2 or fold=all.")
-    return sorted(chosen or range(folds)), full
-
-
-def chosen_folds(config: Config) -> tuple[list[int], bool]:
-    """Return which folds the run is to train, and whether a model on all rows is asked for too."""
-    try:
-        return parse_folds(config.fold, config.parts)
-    except UserError as error:
-        if config.shares is None:
-            raise
-        raise UserError(
-            f"fold={config.fold} does not go with split={config.split}, which holds out one part: leave fold= out."
-        ) from error
+def check_values(options: Any, prefix: str = "") -> None:
+    """Raise UserError for the first field that holds none of its choices, or a number outside its bounds."""
+    for item in fields(options):
+        key, value = f"{prefix}{item.name}", getattr(options, item.name)
+        choices, bounds = item.metadata.get("choices"), item.metadata.get("bounds")
+        if choices and value not in choices:
+            raise UserError(f"{key}={value} is not one of {', '.join(choices)}.")
+        if bounds and value is not None and not bounds[0] <= value <= bounds[1]:
+            raise UserError(f"{key}={value} is out of range: give a value from {bounds[0]:g} to {bounds[1]:g}.")

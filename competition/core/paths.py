@@ -1,9 +1,17 @@
-"""Where things lie on disk: the home folder, a run's folder and the cache."""
+"""Where things lie on disk: the presets, the home folder, a run's folder and the cache."""
 
 import os
 from pathlib import Path
 
-from competition.core.config import Config
+from competition.core.settings import Config
+
+PRESETS = Path(__file__).parents[1] / "presets"
+FOLDS_FILE = "folds.csv"
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that come with the package."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def home() -> Path:
@@ -14,9 +22,6 @@ def home() -> Path:
 def shown(path: Path) -> str:
     """Return a path as the user would type it: relative where it lies below the current folder."""
     return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
-
-
-FOLDS_FILE = "folds.csv"
 
 
 def run_folder(config: Config) -> Path:

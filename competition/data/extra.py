@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.core.config import Config
 from competition.core.errors import UserError
 from competition.core.paths import cache_folder, located
+from competition.core.settings import Config
 from competition.core.text import counted, listed
 from competition.data.duplicates.copies import ImageSet, copied
 from competition.data.images.stores import DataStore, StoreSpec

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.core.config import Config, Recipe
 from competition.core.errors import UserError
 from competition.core.files import fingerprint
 from competition.core.paths import FOLDS_FILE, cache_folder, located, run_folder
+from competition.core.settings import Config, Recipe
 from competition.data.demo.draw import draw_demo
 from competition.data.duplicates.copies import ImageSet
 from competition.data.extra import Added, extra_rows, read_extra

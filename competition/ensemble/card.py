@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from competition import __version__
-from competition.core.config import Config
 from competition.core.files import fingerprint
+from competition.core.settings import Config
 from competition.data.run_data import RunData
 from competition.ensemble.score import Result
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.core.config import CONFIG_FILE, Config, load_config
+from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
 from competition.core.paths import FOLDS_FILE, home
+from competition.core.settings import Config
 from competition.core.text import listed
 from competition.data.layouts.csv_text import read_table
 from competition.data.layouts.dataset import Dataset, limit_rows

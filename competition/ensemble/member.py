@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from competition.core.config import Recipe
 from competition.core.files import read_json
+from competition.core.settings import Recipe
 from competition.training.job import FEATURES_FILE
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from competition.audit.findings import Audit
-from competition.core.config import Config
 from competition.core.errors import UserError
+from competition.core.settings import Config
 from competition.data.folds import JUDGED
 from competition.data.run_data import RunData
 from competition.ensemble.analysis import Analysis, Judged, cannot_tell, find_rules, find_shift, find_worth

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from competition.core.config import Config
 from competition.core.paths import cache_folder
 from competition.core.seeds import stream
+from competition.core.settings import Config
 from competition.data.images.joined import JoinedStore
 from competition.data.images.stores import DataStore, Store
 from competition.data.run_data import RunData

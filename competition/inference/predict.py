@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
+from competition.core.settings import Recipe
 from competition.data.images.stores import Store
 from competition.data.loader import EvalSet, eval_feed
 from competition.data.tta import TTA, TestView, turn

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from competition.core.config import Config
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json
 from competition.core.paths import cache_folder
+from competition.core.settings import Config
 from competition.core.text import counted, listed
 from competition.data.images.cache import SPARE_GB, open_stores
 from competition.data.images.decode import DECODER

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 import yaml
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
-from competition.core.settings import RECIPE_KEYS
+from competition.core.settings import RECIPE_KEYS, Recipe
 from competition.data.images.decode import fit_store
 from competition.data.images.stores import ImageStore
 from competition.data.run_data import store_spec

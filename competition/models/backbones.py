@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError, did_you_mean
+from competition.core.settings import Recipe
 from competition.models.hub import NETWORK_ERRORS, weights_at_hand
 from competition.models.own_backbones import own_names
 from competition.models.weights import weights_options

@@ -7,8 +7,8 @@ from files, and where they cannot be had or do not fit, one sentence says so.
 import torch
 from torch import Tensor, nn
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
+from competition.core.settings import Recipe
 from competition.models.backbones import backbone_cfg, check_weights, make_timm
 from competition.models.heads import WithHead, make_head
 from competition.models.own_backbones import OwnBackbone, find_own

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
 from competition.core.files import read_json, write_json
-from competition.core.settings import CHOICES
+from competition.core.options import DEVICES
+from competition.core.settings import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -46,8 +46,8 @@ class Placement:
 
 def choose_device(wanted: str) -> str:
     """Return ``cpu`` or ``cuda``; UserError where CUDA is asked for and is not there, or is too old."""
-    if wanted not in CHOICES["device"]:
-        raise UserError(f"device={wanted} is not one of {', '.join(CHOICES['device'])}.")
+    if wanted not in DEVICES:
+        raise UserError(f"device={wanted} is not one of {', '.join(DEVICES)}.")
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
         raise UserError("device=cuda, but torch sees no CUDA device here: use device=cpu or mend the driver.")

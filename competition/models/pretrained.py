@@ -5,10 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from competition.core.config import Config
 from competition.core.errors import UserError
 from competition.core.files import read_json, write_json
 from competition.core.paths import run_folder
+from competition.core.settings import Config
 from competition.models.build import timm_parts, weights_digest
 from competition.models.hub import weights_at_hand
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import timm
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
 from competition.core.files import file_digest
+from competition.core.settings import Recipe
 from competition.models.hub import cached_weights
 
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from competition import __version__
-from competition.core.config import Config
+from competition.core.settings import Config
 from competition.core.text import counted
 from competition.data.run_data import RunData
 from competition.models.build import Detector, count_parameters

@@ -1,7 +1,7 @@
 """What cannot work is refused here, before anything is decoded, trained or written."""
 
-from competition.core.config import Config
 from competition.core.paths import run_folder
+from competition.core.settings import Config
 from competition.data.augment import train_transform
 from competition.data.extra import read_extra
 from competition.data.folds import check_possible

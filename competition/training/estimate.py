@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from competition.core.config import Config
+from competition.core.settings import Config
 from competition.data.run_data import RunData, gigabytes, store_spec
 from competition.data.tta import TTA
 from competition.inference.diagnostics import diagnostics_images

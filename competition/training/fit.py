@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
 from competition.core.files import write_text
 from competition.core.seeds import stream
+from competition.core.settings import Recipe
 from competition.data.loader import TrainFeed
 from competition.models.build import Detector
 from competition.models.device import Placement

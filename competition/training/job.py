@@ -15,10 +15,10 @@ import torch
 import yaml
 from torch import nn
 
-from competition.core.config import Config, Recipe
 from competition.core.errors import UserError
 from competition.core.files import atomic_write, read_json, write_json, write_text
 from competition.core.seeds import stream
+from competition.core.settings import Config, Recipe
 from competition.data.augment import train_transform
 from competition.data.loader import TrainFeed, TrainSet
 from competition.data.run_data import RunData

@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from competition.audit.run import regroup
-from competition.core.config import Config
+from competition.core.settings import Config
 from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import RunData, assemble
 from competition.training.pseudo_labels import with_pseudo

@@ -7,7 +7,7 @@ from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from competition.core.config import Recipe
+from competition.core.settings import Recipe
 from competition.models.build import Detector
 
 

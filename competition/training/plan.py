@@ -12,10 +12,11 @@ from typing import Any
 import torch
 import yaml
 
-from competition.core.config import Config, Recipe, as_dict, chosen_folds
+from competition.core.config import as_dict
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json
 from competition.core.paths import run_folder
+from competition.core.settings import Config, Recipe, chosen_folds
 from competition.data.images.decode import DECODER
 from competition.data.run_data import RunData
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE

@@ -5,8 +5,8 @@ import os
 import cv2
 import torch
 
-from competition.core.config import Config
 from competition.core.files import cores
+from competition.core.settings import Config
 
 
 def prepare_process(config: Config, device: str, jobs: int) -> None:

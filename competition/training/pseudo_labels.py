@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from competition.core.config import Config
 from competition.core.errors import UserError
 from competition.core.files import read_json
 from competition.core.paths import FOLDS_FILE, cache_folder
+from competition.core.settings import Config
 from competition.core.text import counted, listed
 from competition.data.duplicates.copies import copied
 from competition.data.extra import Added

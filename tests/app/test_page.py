@@ -24,11 +24,11 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 # Serves twice, the second time once a line comes in: most of a start is imports.
 SERVE = """
 import gc, sys
-from competition.commands.app import app_command
-code = app_command(sys.argv[1:])
+from competition.commands.app import main
+code = main(sys.argv[1:])
 gc.collect()  # the event loop that it leaves may speak up as it goes: not in the midst of the second time
 input()
-sys.exit(code or app_command(sys.argv[1:]))
+sys.exit(code or main(sys.argv[1:]))
 """
 PATIENCE = 20_000  # milliseconds; an answer takes one or two seconds on a core
 MEMBERS = {"convnext": TINY["convnext"], "swin": Recipe(**{**vars(TINY["swin"]), "view": "residual", "fit": "crop"})}
@@ -257,11 +257,11 @@ def test_an_upload_is_taken_off_the_disk_as_it_is_read_and_no_other_file_is_touc
 def test_a_taken_port_is_an_error_where_it_was_asked_for_and_passed_over_where_it_was_not():
     from competition.commands.app import address_of, listen
 
-    with listen("127.0.0.1", "") as first, listen("127.0.0.1", "") as second:
+    with listen("127.0.0.1", None) as first, listen("127.0.0.1", None) as second:
         taken = first.getsockname()[1]
         assert second.getsockname()[1] > taken and address_of(first) == f"http://127.0.0.1:{taken}/"
         with pytest.raises(UserError, match=f"port={taken} "):
-            listen("127.0.0.1", str(taken))
+            listen("127.0.0.1", taken)
 
 
 @pytest.mark.parametrize(
@@ -278,27 +278,27 @@ def test_a_taken_port_is_an_error_where_it_was_asked_for_and_passed_over_where_i
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_sentence(words, tmp_path, monkeypatch):
-    from competition.commands.app import app_command
+    from competition.commands.app import main
 
     monkeypatch.setenv("TELLTALE_HOME", str(tmp_path))
     with pytest.raises(UserError) as error:
-        app_command(["open=false", *words] if "open=maybe" not in words else words)
+        main(["open=false", *words] if "open=maybe" not in words else words)
     assert words[0].split("=")[-1] in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_missing_extra_is_named_with_its_remedy(monkeypatch):
-    from competition.commands.app import app_command
+    from competition.commands.app import main
 
     monkeypatch.delitem(sys.modules, "gradio", raising=False)
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(UserError, match=r"needs Gradio.*pip install"):
-        app_command([])
+        main([])
 
 
 def test_only_this_machine_is_served_unless_asked_otherwise():
     from competition.commands.app import listen
 
-    with listen("127.0.0.1", "") as own, listen("0.0.0.0", "") as all_of_them:
+    with listen("127.0.0.1", None) as own, listen("0.0.0.0", None) as all_of_them:
         assert own.getsockname()[0] == "127.0.0.1" and all_of_them.getsockname()[0] == "0.0.0.0"
         assert own.family == socket.AF_INET
 

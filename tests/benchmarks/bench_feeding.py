@@ -19,7 +19,8 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from competition.core.config import Recipe, load_config
+from competition.core.config import load_config
+from competition.core.settings import Recipe
 from competition.data.augment import TrainTransform, train_transform
 from competition.data.demo.draw import draw_demo
 from competition.models.device import Placement

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from competition.core.config import Recipe, load_config
+from competition.core.config import load_config
+from competition.core.settings import Recipe
 from competition.data.images.stores import DecodingStore, PixelStore
 from competition.data.tta import TTA
 from competition.inference.predict import Predictor, predict_logits

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
+from competition.core.settings import Recipe
 from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import build_model
 from competition.models.device import Placement

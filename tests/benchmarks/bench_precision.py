@@ -11,7 +11,8 @@ import statistics
 import time
 from collections import Counter
 
-from competition.core.config import Recipe, load_config
+from competition.core.config import load_config
+from competition.core.settings import Recipe
 from competition.models.build import build_model
 from competition.models.device import Placement, choose_device, settle
 from tests.benchmarks.workload import bare_rate, constant_pixels, median_ratio, threads

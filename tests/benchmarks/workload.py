@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from competition.core.config import Recipe
+from competition.core.settings import Recipe
 from competition.data.augment import train_transform
 from competition.data.images.cache import open_stores
 from competition.data.loader import TrainFeed, TrainSet

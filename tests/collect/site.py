@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from competition.collect.fetch import Fetched, Fetcher
-from competition.collect.gather import CollectSettings, Summary, collect
+from competition.collect.gather import CollectOptions, Summary, collect
 from competition.collect.provenance import Row, read_rows
 
 LIMIT = 1_000_000  # bytes that get() allows
@@ -112,14 +112,14 @@ def png(seed: int, side: int = 48) -> bytes:
     return encoded(picture(seed, side))
 
 
-def settings_for(tmp_path, addresses=(), **changes) -> CollectSettings:
+def settings_for(tmp_path, addresses=(), **changes) -> CollectOptions:
     """Return settings that collect ``addresses`` into tmp_path/data/ai from loopback, without delay."""
     path = tmp_path / "urls.txt"
     if addresses:
         path.write_text("\n".join(addresses) + "\n")
         changes["urls"] = str(path)
     usual = {"label": "ai", "out": str(tmp_path / "data"), "allow_local": True, "delay": 0.0}
-    return CollectSettings(**{**usual, **changes})
+    return CollectOptions(**{**usual, **changes})
 
 
 def collected(tmp_path, addresses=(), **changes) -> tuple[Summary, dict[str, Row]]:

@@ -139,7 +139,7 @@ def test_a_table_that_is_no_provenance_is_not_overwritten(site, tmp_path):
 
 RUN = """
 import json, os, signal, sys
-from competition.collect.gather import CollectSettings, collect
+from competition.collect.gather import CollectOptions, collect
 if sys.argv[2] == "replace":  # the process ends in the middle of storing its third file
     replace, calls = os.replace, []
     def dying(*words):
@@ -148,7 +148,7 @@ if sys.argv[2] == "replace":  # the process ends in the middle of storing its th
             os.kill(os.getpid(), signal.SIGKILL)
         replace(*words)
     os.replace = dying
-collect(CollectSettings(**json.loads(sys.argv[1])))
+collect(CollectOptions(**json.loads(sys.argv[1])))
 """
 
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.core.config import as_yaml, elsewhere, load_config, parse_folds, parse_options
+from competition.core.config import as_yaml, elsewhere, load_config
 from competition.core.errors import UserError
-from competition.core.help import preset_names
-from competition.core.settings import RECIPE_KEYS
+from competition.core.paths import preset_names
+from competition.core.settings import RECIPE_KEYS, parse_folds
 
 
 def test_later_layers_win_and_general_words_undo_members_own_of_layers_below(tmp_path):
@@ -68,18 +68,6 @@ def test_a_member_is_added_with_a_backbone_and_taken_out_with_null():
     assert list(config.members) == ["convnext", "r18"]
 
 
-def test_an_option_is_one_whatever_lies_on_disk_and_however_long_it_is(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("a=b.png", "message=x"):
-        (tmp_path / name).touch()
-    long = "long " * 2000
-    known = {"message": "", "wait": "1"}
-    assert parse_options(["a=b.png", "message=x"], known) == ({"message": "x", "wait": "1"}, ["a=b.png"])
-    assert parse_options([f"message={long}"], known)[0]["message"] == long
-    with pytest.raises(UserError, match="did you mean 'message'"):
-        parse_options([f"mesage={long}"], known)
-
-
 def test_the_config_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         load_config(["preset=demo"]).epochs = 4
@@ -108,6 +96,10 @@ def test_the_config_is_frozen():
         (["config=/no/such.yaml"], "config=/no/such.yaml cannot be read"),
         (["name=a/b"], "name=a/b cannot be a folder's name"),
         (["members=3"], "members=3 in the command line is not a mapping"),
+        (["members.swin=3"], "members.swin=3 (in the command line) is not a mapping: write members.swin.key=value."),
+        (["demo=3"], "demo=3 (in the command line) is not a mapping: write demo.key=value."),
+        (["demo.seed=x"], "demo.seed=x (in the command line) is not a whole number."),
+        (["head={a: 1}"], "In the command line a list stands for a mapping, or a mapping for a list"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_value_and_the_nearest_right_word(words, said):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
+from competition.core.settings import Recipe
 from competition.data.images.perturb import conditions
 from competition.data.images.stores import ArrayStore, ImageStore
 from competition.inference.diagnostics import (

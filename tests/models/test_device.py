@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 import torch
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
+from competition.core.settings import Recipe
 from competition.models.build import build_model
 from competition.models.device import Placement, choose_device, settle, step_seconds, store, stored
 

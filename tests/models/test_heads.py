@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 import torch
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
+from competition.core.settings import Recipe
 from competition.models.build import build_model, check_model, count_parameters
 from competition.models.heads import make_head
 from competition.training.optim import make_optimizer

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
+from competition.core.settings import Recipe
 from competition.data.augment import train_transform
 from competition.data.images.stores import ArrayStore
 from competition.data.loader import TrainFeed, TrainSet

@@ -3,7 +3,7 @@ import itertools
 
 import pytest
 
-from competition.core.config import Recipe
+from competition.core.settings import Recipe
 from competition.models.build import build_model
 from competition.training.optim import learning_rate, make_optimizer, set_rate
 

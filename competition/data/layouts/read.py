@@ -7,9 +7,8 @@ before anything is trained, as one sentence.
 from dataclasses import fields
 from pathlib import Path
 
-from competition.core.config import Config
 from competition.core.errors import UserError, did_you_mean
-from competition.core.settings import CHOICES
+from competition.core.settings import CHOICES, Config
 from competition.core.text import listed
 from competition.data.layouts.class_folders import class_folders, read_folders, train_folder
 from competition.data.layouts.dataset import Dataset, LayoutSettings, check_apart

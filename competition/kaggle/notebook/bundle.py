@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from competition import __version__
-from competition.core.config import CONFIG_FILE, Config, as_yaml, elsewhere
+from competition.core.config import CONFIG_FILE, as_yaml, elsewhere
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json, write_json, write_text
+from competition.core.settings import Config
 from competition.inference.run_record import FILE, Record
 from competition.kaggle import datasets, kernels
 from competition.kaggle.notebook.notebook import notebook_json

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from competition.core.config import Config
 from competition.core.errors import UserError
 from competition.core.files import read_json
 from competition.core.paths import shown
+from competition.core.settings import Config
 from competition.data.run_data import RunData
 from competition.kaggle.client.account import find_account
 from competition.kaggle.client.api import Kaggle, accepted_rules

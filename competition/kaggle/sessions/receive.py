@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from competition.core.config import Config
 from competition.core.errors import Unfinished, UserError
 from competition.core.files import file_digest, read_json, write_json
 from competition.core.paths import run_folder
+from competition.core.settings import Config
 from competition.data.run_data import data_root
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.kernels import last_words, pull_files

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from competition.core.config import Config, as_dict, as_yaml, elsewhere
+from competition.core.config import as_dict, as_yaml, elsewhere
 from competition.core.errors import UserError
 from competition.core.files import file_digest, fingerprint, read_json, write_json
 from competition.core.paths import FOLDS_FILE, run_folder
+from competition.core.settings import Config
 from competition.data.run_data import RunData
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.kernels import push_kernel, slug_of, version_of

@@ -5,8 +5,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from competition.core.config import Config
 from competition.core.errors import UserError
+from competition.core.settings import Config
 from competition.data.run_data import data_root
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.datasets import upload_dataset, write_metadata

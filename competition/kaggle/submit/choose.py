@@ -14,7 +14,7 @@ from competition.kaggle.submission.validate import read_submission
 from competition.kaggle.submission.write import LATEST
 from competition.kaggle.submit.admission import admit, connect, kernel_version
 from competition.kaggle.submit.expected_rows import local_form, run_config, sampled_form
-from competition.kaggle.submit.options import Asked
+from competition.kaggle.submit.options import SubmitOptions
 from competition.kaggle.submit.upload import SLOWEST
 
 OUTPUT = "submission.csv"  # what a file is called on Kaggle, and what a kernel is to have written
@@ -36,34 +36,36 @@ class Chosen:
     warnings: tuple[str, ...]
 
 
-def choose(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
+def choose(options: SubmitOptions, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
     """Return what is to be submitted, and Kaggle, which takes it; ``folder`` is submissions/.
 
     A file is checked against the data and the competition's sample, and left in ``copy``: what is uploaded is what was
     checked. Raises UserError for whatever is wrong with it, the credentials or the competition.
     """
-    return _kernel(asked, folder) if asked.kernel else _file(asked, folder, copy)
+    return _kernel(options, folder) if options.kernel else _file(options, folder, copy)
 
 
-def _file(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
-    path = Path(asked.file) if asked.file else newest(folder, asked.name) if asked.name else folder / LATEST
-    if asked.file and path.is_dir():
-        raise UserError(f"file={asked.file} is a folder: name a file in it.")
+def _file(options: SubmitOptions, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
+    path = Path(options.file) if options.file else newest(folder, options.name) if options.name else folder / LATEST
+    if options.file and path.is_dir():
+        raise UserError(f"file={options.file} is a folder: name a file in it.")
     if not path.is_file():
-        hint = "name one with file=" if asked.file else "./run.sh fold=0..4 makes one, or name your own with file="
+        hint = "name one with file=" if options.file else "./run.sh fold=0..4 makes one, or name your own with file="
         raise UserError(f"There is no submission {shown(path)}: {hint}.")
-    if asked.file and asked.name and not (home() / "folds" / asked.name).is_dir():
+    if options.file and options.name and not (home() / "folds" / options.name).is_dir():
         known = [entry.name for entry in (home() / "folds").glob("[!.]*/")]
-        raise UserError(f"There is no run '{asked.name}' in folds/{did_you_mean(asked.name, known) if known else '.'}")
+        raise UserError(
+            f"There is no run '{options.name}' in folds/{did_you_mean(options.name, known) if known else '.'}"
+        )
     content = path.read_bytes()
     source, card = find_card(folder, content) or (path, {})
-    name = asked.name or card.get("name", "")
-    config = run_config(name, asked.data)
-    if asked.data and not data_root(config).is_dir():
+    name = options.name or card.get("name", "")
+    config = run_config(name, options.data)
+    if options.data and not data_root(config).is_dir():
         raise UserError(
-            f"There is no folder data={asked.data}: name that of the competition's data with data=DIR, or leave it out."
+            f"There is no folder data={options.data}: name that of the competition's data as data=DIR, or leave it out."
         )
-    slug = asked.competition or card.get("competition") or (config.competition if config else "")
+    slug = options.competition or card.get("competition") or (config.competition if config else "")
     if not slug:
         raise UserError(
             f"It is not known which competition {shown(path)} is for: name it with competition=SLUG, as in "
@@ -72,7 +74,7 @@ def _file(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
     form, labels = local_form(config), None
     if form is not None and form.sampled:  # what is wrong here needs no network to be seen
         labels = read_submission(content, form.ids, form.header, shown(path))
-    kaggle = connect(asked.patience)
+    kaggle = connect(options.patience)
     warnings = _warnings(kaggle, slug, by_kernel=False, name=name)
     if labels is None:
         form = sampled_form(form, kaggle, slug)
@@ -81,14 +83,14 @@ def _file(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
     rate = sum(labels) / len(labels)
     if rate in (0, 1):
         warnings += (f"all {len(labels):,} rows have the label {rate:.0f}: is this the file you mean?",)
-    figures = figures_of(card) if card else Figures(name=asked.name, positive_rate=rate)
+    figures = figures_of(card) if card else Figures(name=options.name, positive_rate=rate)
     said = f"{shown(source)}, {len(labels):,} rows, {rate:.1%} positive, checked against {form.source}"
     return kaggle, Chosen(
         said,
         slug,
         file_mark(content),
         ("--file", str(copy)),
-        asked.timeout + len(content) / SLOWEST,
+        options.timeout + len(content) / SLOWEST,
         figures,
         card,
         shown(source),
@@ -96,35 +98,35 @@ def _file(asked: Asked, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
     )
 
 
-def _kernel(asked: Asked, folder: Path) -> tuple[Kaggle, Chosen]:
+def _kernel(options: SubmitOptions, folder: Path) -> tuple[Kaggle, Chosen]:
     """Choose what a kernel wrote; the card is that of the run that is named, for the kernel itself tells none."""
     card: Card = {}
-    if asked.name and (found := find_card(folder, newest(folder, asked.name).read_bytes())):
+    if options.name and (found := find_card(folder, newest(folder, options.name).read_bytes())):
         card = found[1]
-    kaggle = connect(asked.patience)
-    version, current, attached = kernel_version(kaggle, asked.kernel, asked.version)
-    slug = asked.competition or card.get("competition") or (attached[0] if len(attached) == 1 else "")
+    kaggle = connect(options.patience)
+    version, current, attached = kernel_version(kaggle, options.kernel, options.version)
+    slug = options.competition or card.get("competition") or (attached[0] if len(attached) == 1 else "")
     if not slug:
         raise UserError(
-            f"It is not known which competition kernel {asked.kernel} is for: name it with competition=SLUG."
+            f"It is not known which competition kernel {options.kernel} is for: name it with competition=SLUG."
         )
     if current and attached and slug not in attached:
         raise UserError(
-            f"Kernel {asked.kernel} is attached to {' and '.join(attached)}, not to {slug}: name that with "
+            f"Kernel {options.kernel} is attached to {' and '.join(attached)}, not to {slug}: name that with "
             f"competition=, or attach the kernel to {slug} and push it again."
         )
-    name = f"{asked.kernel} version {version}"
-    words = ("--kernel", asked.kernel, "--version", str(version), "--file", OUTPUT)
+    name = f"{options.kernel} version {version}"
+    words = ("--kernel", options.kernel, "--version", str(version), "--file", OUTPUT)
     return kaggle, Chosen(
         f"{OUTPUT} of kernel {name}",
         slug,
-        kernel_mark(asked.kernel, version),
+        kernel_mark(options.kernel, version),
         words,
-        asked.timeout,
+        options.timeout,
         figures_of(card) if card else Figures(name=name),
         card,
         name,
-        _warnings(kaggle, slug, by_kernel=True, name=asked.name),
+        _warnings(kaggle, slug, by_kernel=True, name=options.name),
     )
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from competition.core.config import CONFIG_FILE, Config, load_config
+from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import Unfinished, UserError
 from competition.core.paths import home
+from competition.core.settings import Config
 from competition.data.layouts.test_files import SAMPLES, check_same_ids, read_sample
 from competition.data.run_data import data_root, read_tables
 from competition.kaggle.client.api import Kaggle

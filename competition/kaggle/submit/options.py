@@ -1,47 +1,30 @@
-"""The words of the `submit` line, typed; every mistake is one sentence before anything is read or asked."""
+"""The options of the `submit` line; every mistake in them is one sentence before anything is read or sent."""
 
 import re
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from competition.core.config import parse_options
 from competition.core.errors import UserError
+from competition.core.options import bounded, parse
 from competition.kaggle.client.api import PATIENCE
 from competition.kaggle.client.slugs import slug_in
-from competition.kaggle.submission.ledger import number
-
-OPTIONS = {
-    "file": "",
-    "message": "",
-    "competition": "",
-    "data": "",
-    "name": "",
-    "yes": "false",
-    "again": "false",
-    "wait": "900",
-    "timeout": "120",
-    "kernel": "",
-    "version": "",
-}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What to submit and how; what is not given is "" or None. ``wait``: seconds in which a score is waited for;
-    ``timeout``: seconds that one upload may take, besides its size."""
+class SubmitOptions:
+    """What is submitted, and how."""
 
-    file: str
-    message: str
-    competition: str
-    data: str
-    name: str
-    yes: bool
-    again: bool
-    wait: float
-    timeout: float
-    kernel: str
-    version: int | None
+    file: str = ""  # a CSV; default: the newest submission of run `name`, or submissions/submission.csv
+    name: str = ""  # the run that it is of, whose card says what is known of it; default: the run that wrote the file
+    competition: str = ""  # Kaggle's name of the competition, or its address; default: the run's
+    data: str = ""  # folder of the competition's data, which the file is checked against; default: the run's
+    message: str = ""  # what Kaggle shows beside the submission; default: the run's name and CV
+    yes: bool = False  # submit without a question
+    again: bool = False  # submit even what was submitted before
+    wait: float = bounded(900.0, 0, 1e9)  # seconds to wait for the score
+    timeout: float = bounded(120.0, 0, 1e9)  # seconds that one upload may take, besides its size
+    kernel: str = ""  # OWNER/SLUG of a notebook whose output is submitted, in place of a file
+    version: int | None = bounded(None, 0, 1e9)  # which version of the kernel; default: the current one
 
     @property
     def patience(self) -> float:
@@ -49,31 +32,13 @@ class Asked:
         return min(PATIENCE, max(self.wait, 5.0))
 
 
-def parse_asked(words: Sequence[str]) -> Asked:
-    """Return what the words ask for. Raises UserError."""
-    given, named = parse_options(words, OPTIONS)
-    if named:
-        raise UserError(f"'{named[0]}' is not a setting: write ./run.sh submit file={shlex.quote(named[0])}.")
-    for key in ("yes", "again"):
-        if given[key].lower() not in ("true", "false"):
-            raise UserError(f"{key}={given[key]} is neither true nor false: write one of them.")
-    for key in ("wait", "timeout"):
-        if (value := number(given[key])) is None or value < 0:
-            raise UserError(f"{key}={given[key]} is not a number of seconds: write one, as in {key}={OPTIONS[key]}.")
-    if given["kernel"] and not re.fullmatch(r"[\w-]+/[\w-]+", given["kernel"]):
-        raise UserError(f"kernel={given['kernel']} does not name a kernel: write kernel=OWNER/SLUG.")
-    if given["version"] and not (given["kernel"] and given["version"].isdigit()):
-        raise UserError(
-            f"version={given['version']} is not the number of a version of kernel=OWNER/SLUG: mend or drop it."
-        )
-    if given["kernel"] and given["file"]:
-        raise UserError(f"file={given['file']} and kernel={given['kernel']} cannot both be given: keep one of them.")
-    typed = {
-        "competition": slug_in(given["competition"]),
-        "wait": float(given["wait"]),
-        "timeout": float(given["timeout"]),
-        "version": int(given["version"]) if given["version"] else None,
-        "yes": given["yes"].lower() == "true",
-        "again": given["again"].lower() == "true",
-    }
-    return Asked(**{**given, **typed})
+def parse_submit(words: Sequence[str]) -> SubmitOptions:
+    """Return the options that fit together. Raises UserError."""
+    options = parse(words, SubmitOptions)
+    if options.kernel and not re.fullmatch(r"[\w-]+/[\w-]+", options.kernel):
+        raise UserError(f"kernel={options.kernel} does not name a kernel: write kernel=OWNER/SLUG.")
+    if options.version is not None and not options.kernel:
+        raise UserError(f"version={options.version} is of no kernel: add kernel=OWNER/SLUG, or leave version= out.")
+    if options.kernel and options.file:
+        raise UserError(f"file={options.file} and kernel={options.kernel} cannot both be given: keep one of them.")
+    return replace(options, competition=slug_in(options.competition))

@@ -7,7 +7,7 @@ from typing import Self
 
 from torch import nn
 
-from competition.core.config import Recipe
+from competition.core.settings import Recipe
 
 
 class OwnBackbone(nn.Module):

@@ -6,8 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError, did_you_mean
+from competition.core.settings import Recipe
 from competition.models.backbones import make_timm
 from competition.models.own_backbones import OwnBackbone
 

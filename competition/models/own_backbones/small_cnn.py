@@ -5,8 +5,8 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from competition.core.config import Recipe
 from competition.core.errors import UserError
+from competition.core.settings import Recipe
 from competition.models.own_backbones import OwnBackbone
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from competition.core.config import Config, Recipe
+from competition.core.settings import Config, Recipe
 from competition.data.run_data import RunData
 from competition.inference.diagnostics import diagnostics_images
 from competition.models.build import check_pretrained

@@ -8,8 +8,7 @@ import importlib
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from competition.core.config import Config, Recipe
-from competition.core.settings import ENGINES
+from competition.core.settings import ENGINES, Config, Recipe
 from competition.data.run_data import RunData
 from competition.models.device import Placement
 from competition.training.plan import Plan

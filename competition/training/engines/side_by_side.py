@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from competition.core.config import Config
 from competition.core.errors import UserError
+from competition.core.settings import Config
 from competition.data.run_data import read_tables
 from competition.training.job import run_job
 from competition.training.open_data import open_data

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from competition.commands.export import export_command
+from competition.commands.export import main
 from competition.core.errors import UserError
 from competition.core.files import read_json, write_json
 from competition.inference.onnx import graph
@@ -75,11 +75,11 @@ def test_large_weights_lie_beside_their_graph_and_both_are_known_by_digest(home,
 
 def test_an_export_that_would_change_nothing_writes_nothing_and_says_so(home, capfd):
     name = make_run(home, {"cnn": SMALL}, folds=1)
-    assert export_command([f"name={name}"]) == 0
+    main([f"name={name}"])
     out, err = capfd.readouterr()
     assert "Written to" in out and "cnn.onnx, telltale.json" in out and err == ""
     before = everything(home)
-    assert export_command([f"name={name}"]) == 0
+    main([f"name={name}"])
     assert "Nothing to do" in capfd.readouterr().out
     assert everything(home) == before
 
@@ -132,7 +132,7 @@ def test_the_comparison_with_the_runs_own_precision_is_told_apart(home):
 def test_an_export_that_cannot_be_is_one_sentence(home, words, said):
     make_run(home, {"cnn": SMALL}, folds=1)
     with pytest.raises(UserError, match=said):
-        export_command(words)
+        main(words)
     assert not (home / "folds/made/export").exists()
 
 

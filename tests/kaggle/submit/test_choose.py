@@ -126,13 +126,13 @@ def test_words_that_do_not_fit_are_one_sentence(home):
     failed(inside(home, "submit", "name=second"), 2, "The run 'second' has no submission")
     make_run(home, "first", slug="")
     for words, said in {
-        ("mine.csv",): "write ./run.sh submit file=mine.csv",
+        ("mine.csv",): "write key=value, as in ./run.sh submit file=mine.csv",
         ("fle=x",): "did you mean 'file'?",
         ("file=folds",): "file=folds is a folder",
         ("competition=a b",): "cannot be a competition",
         ("file=no.csv",): "There is no submission no.csv",
-        ("yes=maybe",): "yes=maybe is neither true nor false",
-        ("wait=long",): "wait=long is not a number of seconds",
+        ("yes=maybe",): "yes=maybe is not true or false",
+        ("wait=long",): "wait=long is not a number",
         ("kernel=answer",): "write kernel=OWNER/SLUG",
         ("version=2",): "kernel=OWNER/SLUG",
         ("kernel=a/b", "file=mine.csv"): "cannot both be given",

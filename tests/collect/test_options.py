@@ -1,17 +1,24 @@
-"""The words of the command line become settings, or one sentence that says what is wrong with them."""
+"""The words of the command line become options, or one sentence that says what is wrong with them."""
 
 import pytest
 
-from competition.collect.gather import CollectSettings, parse_settings
+from competition.collect.options import CollectOptions, check
 from competition.core.errors import UserError
+from competition.core.options import parse
+
+
+def checked(words):
+    options = parse(words, CollectOptions)
+    check(options)
+    return options
 
 
 def words(tmp_path, *more):
     return ["urls=list.txt", "label=ai", f"out={tmp_path / 'data'}", *more]
 
 
-def test_words_become_settings_with_their_types(tmp_path):
-    settings = parse_settings(
+def test_words_become_options_with_their_types(tmp_path):
+    settings = checked(
         words(
             tmp_path,
             "page=https://a.example/x?y=z",
@@ -24,7 +31,7 @@ def test_words_become_settings_with_their_types(tmp_path):
             "robots=False",
         )
     )
-    assert settings == CollectSettings(
+    assert settings == CollectOptions(
         urls="list.txt",
         page="https://a.example/x?y=z",
         label="ai",
@@ -61,14 +68,14 @@ def test_words_become_settings_with_their_types(tmp_path):
 )
 def test_a_wrong_word_is_one_sentence(tmp_path, word, said):
     with pytest.raises(UserError) as error:
-        parse_settings(words(tmp_path, word))
+        checked(words(tmp_path, word))
     assert str(error.value).startswith(said) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("lacking", "said"), [("urls", "Say where"), ("label", "needs label="), ("out", "needs out=")])
 def test_what_is_lacking_is_asked_for(tmp_path, lacking, said):
     with pytest.raises(UserError, match=said):
-        parse_settings([word for word in words(tmp_path) if not word.startswith(lacking)])
+        checked([word for word in words(tmp_path) if not word.startswith(lacking)])
 
 
 @pytest.mark.parametrize(
@@ -76,7 +83,7 @@ def test_what_is_lacking_is_asked_for(tmp_path, lacking, said):
 )
 def test_a_label_that_cannot_be_a_class_folder_is_refused(tmp_path, label):
     with pytest.raises(UserError, match="label="):
-        parse_settings(["urls=x", f"label={label}", f"out={tmp_path}"])
+        checked(["urls=x", f"label={label}", f"out={tmp_path}"])
 
 
 @pytest.mark.parametrize(
@@ -93,7 +100,7 @@ def test_a_folder_that_would_not_be_read_as_class_folders_is_refused(tmp_path, n
     path = tmp_path / "data" / name
     path.mkdir() if folder else path.write_text("x")
     with pytest.raises(UserError, match=said):
-        parse_settings(words(tmp_path))
+        checked(words(tmp_path))
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="is a file"):
-        parse_settings(["urls=x", "label=ai", f"out={tmp_path / 'file'}"])
+        checked(["urls=x", "label=ai", f"out={tmp_path / 'file'}"])

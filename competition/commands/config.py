@@ -1,0 +1,59 @@
+"""Print the resolved settings; as a file they give the same run with config=FILE.
+
+./run.sh config ...                      print the resolved settings
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from competition.core.config import CONFIG_FILE, as_yaml, load_config
+from competition.core.errors import UserError, did_you_mean
+from competition.core.paths import home
+from competition.core.settings import Config
+
+
+def main(config: Config, words: Sequence[str]) -> None:
+    """Print the settings as YAML."""
+    print(as_yaml(config), end="")
+
+
+def resolve(words: Sequence[str], must_exist: bool = False) -> Config:
+    """Return the settings that a line of the main job means.
+
+    Where the user names neither preset nor settings, they are those of a run of that name, the preset for the data that
+    are named or lie in data/, or the demo's. ``must_exist``: a name alone is that of a run. Raises UserError.
+    """
+    return load_config(words, _defaults(words, must_exist))
+
+
+def _defaults(words: Sequence[str], must_exist: bool) -> dict[str, str]:
+    named = dict(word.partition("=")[::2] for word in words)
+    if named.keys() & {"preset", "config"}:
+        return {}
+    if "names" in named:
+        from competition.commands.blend import first_settings  # torch takes seconds to import
+
+        return first_settings(named["names"])
+    if "data" in named:
+        return {"preset": "small"}
+    kept = home() / "folds" / named.get("name", "") / CONFIG_FILE
+    if "name" in named and kept.is_file():
+        return {"config": str(kept)}
+    if "name" in named and must_exist:
+        known = sorted(path.parent.name for path in (home() / "folds").glob(f"*/{CONFIG_FILE}"))
+        hint = did_you_mean(named["name"], known) if known else ": train one first"
+        raise UserError(f"There is no run '{named['name']}' in folds/{hint}")
+    if found := _competition_data(home() / "data"):
+        print(f"Data found in {found}: running preset=small on it (presets: ./run.sh help).")
+        return {"preset": "small", "data": str(found)}
+    print("No data in data/: running the embedded demo (preset=demo). Your own: ./run.sh data=FOLDER fold=0..4")
+    return {"preset": "demo"}
+
+
+def _competition_data(folder: Path) -> Path | None:
+    """Return the folder of a data set in data/ or one level below it, the demo's own aside."""
+    candidates = [folder, *sorted(path for path in folder.glob("*/") if not (path / "demo.json").exists())]
+    for candidate in candidates:
+        if (candidate / "train.csv").is_file() or (candidate / "train").is_dir():
+            return candidate
+    return None

@@ -1,0 +1,14 @@
+"""Write the evaluation report of what is trained, be it some folds only.
+
+./run.sh report [name=NAME]              the evaluation report of what is trained
+"""
+
+from collections.abc import Sequence
+
+from competition.commands.run import run
+from competition.core.settings import Config
+
+
+def main(config: Config, words: Sequence[str]) -> None:
+    """Do the main job's end as far as the report."""
+    run(config, words, train=False, submit=False)
