@@ -6,8 +6,7 @@ folder's. What is there already, by the fingerprint in the name of one of its fi
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,19 +14,13 @@ from competition.core.errors import Unfinished, UserError
 from competition.core.files import file_digest, fingerprint, write_json, write_text
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.cli import run_cli
+from competition.kaggle.client.polling import looks
 
 METADATA = "dataset-metadata.json"
 MARK = "content-{}.txt"  # the file whose name is the fingerprint of what a version holds
 NOT_UPLOADED = (
-    METADATA,
-    "datapackage.json",
-    "kernel-metadata.json",
-    "model-metadata.json",
-    "model-instance-metadata.json",
-    "dataset-cover-image.png",
-    "dataset-cover-image.jpg",
-    "dataset-cover-image.jpeg",
-    "dataset-cover-image.webp",
+    *(METADATA, "datapackage.json", "kernel-metadata.json", "model-metadata.json", "model-instance-metadata.json"),
+    *(f"dataset-cover-image.{kind}" for kind in ("png", "jpg", "jpeg", "webp")),
 )
 TRIES = 3
 UPLOAD_SECONDS, MIN_BYTES_PER_SECOND = 600.0, 200_000.0  # a call may take so long, and longer by the bytes it sends
@@ -37,7 +30,7 @@ STALE_SECONDS = 60.0  # for which a failure that is shown may still be that of t
 LIST_SECONDS = 5.0  # until the files of a version that is ready are listed
 REFUSED = re.compile("(?<=creation error: ).*|Permission .* was denied")  # in what the command line prints
 READY, FAILED = "ready", ("failed", "deleted", "error")  # states of a version
-FIRST_PAUSE, MAX_PAUSE = 0.5, 15.0  # seconds between two looks
+PAUSES = 0.5, 15.0  # the first and the longest between two looks, in seconds
 
 
 def write_metadata(folder: Path, ref: str, licence: str = "other") -> None:
@@ -93,7 +86,7 @@ class _DatasetUpload:
         """Return the data set's version once no newer one is in the making, None where there is no such data set, and
         whether Kaggle failed to take in the newest."""
         state = ""
-        for spent in _looks(self.seconds):
+        for spent in looks(self.seconds, *PAUSES):
             if self.kaggle.dataset(self.ref) is None:
                 return None, False
             state = self.kaggle.dataset_status(self.ref)
@@ -134,7 +127,7 @@ class _DatasetUpload:
     def missing(self) -> list[str]:
         """Return the files that Kaggle does not list, or with another size, after waiting a moment for the list."""
         missing: list[str] = []
-        for _ in _looks(LIST_SECONDS):
+        for _ in looks(LIST_SECONDS, *PAUSES):
             listed = self.kaggle.dataset_files(self.ref)
             missing = [name for name, size in self.sizes.items() if listed.get(name) != size]
             if not missing:
@@ -144,7 +137,7 @@ class _DatasetUpload:
     def _arrived(self, before: int, seconds: float, stale: float) -> int:
         """Return the version later than ``before`` once Kaggle has taken it in; 0 where there is none after
         ``seconds``."""
-        for spent in _looks(seconds):
+        for spent in looks(seconds, *PAUSES):
             if (found := self.kaggle.dataset(self.ref)) is None:
                 continue
             state = self.kaggle.dataset_status(self.ref)
@@ -191,14 +184,3 @@ def _files(folder: Path) -> dict[str, Path]:
         elif path.is_file() and path.name not in NOT_UPLOADED:
             found[path.name] = path
     return found
-
-
-def _looks(seconds: float) -> Iterator[float]:
-    """Yield the seconds since the start, now and after longer and longer pauses, until ``seconds`` are over."""
-    started, pause = time.monotonic(), FIRST_PAUSE
-    while True:
-        yield time.monotonic() - started
-        if time.monotonic() - started + pause > seconds:
-            return
-        time.sleep(pause)
-        pause = min(1.5 * pause, MAX_PAUSE)

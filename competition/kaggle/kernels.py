@@ -12,12 +12,13 @@ from competition.core.errors import Unfinished, UserError
 from competition.core.files import write_json
 from competition.kaggle.client.api import Kaggle, Refused, Unreachable
 from competition.kaggle.client.cli import run_cli
+from competition.kaggle.client.polling import looks
 
 METADATA = "kernel-metadata.json"
 PUSH_SECONDS, PULL_SECONDS = 120.0, 300.0  # that a push, and a pull of next to nothing, may take
 MIN_BYTES_PER_SECOND = 50_000  # that a pull makes at least
 MAX_REFUSALS = 3  # in a row, until Kaggle's no is believed
-FIRST_PAUSE, MAX_PAUSE = 0.5, 30.0  # seconds between two looks at a session
+PAUSES = 0.5, 30.0  # the first and the longest between two looks at a session, in seconds
 TRIES = 3
 MAX_SLUG = 50  # characters
 SOURCE_BYTES = 1_000_000  # the most that Kaggle takes as a kernel's source
@@ -123,16 +124,15 @@ def watch_kernels(
     look. Kaggle out of reach is waited for as well. Raises
     UserError where another version was pushed meanwhile, and Unfinished after ``limit_seconds``.
     """
-    started, pause, refusals = time.monotonic(), FIRST_PAUSE, 0
+    refusals = 0
     states = dict.fromkeys(versions, "queued")
-    while True:
-        seconds = time.monotonic() - started
+    unreachable: Unreachable | None = None
+    for seconds in looks(limit_seconds, *PAUSES):
         try:
             states = {ref: _state(kaggle, ref, version) for ref, version in versions.items()}
-            refusals = 0
-        except Unreachable:
-            if seconds > limit_seconds:
-                raise
+            refusals, unreachable = 0, None
+        except Unreachable as error:
+            unreachable = error
         except Refused:  # for hours of waiting, one such answer says little
             refusals += 1
             if refusals == MAX_REFUSALS:
@@ -140,13 +140,10 @@ def watch_kernels(
         on_progress(states, seconds)
         if any(state in ENDED for state in states.values()):
             return states
-        if seconds > limit_seconds:
-            raise Unfinished(
-                f"Kernel {', '.join(states)} has not ended after {seconds / 3600:.1f} hours: the same "
-                "line goes on waiting for it."
-            )
-        time.sleep(pause)
-        pause = min(1.5 * pause, MAX_PAUSE)
+    raise unreachable or Unfinished(
+        f"Kernel {', '.join(states)} has not ended after {limit_seconds / 3600:.1f} hours: the same line goes on "
+        "waiting for it."
+    )
 
 
 def _state(kaggle: Kaggle, ref: str, version: int) -> str:

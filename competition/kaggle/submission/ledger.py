@@ -6,6 +6,7 @@ Kaggle's list is the truth about what was accepted and how it scored; the ledger
 import contextlib
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,30 +19,11 @@ from competition.kaggle.submission.fingerprint import marks_in
 
 LEDGER = "ledger.csv"
 COLUMNS = (
-    "time",
-    "competition",
-    "name",
-    "file",
-    "fingerprint",
-    "cv",
-    "cv_low",
-    "cv_high",
-    "range_low",
-    "range_high",
-    "threshold",
-    "world",
-    "positive_rate",
-    "public_rows",
-    "commit",
-    "message",
-    "ref",
-    "status",
-    "public",
-    "private",
-    "error",
-    "checked",
+    *("time", "competition", "name", "file", "fingerprint"),
+    *("cv", "cv_low", "cv_high", "range_low", "range_high", "threshold", "world", "positive_rate", "public_rows"),
+    *("commit", "message", "ref", "status", "public", "private", "error", "checked"),
 )
-NEEDED = ("competition", "fingerprint", "ref")  # without these columns a file is no ledger
+NEEDED = ("competition", "fingerprint", "ref")  # columns that every ledger has
 UPLOADING, REFUSED = "uploading", "refused"  # not seen on Kaggle's list yet; and Kaggle's answer was no
 PENDING, COMPLETE, ERROR = "pending", "complete", "error"  # as Kaggle says
 PATIENCE = 30.0  # seconds to wait for another process that changes the ledger
@@ -69,15 +51,8 @@ def new_row(figures: Figures, competition: str, file: str, mark: str) -> Row:
     numbers = (figures.cv, *low_high, figures.threshold, figures.positive_rate, figures.public_rows)
     keys = ("cv", "cv_low", "cv_high", "range_low", "range_high", "threshold", "positive_rate", "public_rows")
     known = {key: "" if value is None else f"{value:.6g}" for key, value in zip(keys, numbers, strict=True)}
-    words = {
-        "competition": competition,
-        "name": figures.name,
-        "file": file,
-        "fingerprint": mark,
-        "world": figures.world,
-        "commit": figures.commit,
-    }
-    return dict.fromkeys(COLUMNS, "") | known | words
+    names = {"competition": competition, "name": figures.name, "file": file, "fingerprint": mark}
+    return dict.fromkeys(COLUMNS, "") | known | names | {"world": figures.world, "commit": figures.commit}
 
 
 def known_rows(folder: Path, competition: str) -> dict[str, Row]:
@@ -97,10 +72,10 @@ def read_ledger(path: Path) -> list[Row]:
     except UnicodeDecodeError as error:
         raise UserError(f"{shown(path)} is not UTF-8 text (byte {error.start}): save it as a UTF-8 CSV.") from None
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
-    lacking = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-    if lacking:
+    missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+    if missing:
         raise UserError(
-            f"{shown(path)} has no column '{lacking[0]}', so it is no ledger: move it away, and ./run.sh "
+            f"{shown(path)} has no column '{missing[0]}', so it is no ledger: move it away, and ./run.sh "
             "ledger makes a new one from Kaggle's list."
         )
     rows = []
@@ -186,4 +161,4 @@ def number(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if value == value and abs(value) != float("inf") else None
+    return value if math.isfinite(value) else None
