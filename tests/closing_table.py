@@ -27,7 +27,8 @@ def recomputed(run: Path, card: Path) -> dict[str, Score]:
     judged = {m: (oof[m], oof[m], sigmoid(mean_logit(logit[m])), sigmoid(logit[m])) for m in members}
     blend = choose_blend(oof, folds["label"], folds["fold"], folds["group"])
     mean = [
-        mean_prob(np.stack([judged[m][at].ravel() for m in members]), list(blend.weights.values())) for at in (1, 2, 3)
+        mean_prob(np.stack([judged[m][at].ravel() for m in members]), list(blend.choice.weights.values()))
+        for at in (1, 2, 3)
     ]
     judged["ensemble"] = (blend.oof, *mean[:2], mean[2].reshape(logit[next(iter(members))].shape))
     return {

@@ -44,6 +44,25 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class FindingSummary:
+    """A finding as a card holds it; ``rows_file``: where its rows are listed, below the run's folder."""
+
+    name: str
+    level: str
+    what: str
+    remedy: str
+    rows_file: str | None = None
+
+
+@dataclass(frozen=True)
+class AuditSummary:
+    """An audit as a card holds it: whether a CV score may be called honest, and the findings, the gravest first."""
+
+    honest: bool
+    findings: Sequence[FindingSummary]
+
+
+@dataclass(frozen=True)
 class Audit:
     """All that was found at one depth.
 
@@ -63,6 +82,14 @@ class Audit:
     def honest(self) -> bool:
         """Whether a CV score on these data may be called honest: nothing about the training rows is an alarm."""
         return all(finding.level != "alarm" or finding.name in ABOUT_TEST for finding in self.findings)
+
+    def summary(self) -> AuditSummary:
+        """Return what a card holds of it."""
+        files = [None if one.rows is None else f"audit/{one.name}.csv" for one in self.findings]
+        found = zip(self.findings, files, strict=True)
+        return AuditSummary(
+            self.honest, [FindingSummary(one.name, one.level, one.what, one.remedy, file) for one, file in found]
+        )
 
     def get(self, name: str) -> Finding | None:
         """Return the finding of this name, or ``None`` if there is none."""

@@ -23,8 +23,8 @@ from competition.inference.run_record import Record, write_record
 from competition.kaggle.submission.validate import read_submission
 from competition.kaggle.submission.write import LATEST, submission_bytes, write_submission
 from competition.report.gallery import visible
-from competition.report.metrics_json import Judged, Story
-from competition.report.terminal import closing_tables, console, honest_lines
+from competition.report.metrics_json import ReportRows, RunFacts
+from competition.report.terminal import analysis_lines, closing_tables, console
 from competition.report.write import write_report
 from competition.scoring.metrics import f1, summary
 from competition.scoring.scorecard import Score
@@ -38,8 +38,7 @@ def conclude(config: Config, data: RunData, result: Result, words: Sequence[str]
     for table in closing_tables(result.scores, result.seconds, title, out.width):
         out.print(table)
     out.print()
-    honest = result.analysis.as_json(config.threshold, score_of)
-    for text, style in honest_lines(honest):
+    for text, style in analysis_lines(result.analysis):
         out.print(text, style=style)
     label = _decide(config, result) if not result.missing and len(data.test) else None
     out.print()
@@ -56,7 +55,7 @@ def conclude(config: Config, data: RunData, result: Result, words: Sequence[str]
 def _report(config: Config, data: RunData, result: Result, label: np.ndarray | None) -> Path:
     """Write the run's report; ``label`` is what the submission says of the test rows, None without one."""
     judged = data.train[result.judged]
-    oof = Judged(
+    oof = ReportRows(
         judged["id"].tolist(),
         judged["label"].to_numpy(),
         {name: score.prob for name, score in result.scores.items()},
@@ -66,9 +65,9 @@ def _report(config: Config, data: RunData, result: Result, label: np.ndarray | N
     test = None
     if label is not None and data.dataset.test_label is not None:
         probs = {name: _known(found.test) for name, found in result.predictions.items()}
-        test = Judged(data.test["id"].tolist(), _truth(data), probs, label, _thumbnails(data, data.test, 1))
+        test = ReportRows(data.test["id"].tolist(), _truth(data), probs, label, _thumbnails(data, data.test, 1))
     histories = {name: [folder / "history.jsonl" for folder in entry.folders] for name, entry in result.entries.items()}
-    return write_report(run_folder(config) / "report", oof, test, histories, _story(config, data, result))
+    return write_report(run_folder(config) / "report", oof, test, histories, _facts(config, data, result))
 
 
 def _thumbnails(data: RunData, rows: pd.DataFrame, side: int) -> Callable[[Sequence[int]], list[np.ndarray | None]]:
@@ -86,9 +85,7 @@ def _thumbnails(data: RunData, rows: pd.DataFrame, side: int) -> Callable[[Seque
     return lambda positions: [picture(position) for position in positions]
 
 
-def _story(config: Config, data: RunData, result: Result) -> Story:
-    seconds = result.seconds
-    scores = {name: {**dataclasses.asdict(score), "seconds": seconds[name]} for name, score in result.scores.items()}
+def _facts(config: Config, data: RunData, result: Result) -> RunFacts:
     rows = {
         "train": len(data.train),
         "groups": int(data.train["group"].nunique()),
@@ -117,22 +114,20 @@ def _story(config: Config, data: RunData, result: Result) -> Story:
         "tta": config.tta,
         "threshold rule": config.threshold,
     }
-    how = result.scores[result.final].how
-    honest = result.analysis.as_json(config.threshold, result.scores[result.final])
     parts = result.predictions[result.final].parts
     seen = parts[:, ~np.isnan(parts).any(axis=0)]
-    return Story(
-        config.name,
-        data.dataset.classes,
-        how,
-        scores,
-        rows,
-        members,
-        settings,
-        data.notes,
-        provenance(),
-        honest,
-        seen if seen.size and not result.missing else None,
+    return RunFacts(
+        name=config.name,
+        classes=data.dataset.classes,
+        scores=result.scores,
+        seconds=result.seconds,
+        rows=rows,
+        members=members,
+        settings=settings,
+        notes=data.notes,
+        provenance=provenance(),
+        analysis=result.analysis,
+        test_scores=seen if seen.size and not result.missing else None,
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from competition.core.errors import UserError
 from competition.core.paths import home, shown
 from competition.kaggle.client.api import Kaggle
-from competition.kaggle.submission.cards import Figures
+from competition.kaggle.submission.cards import Figures, analysis_of
 from competition.kaggle.submission.final_two import place
 from competition.kaggle.submission.fingerprint import describe
 from competition.kaggle.submission.ledger import ERROR, LEDGER, Row, known_rows, new_row, number
@@ -24,7 +24,7 @@ from competition.kaggle.submit.admission import room
 from competition.kaggle.submit.choose import OUTPUT, Chosen, choose
 from competition.kaggle.submit.options import SubmitOptions, parse_submit
 from competition.kaggle.submit.upload import Upload, alone, arrived, follow, send
-from competition.report.terminal import LABEL, STYLES, console, honest_lines
+from competition.report.terminal import LABEL, STYLES, analysis_lines, console
 
 Line = tuple[str, str | None]  # with rich's style
 
@@ -130,13 +130,7 @@ def _known(chosen: Chosen) -> list[Line]:
                 None,
             )
         )
-        lines += honest_lines(
-            {
-                "shift": chosen.card.get("world"),
-                "audit": chosen.card.get("audit"),
-                "unasked": "this run had no way to tell",
-            }
-        )
+        lines += analysis_lines(analysis_of(chosen.card))
     else:
         lines.append((_line("Card", "none, so nothing is known of what this is worth"), STYLES["warning"]))
     return lines + [(_line("Warning", warning), STYLES["warning"]) for warning in chosen.warnings]

@@ -2,7 +2,7 @@
 member, each test-time view and each kind of damage to the images is worth."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from competition.audit.findings import Audit
 from competition.ensemble.member import Entry
 from competition.inference.diagnostics import Diagnostics, collect_sweep, collect_views, read_diagnostics
 from competition.inference.oof import Predictions
+from competition.report.trust import ConditionScore
 from competition.scoring.blend.ablation import leave_one_out, view_ablation
 from competition.scoring.blend.average import mean_prob
 from competition.scoring.blend.select import Blend
@@ -24,70 +25,6 @@ from competition.scoring.threshold.auto import RuleScore, compare_rules
 LEAST_TEST = 50  # test rows below which luck and a shift look alike
 LEAST_FEATURES = 20  # groups and test rows, below which features can tell nothing apart
 LEAST_OF_CLASS = 10  # rows of either class, below which weights for another balance rest on next to nothing
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """``shift`` is None without a test set or with some folds alone, ``blend`` with a single member, ``audit`` for
-    blended runs; what cannot be had is left empty. ``unasked`` says why there is a test set and no ``shift``."""
-
-    blend: Blend | None = None
-    shift: Shift | None = None
-    rules: Mapping[str, RuleScore] = field(default_factory=dict)
-    without: Sequence[Mapping[str, Any]] = ()
-    views: Sequence[Mapping[str, Any]] = ()
-    robustness: Sequence[Mapping[str, Any]] = ()
-    audit: Audit | None = None
-    unasked: str = ""
-
-    def as_json(self, asked: str, score: Score) -> dict[str, Any]:
-        """Return all of it as JSON values; ``asked`` is the threshold setting, ``score`` what came of it."""
-        return {
-            "shift": None
-            if self.shift is None
-            else {
-                "verdict": self.shift.verdict,
-                "remedy": self.shift.remedy,
-                "prior": asdict(self.shift.prior),
-                "evidence": [asdict(item) for item in self.shift.evidence],
-            },
-            "unasked": self.unasked,
-            "threshold": {
-                "asked": asked,
-                "rule": score.rule,
-                "why": score.why,
-                "value": score.threshold,
-                "rules": {name: asdict(rule) for name, rule in self.rules.items()},
-            },
-            "blend": None
-            if self.blend is None
-            else {
-                "method": self.blend.method,
-                "why": self.blend.why,
-                "weights": self.blend.weights,
-                "f1": self.blend.f1,
-                "log_loss": self.blend.scores,
-                "se": self.blend.se,
-            },
-            "without": list(self.without),
-            "views": list(self.views),
-            "robustness": list(self.robustness),
-            "audit": None
-            if self.audit is None
-            else {
-                "honest": self.audit.honest,
-                "findings": [
-                    {
-                        "name": one.name,
-                        "level": one.level,
-                        "what": one.what,
-                        "remedy": one.remedy,
-                        "rows_file": None if one.rows is None else f"audit/{one.name}.csv",
-                    }
-                    for one in self.audit.findings
-                ],
-            },
-        }
 
 
 @dataclass(frozen=True)
@@ -184,10 +121,13 @@ def _features(entry: Entry, rows: pd.DataFrame) -> list[FoldFeatures]:
     return found
 
 
+Worth = Sequence[Mapping[str, Any]]  # see Analysis
+
+
 def find_worth(
     judged: Judged, entries: Mapping[str, Entry], score: Score, seed: int
-) -> dict[str, Sequence[Mapping[str, Any]]]:
-    """Return what the members, the test-time views and clean images are worth to the ensemble: see ``Analysis``.
+) -> tuple[Worth, Worth, Sequence[ConditionScore]]:
+    """Return what the members and the test-time views are worth to the ensemble, and what changed images cost it.
 
     ``score`` is the ensemble's.
     """
@@ -202,10 +142,10 @@ def find_worth(
     logits = {name: np.stack([found[view] for view in names]) for name, found in views.items()}
     worth = view_ablation(logits, names, label, judged.part, group, judged.weights, **how) if len(names) > 1 else []
     sweeps = [collect_sweep(entry.by_fold, ids) for entry in entries.values()]
-    return {"without": without, "views": worth, "robustness": _robustness(sweeps, judged, score)}
+    return without, worth, _robustness(sweeps, judged, score)
 
 
-def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], judged: Judged, score: Score) -> list[dict[str, Any]]:
+def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], judged: Judged, score: Score) -> list[ConditionScore]:
     """Return the ensemble's F1 and AUC on the sampled rows under each condition, at each row's weights and threshold.
 
     Only conditions that all members were seen under are told.
@@ -226,9 +166,7 @@ def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], judged: Judged, scor
                 prob[inside] = mean_prob(sigmoid(logits[:, inside]), own)
         truth, prob = label[known], prob[known]
         auc = float(roc_auc_score(truth, prob)) if 0 < truth.sum() < len(truth) else None
-        found.append(
-            {"condition": condition, "f1": f1(truth, prob >= used[known]), "auc": auc, "rows": int(known.sum())}
-        )
+        found.append(ConditionScore(condition, f1(truth, prob >= used[known]), auc, int(known.sum())))
     return found
 
 

@@ -1,5 +1,7 @@
 """The card: what is known about a submission, as JSON beside it."""
 
+import dataclasses
+import math
 import platform
 import subprocess
 from pathlib import Path
@@ -15,7 +17,7 @@ from competition.ensemble.score import Result
 def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
     """Return what is known about a submission; the same results give the same card, whenever they were made."""
     score_of = result.scores[result.final]
-    honest = result.analysis.as_json(config.threshold, score_of)
+    analysis = dataclasses.asdict(result.analysis)
     jobs = [done["prediction_key"] for entry in result.entries.values() for done in entry.done()]
     return {
         "name": config.name,
@@ -24,13 +26,13 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
         "cv_interval": list(score_of.interval),
         "leaderboard_range": list(score_of.leaderboard),
         "public_fraction": config.public_fraction,
-        "threshold": {"value": score_of.threshold, "judged": score_of.how, **honest["threshold"]},
-        "world": honest["shift"],
-        "audit": honest["audit"],
-        "blend": honest["blend"],
-        "without": honest["without"],
-        "tta_views": honest["views"],
-        "robustness": honest["robustness"],
+        "threshold": {"value": score_of.threshold, "judged": score_of.how, **analysis["threshold"]},
+        "world": analysis["shift"],
+        "audit": analysis["audit"],
+        "blend": analysis["blend"],
+        "without": analysis["without"],
+        "tta_views": analysis["views"],
+        "robustness": analysis["robustness"],
         "predicted_positive_rate": {"oof": score_of.figures["predicted_positive_rate"], "test": score_of.test_rate},
         "members": {
             name: {
@@ -51,7 +53,7 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:
-    return {key: round(value, 6) for key, value in figures.items() if value == value}
+    return {key: round(value, 6) for key, value in figures.items() if not math.isnan(value)}
 
 
 def git_commit() -> str | None:

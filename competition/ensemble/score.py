@@ -12,9 +12,10 @@ from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.data.folds import JUDGED
 from competition.data.run_data import RunData
-from competition.ensemble.analysis import Analysis, Judged, cannot_tell, find_rules, find_shift, find_worth
+from competition.ensemble.analysis import Judged, cannot_tell, find_rules, find_shift, find_worth
 from competition.ensemble.member import Entry
 from competition.inference.oof import Predictions, blend, collect_member
+from competition.report.trust import Analysis, ThresholdChoice
 from competition.scoring.blend.select import Blend, choose_blend, choose_blend_hold_out
 from competition.scoring.scorecard import Score, score_hold_out, score_predictions
 from competition.scoring.shift.verdict import Shift
@@ -46,11 +47,6 @@ class Result:
     def final(self) -> str:
         """The name that the submission goes by: the ensemble, or the only member."""
         return list(self.scores)[-1]
-
-    @property
-    def shift(self) -> Shift | None:
-        """What became of the question whether the test set is of the training rows' world; None where not asked."""
-        return self.analysis.shift
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -109,14 +105,17 @@ def score(
     no_shift = missing or unasked or data.test.empty
     shift = None if no_shift else find_shift(asked, entries, audit, config.seed)
     scores = {name: _scored(config, asked, name, shift) for name in asked.predictions}
-    analysis = Analysis(weighed, shift, audit=audit, unasked=unasked)
+    final = list(scores.values())[-1]
+    rules = {} if missing else find_rules(asked, config.threshold, config.seed)
+    threshold = ThresholdChoice(config.threshold, final.rule, final.why, final.threshold, rules)
+    analysis = Analysis(
+        shift, unasked, threshold, weighed.choice if weighed else None, audit=audit.summary() if audit else None
+    )
     if not missing:
-        worth = find_worth(asked, entries, list(scores.values())[-1], config.seed)
-        analysis = Analysis(
-            weighed, shift, find_rules(asked, config.threshold, config.seed), audit=audit, unasked=unasked, **worth
-        )
+        without, views, robustness = find_worth(asked, entries, final, config.seed)
+        analysis = dataclasses.replace(analysis, without=without, views=views, robustness=robustness)
     predictions = {name: _spread(found, known) for name, found in asked.predictions.items()}
-    weights = weighed.weights if weighed else dict.fromkeys(entries, 1.0)
+    weights = weighed.choice.weights if weighed else dict.fromkeys(entries, 1.0)
     if judged is not None:
         known = known & (data.train["fold"] == JUDGED).to_numpy()
     return Result(scores, predictions, entries, weights, known, list(missing), analysis, trained_on)
@@ -149,7 +148,7 @@ def _with_ensemble(members: Mapping[str, Predictions], weighed: Blend | None) ->
     """Add the members' mean, of out-of-fold and test rows alike by the weights of the test set."""
     if weighed is None:
         return dict(members)
-    return {**members, ENSEMBLE: blend(list(members.values()), list(weighed.weights.values()))}
+    return {**members, ENSEMBLE: blend(list(members.values()), list(weighed.choice.weights.values()))}
 
 
 def _scored(config: Config, asked: Judged, name: str, shift: Shift | None) -> Score:

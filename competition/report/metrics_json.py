@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.report.curves import History, last_mean
-from competition.report.trust import complete
+from competition.report.trust import Analysis
 from competition.scoring.evaluation import agreement, evaluate
+from competition.scoring.scorecard import Score
 
 LEVEL = 0.95  # of both intervals: the default in scoring.interval
 GALLERY = 12
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A set of rows with labels: ``label`` (n,) 0 and 1, ``probs`` (n,) of class 1 by member, without NaN.
+class ReportRows:
+    """A set of judged rows with labels: ``label`` (n,) 0 and 1, ``probs`` (n,) of class 1 by member, without NaN.
 
     The ensemble, or the only member, is last; ``decision`` (n,) is that one's. ``thumbnails`` turns positions into
     (H, W, 3) uint8 RGB images of any size, None where one cannot be read. A test set has the OOF's members.
@@ -38,33 +39,30 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Story:
-    """What the page tells besides: ``scores``, ``members``, ``settings`` and ``provenance`` hold JSON values.
+class RunFacts:
+    """What a report tells of a run besides its rows; ``members``, ``settings`` and ``provenance`` hold JSON values.
 
-    ``how`` says how the decisions were made, as in "cross-fitted". ``scores``, by member, the last one
-    included: ``figures`` (a ``metrics.summary``), ``interval`` (low, high), ``leaderboard`` (low, high) or None,
-    ``threshold``, ``test_rate`` or None, and ``seconds``. ``rows``: train, groups, test, judged, and leaderboard where
-    that is fewer than test. ``members``: backbone, view, image_size, epochs, parameters, trained_parameters and
-    pretrained of each. ``honest``: how far the score can be believed (see ``honest.complete``), as far as it is known.
-    ``test_scores``: (k, m) probabilities of the test rows by each fold's models, for comparison with OOF rows, which
-    single fold models judge as well; NaN where no model could see a row.
+    ``scores`` and ``seconds`` of training, by member, the last one included. ``rows``: train, groups, test, judged, and
+    leaderboard where that is fewer than test. ``members``: backbone, view, image_size, epochs, parameters,
+    trained_parameters and pretrained of each. ``test_scores``: (k, m) probabilities of the test rows by each fold's
+    models, for comparison with OOF rows, which single fold models judge as well; NaN where no model could see a row.
     """
 
     name: str
     classes: tuple[str, str]
-    how: str
-    scores: Mapping[str, Mapping[str, Any]]
+    scores: Mapping[str, Score]
+    seconds: Mapping[str, float]
     rows: Mapping[str, int]
     members: Mapping[str, Mapping[str, Any]]
     settings: Mapping[str, Any]
     notes: Sequence[str]
     provenance: Mapping[str, Any]
-    honest: Mapping[str, Any] = field(default_factory=dict)
+    analysis: Analysis = field(default_factory=Analysis)
     test_scores: NDArray | None = None
 
 
 def measure(
-    oof: Judged, test: Judged | None, histories: Mapping[str, Sequence[History]], story: Story
+    oof: ReportRows, test: ReportRows | None, histories: Mapping[str, Sequence[History]], run: RunFacts
 ) -> dict[str, Any]:
     """Return the contents of metrics.json: every number that the page prints, as JSON values without NaN.
 
@@ -72,46 +70,46 @@ def measure(
     threshold in ``threshold``, which was chosen on all OOF rows. ``cv`` are the scores that no row's own label has
     touched.
     """
-    threshold = {name: score["threshold"] for name, score in story.scores.items()}
+    threshold = {name: score.threshold for name, score in run.scores.items()}
     seen_test = None if test is None else _evaluate_all(test, threshold)
-    leaderboard = story.scores[oof.final]["leaderboard"]
+    leaderboard = run.scores[oof.final].leaderboard
     held = None
     if seen_test and leaderboard:
-        held = leaderboard[0] <= (seen_test[test.final]["1"]["f1"] or 0.0) <= leaderboard[1]
+        held = leaderboard[0] <= (seen_test[oof.final]["1"]["f1"] or 0.0) <= leaderboard[1]
     decided = decisions(oof, threshold)
     members = {name: decided[name] for name in list(decided)[:-1]}
     return plain(
         {
-            "name": story.name,
-            "classes": story.classes,
-            "how": story.how,
+            "name": run.name,
+            "classes": run.classes,
+            "how": run.scores[oof.final].how,
             "final": oof.final,
             "level": LEVEL,
-            "cv": {name: _score_figures(score) for name, score in story.scores.items()},
+            "cv": {name: _score_figures(score, run.seconds[name]) for name, score in run.scores.items()},
             "leaderboard_held": held,
             "threshold": threshold,
-            "rows": {**story.rows, "leaderboard": story.rows.get("leaderboard", story.rows["test"])},
+            "rows": {**run.rows, "leaderboard": run.rows.get("leaderboard", run.rows["test"])},
             "oof": _evaluate_all(oof, threshold),
             "test": seen_test,
             "agreement": agreement(members, oof.label) if len(members) > 1 else None,
             "mistakes": [_describe(oof, position) for position in mistakes(oof)],
             "training": {name: _last_epoch(folds) for name, folds in histories.items()},
-            "honest": complete(story.honest),
-            "members": story.members,
-            "settings": story.settings,
-            "notes": story.notes,
-            "provenance": story.provenance,
+            "honest": asdict(run.analysis),
+            "members": run.members,
+            "settings": run.settings,
+            "notes": run.notes,
+            "provenance": run.provenance,
         }
     )
 
 
-def decisions(judged: Judged, threshold: Mapping[str, float]) -> dict[str, NDArray]:
+def decisions(judged: ReportRows, threshold: Mapping[str, float]) -> dict[str, NDArray]:
     """Return each member's decisions: the last one's as given, the others' at their own threshold."""
     cut = {name: np.asarray(prob) >= threshold[name] for name, prob in judged.probs.items()}
     return cut | {judged.final: np.asarray(judged.decision)}
 
 
-def mistakes(judged: Judged) -> list[int]:
+def mistakes(judged: ReportRows) -> list[int]:
     """Return the positions of the dozen wrong rows whose true class was given the least probability, worst first."""
     label, decision = np.asarray(judged.label), np.asarray(judged.decision)
     prob = np.asarray(judged.probs[judged.final], float)
@@ -120,17 +118,17 @@ def mistakes(judged: Judged) -> list[int]:
     return wrong[np.argsort(of_truth, kind="stable")[:GALLERY]].tolist()
 
 
-def _evaluate_all(judged: Judged, threshold: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+def _evaluate_all(judged: ReportRows, threshold: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     decided = decisions(judged, threshold)
     return {name: evaluate(judged.label, prob, decided[name]) for name, prob in judged.probs.items()}
 
 
-def _score_figures(score: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: score[key] for key in ("interval", "leaderboard", "test_rate", "seconds")}
-    return {**score["figures"], **kept}
+def _score_figures(score: Score, seconds: float) -> dict[str, Any]:
+    kept = {"interval": score.interval, "leaderboard": score.leaderboard, "test_rate": score.test_rate}
+    return {**score.figures, **kept, "seconds": seconds}
 
 
-def _describe(judged: Judged, position: int) -> dict[str, Any]:
+def _describe(judged: ReportRows, position: int) -> dict[str, Any]:
     votes = {name: np.asarray(prob)[position] for name, prob in judged.probs.items()}
     row = {"id": str(np.asarray(judged.id, object)[position]), "label": np.asarray(judged.label)[position]}
     return {**row, "prob": votes.pop(judged.final), "votes": votes}

@@ -3,16 +3,17 @@
 Like is compared with like: single fold models judge training rows out of fold, and so they do the test rows here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from competition.report import style as look
+from competition.report.trust import ConditionScore
 from competition.scoring.metrics import check_binary, check_prob, check_same_length, logit
-from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME
+from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME, Shift
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
     from matplotlib.axes import Axes
@@ -42,14 +43,14 @@ def shift_figure(
     prob: ArrayLike,
     test_scores: ArrayLike,
     classes: tuple[str, str],
-    shift: Mapping[str, Any] | None,
+    shift: Shift | None,
     path: Path,
 ) -> None:
     """Draw how the scores of both classes add up to the training images', and the line of the test images.
 
     ``label`` and ``prob`` (n,) are out-of-fold labels and probabilities, ``test_scores`` (k, m) the test rows'
-    probabilities by each fold's models, all counted; NaN in these is left out. ``shift`` (see ``honest.complete``) may
-    be None; where its verdict is not the same world, a dashed line is the mix of the two classes at its prior. The axis
+    probabilities by each fold's models, all counted; NaN in these is left out. Where the verdict of
+    ``shift`` is not the same world, a dashed line is the mix of the two classes at its prior. The axis
     is the logit, named by probabilities. Raises ``ValueError`` for other labels or probabilities, and unequal lengths.
     """
     label, prob = check_binary("label", label), check_prob("prob", prob)
@@ -60,8 +61,7 @@ def shift_figure(
     human, machine = (_density(prob[label == number], edge) for number in (0, 1))
     parts = f"by {len(scores)} fold models" if len(scores) > 1 else "by one fold's models"
     subtitle = f"{label.size:,} training images out of fold, {scores.shape[1]:,} test images {parts}"
-    verdict = shift and shift["verdict"]
-    figure = look.new_page(TITLES.get(verdict, "Scores of training and test images"), subtitle, 4.15)
+    figure = look.new_page(TITLES[shift.verdict] if shift else "Scores of training and test images", subtitle, 4.15)
     axes = look.add_panel(figure, 0.3, 1.0, 4.4, 2.35)
     rate = label.mean()
     below, above = (1 - rate) * human, _mix(human, machine, rate)
@@ -69,8 +69,8 @@ def shift_figure(
     axes.stairs(below, edge, color=look.BLUE, label=f"training, {names[0]}", **style)
     axes.stairs(above, edge, baseline=below, color=look.RED, label=f"training, {names[1]}", **style)
     axes.stairs(_density(test, edge), edge, color=look.INK, linewidth=1.8, label="test", zorder=3)
-    if verdict not in (None, SAME) and shift["prior"] and 0 < rate < 1:
-        prior = shift["prior"]["value"]
+    if shift and shift.verdict != SAME and shift.prior and 0 < rate < 1:
+        prior = shift.prior.value
         style = {"color": look.MUTED, "linewidth": 1.1, "linestyle": look.DASHED, "zorder": 2}
         name = f"training, if {prior:.0%} were {look.elide(names[1], 14)}"
         axes.stairs(_mix(human, machine, prior), edge, label=name, **style)
@@ -128,28 +128,26 @@ def _name(prob: float) -> str:
     return f"{prob:.{max(1, int(np.ceil(-np.log10(nearest) - 1e-6)))}f}"
 
 
-def robustness_figure(found: Sequence[Mapping[str, Any]], path: Path) -> None:
+def robustness_figure(found: Sequence[ConditionScore], path: Path) -> None:
     """Draw F1 and ROC AUC under each condition, against the line of the unchanged images.
 
-    ``found`` (see ``honest.complete``) has one entry or more: ``condition``, ``f1``, ``auc`` and ``rows``, each of the
-    last three or None. The one named "clean", else the first, is what the others are compared with.
+    ``found`` has one entry or more. The one named "clean", else the first, is what the others are compared with.
     """
-    clean = next((row for row in found if row["condition"] == "clean"), found[0])
+    clean = next((row for row in found if row.condition == "clean"), found[0])
     figure = look.new_page(*_title(found, clean), 1.6 + 0.36 * len(found))
     axes = look.add_panel(figure, 1.32, 0.5, 2.33, 0.36 * len(found))
     column = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "right", "fontsize": 9}
     for place, row in enumerate(found):
         _draw_condition(axes, place, row, clean)
-        for x, key, weight in ((F1_AT, "f1", "bold"), (AUC_AT, "auc", "normal")):
-            text = "-" if row[key] is None else look.decimals(row[key])
+        for x, value, weight in ((F1_AT, row.f1, "bold"), (AUC_AT, row.auc, "normal")):
+            text = "-" if value is None else look.decimals(value)
             axes.text(x, place, text, color=look.INK, fontweight=weight, **column)
     for x, text in ((F1_AT, "● F1"), (AUC_AT, "◇ AUC")):
         axes.text(x, -0.8, text, color=look.MUTED, **column)
-    if clean["f1"] is not None:
-        axes.axvline(clean["f1"], color=look.INK, linewidth=0.9, linestyle=look.DOTTED, zorder=1)
-    names = [look.elide(CONDITIONS.get(row["condition"], row["condition"]), 20) for row in found]
+    axes.axvline(clean.f1, color=look.INK, linewidth=0.9, linestyle=look.DOTTED, zorder=1)
+    names = [look.elide(CONDITIONS.get(row.condition, row.condition), 20) for row in found]
     axes.set_yticks(range(len(found)), names, fontsize=9, color=look.INK, parse_math=False)
-    known = [row[key] for row in found for key in ("f1", "auc") if row[key] is not None] or [0, 1]
+    known = [value for row in found for value in (row.f1, row.auc) if value is not None]
     margin = max(0.02, 0.06 * (max(known) - min(known)))
     axes.set(xlim=(min(known) - margin, max(known) + margin), ylim=(len(found) - 0.5, -0.5))
     axes.locator_params(axis="x", nbins=5)
@@ -159,29 +157,24 @@ def robustness_figure(found: Sequence[Mapping[str, Any]], path: Path) -> None:
     look.save_page(figure, path)
 
 
-def _draw_condition(axes: "Axes", place: int, row: Mapping[str, Any], clean: Mapping[str, Any]) -> None:
+def _draw_condition(axes: "Axes", place: int, row: ConditionScore, clean: ConditionScore) -> None:
     """Mark a condition's AUC and F1, this one with a line from the unchanged images' F1."""
-    value, auc, usual = row["f1"], row["auc"], clean["f1"]
-    if auc is not None:
+    if row.auc is not None:
         style = {"color": "white", "markeredgecolor": look.MUTED, "markeredgewidth": 0.9, "markersize": 4.5}
-        axes.plot(auc, place, "D", **style)
-    if value is None:
-        return
-    costly = usual is not None and usual - value >= COSTLY
-    colour = look.INK if row is clean else look.RED if costly else look.BLUE
-    axes.plot([value if usual is None else usual, value], [place, place], color=colour, linewidth=2.2)
-    axes.plot(value, place, "o", color=colour, markersize=7)
+        axes.plot(row.auc, place, "D", **style)
+    colour = look.INK if row is clean else look.RED if clean.f1 - row.f1 >= COSTLY else look.BLUE
+    axes.plot([clean.f1, row.f1], [place, place], color=colour, linewidth=2.2)
+    axes.plot(row.f1, place, "o", color=colour, markersize=7)
 
 
-def _title(found: Sequence[Mapping[str, Any]], clean: Mapping[str, Any]) -> tuple[str, str]:
-    rows = max((row["rows"] or 0 for row in found), default=0)
-    subtitle = f"{rows:,} training images, changed before they are judged"
-    changed = [row for row in found if row is not clean and row["f1"] is not None]
-    if clean["f1"] is None or not changed:
+def _title(found: Sequence[ConditionScore], clean: ConditionScore) -> tuple[str, str]:
+    subtitle = f"{max(row.rows for row in found):,} training images, changed before they are judged"
+    changed = [row for row in found if row is not clean]
+    if not changed:
         return "F1 on changed images", subtitle
-    worst = min(changed, key=lambda row: row["f1"])
-    fall = clean["f1"] - worst["f1"]
+    worst = min(changed, key=lambda row: row.f1)
+    fall = clean.f1 - worst.f1
     if fall < 0.005:
         return "No change to the images costs F1", subtitle
-    name = look.elide(CONDITIONS.get(worst["condition"], worst["condition"]), 16)
-    return f"F1 {look.decimals(clean['f1'])} falls to {look.decimals(worst['f1'])} at worst: {name}", subtitle
+    name = look.elide(CONDITIONS.get(worst.condition, worst.condition), 16)
+    return f"F1 {look.decimals(clean.f1)} falls to {look.decimals(worst.f1)} at worst: {name}", subtitle

@@ -1,14 +1,14 @@
 """The closing table: every member and the ensemble, one line each; and the lines that say whether to believe it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from competition.report.trust import METHODS, complete
+from competition.audit.findings import AuditSummary
+from competition.report.trust import METHODS, Analysis
 from competition.scoring.scorecard import Score
-from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT
+from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, Shift
 
 WORTH = ("F1", "CV\ninterval", "leaderboard\nrange", "AUC", "log-loss", "threshold")
 DETAIL = ("precision", "recall", "positive\nOOF", "positive\ntest", "time")
@@ -64,57 +64,52 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
-def honest_lines(honest: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+def analysis_lines(analysis: Analysis) -> list[tuple[str, str | None]]:
     """Return what to print below the table, each line with rich's style or None.
 
-    ``honest`` is ``Story.honest``: the verdict on the test set, how the threshold and the blend were chosen, F1 on
-    changed images, and the audit's warnings and alarms. What is not known has no line.
+    The verdict on the test set, how the threshold and the blend were chosen, F1 on changed images, and the audit's
+    warnings and alarms. What is not known has no line.
     """
-    found = complete(honest)
     lines: list[tuple[str, str | None]] = []
-    if shift := found["shift"]:
-        style = STYLES.get(shift["verdict"])
-        lines += [(line, style) for line in _world(shift)]
-    elif found["unasked"]:
-        lines.append((_labelled("World", "not asked", found["unasked"]), None))
-    if threshold := found["threshold"]:
-        value = threshold["rules"].get(threshold["rule"], {}).get("threshold", threshold.get("value"))
-        at = "" if value is None else f" ({_short(value, 4)})"
-        lines.append((_labelled("Threshold", f"{threshold['rule']}{at}", threshold["why"]), None))
-    if blend := found["blend"]:
-        weights = ", ".join(f"{member} {_short(weight, 2)}" for member, weight in blend["weights"].items())
-        given = "" if blend["method"] == "equal" else f" ({weights})"
-        name = METHODS.get(blend["method"], blend["method"])
-        lines.append((_labelled("Blend", f"{name}{given}", blend["why"]), None))
-    if known := [row for row in found["robustness"] if row["f1"] is not None]:
-        each = ", ".join(f"{_short(row['f1'])} {row['condition']}" for row in known)
+    if shift := analysis.shift:
+        lines += [(line, STYLES.get(shift.verdict)) for line in _verdict(shift)]
+    elif analysis.unasked:
+        lines.append((_labelled("World", "not asked", analysis.unasked), None))
+    if threshold := analysis.threshold:
+        lines.append((_labelled("Threshold", f"{threshold.rule} ({_short(threshold.value, 4)})", threshold.why), None))
+    if blend := analysis.blend:
+        weights = ", ".join(f"{member} {_short(weight, 2)}" for member, weight in blend.weights.items())
+        fitted = "" if blend.method == "equal" else f" ({weights})"
+        lines.append((_labelled("Blend", f"{METHODS[blend.method]}{fitted}", blend.why), None))
+    if analysis.robustness:
+        each = ", ".join(f"{_short(row.f1)} {row.condition}" for row in analysis.robustness)
         lines.append((_labelled("Robustness", f"F1 {each}"), None))
-    return lines + (list(_findings(found["audit"])) if found["audit"] else [])
+    return lines + (list(_findings(analysis.audit)) if analysis.audit else [])
 
 
-def _world(shift: Mapping[str, Any]) -> list[str]:
+def _verdict(shift: Shift) -> list[str]:
     """Return the verdict, what it rests on where that is an alarm, and what to do."""
-    verdict, remedy, prior = shift["verdict"], shift["remedy"], shift["prior"]
-    if verdict == ANOTHER_WORLD:
-        reasons = [item["sentence"].rstrip(".") for item in shift["evidence"] if item["alarming"]]
-        return [f"{verdict.upper()}: {remedy}", *(_labelled("", f"- {reason}") for reason in reasons)]
-    seen = ""
-    if prior and None not in prior.values():
-        places = 0 if max(prior.values()) >= 0.1 else 1
-        value, low, high, train = (f"{100 * prior[key]:.{places}f}" for key in ("value", "low", "high", "train"))
+    if shift.verdict == ANOTHER_WORLD:
+        reasons = [item.sentence.rstrip(".") for item in shift.evidence if item.alarming]
+        return [f"{shift.verdict.upper()}: {shift.remedy}", *(_labelled("", f"- {reason}") for reason in reasons)]
+    seen, prior = "", shift.prior
+    if prior and prior.high - prior.low > VAGUE:
+        seen = "as far as can be told, for these scores hardly tell the classes apart"
+    elif prior:
+        shares = prior.value, prior.low, prior.high, prior.train
+        value, low, high, train = (f"{100 * share:.{0 if max(shares) >= 0.1 else 1}f}" for share in shares)
         seen = f"test rows look like {value} % positive ({low}-{high} %), the training rows were {train} %"
-        if prior["high"] - prior["low"] > VAGUE:
-            seen = "as far as can be told, for these scores hardly tell the classes apart"
-    return [_labelled("World", verdict, seen), *([_labelled("", remedy)] if verdict == LABEL_SHIFT and remedy else [])]
+    remedy = [_labelled("", shift.remedy)] if shift.verdict == LABEL_SHIFT and shift.remedy else []
+    return [_labelled("World", shift.verdict, seen), *remedy]
 
 
-def _findings(audit: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+def _findings(audit: AuditSummary) -> Iterator[tuple[str, str | None]]:
     """Yield a line for each alarm, and one that names the warnings, which stood in full at the run's start."""
-    for finding in audit["findings"]:
-        if finding["level"] == "alarm":
-            text = f"{finding['what'].rstrip('.')}. {finding['remedy']}".strip()
-            yield _labelled("Audit", f"ALARM {finding['name']}", text), STYLES["alarm"]
-    warnings = [finding["name"] for finding in audit["findings"] if finding["level"] == "warning"]
+    for finding in audit.findings:
+        if finding.level == "alarm":
+            text = f"{finding.what.rstrip('.')}. {finding.remedy}".strip()
+            yield _labelled("Audit", f"ALARM {finding.name}", text), STYLES["alarm"]
+    warnings = [finding.name for finding in audit.findings if finding.level == "warning"]
     if warnings:
         yield _labelled("Audit", f"warned of {', '.join(warnings)}"), STYLES["warning"]
 

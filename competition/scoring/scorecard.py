@@ -188,4 +188,4 @@ def _score(
 
 
 def _shifted_prior(shift: Shift | None) -> Prior | None:
-    return shift.prior if shift is not None and shift.verdict == LABEL_SHIFT and shift.vouched else None
+    return shift.prior if shift is not None and shift.verdict == LABEL_SHIFT and shift.features_agree else None

@@ -99,7 +99,7 @@ def run_world(world: str, seed: int) -> Outcome:
     return Outcome(
         score.figures["f1"],
         *score.leaderboard,
-        result.shift.verdict,
+        result.analysis.shift.verdict,
         f1(truth.to_numpy(), submission[truth.index].to_numpy()),
         f1(truth.to_numpy(), predictions.test >= argmax),
     )

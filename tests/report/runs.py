@@ -1,12 +1,21 @@
-"""What the tests of the report are made of: labelled rows, histories and the story of a run, drawn in memory."""
+"""What the tests of the report are made of: labelled rows, histories and the facts of a run, drawn in memory."""
 
+import dataclasses
 import json
 
 import numpy as np
 from PIL import Image
 
-from competition.report.write import Judged, Story
+from competition.audit.findings import AuditSummary, FindingSummary
+from competition.report.metrics_json import ReportRows, RunFacts
+from competition.report.trust import Analysis, ConditionScore, ThresholdChoice
+from competition.scoring.blend.select import BlendChoice
 from competition.scoring.metrics import summary
+from competition.scoring.scorecard import Score
+from competition.scoring.shift.class_prior import Prior
+from competition.scoring.shift.statistics import Statistic
+from competition.scoring.shift.verdict import Shift
+from competition.scoring.threshold.auto import RuleScore
 
 
 def world(rows=400, names=("convnext", "swin", "ensemble"), seed=0):
@@ -45,7 +54,7 @@ def ink(path):
 def judged(rows=300, names=("convnext", "swin", "ensemble"), seed=0, images=True, ids="train/{}.jpg"):
     """Rows that the members know something of, each with an image of its own unless told otherwise."""
     label, probs = world(rows, names, seed)
-    return Judged(
+    return ReportRows(
         id=[ids.format(row) for row in range(rows)],
         label=label,
         probs=probs,
@@ -61,50 +70,69 @@ REMEDIES = {
 }
 
 
-def honest(names=("convnext", "swin"), verdict="same world", seed=3, **changes):
-    """How far a score can be believed, every part of it told; every number in it is another one."""
-    rng = np.random.default_rng(seed)
+def shift(names=("convnext", "swin"), verdict="same world", rng=None):
+    """A verdict on the test set with all its evidence."""
+    rng = rng or np.random.default_rng(3)
     alarming = {"score mixture": verdict == "another world", "class balance": verdict != "same world"}
-    found = {
-        "shift": {
-            "verdict": verdict,
-            "remedy": REMEDIES[verdict],
-            "prior": {"value": rng.random(), "low": rng.random(), "high": rng.random(), "train": rng.random()},
-            "evidence": [
-                {
-                    "name": name,
-                    "sentence": f"the {name} was {rng.random():.3f}, by chance up to {rng.random():.3f}",
-                    "alarming": alarming.get(name, False),
-                    "value": {"auc": rng.random()},
-                }
-                for name in ("positive rate", "class balance", "score mixture", *(f"features of {n}" for n in names))
-            ],
-        },
-        "threshold": {
-            "asked": "auto",
-            "rule": "bootstrap",
-            "why": "the median over 200 resamples of groups varies least, and nothing speaks for another rule.",
-            "rules": {
-                rule: {
-                    "f1": rng.random(),
-                    "interval": [rng.random(), rng.random()],
-                    "oof_rate": rng.random(),
-                    "test_rate": rng.random(),
-                    "threshold": rng.random(),
-                }
-                for rule in ("argmax", "bootstrap", "calibrated", "em")
-            }
-            | {"prior:0.31": {"f1": rng.random(), "oof_rate": rng.random(), "threshold": None}},
-        },
-        "blend": {
-            "method": "equal",
-            "why": "stacking gains 0.0011, less than one standard error (0.0042).",
-            "weights": {name: 1 / len(names) for name in names},
-            "f1": {method: rng.random() for method in ("equal", "caruana", "stacking")},
-            "log_loss": {method: rng.random() for method in ("equal", "caruana", "stacking")},
-            "se": {method: rng.random() / 100 for method in ("equal", "caruana", "stacking")},
-        },
-        "without": [
+    evidence = [
+        Statistic(
+            name,
+            {"auc": rng.random()},
+            f"the {name} was {rng.random():.3f}, by chance up to {rng.random():.3f}",
+            alarming.get(name, False),
+        )
+        for name in ("positive rate", "class balance", "score mixture", *(f"features of {n}" for n in names))
+    ]
+    prior = Prior(value=rng.random(), low=rng.random(), high=rng.random(), train=rng.random())
+    return Shift(verdict, REMEDIES[verdict], prior, evidence)
+
+
+def analysis(names=("convnext", "swin"), verdict="same world", seed=3, **changes):
+    """How far a score can be believed, every part of it known; every number in it is another one."""
+    rng = np.random.default_rng(seed)
+    methods = ("equal", "caruana", "stacking")
+    audit = AuditSummary(
+        True,
+        [
+            FindingSummary(
+                "row parity",
+                "alarm",
+                "odd rows are of class 1: AUC 0.998.",
+                "Nothing to do where no model sees the row's number.",
+            ),
+            FindingSummary(
+                "exact copies",
+                "warning",
+                "4 training rows are in the test set too.",
+                "Leave them out with copies=drop.",
+                "folds/mine/audit/copies.csv",
+            ),
+            FindingSummary("unreadable", "note", "2 files were unreadable.", ""),
+        ],
+    )
+    found = Analysis(
+        shift=shift(names, verdict, rng),
+        threshold=ThresholdChoice(
+            "auto",
+            "bootstrap",
+            "the median over 200 resamples of groups varies least, and nothing speaks for another rule.",
+            rng.random(),
+            {
+                rule: RuleScore(rng.random(), (rng.random(), rng.random()), rng.random(), test_rate, rng.random())
+                for rule, test_rate in zip(
+                    ("argmax", "bootstrap", "calibrated", "em", "prior:0.31"), [*rng.random(4), None], strict=True
+                )
+            },
+        ),
+        blend=BlendChoice(
+            method="equal",
+            why="stacking gains 0.0011, less than one standard error (0.0042).",
+            weights={name: 1 / len(names) for name in names},
+            f1={method: rng.random() for method in methods},
+            log_loss={method: rng.random() for method in methods},
+            se={method: rng.random() / 100 for method in methods},
+        ),
+        without=[
             {
                 "member": name,
                 "f1": rng.random(),
@@ -115,12 +143,12 @@ def honest(names=("convnext", "swin"), verdict="same world", seed=3, **changes):
             }
             for name in names
         ],
-        "views": [
+        views=[
             {"views": views, "f1": rng.random(), "auc": rng.random(), "log_loss": rng.random()}
             for views in ("all", "identity alone", "hflip alone", "all but identity", "all but hflip")
         ],
-        "robustness": [
-            {"condition": condition, "f1": f1, "auc": f1 + 0.03, "rows": 300}
+        robustness=[
+            ConditionScore(condition, f1, f1 + 0.03, 300)
             for condition, f1 in (
                 ("clean", 0.943),
                 ("jpeg95", 0.94),
@@ -130,42 +158,34 @@ def honest(names=("convnext", "swin"), verdict="same world", seed=3, **changes):
                 ("half", 0.66),
             )
         ],
-        "audit": {
-            "honest": True,
-            "findings": [
-                {"name": "unreadable", "level": "note", "what": "2 files were unreadable.", "remedy": ""},
-                {
-                    "name": "row parity",
-                    "level": "alarm",
-                    "what": "odd rows are of class 1: AUC 0.998.",
-                    "remedy": "Nothing to do where no model sees the row's number.",
-                    "rows_file": None,
-                },
-                {
-                    "name": "exact copies",
-                    "level": "warning",
-                    "what": "4 training rows are in the test set too.",
-                    "remedy": "Leave them out with copies=drop.",
-                    "rows_file": "folds/mine/audit/copies.csv",
-                },
-            ],
-        },
-    }
-    return {**found, **changes}
+        audit=audit,
+    )
+    return dataclasses.replace(found, **changes)
 
 
-def story(oof, classes=("human", "AI"), test_rows=120, **changes):
-    """What the page tells besides of such rows; every number in it is another one."""
+def only(part, names=("convnext", "swin")):
+    """An analysis of which one part is known alone."""
+    return Analysis(**{part: getattr(analysis(names), part)})
+
+
+def facts(oof, classes=("human", "AI"), test_rows=120, **changes):
+    """What a report tells besides of such rows; every number in it is another one."""
     rng = np.random.default_rng(9)
     scores = {
-        name: {
-            "figures": summary(oof.label, prob, (prob >= 0.4 + rng.random() / 10).astype(int)),
-            "interval": (0.8 + rng.random() / 20, 0.9 + rng.random() / 20),
-            "leaderboard": (0.7 + rng.random() / 20, 0.95 + rng.random() / 20) if test_rows else None,
-            "threshold": 0.4 + rng.random() / 10,
-            "test_rate": rng.random() if test_rows else None,
-            "seconds": 7000 * rng.random(),
-        }
+        name: Score(
+            decision=oof.decision,
+            prob=prob,
+            figures=summary(oof.label, prob, (prob >= 0.4 + rng.random() / 10).astype(int)),
+            interval=(0.8 + rng.random() / 20, 0.9 + rng.random() / 20),
+            leaderboard=(0.7 + rng.random() / 20, 0.95 + rng.random() / 20) if test_rows else None,
+            leaderboard_prior=None,
+            threshold=0.4 + rng.random() / 10,
+            used=np.full(len(prob), 0.4),
+            how="cross-fitted over 5 folds",
+            rule="bootstrap",
+            why="as set",
+            test_rate=rng.random() if test_rows else None,
+        )
         for name, prob in oof.probs.items()
     }
     recipe = {
@@ -177,14 +197,14 @@ def story(oof, classes=("human", "AI"), test_rows=120, **changes):
         "parameters": 3_371_234,
         "trained_parameters": 51_234,
     }
-    told = {
-        "name": "mine",
-        "classes": classes,
-        "how": "cross-fitted over 5 folds",
-        "scores": scores,
-        "rows": {"train": 1017, "groups": 509, "test": test_rows, "judged": len(oof.label)},
-        "members": {name: recipe for name in list(oof.probs)[:-1] or oof.probs},
-        "settings": {
+    found = RunFacts(
+        name="mine",
+        classes=classes,
+        scores=scores,
+        seconds={name: 7000 * rng.random() for name in oof.probs},
+        rows={"train": 1017, "groups": 509, "test": test_rows, "judged": len(oof.label)},
+        members={name: recipe for name in list(oof.probs)[:-1] or oof.probs},
+        settings={
             "tta": "d4",
             "threshold": "bootstrap",
             "folds": 5,
@@ -193,12 +213,12 @@ def story(oof, classes=("human", "AI"), test_rows=120, **changes):
             "ema": None,
             "deterministic": False,
         },
-        "notes": ["2 images are copies of others: 7.jpg and 8.jpg"],
-        "provenance": {"telltale": "0.1.0", "torch": "2.15.0", "git_commit": None},
-        "honest": honest(list(oof.probs)[:-1]) if test_rows and len(oof.probs) > 1 else {},
-        "test_scores": np.stack([world(test_rows, seed=part)[1]["ensemble"] for part in (7, 8)]) if test_rows else None,
-    }
-    return Story(**{**told, **changes})
+        notes=["2 images are copies of others: 7.jpg and 8.jpg"],
+        provenance={"telltale": "0.1.0", "torch": "2.15.0", "git_commit": None},
+        analysis=analysis(list(oof.probs)[:-1]) if test_rows and len(oof.probs) > 1 else Analysis(),
+        test_scores=np.stack([world(test_rows, seed=part)[1]["ensemble"] for part in (7, 8)]) if test_rows else None,
+    )
+    return dataclasses.replace(found, **changes)
 
 
 def write_histories(folder, names=("convnext", "swin"), folds=2, **kind):

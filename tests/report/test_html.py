@@ -3,16 +3,19 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 
+from competition.audit.findings import AuditSummary
 from competition.report import style as look
 from competition.report.html import render_page, show
 from competition.report.metrics_json import measure
+from competition.report.trust import Analysis
 from competition.report.write import write_report
-from tests.report.runs import REMEDIES, honest, judged, story, write_histories
+from tests.report.runs import REMEDIES, analysis, facts, judged, only, write_histories
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -61,7 +64,7 @@ def coarse():
 
 
 def write(
-    folder, names=("convnext", "swin", "ensemble"), classes=("human", "AI"), ids="train/{}.jpg", test=True, **told
+    folder, names=("convnext", "swin", "ensemble"), classes=("human", "AI"), ids="train/{}.jpg", test=True, **known
 ):
     oof = judged(names=names, ids=ids)
     members = names[:-1] or names
@@ -70,14 +73,14 @@ def write(
         oof,
         judged(120, names, seed=1) if test else None,
         write_histories(folder, members, batches=3),
-        story(oof, classes, 120 * test, **told),
+        facts(oof, classes, 120 * test, **known),
     )
 
 
-def word(names=("convnext", "swin", "ensemble"), pictures=(), **told):
+def word(names=("convnext", "swin", "ensemble"), pictures=(), **known):
     """Return a page of the same run in which nothing is drawn, and its metrics."""
     oof = judged(names=names)
-    metrics = measure(oof, None, {}, story(oof, **told))
+    metrics = measure(oof, None, {}, facts(oof, **known))
     return render_page(metrics, dict.fromkeys(pictures, b""), [None] * len(metrics["mistakes"])), metrics
 
 
@@ -175,7 +178,7 @@ def test_what_a_run_knows_of_its_honesty_has_sections_and_what_it_does_not_know_
     ],
 )
 def test_the_verdict_is_a_banner_in_its_colour_and_word_and_the_headline_goes_with_it(verdict, look_of, expectation):
-    html, _ = word(honest=honest(verdict=verdict))
+    html, _ = word(analysis=analysis(verdict=verdict))
     classes = [dict(attributes).get("class") for tag, attributes in Page(html).tags if tag == "div"]
     assert [name for name in classes if name and name.startswith("banner")] == [f"banner {look_of}"]
     text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", "", html.split("</style>")[1])))
@@ -186,14 +189,14 @@ def test_the_verdict_is_a_banner_in_its_colour_and_word_and_the_headline_goes_wi
 
 
 def test_a_score_that_the_audit_does_not_call_honest_is_not_printed_without_saying_so():
-    page = Page(word(honest={"audit": {"honest": False, "findings": []}})[0])
+    page = Page(word(analysis=Analysis(audit=AuditSummary(False, [])))[0])
     assert "does not call this score honest" in page.text.split("Worth knowing")[0]
     assert "Not an honest score" in page.text
 
 
 @pytest.mark.parametrize("part", ["shift", "threshold", "blend", "without", "views", "robustness", "audit"])
 def test_any_part_alone_makes_a_page_whose_numbers_have_their_places(part):
-    html, metrics = word(("swin",), ["robustness"] * (part == "robustness"), honest={part: honest(["swin"])[part]})
+    html, metrics = word(("swin",), ["robustness"] * (part == "robustness"), analysis=only(part, ["swin"]))
     found = Page(html)
     assert all(json.loads(exact) == look_up(metrics, pointer) for pointer, exact, _ in found.numbers)
     assert sum(section in found.text for section in SECTIONS) == 1
@@ -241,11 +244,17 @@ def test_numbers_are_shown_as_people_write_them(value, how, text):
 
 def test_hostile_names_are_text_and_nothing_else(tmp_path):
     names = (HOSTILE[0], HOSTILE[2], "ensemble")
-    told = honest(names[:-1], "another world")
-    told["shift"]["remedy"] = told["audit"]["findings"][0]["what"] = HOSTILE[2] + HOSTILE[0]
-    told["threshold"]["rules"][HOSTILE[1]] = told["threshold"]["rules"].pop("argmax")
-    told["robustness"][1]["condition"] = told["views"][1]["views"] = HOSTILE[3]
-    page = write(tmp_path, names, (HOSTILE[3], HOSTILE[1]), HOSTILE[0] + "{}" + HOSTILE[1], honest=told)
+    known, hostile = analysis(names[:-1], "another world"), HOSTILE[2] + HOSTILE[0]
+    (first, *others), rules = known.audit.findings, known.threshold.rules
+    known = replace(
+        known,
+        shift=replace(known.shift, remedy=hostile),
+        audit=AuditSummary(True, [replace(first, what=hostile), *others]),
+        threshold=replace(known.threshold, rules={**rules, HOSTILE[1]: rules["argmax"]}),
+        robustness=[replace(known.robustness[0], condition=HOSTILE[3])],
+        views=[{**known.views[0], "views": HOSTILE[3]}],
+    )
+    page = write(tmp_path, names, (HOSTILE[3], HOSTILE[1]), HOSTILE[0] + "{}" + HOSTILE[1], analysis=known)
     html = page.read_text()
     found = Page(html)
     tags = {tag for tag, _ in found.tags}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from competition.report import agreement, calibration, curves, gallery, plots
 from competition.report import shift_plots as world
 from competition.report import style as look
+from competition.report.trust import ConditionScore
 from competition.scoring import evaluation
 from tests.report import runs
 from tests.report.runs import history, ink, pixels
@@ -34,9 +35,9 @@ def draw_all(folder):
     wrong = [{"id": f"{row}.jpg", "label": 1, "prob": 0.1} for row in range(5)]
     images = [np.full((32, 20 + 9 * row, 3), 50 * row, np.uint8) for row in range(4)]
     gallery.mistakes_gallery(wrong, [*images, None], ("human", "AI"), folder / "mistakes.png")
-    told = runs.honest(verdict="label shift")
-    world.shift_figure(label, prob, prob[None, :200] ** 2, ("human", "AI"), told["shift"], folder / "shift.png")
-    world.robustness_figure(told["robustness"], folder / "robustness.png")
+    known = runs.analysis(verdict="label shift")
+    world.shift_figure(label, prob, prob[None, :200] ** 2, ("human", "AI"), known.shift, folder / "shift.png")
+    world.robustness_figure(known.robustness, folder / "robustness.png")
     return sorted(folder.iterdir())
 
 
@@ -114,9 +115,9 @@ def test_names_are_drawn_as_they_are_and_never_read_as_formulas(tmp_path, monkey
     wrong = [{"id": "$\\bad$" + "a" * 70, "label": 1, "prob": 0.1}]
     gallery.mistakes_gallery(wrong, [None], ("human", "$\\bad$"), tmp_path / "mistakes.png")
     plots.confusion_matrix(label, label, ("$\\bad$", "made by a machine " * 3), tmp_path / "confusion.png")
-    shift = {"verdict": "another world", "prior": {"value": 0.3}}
+    shift = runs.shift(verdict="another world")
     world.shift_figure(label, members["ensemble"], [[0.5]], ("$\\bad$", "_" * 70), shift, tmp_path / "shift.png")
-    world.robustness_figure([{"condition": "$\\bad$", "f1": 0.9, "auc": None, "rows": 9}], tmp_path / "changed.png")
+    world.robustness_figure([ConditionScore("$\\bad$", 0.9, None, 9)], tmp_path / "changed.png")
     assert len(list(tmp_path.iterdir())) == 11
 
 

@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 
 from competition.report import style as look
 from competition.report.shift_plots import robustness_figure, shift_figure
+from competition.report.trust import ConditionScore
+from competition.scoring.shift.class_prior import Prior
+from competition.scoring.shift.verdict import Shift
 from tests.report.runs import ink, pixels, world
 
 CLASSES = ("human", "AI")
@@ -38,10 +41,10 @@ def test_the_line_of_the_test_images_stands_where_their_scores_are(tmp_path):
 
 def test_the_mix_at_the_estimated_balance_is_drawn_unless_the_world_is_the_same(tmp_path):
     test = world(600, ("ensemble",), seed=1)[1]["ensemble"]
-    prior = {"value": 0.2, "low": 0.1, "high": 0.3, "train": 0.5}
+    prior = Prior(0.2, 0.1, 0.3, 0.5)
     drawn = {}
     for verdict in ("same world", "label shift", "another world"):
-        path = draw(tmp_path / f"{verdict}.png", [test], {"verdict": verdict, "prior": prior})
+        path = draw(tmp_path / f"{verdict}.png", [test], Shift(verdict, "", prior, []))
         drawn[verdict] = colour(path, look.MUTED, 0)[250:700].sum()
     assert drawn["same world"] < min(drawn["label shift"], drawn["another world"]) / 2
 
@@ -59,7 +62,7 @@ def test_scores_of_no_model_are_left_out(tmp_path):
 @given(st.lists(st.sampled_from([0.0, 1e-9, 0.3, 0.5, 1.0]), min_size=1, max_size=5), st.integers(0, 1))
 def test_any_scores_give_a_picture(tmp_path_factory, scores, only):
     path = tmp_path_factory.mktemp("any") / "s.png"
-    shift = {"verdict": "label shift", "prior": {"value": 0.3}}
+    shift = Shift("label shift", "", Prior(0.3, 0.2, 0.4, 0.5), [])
     shift_figure([only] * len(scores), scores, [scores], CLASSES, shift, path)
     assert pixels(path).shape[1] == 1200
 
@@ -72,7 +75,7 @@ def test_what_is_no_probability_is_refused_and_nothing_is_written(tmp_path, test
 
 
 def sweep(**values):
-    return [{"condition": name, "f1": f1, "auc": None, "rows": 300} for name, f1 in values.items()]
+    return [ConditionScore(name, f1, None, 300) for name, f1 in values.items()]
 
 
 def test_a_costly_change_is_orange_and_a_cheap_one_blue(tmp_path):
@@ -90,7 +93,7 @@ def test_the_sweep_grows_by_a_row_for_every_condition(tmp_path):
     assert heights[2] - heights[1] == pytest.approx(4 * (heights[1] - heights[0]), abs=4)
 
 
-@pytest.mark.parametrize("found", [sweep(clean=None), sweep(blur=None, half=0.7), sweep(blur=0.7), sweep(clean=1.0)])
+@pytest.mark.parametrize("found", [sweep(blur=0.8, half=0.7), sweep(blur=0.7), sweep(clean=1.0)])
 def test_a_sweep_with_gaps_is_drawn_as_far_as_it_is_known(tmp_path, found):
     robustness_figure(found, tmp_path / "r.png")
     assert ink(tmp_path / "r.png") > 0.01

@@ -1,13 +1,18 @@
 """The closing table is whole at any width, and few lines below it say whether to believe it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rich.console import Console
 
-from competition.report.terminal import closing_tables, honest_lines
+from competition.audit.findings import AuditSummary, FindingSummary
+from competition.report.terminal import analysis_lines, closing_tables
+from competition.report.trust import Analysis, ThresholdChoice
 from competition.scoring.metrics import sigmoid
 from competition.scoring.scorecard import score_predictions
-from tests.report.runs import REMEDIES, honest
+from competition.scoring.shift.class_prior import Prior
+from tests.report.runs import REMEDIES, analysis
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +48,16 @@ def test_every_figure_is_whole_at_any_usual_width(scores, width):
         assert f"{score.leaderboard[0]:.3f}-{score.leaderboard[1]:.3f}" in text and "1:01:40" in text
 
 
-def told(verdict="same world", value=0.49, **changes):
+def known(verdict="same world", value=0.49, **changes):
     """What a run knows, with the figures that its lines show."""
-    found = honest(verdict=verdict, **changes)
-    found["shift"]["prior"] = {"value": value, "low": value - 0.04, "high": value + 0.04, "train": 0.5}
-    found["threshold"]["rules"]["bootstrap"]["threshold"] = 0.48127
-    return found
+    found = analysis(verdict=verdict)
+    prior = Prior(value, value - 0.04, value + 0.04, 0.5)
+    shift, threshold = replace(found.shift, prior=prior), replace(found.threshold, value=0.48127)
+    return replace(found, **{"shift": shift, "threshold": threshold, **changes})
 
 
 def test_below_the_table_stand_the_verdict_and_how_the_numbers_were_chosen():
-    lines = honest_lines(told())
+    lines = analysis_lines(known())
     assert lines == [
         ("World       same world: test rows look like 49 % positive (45-53 %), the training rows were 50 %", None),
         (
@@ -73,65 +78,60 @@ def test_below_the_table_stand_the_verdict_and_how_the_numbers_were_chosen():
 
 
 def test_label_shift_is_yellow_and_says_what_to_do():
-    (text, style), (remedy, same) = honest_lines(told("label shift", 0.25))[:2]
+    (text, style), (remedy, same) = analysis_lines(known("label shift", 0.25))[:2]
     assert text.startswith("World       label shift: test rows look like 25 % positive (21-29 %), the training rows")
     assert remedy.strip() == REMEDIES["label shift"] and style == same == "yellow"
 
 
 def test_another_world_is_bold_red_with_what_to_do_first_and_each_reason_below():
-    found = told("another world")
-    reasons = [item["sentence"] for item in found["shift"]["evidence"] if item["alarming"]]
-    lines = honest_lines(found)[: 1 + len(reasons)]
+    found = known("another world")
+    reasons = [item.sentence for item in found.shift.evidence if item.alarming]
+    lines = analysis_lines(found)[: 1 + len(reasons)]
     assert lines[0][0] == f"ANOTHER WORLD: {REMEDIES['another world']}" and reasons
     assert [text.strip() for text, _ in lines[1:]] == [f"- {reason}" for reason in reasons]
     assert {style for _, style in lines} == {"bold red"}
 
 
-def test_fitted_weights_are_told_and_equal_ones_need_not_be():
-    found = told()
-    found["blend"] |= {"method": "caruana", "weights": {"convnext": 0.25, "swin": 0.75}}
-    assert honest_lines(found)[2][0].startswith(
+def test_fitted_weights_are_shown_and_equal_ones_need_not_be():
+    blend = replace(known().blend, method="caruana", weights={"convnext": 0.25, "swin": 0.75})
+    assert analysis_lines(known(blend=blend))[2][0].startswith(
         "Blend       Caruana selection (convnext .25, swin .75): stacking gains"
     )
 
 
 def test_rare_classes_keep_a_decimal():
-    found = told()
-    found["shift"]["prior"] = {"value": 0.012, "low": 0.008, "high": 0.0171, "train": 0.02}
-    assert "look like 1.2 % positive (0.8-1.7 %), the training rows were 2.0 %" in honest_lines(found)[0][0]
+    shift = replace(known().shift, prior=Prior(0.012, 0.008, 0.0171, 0.02))
+    line, _ = analysis_lines(known(shift=shift))[0]
+    assert "look like 1.2 % positive (0.8-1.7 %), the training rows were 2.0 %" in line
 
 
 def findings(*levels):
-    return [
-        {"name": f"finding {at}", "level": level, "what": f"What {at}.", "remedy": f"Do {at}."}
-        for at, level in enumerate(levels)
-    ]
+    return [FindingSummary(f"finding {at}", level, f"What {at}.", f"Do {at}.") for at, level in enumerate(levels)]
 
 
 def test_an_alarm_of_the_audit_has_a_line_of_its_own_and_warnings_are_named():
-    found = {"honest": False, "findings": findings("note", "warning", "alarm", "warning", "alarm")}
-    assert [line for line in honest_lines(told(audit=found)) if line[0].startswith("Audit")] == [
-        ("Audit       ALARM finding 2: What 2. Do 2.", "red"),
-        ("Audit       ALARM finding 4: What 4. Do 4.", "red"),
-        ("Audit       warned of finding 1, finding 3", "yellow"),
+    found = AuditSummary(False, findings("alarm", "alarm", "warning", "warning", "note"))
+    assert [line for line in analysis_lines(known(audit=found)) if line[0].startswith("Audit")] == [
+        ("Audit       ALARM finding 0: What 0. Do 0.", "red"),
+        ("Audit       ALARM finding 1: What 1. Do 1.", "red"),
+        ("Audit       warned of finding 2, finding 3", "yellow"),
     ]
 
 
 def test_notes_are_left_to_the_page():
-    assert honest_lines({"audit": {"honest": True, "findings": findings("note", "note")}}) == []
+    assert analysis_lines(Analysis(audit=AuditSummary(True, findings("note", "note")))) == []
 
 
 def test_what_is_not_known_has_no_line():
-    assert honest_lines({}) == []
-    assert honest_lines(dict.fromkeys(("shift", "threshold", "blend", "robustness", "audit"))) == []
-    assert honest_lines({"threshold": {"rule": "prior:0.3"}}) == [("Threshold   prior:0.3", None)]
-    assert honest_lines({"robustness": [{"condition": "blur", "f1": None}]}) == []
+    assert analysis_lines(Analysis()) == []
+    threshold = ThresholdChoice("prior:0.3", "prior:0.3", "as set", 0.25, {})
+    assert analysis_lines(Analysis(threshold=threshold)) == [("Threshold   prior:0.3 (.2500): as set", None)]
 
 
-def test_a_test_set_that_is_not_asked_has_its_reason_and_a_vague_estimate_no_number():
-    assert honest_lines({"unasked": "20 test rows are too few to tell"}) == [
+def test_a_test_set_that_is_not_judged_has_its_reason_and_a_vague_estimate_no_number():
+    assert analysis_lines(Analysis(unasked="20 test rows are too few to tell")) == [
         ("World       not asked: 20 test rows are too few to tell", None)
     ]
-    found = told()
-    found["shift"]["prior"] = {"value": 0.0, "low": 0.0, "high": 1.0, "train": 0.5}
-    assert honest_lines(found)[0][0].endswith("as far as can be told, for these scores hardly tell the classes apart")
+    shift = replace(known().shift, prior=Prior(0.0, 0.0, 1.0, 0.5))
+    line, _ = analysis_lines(known(shift=shift))[0]
+    assert line.endswith("as far as can be told, for these scores hardly tell the classes apart")

@@ -1,95 +1,38 @@
-"""Whatever was computed, the page and the terminal find every key; and nothing that was told is lost."""
+"""Whatever was computed, the page, the terminal and the card find every part of it under its name."""
 
-import pytest
+import json
+from dataclasses import asdict
 
-from competition.report.trust import complete
-from tests.report.runs import honest
+from competition.audit.findings import Audit, Finding, sorted_findings
+from competition.report.metrics_json import plain
+from competition.report.trust import Analysis
+from tests.report.runs import analysis
 
-EMPTY = {
-    "shift": None,
-    "unasked": "",
-    "threshold": None,
-    "blend": None,
-    "without": [],
-    "views": [],
-    "robustness": [],
-    "audit": None,
-}
+PARTS = ["shift", "unasked", "threshold", "blend", "without", "views", "robustness", "audit"]
 
 
-def test_nothing_told_is_nothing_known():
-    assert complete({}) == EMPTY
-    assert complete(EMPTY) == EMPTY
-    assert complete(dict.fromkeys(EMPTY)) == EMPTY
+def test_what_is_not_known_has_its_place_all_the_same():
+    assert list(asdict(Analysis())) == PARTS
+    assert not any(asdict(Analysis()).values())
 
 
-def test_what_was_told_in_full_stays_as_it_is():
-    told = honest()
-    found = complete(told)
-    for part in ("shift", "blend", "without", "views", "robustness"):
-        assert found[part] == told[part]
-
-
-def test_completing_twice_changes_nothing():
-    once = complete(honest(verdict="another world"))
-    assert complete(once) == once
-
-
-@pytest.mark.parametrize(
-    ("part", "told", "expected"),
-    [
-        (
-            "shift",
-            {"verdict": "same world", "prior": {"value": 0.5}},
-            {
-                "verdict": "same world",
-                "remedy": "",
-                "evidence": [],
-                "prior": {"value": 0.5, "low": None, "high": None, "train": None},
-            },
-        ),
-        (
-            "threshold",
-            {"rule": "em", "rules": {"em": {"f1": 0.9, "test_rate": None}}},
-            {
-                "asked": None,
-                "rule": "em",
-                "why": "",
-                "rules": {"em": {"f1": 0.9, "interval": None, "oof_rate": None, "test_rate": None, "threshold": None}},
-            },
-        ),
-        (
-            "blend",
-            {"method": "caruana", "f1": {"equal": 0.9}},
-            {
-                "method": "caruana",
-                "why": "",
-                "weights": {},
-                "f1": {"equal": 0.9},
-                "log_loss": {"equal": None},
-                "se": {"equal": None},
-            },
-        ),
-        (
-            "robustness",
-            [{"condition": "blur", "f1": 0.7}],
-            [{"condition": "blur", "f1": 0.7, "auc": None, "rows": None}],
-        ),
-        (
-            "audit",
-            {"findings": [{"name": "parity"}]},
-            {
-                "honest": True,
-                "findings": [{"name": "parity", "level": "note", "what": "", "remedy": "", "rows_file": None}],
-            },
-        ),
-    ],
-)
-def test_missing_keys_are_filled(part, told, expected):
-    assert complete({part: told})[part] == expected
+def test_all_that_is_known_is_json_under_the_names_of_a_card():
+    found = asdict(analysis())
+    assert json.loads(json.dumps(found, allow_nan=False)) == plain(found)
+    assert list(found["shift"]) == ["verdict", "remedy", "prior", "evidence"]
+    assert list(found["shift"]["prior"]) == ["value", "low", "high", "train"]
+    assert list(found["shift"]["evidence"][0]) == ["name", "value", "sentence", "alarming"]
+    assert list(found["threshold"]) == ["asked", "rule", "why", "value", "rules"]
+    assert list(found["threshold"]["rules"]["em"]) == ["f1", "interval", "oof_rate", "test_rate", "threshold"]
+    assert list(found["blend"]) == ["method", "why", "weights", "f1", "log_loss", "se"]
+    assert list(found["robustness"][0]) == ["condition", "f1", "auc", "rows"]
+    assert list(found["audit"]) == ["honest", "findings"]
+    assert list(found["audit"]["findings"][0]) == ["name", "level", "what", "remedy", "rows_file"]
 
 
 def test_findings_come_worst_first_and_otherwise_in_their_order():
     given = [("a", "note"), ("b", "alarm"), ("c", "warning"), ("d", "alarm")]
-    found = complete({"audit": {"findings": [{"name": name, "level": level} for name, level in given]}})
-    assert [finding["name"] for finding in found["audit"]["findings"]] == ["b", "d", "c", "a"]
+    findings = sorted_findings([Finding(name, level, "", "") for name, level in given])
+    found = Audit("quick", findings, {}, None, None, None).summary()
+    assert [finding.name for finding in found.findings] == ["b", "d", "c", "a"]
+    assert not found.honest

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from competition.report import style as look
+from competition.report.metrics_json import plain
 from competition.report.write import write_report
 from competition.scoring.evaluation import evaluate
-from tests.report.runs import honest, judged, story, write_histories
+from tests.report.runs import analysis, facts, judged, write_histories
 
 ALWAYS = {
     "metrics.json",
@@ -39,7 +40,7 @@ def run(tmp_path_factory):
     """A written report: its folder and what it was written from."""
     folder = tmp_path_factory.mktemp("run")
     oof = judged()
-    inputs = (oof, judged(120, seed=1, ids="test/{}.jpg"), write_histories(folder, batches=3), story(oof))
+    inputs = (oof, judged(120, seed=1, ids="test/{}.jpg"), write_histories(folder, batches=3), facts(oof))
     assert write_report(folder / "report", *inputs) == folder / "report" / "report.html"
     return folder / "report", inputs
 
@@ -76,35 +77,35 @@ def test_a_lost_file_is_made_again_with_the_same_bytes(run):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def change_probability(oof, test, histories, told):
+def change_probability(oof, test, histories, run):
     probs = {name: prob.copy() for name, prob in oof.probs.items()}
     probs["swin"][7] *= 0.5
-    return dataclasses.replace(oof, probs=probs), test, histories, told
+    return dataclasses.replace(oof, probs=probs), test, histories, run
 
 
-def change_image(oof, test, histories, told):
+def change_image(oof, test, histories, run):
     return (
         dataclasses.replace(oof, thumbnails=lambda rows: [np.zeros((9, 9, 3), np.uint8)] * len(rows)),
         test,
         histories,
-        told,
+        run,
     )
 
 
-def forget_test(oof, test, histories, told):
-    return oof, None, histories, told
+def forget_test(oof, test, histories, run):
+    return oof, None, histories, run
 
 
-def add_note(oof, test, histories, told):
-    return oof, test, histories, dataclasses.replace(told, notes=["one more"])
+def add_note(oof, test, histories, run):
+    return oof, test, histories, dataclasses.replace(run, notes=["one more"])
 
 
-def change_test_score(oof, test, histories, told):
-    return oof, test, histories, dataclasses.replace(told, test_scores=told.test_scores * 0.5)
+def change_test_score(oof, test, histories, run):
+    return oof, test, histories, dataclasses.replace(run, test_scores=run.test_scores * 0.5)
 
 
-def change_verdict(oof, test, histories, told):
-    return oof, test, histories, dataclasses.replace(told, honest=honest(verdict="label shift"))
+def change_verdict(oof, test, histories, run):
+    return oof, test, histories, dataclasses.replace(run, analysis=analysis(verdict="label shift"))
 
 
 CHANGES = [change_probability, change_image, forget_test, add_note, change_test_score, change_verdict]
@@ -125,29 +126,29 @@ def test_figures_that_no_longer_apply_are_removed_and_other_files_are_not(tmp_pa
     (tmp_path / "mine.png").write_bytes(b"mine")
     oof = judged(names=("convnext",))
     oof = dataclasses.replace(oof, decision=oof.label)
-    page = write_report(tmp_path, oof, None, {"convnext": inputs[2]["convnext"]}, story(oof, test_rows=0))
+    page = write_report(tmp_path, oof, None, {"convnext": inputs[2]["convnext"]}, facts(oof, test_rows=0))
     assert set(state(tmp_path)) == ALWAYS | {"mine.png"}
     assert "mistakes" not in page.read_text()
 
 
-def test_metrics_hold_what_was_told_of_honesty(run):
-    folder, (*_, told) = run
+def test_metrics_hold_all_that_is_known_of_how_far_the_score_can_be_believed(run):
+    folder, (*_, known) = run
     found = metrics_of(folder)["honest"]
-    assert found["shift"] == told.honest["shift"] and found["views"] == told.honest["views"]
-    assert found["threshold"]["rules"]["prior:0.31"]["interval"] is None
+    assert found == plain(dataclasses.asdict(known.analysis))
+    assert found["threshold"]["rules"]["prior:0.31"]["test_rate"] is None
     assert [finding["level"] for finding in found["audit"]["findings"]] == ["alarm", "warning", "note"]
 
 
 def test_metrics_are_those_of_the_given_decisions_for_the_last_and_of_their_threshold_for_the_others(run):
-    folder, (oof, test, _, told) = run
+    folder, (oof, test, _, known) = run
     found = metrics_of(folder)
     for name, rows in (("oof", oof), ("test", test)):
         assert found[name]["ensemble"] == evaluate(rows.label, rows.probs["ensemble"], rows.decision)
-        cut = rows.probs["swin"] >= told.scores["swin"]["threshold"]
+        cut = rows.probs["swin"] >= known.scores["swin"].threshold
         assert found[name]["swin"] == evaluate(rows.label, rows.probs["swin"], cut)
     assert found["agreement"]["members"] == ["convnext", "swin"]
-    assert found["cv"]["ensemble"]["f1"] == told.scores["ensemble"]["figures"]["f1"]
-    low, high = told.scores["ensemble"]["leaderboard"]
+    assert found["cv"]["ensemble"]["f1"] == known.scores["ensemble"].figures["f1"]
+    low, high = known.scores["ensemble"].leaderboard
     assert found["leaderboard_held"] == (low <= found["test"]["ensemble"]["1"]["f1"] <= high)
 
 
@@ -164,13 +165,13 @@ def test_mistakes_are_the_wrong_rows_whose_class_got_the_least_probability_worst
 def test_rows_of_one_class_make_a_report_without_nan(tmp_path, only):
     oof = judged(40)
     oof = dataclasses.replace(oof, label=np.full(40, only))
-    page = write_report(tmp_path / "report", oof, None, write_histories(tmp_path), story(oof))
+    page = write_report(tmp_path / "report", oof, None, write_histories(tmp_path), facts(oof))
     assert metrics_of(page.parent)["oof"]["ensemble"]["roc_auc"] is None
     assert "nan" not in page.read_text().split("</style>")[1].split("data:image")[0].lower()
 
 
 def test_images_that_cannot_be_read_leave_the_page_its_words(tmp_path):
     oof = judged(images=False)
-    page = write_report(tmp_path / "report", oof, None, write_histories(tmp_path), story(oof))
+    page = write_report(tmp_path / "report", oof, None, write_histories(tmp_path), facts(oof))
     assert not (page.parent / "mistakes.png").exists()
     assert metrics_of(page.parent)["mistakes"][0]["id"] in page.read_text()

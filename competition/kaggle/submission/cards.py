@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from competition.audit.findings import AuditSummary, FindingSummary
 from competition.core.errors import UserError, did_you_mean
 from competition.core.files import read_json
 from competition.kaggle.submission.fingerprint import file_mark
 from competition.kaggle.submission.write import LATEST
+from competition.report.trust import Analysis
+from competition.scoring.shift.class_prior import Prior
+from competition.scoring.shift.statistics import Statistic
+from competition.scoring.shift.verdict import Shift
 
 Card = dict[str, Any]
 
@@ -48,6 +53,17 @@ def figures_of(card: Card) -> Figures:
         public_rows=round(rows * share) if rows else None,
         commit=(card.get("git_commit") or "")[:7],
     )
+
+
+def analysis_of(card: Card) -> Analysis:
+    """Return what a card says of how far its score can be believed: its verdict on the test set and its audit."""
+    world, audit = card.get("world"), card.get("audit")
+    if world:
+        prior = Prior(**world["prior"]) if world["prior"] else None
+        world = Shift(world["verdict"], world["remedy"], prior, [Statistic(**one) for one in world["evidence"]])
+    if audit:
+        audit = AuditSummary(audit["honest"], [FindingSummary(**one) for one in audit["findings"]])
+    return Analysis(world, "this run had no way to tell", audit=audit)
 
 
 def _pair(ends: list[float] | None) -> tuple[float, float] | None:

@@ -5,7 +5,7 @@ saw that fold; and neither the order of the rows nor that of the members matters
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,26 +21,36 @@ PARTS = 5  # into which whole groups are dealt where there are no folds to cross
 
 
 @dataclass(frozen=True)
-class Blend:
-    """How the members are blended. Columns of ``by_fold`` are the members in the order of ``weights``.
+class BlendChoice:
+    """How the weights are fitted and why, as a card holds it: ``method``, and the ``weights`` by member that it gives.
 
-    ``weights``, for the test set, are fitted by ``method`` on all rows that may be fitted on. Row j of ``by_fold``
-    (k, m) belongs to the j-th of the sorted fold names: fitted on all rows but that fold's, by ``fold_methods[j]``, the
-    method which those rows alone choose; row j of ``oof`` (k, n) is all rows blended by it. Both have the single row of
-    ``weights`` where there is but one fold, and for a hold-out. ``scores``: each method's cross-fitted log-loss after
-    recalibration, in nats; ``se``: the standard error, by groups, of its difference from that of equal weights;
-    ``f1``: each method's cross-fitted F1. All three are empty where there was nothing to choose from; ``why`` says so.
+    By method: ``f1``, cross-fitted; ``log_loss``, cross-fitted and recalibrated, in nats; ``se``, the standard error,
+    by groups, of its difference from that of equal weights. All three are empty where there was nothing to choose from;
+    ``why`` says so.
     """
 
     method: str
-    weights: dict[str, float]
+    why: str
+    weights: dict[str, float] = field(default_factory=dict)
+    f1: dict[str, float] = field(default_factory=dict)
+    log_loss: dict[str, float] = field(default_factory=dict)
+    se: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """How the members are blended. Columns of ``by_fold`` are the members in the order of the weights.
+
+    The weights of ``choice``, for the test set, are fitted by its method on all rows that may be fitted on. Row j of
+    ``by_fold`` (k, m) belongs to the j-th of the sorted fold names: fitted on all rows but that fold's, by
+    ``fold_methods[j]``, the method which those rows alone choose; row j of ``oof`` (k, n) is all rows blended by it.
+    Both have the single row of the weights where there is but one fold, and for a hold-out.
+    """
+
+    choice: BlendChoice
     by_fold: NDArray[np.float64]
     fold_methods: tuple[str, ...]
     oof: NDArray[np.float64]
-    scores: dict[str, float]
-    se: dict[str, float]
-    f1: dict[str, float]
-    why: str
 
 
 def choose_blend(
@@ -68,7 +78,7 @@ def choose_blend(
     check_same_length(label=rows.label, fold=fold)
     names = np.unique(fold)
     if names.size < 2:
-        choice = _Choice("equal", "with a single fold no other rows are left to fit any on")
+        choice = BlendChoice("equal", "with a single fold no other rows are left to fit any on")
         return _blend(probs, choice, rows.equal(), rows.equal()[None], ("equal",))
     everywhere = np.ones(fold.size, bool)
     outside = [fold != name for name in names]
@@ -76,7 +86,7 @@ def choose_blend(
         choice = rows.choose(everywhere, fold)
         methods = tuple(rows.choose(mask, fold if names.size > 2 else rows.deal(mask)).method for mask in outside)
     else:
-        choice, methods = _Choice(method, AS_SET), (method,) * names.size
+        choice, methods = BlendChoice(method, AS_SET), (method,) * names.size
     by_fold = np.stack([rows.weights(method, mask) for method, mask in zip(methods, outside, strict=True)])
     return _blend(probs, choice, rows.weights(choice.method, everywhere), by_fold, methods)
 
@@ -95,7 +105,7 @@ def choose_blend_hold_out(
     """
     rows, tuned = _check_rows(probs, label, group, seed), np.asarray(tuned, bool)
     check_same_length(label=rows.label, tuned=tuned)
-    choice = rows.choose(tuned, rows.deal(tuned)) if method is None else _Choice(method, AS_SET)
+    choice = rows.choose(tuned, rows.deal(tuned)) if method is None else BlendChoice(method, AS_SET)
     weights = rows.weights(choice.method, tuned)
     return _blend(probs, choice, weights, weights[None], (choice.method,))
 
@@ -130,28 +140,10 @@ def _check_rows(probs: Mapping[str, ArrayLike], label: ArrayLike, group: ArrayLi
     return _Rows(table, label, check_group(group, label.size), order, seed)
 
 
-def _blend(probs, choice: "_Choice", weights, by_fold, methods: tuple[str, ...]) -> Blend:
+def _blend(probs, choice: BlendChoice, weights, by_fold, methods: tuple[str, ...]) -> Blend:
     table = np.stack([np.asarray(found, np.float64) for found in probs.values()])
-    return Blend(
-        method=choice.method,
-        weights=dict(zip(probs, weights.tolist(), strict=True)),
-        by_fold=by_fold,
-        fold_methods=methods,
-        oof=np.stack([mean_prob(table, row) for row in by_fold]),
-        scores=choice.scores,
-        se=choice.se,
-        f1=choice.f1,
-        why=choice.why,
-    )
-
-
-@dataclass(frozen=True)
-class _Choice:
-    method: str
-    why: str
-    scores: dict[str, float] = field(default_factory=dict)
-    se: dict[str, float] = field(default_factory=dict)
-    f1: dict[str, float] = field(default_factory=dict)
+    choice = replace(choice, weights=dict(zip(probs, weights.tolist(), strict=True)))
+    return Blend(choice, by_fold, methods, np.stack([mean_prob(table, row) for row in by_fold]))
 
 
 class _Rows:
@@ -184,13 +176,13 @@ class _Rows:
         part[mask] = (np.random.default_rng([self.seed, 2]).permutation(names.size) % PARTS)[group]
         return part
 
-    def choose(self, mask: NDArray[np.bool_], part: NDArray) -> _Choice:
+    def choose(self, mask: NDArray[np.bool_], part: NDArray) -> BlendChoice:
         """Return the choice of a method on the masked rows alone, cross-fitted over their parts."""
         turns = [(mask & (part == name), mask & (part != name)) for name in np.unique(part[mask])]
         if len(self.probs) < 2:
-            return _Choice("equal", "there is nothing to weigh a single member against")
+            return BlendChoice("equal", "there is nothing to weigh a single member against")
         if not turns or any(np.unique(self.label[others]).size < 2 for _, others in turns):
-            return _Choice("equal", "too few rows of both classes are left to fit others on")
+            return BlendChoice("equal", "too few rows of both classes are left to fit others on")
         judged = {method: self._judge(method, turns) for method in METHODS}
         label, group = self.label[mask], np.unique(self.group[mask], return_inverse=True)[1]
         return _pick(label, group, {name: (loss[mask], decision[mask]) for name, (loss, decision) in judged.items()})
@@ -205,7 +197,7 @@ class _Rows:
         return loss, decision
 
 
-def _pick(label, group, judged: Mapping[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]) -> _Choice:
+def _pick(label, group, judged: Mapping[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]) -> BlendChoice:
     """Apply the rule of ``choose_blend`` to each method's losses and decisions of the same rows."""
     loss_of_equal, decision_of_equal = judged["equal"]
     scores = {name: float(loss.mean()) for name, (loss, _) in judged.items()}
@@ -227,7 +219,7 @@ def _pick(label, group, judged: Mapping[str, tuple[NDArray[np.float64], NDArray[
             f"the best cross-fitted F1, {f1_of[best]:.4f} (equal weights {f1_of['equal']:.4f}), of those that gain "
             f"more than a standard error in cross-fitted log-loss ({said})"
         )
-    return _Choice(best, why, scores, se, f1_of)
+    return BlendChoice(best, why, f1=f1_of, log_loss=scores, se=se)
 
 
 def _error(influence: NDArray[np.float64], group: NDArray[np.intp]) -> float:

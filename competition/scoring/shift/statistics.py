@@ -1,7 +1,7 @@
-"""What can be seen of a change between training and test: each symptom with its figures, in plain words.
+"""What differs between training and test rows: each statistic with its figures and a sentence in plain words.
 
-A symptom is alarming only when it is both significant and large: 80,000 rows do not turn a ripple into an alarm, nor do
-200 rows raise one by luck. What alarms add up to is for ``shift.judge_shift`` to say.
+A statistic is alarming only when it is both significant and large: 80,000 rows do not turn a ripple into an alarm, nor
+do 200 rows raise one by luck. What alarms add up to is for ``verdict.judge_shift`` to say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from competition.scoring.best_threshold import best_threshold
 from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length
 from competition.scoring.shift.bootstrap import ScoreDraws
 from competition.scoring.shift.class_prior import Prior, prior_of
 from competition.scoring.shift.domain_auc import FEWEST, domain_auc
-from competition.scoring.threshold.rules import best_threshold
 
-SIGMAS = 2.8  # by chance in one world of 200, for each of a handful of symptoms
+SIGMAS = 2.8  # by chance in one world of 200, for each of a handful of statistics
 CHANCE = 0.01
 BALANCE_POINTS = 0.04  # a smaller change of the class balance costs next to no F1 ...
 BALANCE_ODDS = 2.0  # ... unless one class is rare
@@ -28,16 +28,20 @@ MISFIT = 0.05  # greatest gap between the test's scores and the best mix of the 
 DISTANT = 0.10  # Kolmogorov-Smirnov distance of the scores
 TELLABLE = 0.57  # domain AUC from which features count as changed; below it they vouch for the same pictures
 METADATA_TELLABLE = 0.75  # differences in size or format that a model need not see
+FEATURES = "features of "  # a member: the start of the name of its statistic
 AUC_KEYS = ("auc", "low", "high", "null")
 DISAGREEMENT = 0.05  # share of rows on which members newly disagree, and at least half as many again
 
 
-class Told(Protocol):
+class AucInterval(Protocol):
     """How well two kinds of rows are told apart: an AUC and the ends of its 95 % interval, as of ``Domain``."""
 
-    auc: float
-    low: float
-    high: float
+    @property
+    def auc(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,9 @@ class FoldFeatures:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """One symptom: its name, its figures (JSON values), a sentence in plain words, and whether it is alarming."""
+class Statistic:
+    """What one comparison of training and test rows gave: its name, its figures (JSON values), a sentence in plain
+    words, and whether it is alarming."""
 
     name: str
     value: dict[str, Any]
@@ -64,7 +69,7 @@ class Evidence:
     alarming: bool
 
 
-def class_balance(scores: ScoreDraws) -> tuple[Evidence, Prior]:
+def class_balance(scores: ScoreDraws) -> tuple[Statistic, Prior]:
     """Return whether the class balance moved, with the estimate: by enough points, and by more than chance moves it."""
     prior, values, train = prior_of(scores)
     change = prior.value - prior.train
@@ -77,10 +82,10 @@ def class_balance(scores: ScoreDraws) -> tuple[Evidence, Prior]:
         f"the training rows were {_percent(prior.train)}"
     )
     value = {"test": prior.value, "low": prior.low, "high": prior.high, "train": prior.train, "spread": spread}
-    return Evidence("class balance", value, sentence, bool(alarming)), prior
+    return Statistic("class balance", value, sentence, bool(alarming)), prior
 
 
-def positive_rate(scores: ScoreDraws, cut: float) -> Evidence:
+def positive_rate(scores: ScoreDraws, cut: float) -> Statistic:
     """Return whether the share called positive, score >= ``cut``, collapsed or soared: whether its odds changed much.
 
     ``cut`` is the one that ``draw_scores`` was given.
@@ -96,10 +101,10 @@ def positive_rate(scores: ScoreDraws, cut: float) -> Evidence:
     alarming = significant and abs(change[0]) > np.log(COLLAPSE)
     sentence = f"{_percent(test[0])} of the test rows are called positive, {_percent(oof[0])} of the out-of-fold rows"
     value = {"test": float(test[0]), "oof": float(oof[0]), "odds_ratio": float(np.exp(change[0]))}
-    return Evidence("positive rate", value, sentence, bool(alarming))
+    return Statistic("positive rate", value, sentence, bool(alarming))
 
 
-def score_mixture(scores: ScoreDraws) -> Evidence:
+def score_mixture(scores: ScoreDraws) -> Statistic:
     """Return whether some mix of the two classes' out-of-fold scores gives the test's, as under pure label shift.
 
     The mix is that of least squared distance between distribution functions, which needs no calibration; the gap is the
@@ -120,10 +125,10 @@ def score_mixture(scores: ScoreDraws) -> Evidence:
         f"(gap {gap:.3f}, by chance up to {limit:.3f})"
     )
     value = {"gap": gap, "chance": limit, "p": p_value, "share": float(share[0, 0])}
-    return Evidence("score mixture", value, sentence, alarming)
+    return Statistic("score mixture", value, sentence, alarming)
 
 
-def score_distance(scores: ScoreDraws) -> Evidence:
+def score_distance(scores: ScoreDraws) -> Statistic:
     """Return how far the test scores are from the out-of-fold scores, for whatever reason.
 
     ``ks``: Kolmogorov-Smirnov; ``wasserstein``: of the logits, in standard deviations of the out-of-fold ones.
@@ -138,10 +143,10 @@ def score_distance(scores: ScoreDraws) -> Evidence:
     wasserstein = float(np.abs(moved[:-1]) @ np.diff(logit[order]) / max(spread, 1e-12))
     sentence = f"test scores lie {distance:.3f} from the out-of-fold scores (by chance up to {limit:.3f})"
     value = {"ks": distance, "chance": limit, "wasserstein": wasserstein}
-    return Evidence("score distance", value, sentence, distance >= DISTANT and distance > limit)
+    return Statistic("score distance", value, sentence, distance >= DISTANT and distance > limit)
 
 
-def member_features(member: str, parts: Sequence[FoldFeatures], prior: Prior, seed: int = 0) -> Evidence:
+def member_features(member: str, parts: Sequence[FoldFeatures], prior: Prior, seed: int = 0) -> Statistic:
     """Return whether a member's features tell test rows from validation rows weighted to the test's class balance.
 
     Each fold model is asked in its own feature space, and the median AUC counts: several models' features put together
@@ -153,10 +158,10 @@ def member_features(member: str, parts: Sequence[FoldFeatures], prior: Prior, se
         label, group = check_binary("label", part.label), check_group(part.group, len(part.label))
         if 0 < label.mean() < 1 and min(group.max() + 1, len(part.test)) >= FEWEST:
             domains.append(domain_auc(part.validation, part.test, _to_balance(label, prior), part.group, seed))
-    name = f"features of {member}"
+    name = f"{FEATURES}{member}"
     if not domains:
         value = {"auc": None, "low": None, "high": None, "null": None, "folds": []}
-        return Evidence(name, value, f"too few rows to ask the {name}", False)
+        return Statistic(name, value, f"too few rows to ask the {name}", False)
     auc, low, high, null = (float(np.median([getattr(domain, key) for domain in domains])) for key in AUC_KEYS)
     alarming = auc >= TELLABLE and low > 0.5 and auc > null
     sentence = (
@@ -164,10 +169,10 @@ def member_features(member: str, parts: Sequence[FoldFeatures], prior: Prior, se
         f"(AUC {auc:.2f}, {low:.2f}-{high:.2f}; by chance up to {null:.2f})"
     )
     value = {"auc": auc, "low": low, "high": high, "null": null, "folds": [domain.auc for domain in domains]}
-    return Evidence(name, value, sentence, alarming)
+    return Statistic(name, value, sentence, alarming)
 
 
-def metadata(domain: Told) -> Evidence:
+def metadata(domain: AucInterval) -> Statistic:
     """Return whether what is known of the files without a model tells test files from training files."""
     alarming = domain.auc >= METADATA_TELLABLE and domain.low > 0.5
     sentence = (
@@ -175,12 +180,12 @@ def metadata(domain: Told) -> Evidence:
         f"(AUC {domain.auc:.2f}, {domain.low:.2f}-{domain.high:.2f})"
     )
     value = {key: float(getattr(domain, key)) for key in ("auc", "low", "high")}
-    return Evidence("metadata", value, sentence, bool(alarming))
+    return Statistic("metadata", value, sentence, bool(alarming))
 
 
 def disagreement(
     label: ArrayLike, members: Mapping[str, tuple[ArrayLike, ArrayLike]], prior: Prior, group: ArrayLike | None = None
-) -> Evidence:
+) -> Statistic:
     """Return whether members decide apart on more test rows than on out-of-fold rows of the test's class balance.
 
     ``members`` maps two members or more to their ``prob`` (n,) and ``test_parts`` (k, m); each decides at its own best
@@ -207,7 +212,7 @@ def disagreement(
     new = found - expected
     alarming = new >= DISAGREEMENT and found >= 1.5 * expected and new > SIGMAS * np.sqrt(variance)
     sentence = f"members disagree on {_percent(found)} of the test rows, where {_percent(expected)} were to be expected"
-    return Evidence("disagreement", {"test": found, "expected": expected}, sentence, bool(alarming))
+    return Statistic("disagreement", {"test": found, "expected": expected}, sentence, bool(alarming))
 
 
 def _luck(share: float, rows: int, rate: float) -> float:

@@ -1,23 +1,24 @@
-"""Is the test set from the world that was trained on? One verdict, the evidence for it, and what to do.
+"""Do the test images differ from the training images? One verdict, the evidence for it, and what to do.
 
 Promises to look at no test label, and to compare like with like: rows judged by single models that did not train on
 them with test rows judged by the same single models.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from numpy.typing import ArrayLike
 
+from competition.scoring.best_threshold import best_threshold
 from competition.scoring.metrics import check_binary, check_prob, check_score
 from competition.scoring.shift.bootstrap import draw_scores
 from competition.scoring.shift.class_prior import Prior
 from competition.scoring.shift.statistics import (
+    FEATURES,
     TELLABLE,
-    Evidence,
+    AucInterval,
     FoldFeatures,
-    Told,
+    Statistic,
     class_balance,
     disagreement,
     member_features,
@@ -26,28 +27,41 @@ from competition.scoring.shift.statistics import (
     score_mixture,
 )
 from competition.scoring.shift.statistics import metadata as metadata_evidence
-from competition.scoring.threshold.rules import best_threshold
 
 SAME = "same world"
 LABEL_SHIFT = "label shift"
 ANOTHER_WORLD = "another world"
+REMEDIES = {
+    SAME: "Nothing to do: the CV score and the leaderboard range speak for this test set.",
+    LABEL_SHIFT: (
+        "The CV score is that of the training balance; threshold=auto follows the test's by rule em, and a rate "
+        "that is known is declared with threshold=prior:P."
+    ),
+    ANOTHER_WORLD: (
+        "Do not believe the CV score for this test set. If its positive rate is known, say threshold=prior:P."
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Shift:
-    """The verdict (``SAME``, ``LABEL_SHIFT`` or ``ANOTHER_WORLD``), why, what to do, and every figure as JSON values.
+    """How the test rows differ from the training rows, as a card holds it.
 
-    ``figures`` holds the verdict, ``because`` (the names of the evidence that made it another world, or label shift),
-    and each evidence's value under its name. ``vouched``: whether features say that the pictures are the same but for
-    their class balance; None where no features were given.
+    ``verdict`` is ``SAME``, ``LABEL_SHIFT`` or ``ANOTHER_WORLD``, ``remedy`` what to do in a sentence or two, ``prior``
+    the estimated positive rate of the test rows, and ``evidence`` every statistic that was looked at.
     """
 
     verdict: str
-    evidence: list[Evidence]
     remedy: str
-    prior: Prior
-    vouched: bool | None
-    figures: dict[str, Any]
+    prior: Prior | None
+    evidence: list[Statistic]
+
+    @property
+    def features_agree(self) -> bool | None:
+        """Whether every member's features say that the images are the same but for their class balance; None where no
+        features were given."""
+        aucs = [item.value["auc"] for item in self.evidence if item.name.startswith(FEATURES)]
+        return all(auc is not None and auc < TELLABLE for auc in aucs) if aucs else None
 
 
 def judge_shift(
@@ -57,7 +71,7 @@ def judge_shift(
     group: ArrayLike | None,
     test_parts: ArrayLike,
     features: Mapping[str, Sequence[FoldFeatures]] | None = None,
-    metadata: Told | None = None,
+    metadata: AucInterval | None = None,
     members: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
     seed: int = 0,
 ) -> Shift:
@@ -69,9 +83,9 @@ def judge_shift(
     each member to its own ``prob`` (n,) and ``test_parts`` (k, m). These three are optional; features tell most.
 
     *Another world*: no mix of the two classes' scores gives the test's, or features tell test rows from validation rows
-    weighted to the test's class balance; or, where no features vouch that the pictures are the same, the positive rate
+    weighted to the test's class balance; or, where no features show that the images are the same, the positive rate
     collapses, metadata tell, or members newly disagree. *Label shift*: none of these, but the class balance moved.
-    Raises ``ValueError`` for what ``draw_scores``, ``domain_auc`` and ``evidence.disagreement`` refuse.
+    Raises ``ValueError`` for what ``draw_scores``, ``domain_auc`` and ``statistics.disagreement`` refuse.
     """
     label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
     cut, _ = best_threshold(label, prob)
@@ -79,31 +93,13 @@ def judge_shift(
     balance, prior = class_balance(scores)
     rate, mixture, distance = positive_rate(scores, cut), score_mixture(scores), score_distance(scores)
     seen = [member_features(name, parts, prior, seed) for name, parts in (features or {}).items()]
-    vouched = bool(seen) and all(item.value["auc"] is not None and item.value["auc"] < TELLABLE for item in seen)
     hints = [rate]
     if metadata is not None:
         hints.append(metadata_evidence(metadata))
     if members is not None and len(members) > 1:
         hints.append(disagreement(label, members, prior, group))
-    against = [item for item in (*seen, mixture, *([] if vouched else hints)) if item.alarming]
-    verdict = ANOTHER_WORLD if against else LABEL_SHIFT if balance.alarming else SAME
-    evidence = [rate, balance, mixture, distance, *seen, *hints[1:]]
-    because = against or ([balance] if balance.alarming else [])
-    figures = {
-        "verdict": verdict,
-        "because": [item.name for item in because],
-        **{item.name: item.value for item in evidence},
-    }
-    return Shift(verdict, evidence, _remedy(verdict), prior, vouched if seen else None, figures)
-
-
-def _remedy(verdict: str) -> str:
-    """Return what to do, in a sentence or two."""
-    if verdict == SAME:
-        return "Nothing to do: the CV score and the leaderboard range speak for this test set."
-    if verdict == LABEL_SHIFT:
-        return (
-            "The CV score is that of the training balance; threshold=auto follows the test's by rule em, and a rate "
-            "that is known is declared with threshold=prior:P."
-        )
-    return "Do not believe the CV score for this test set. If its positive rate is known, say threshold=prior:P."
+    shift = Shift(SAME, "", prior, [rate, balance, mixture, distance, *seen, *hints[1:]])
+    against = [*seen, mixture, *([] if shift.features_agree else hints)]
+    moved = LABEL_SHIFT if balance.alarming else SAME
+    verdict = ANOTHER_WORLD if any(item.alarming for item in against) else moved
+    return replace(shift, verdict=verdict, remedy=REMEDIES[verdict])

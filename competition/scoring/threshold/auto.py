@@ -46,7 +46,7 @@ def decide(
         return rule, "as set"
     holds = is_calibrated(label, prob, group, seed)
     verdict = shift.verdict if shift else None
-    if verdict == LABEL_SHIFT and holds and shift.vouched:
+    if verdict == LABEL_SHIFT and holds and shift.features_agree:
         return "em", "calibrated probabilities hold and only the class balance of the test set differs"
     found = "calibrated" if holds else "bootstrap"
     calibration = "calibrated probabilities hold" if holds else "calibrated probabilities do not hold"

@@ -32,8 +32,10 @@ def test_all_weights_are_non_negative_sum_to_1_and_make_the_blend(seed, count, f
     probs = np.round(probs) if coarse else probs
     fold = np.arange(rows) % folds
     blend = choose_blend(named(probs), label, fold, None, seed)
-    weights = np.array(list(blend.weights.values()))
-    assert list(blend.weights) == list(named(probs)) and weights.sum() == pytest.approx(1) and (weights >= 0).all()
+    weights = np.array(list(blend.choice.weights.values()))
+    assert (
+        list(blend.choice.weights) == list(named(probs)) and weights.sum() == pytest.approx(1) and (weights >= 0).all()
+    )
     assert blend.by_fold.shape == (min(folds, rows), count) and (blend.by_fold >= 0).all()
     assert blend.by_fold.sum(axis=1) == pytest.approx(1) and len(blend.fold_methods) == len(blend.by_fold)
     assert np.array_equal(blend.oof, [mean_prob(probs, row) for row in blend.by_fold])
@@ -61,9 +63,9 @@ def test_the_order_of_the_rows_does_not_matter(group):
     moved = {name: prob[order] for name, prob in probs.items()}
     before = choose_blend(probs, label, FOLD, group)
     after = choose_blend(moved, label[order], FOLD[order], None if group is None else group[order])
-    assert after.weights == before.weights and np.array_equal(after.by_fold, before.by_fold)
+    assert after.choice.weights == before.choice.weights and np.array_equal(after.by_fold, before.by_fold)
     assert np.array_equal(after.oof, before.oof[:, order])
-    assert before.method != "equal"
+    assert before.choice.method != "equal"
 
 
 def test_members_moved_about_take_their_weights_along():
@@ -71,38 +73,41 @@ def test_members_moved_about_take_their_weights_along():
     names = ["m2", "m1", "m0"]
     before = choose_blend(probs, label, FOLD, GROUP)
     after = choose_blend({name: probs[name] for name in names}, label, FOLD, GROUP)
-    assert list(after.weights) == names and after.weights == before.weights
+    assert list(after.choice.weights) == names and after.choice.weights == before.choice.weights
     assert np.array_equal(after.by_fold, before.by_fold[:, ::-1])
 
 
 def test_the_same_member_thrice_is_blended_equally():
     (prob,), label = members(4, ROWS, [2])
     blend = choose_blend(named([prob] * 3), label, FOLD, GROUP)
-    assert blend.method == "equal" and set(blend.fold_methods) == {"equal"}
-    assert list(blend.weights.values()) == pytest.approx([1 / 3] * 3)
+    assert blend.choice.method == "equal" and set(blend.fold_methods) == {"equal"}
+    assert list(blend.choice.weights.values()) == pytest.approx([1 / 3] * 3)
 
 
 def test_members_of_equal_quality_are_nearly_always_blended_equally():
     chosen = []
     for seed in range(8):
         probs, label = members(seed, 500, [2, 2, 2])
-        chosen += [choose_blend(named(probs), label, np.arange(500) % 3, None, seed).method]
+        chosen += [choose_blend(named(probs), label, np.arange(500) % 3, None, seed).choice.method]
     assert chosen.count("equal") >= 7
 
 
 def test_a_useless_member_is_pruned_and_the_reason_said():
     probs, label = with_a_useless_member(5)
     blend = choose_blend(probs, label, FOLD, GROUP)
-    assert blend.weights["m1"] < 0.1 and blend.by_fold[:, 1].max() < 0.15
-    assert blend.scores[blend.method] + blend.se[blend.method] < blend.scores["equal"]
-    assert blend.f1[blend.method] > blend.f1["equal"]
-    assert blend.method in blend.why and "standard error" in blend.why  # of each fitted method
+    assert blend.choice.weights["m1"] < 0.1 and blend.by_fold[:, 1].max() < 0.15
+    assert (
+        blend.choice.log_loss[blend.choice.method] + blend.choice.se[blend.choice.method]
+        < blend.choice.log_loss["equal"]
+    )
+    assert blend.choice.f1[blend.choice.method] > blend.choice.f1["equal"]
+    assert blend.choice.method in blend.choice.why and "standard error" in blend.choice.why  # of each fitted method
 
 
 def test_a_strong_member_outweighs_a_weak_and_overconfident_one():
     probs, label = members(6, ROWS, [2.5, 1], [1, 3])
     blend = choose_blend(named(probs), label, FOLD, GROUP)
-    assert blend.method != "equal" and blend.weights["m0"] > 0.6
+    assert blend.choice.method != "equal" and blend.choice.weights["m0"] > 0.6
 
 
 def test_whole_groups_in_agreement_are_less_evidence_than_as_many_rows():
@@ -111,17 +116,21 @@ def test_whole_groups_in_agreement_are_less_evidence_than_as_many_rows():
     probs, label = {name: prob[rows] for name, prob in probs.items()}, label[rows]
     alone = choose_blend(probs, label, rows % 4, None)
     grouped = choose_blend(probs, label, rows % 4, rows)
-    assert grouped.se["stacking"] > 2 * alone.se["stacking"]
+    assert grouped.choice.se["stacking"] > 2 * alone.choice.se["stacking"]
 
 
 def test_a_single_fold_a_single_member_and_a_single_class_leave_equal_weights():
     probs, label = with_a_useless_member(8)
     single = choose_blend(probs, label, np.zeros(ROWS), GROUP)
-    assert single.method == "equal" and "single fold" in single.why
+    assert single.choice.method == "equal" and "single fold" in single.choice.why
     assert single.by_fold.tolist() == [pytest.approx([1 / 3] * 3)] and single.oof.shape == (1, ROWS)
-    assert choose_blend({"m0": probs["m0"]}, label, FOLD, GROUP).weights == {"m0": 1}
+    assert choose_blend({"m0": probs["m0"]}, label, FOLD, GROUP).choice.weights == {"m0": 1}
     one_class = choose_blend(probs, np.zeros(ROWS, int), FOLD, GROUP)
-    assert one_class.method == "equal" and "both classes" in one_class.why and one_class.scores == {}
+    assert (
+        one_class.choice.method == "equal"
+        and "both classes" in one_class.choice.why
+        and one_class.choice.log_loss == {}
+    )
 
 
 def test_a_hold_out_is_blended_by_its_tuning_rows_alone():
@@ -129,10 +138,10 @@ def test_a_hold_out_is_blended_by_its_tuning_rows_alone():
     tuned = FOLD < 2
     before = choose_blend_hold_out(probs, label, GROUP, tuned)
     after = choose_blend_hold_out(probs, np.where(tuned, label, 1 - label), GROUP, tuned)
-    assert before.method != "equal" and before.weights["m1"] < 0.15
-    assert after.weights == before.weights and after.scores == before.scores
+    assert before.choice.method != "equal" and before.choice.weights["m1"] < 0.15
+    assert after.choice.weights == before.choice.weights and after.choice.log_loss == before.choice.log_loss
     assert before.by_fold.shape == (1, 3) and before.oof.shape == (1, ROWS)
-    assert choose_blend_hold_out(probs, label, GROUP, np.zeros(ROWS, bool)).method == "equal"
+    assert choose_blend_hold_out(probs, label, GROUP, np.zeros(ROWS, bool)).choice.method == "equal"
 
 
 @pytest.mark.parametrize(
@@ -153,9 +162,13 @@ def test_bad_rows_are_refused_with_the_value(probs, label, message):
 def test_a_method_that_is_asked_for_is_taken_without_a_choice():
     probs, label = with_a_useless_member(3)
     blend = choose_blend(probs, label, FOLD, GROUP, 0, "stacking")
-    assert blend.method == "stacking" and set(blend.fold_methods) == {"stacking"} and blend.weights["m1"] < 0.2
+    assert (
+        blend.choice.method == "stacking"
+        and set(blend.fold_methods) == {"stacking"}
+        and blend.choice.weights["m1"] < 0.2
+    )
     held = choose_blend_hold_out(probs, label, GROUP, FOLD > 0, 0, "equal")
-    assert set(held.weights.values()) == {1 / 3}
+    assert set(held.choice.weights.values()) == {1 / 3}
 
 
 def test_the_error_of_a_difference_in_f1_is_that_of_leaving_out_group_after_group():

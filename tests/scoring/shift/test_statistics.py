@@ -1,4 +1,4 @@
-"""Each symptom alarms at what it is for, keeps quiet at what it is not for, and needs rows as well as a difference."""
+"""Each statistic alarms at what it is for and at nothing else, and needs rows as well as a difference."""
 
 import numpy as np
 import pytest

@@ -23,7 +23,7 @@ PARTS = np.stack([TEST] * 3)
 
 def verdict_of(verdict):
     """As much of a ``Shift`` as the rule looks at."""
-    return verdict and SimpleNamespace(verdict=verdict, vouched=True)
+    return verdict and SimpleNamespace(verdict=verdict, features_agree=True)
 
 
 def beyond_calibration():
@@ -114,8 +114,8 @@ def test_without_a_test_set_rules_have_no_test_rate():
     assert all(score.test_rate is None for score in found.values())
 
 
-def test_without_features_that_vouch_a_rarer_class_is_not_told_from_a_new_generator_and_em_not_taken():
-    for vouched in (None, False):
-        shift = SimpleNamespace(verdict=LABEL_SHIFT, vouched=vouched)
+def test_without_features_that_agree_a_rarer_class_is_not_told_from_a_new_generator_and_em_not_taken():
+    for agree in (None, False):
+        shift = SimpleNamespace(verdict=LABEL_SHIFT, features_agree=agree)
         rule, why = decide("auto", LABEL, PROB, GROUP, shift)
         assert rule == "calibrated" and "no features vouch" in why
