@@ -97,7 +97,7 @@ MISTAKES = {
     "not an image": (lambda d: (d / "train/3.png").write_text("hello"), [], "bad_images=drop"),
     "few groups": (lambda d: None, ["folds=9"], "folds=9"),
     "unknown model": (lambda d: None, ["backbone=resnet81"], "There is no backbone 'resnet81'; did you mean"),
-    "no weights": (lambda d: None, ["pretrained=/no/such"], "pretrained=/no/such is no file or folder"),
+    "no weights": (lambda d: None, ["pretrained=/no/such"], "pretrained=/no/such is not a file or folder"),
     "fold outside": (lambda d: None, ["fold=7"], "fold=7 asks for a fold outside 0..1 (folds=2)"),
     "threshold": (lambda d: None, ["threshold=bootstrp"], "did you mean 'bootstrap'?"),
     "unknown key": (lambda d: None, ["epoch=3"], "did you mean 'epochs'?"),

@@ -45,8 +45,8 @@ class Added:
 def read_extra(config: Config, dataset: Dataset) -> Dataset:
     """Read the training rows of the folder ``config.extra``, whose layout need not be the data's; no test set.
 
-    Raises UserError for what is no data set, lacks images, or holds other classes or another kind of pixels than
-    ``dataset``.
+    Raises UserError for a folder that is not a data set, lacks images, or holds other classes or another kind of pixels
+    than ``dataset``.
     """
     root = located(config.extra)
     if not root.is_dir():
@@ -57,7 +57,7 @@ def read_extra(config: Config, dataset: Dataset) -> Dataset:
     if not _same_classes(extra.classes, dataset.classes):
         raise UserError(
             f"extra={config.extra} has the classes {listed(extra.classes)} and the data "
-            f"{listed(dataset.classes)}: name them alike, or say positive=."
+            f"{listed(dataset.classes)}: name them alike, or name class 1 with positive=."
         )
     shapes = [None if one.pixels is None else one.pixels[0].shape[1:] for one in (dataset, extra)]
     if shapes[0] != shapes[1]:
@@ -103,7 +103,7 @@ def extra_rows(
     notes.insert(
         0,
         f"extra={located(config.extra).name} adds {counted(len(table), 'image')} to what each model learns "
-        f"from, {ones:,} '{one}' and {len(table) - ones:,} '{zero}'; none is ever judged on",
+        f"from, {ones:,} '{one}' and {len(table) - ones:,} '{zero}'; no score counts them",
     )
     return table, notes
 
@@ -114,7 +114,7 @@ def _unreadable(config: Config, table: pd.DataFrame, bad: Mapping[int, str]) -> 
     first = min(bad)
     sentence = f"{counted(len(bad), 'image')} of extra= cannot be read, first {table['path'][first]} ({bad[first]})"
     if config.bad_images == "error":
-        raise UserError(f"{sentence}: mend them, or leave them out with bad_images=drop.")
+        raise UserError(f"{sentence}: replace them, or leave them out with bad_images=drop.")
     return [f"{sentence}; left out (bad_images=drop)"]
 
 

@@ -23,7 +23,7 @@ from competition.data.layouts.csv_text import read_table
 COLUMNS = ["id", "label", "group", "fold"]
 TRAIN, VALIDATION, JUDGED = -1, 0, 1
 Shares = Sequence[float] | None  # of a hold-out split's rows: training, validation and perhaps judging; None: K folds
-_REMEDY = "choose another name=, or make the folds anew with overwrite=true."
+_REMEDY = "choose another name=, or make new folds with overwrite=true."
 
 
 def make_folds(train: pd.DataFrame, k: int, seed: int, shares: Shares = None) -> pd.DataFrame:
@@ -73,8 +73,8 @@ def _k_folds(train: pd.DataFrame, k: int, seed: int) -> np.ndarray:
     for number, (_, inside) in enumerate(splitter.split(labels, labels, groups)):
         if len(set(labels[inside])) < 2:
             raise UserError(
-                f"folds={k} leaves fold {number} one class only, for the groups are few and large: say fewer folds, or "
-                "another group=."
+                f"folds={k} leaves fold {number} one class only, for the groups are few and large: give fewer folds, "
+                "or another group=."
             )
         fold[order[inside]] = number
     return fold
@@ -127,14 +127,14 @@ def check_possible(train: pd.DataFrame, k: int, shares: Shares = None) -> None:
     """Raise ``UserError`` where ``train`` (label, group) cannot be split into parts that hold both classes."""
     k = len(shares) if shares else k
     if k < 2:
-        raise UserError(f"folds={k} leaves nothing to validate on: say 2 or more.")
+        raise UserError(f"folds={k} leaves nothing to validate on: give 2 or more.")
     groups = train.groupby("label")["group"].nunique()
     for label in (0, 1):
         count = int(groups.get(label, 0))
         if count < k:
             raise UserError(
                 f"Class {label} has {counted(count, 'group')} of rows, too few for "
-                + (f"{k} parts: change split=." if shares else f"folds={k}: say fewer.")
+                + (f"{k} parts: change split=." if shares else f"folds={k}: give fewer.")
             )
 
 
@@ -142,12 +142,12 @@ def _check_ids(path: Path, kept: pd.Series, ids: pd.Series) -> None:
     repeated = kept[kept.duplicated()]
     if len(repeated):
         raise UserError(f"{path} has id '{repeated.iloc[0]}' twice (line {repeated.index[0]}): {_REMEDY}")
-    for lacking, says in (
+    for lacking, problem in (
         (_missing_from(ids, kept), "lacks ids of the data"),
         (_missing_from(kept, ids), "has ids not in the data"),
     ):
         if len(lacking):
-            raise UserError(f"{path} {says} ({len(lacking):,}, first '{lacking.iloc[0]}'): {_REMEDY}")
+            raise UserError(f"{path} {problem} ({len(lacking):,}, first '{lacking.iloc[0]}'): {_REMEDY}")
 
 
 def _missing_from(ids: pd.Series, others: Iterable[str]) -> pd.Series:
@@ -170,11 +170,11 @@ def _check_same(path: Path, kept: pd.DataFrame, train: pd.DataFrame, column: str
 def _check_numbers(path: Path, fold: pd.Series, k: int, shares: Shares) -> None:
     wrong = fold[~fold.str.fullmatch("0|-1|[1-9][0-9]{0,5}")]
     if len(wrong):
-        raise UserError(f"{path}: '{wrong.iloc[0]}' is no number of a fold: {_REMEDY}")
+        raise UserError(f"{path}: '{wrong.iloc[0]}' is not the number of a fold: {_REMEDY}")
     found = sorted(fold.astype("int64").unique())
     if (found[0] == TRAIN) != (shares is not None):
         kind = "a hold-out split" if shares is None else "folds"
-        raise UserError(f"{path} holds {kind}, which split= does not ask for: {_REMEDY}")
+        raise UserError(f"{path} holds {kind}, which does not go with split=: {_REMEDY}")
     if shares is not None:
         if len(found) != len(shares):
             raise UserError(f"{path} holds a hold-out split into {len(found)} parts, not {len(shares)}: {_REMEDY}")
@@ -182,4 +182,4 @@ def _check_numbers(path: Path, fold: pd.Series, k: int, shares: Shares) -> None:
     if found != list(range(len(found))):
         raise UserError(f"{path}: its folds are {listed(found, 12)}, not numbered from 0 without a gap: {_REMEDY}")
     if len(found) != k:
-        raise UserError(f"folds={k} but {path} has {len(found)}: say folds={len(found)}, or {_REMEDY}")
+        raise UserError(f"folds={k} but {path} has {len(found)}: give folds={len(found)}, or {_REMEDY}")

@@ -132,7 +132,7 @@ def data_root(config: Config) -> Path:
 
 
 def read_tables(config: Config) -> Dataset:
-    """Read the tables that ``config.data`` holds, drawing the demo first where it is asked for."""
+    """Read the tables that ``config.data`` holds, drawing the demo first where it is requested."""
     root = data_root(config)
     if config.demo.draw:
         draw_demo(root, config.demo.seed, (config.demo.train_scenes, config.demo.test_scenes), config.demo.world)
@@ -145,7 +145,7 @@ def assemble(
     regroup: Callable[[Dataset], Dataset] = lambda dataset: dataset,
     folds_from: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> RunData:
-    """Check, decode and fold the data of :func:`read_tables`. Raises UserError for whatever the user must mend.
+    """Check, decode and fold the data of :func:`read_tables`. Raises UserError for whatever the user must change.
 
     ``regroup`` may give the rows that are used other groups; ``folds_from`` is :func:`open_folds`'s.
     """
@@ -225,7 +225,7 @@ def _open_folds(
 ) -> pd.DataFrame:
     path = run_folder(config) / FOLDS_FILE
     if config.overwrite and path.exists():
-        # Whatever cannot be is said before anything is discarded.
+        # What cannot work is refused before anything is discarded.
         fresh = make_folds(train, config.folds, config.seed, config.shares)
         if folds_in(path) != dict(zip(fresh["id"], fresh["fold"].astype(str), strict=True)):
             path.unlink()
@@ -238,7 +238,7 @@ def _without_unreadable(train: pd.DataFrame, bad: dict[int, str], policy: str, n
     first = min(bad)
     sentence = f"{len(bad)} training images cannot be read, the first is {train['path'][first]} ({bad[first]})"
     if policy == "error":
-        raise UserError(f"{sentence}: mend them, or leave them out with bad_images=drop.")
+        raise UserError(f"{sentence}: replace them, or leave them out with bad_images=drop.")
     notes.append(f"{sentence}; left out (bad_images=drop)")
     return train.drop(index=sorted(bad)).reset_index(drop=True)
 

@@ -79,7 +79,7 @@ def turn(batch: Any, name: str) -> Any:
             return batch.swapaxes(-2, -1)
         case "antitranspose":
             return _mirror(batch.swapaxes(-2, -1), -2, -1)
-    raise UserError(f"'{name}' is no turn of a test-time view{did_you_mean(name, UNDO)}")
+    raise UserError(f"'{name}' is not a turn of a test-time view{did_you_mean(name, UNDO)}")
 
 
 def _mirror(batch: Any, *axes: int) -> Any:
@@ -99,7 +99,7 @@ def eval_crops(image: np.ndarray, size: int, fit: str, crops: Sequence[str]) -> 
     """
     unknown = [crop for crop in crops if crop not in CROPS]
     if unknown:
-        raise UserError(f"'{unknown[0]}' is no crop of a test-time view{did_you_mean(unknown[0], CROPS)}")
+        raise UserError(f"'{unknown[0]}' is not a crop of a test-time view{did_you_mean(unknown[0], CROPS)}")
     if checked_fit(fit) == "crop":
         image = padded(image, size)
         return np.stack([window(image, size, size, crop) for crop in crops])

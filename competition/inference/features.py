@@ -68,7 +68,7 @@ def compute_features(path: Path, model: Detector, store: DataStore, predictor: P
         features = _fill(temporary, model, store, rows, predictor, title)
         if not all(np.isfinite(view[rows]).all() for view in features):
             raise UserError(
-                f"The features of '{predictor.recipe.backbone}' are no numbers for some images: use precision=fp32."
+                f"The features of '{predictor.recipe.backbone}' are not finite for some images: use precision=fp32."
             )
         features.flush()
         os.replace(temporary, path)

@@ -17,7 +17,7 @@ from competition.models.hub import NETWORK_ERRORS, weights_at_hand
 from competition.models.own_backbones import own_names
 from competition.models.weights import weights_options
 
-# timm lists every key it does not use, in one line of thousands of characters; what matters is said by check_weights.
+# timm lists every key it does not use, in one line of thousands of characters; check_weights reports what matters.
 logging.getLogger("timm").setLevel(logging.ERROR)
 
 
@@ -94,7 +94,7 @@ def _create(recipe: Recipe, **options: Any) -> nn.Module:
 
 def check_weights(recipe: Recipe, channels: int) -> None:
     """Raise UserError where a timm backbone's weights cannot be had, or leave most of it as random as it was: timm
-    loads what has a name in common, be it nothing, and says no word."""
+    loads what has a name in common, be it nothing, and reports nothing."""
     name, source = recipe.backbone, recipe.pretrained
     if source == "true" and backbone_cfg(name).has_weights and not weights_at_hand(name):
         raise _unavailable(name, "the hub does not answer for them")

@@ -45,12 +45,12 @@ class Placement:
 
 
 def choose_device(wanted: str) -> str:
-    """Return ``cpu`` or ``cuda``; UserError where CUDA is asked for and is not there, or is too old."""
+    """Return ``cpu`` or ``cuda``; UserError where CUDA is requested and is not there, or is too old."""
     if wanted not in DEVICES:
         raise UserError(f"device={wanted} is not one of {', '.join(DEVICES)}.")
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
-        raise UserError("device=cuda, but torch sees no CUDA device here: use device=cpu or mend the driver.")
+        raise UserError("device=cuda, but torch sees no CUDA device here: use device=cpu or repair the driver.")
     if wanted == "cpu" or not available:
         return "cpu"
     major, minor = torch.cuda.get_device_capability()
@@ -64,18 +64,19 @@ def choose_device(wanted: str) -> str:
 
 
 def stored(recipe: Recipe, device: str, path: Path) -> Placement | None:
-    """Return the placement in ``path``, or None where there is none or it answers other wishes or another batch size.
+    """Return the placement in ``path``, or None where there is none or it was settled for another
+    precision, memory format or batch size.
 
     Another device takes over its precision and layout, so that all folds of a member are made alike.
     """
     found = read_json(path)
-    if found is None or found.pop("wish") != _wish(recipe):
+    if found is None or found.pop("wish") != _requested(recipe):
         return None
     return dataclasses.replace(Placement(**found), device=device)
 
 
 def settle(recipe: Recipe, device: str, build: Callable[[], nn.Module], pixels: Tensor) -> Placement:
-    """Choose precision and memory layout as the recipe wishes, by measuring where it says ``auto``.
+    """Choose precision and memory layout as the recipe says, by measuring where that is ``auto``.
 
     ``build`` makes the model and ``pixels`` (n, c, h, w) is one batch: both serve the measurement alone.
     """
@@ -86,13 +87,13 @@ def settle(recipe: Recipe, device: str, build: Callable[[], nn.Module], pixels: 
     return min(candidates, key=lambda candidate: step_seconds(candidate, build(), pixels))
 
 
-def _wish(recipe: Recipe) -> list:
+def _requested(recipe: Recipe) -> list:
     return [recipe.precision, recipe.memory_format, recipe.batch_size]
 
 
 def store(path: Path, placement: Placement, recipe: Recipe) -> None:
     """Write the placement for the member's other jobs, unless it stands there."""
-    value = {**dataclasses.asdict(placement), "wish": _wish(recipe)}
+    value = {**dataclasses.asdict(placement), "wish": _requested(recipe)}
     if read_json(path) != value:
         write_json(path, value)
 

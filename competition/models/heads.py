@@ -45,7 +45,7 @@ def make_head(layers: Sequence[str], features: int, dropout: float) -> nn.Sequen
     """Return the layers, then the last: (n, ...) with ``features`` values a row to (n, 1).
 
     ``dropout`` is the rate wherever the head says so, and before the last layer where it says nothing. Raises
-    UserError for a word that is no layer.
+    UserError for anything else.
     """
     stack: list[nn.Module] = [nn.Flatten()]
     layers = layers or (["dropout"] if dropout else [])
@@ -63,5 +63,7 @@ def make_head(layers: Sequence[str], features: int, dropout: float) -> nn.Sequen
                 stack.append(nn.Linear(features, int(layer)))
                 features = int(layer)
             case _:
-                raise UserError(f"'{layer}' is no width, as 256, and no layer of a head{did_you_mean(layer, LAYERS)}")
+                raise UserError(
+                    f"'{layer}' is neither a width, as 256, nor a layer of a head{did_you_mean(layer, LAYERS)}"
+                )
     return nn.Sequential(*stack, nn.Linear(features, 1))

@@ -43,12 +43,12 @@ def _kept(folder: Path, backbones: list[str]) -> str | None:
     return kept["pretrained"] if kept and began and kept["backbones"] == backbones else None
 
 
-def keep_pretrained(config: Config, asked: Config) -> None:
-    """Write down what became of each ``pretrained=auto`` in ``asked``, before the first job of the member."""
+def keep_pretrained(config: Config, requested: Config) -> None:
+    """Write down what became of each ``pretrained=auto`` in ``requested``, before the first job of the member."""
     for name, recipe in config.members.items():
         path = run_folder(config) / name / FILE
         value = {"pretrained": recipe.pretrained, "backbones": [part.backbone for part in timm_parts(recipe)]}
-        if asked.members[name].pretrained == "auto" and read_json(path) != value:
+        if requested.members[name].pretrained == "auto" and read_json(path) != value:
             write_json(path, value)
 
 

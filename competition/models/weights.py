@@ -26,7 +26,7 @@ def weights_options(recipe: Recipe) -> dict[str, Any]:
     if path.is_dir():
         path = _find_weights(path, recipe.backbone)
     if not path.is_file():
-        raise UserError(f"pretrained={source} is no file or folder: give one, or true, or false.")
+        raise UserError(f"pretrained={source} is not a file or folder: give one, or true, or false.")
     return {"pretrained": True, "pretrained_cfg_overlay": {"file": str(path)}}
 
 

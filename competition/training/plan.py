@@ -87,8 +87,10 @@ class Plan:
             return None
         differing = [key for key in {**begun, **self.settings} if begun.get(key) != self.settings.get(key)]
         words = {"training_data": "the training data changed", "held_out": "the folds changed"}
-        told = [words.get(key, f"{key} was {begun.get(key)} and is now {self.settings.get(key)}") for key in differing]
-        return ", ".join(dict.fromkeys(told)) or None
+        differences = [
+            words.get(key, f"{key} was {begun.get(key)} and is now {self.settings.get(key)}") for key in differing
+        ]
+        return ", ".join(dict.fromkeys(differences)) or None
 
 
 def place_here(data: RunData, recipe: Recipe, device: str) -> Placement:
@@ -153,7 +155,7 @@ def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, we
 
 
 def all_jobs(config: Config) -> list[Job]:
-    """Return every job of the run, fold by fold; one on all rows only where it is asked for."""
+    """Return every job of the run, fold by fold; one on all rows only where it is requested."""
     folds: list[int | None] = list(range(config.parts))
     if chosen_folds(config)[1]:
         folds.append(None)

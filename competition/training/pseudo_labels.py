@@ -1,7 +1,7 @@
 """Pseudo-labels: test images that a finished run, the teacher, is sure of join the training rows of another run.
 
-Fold k's model learns the labels that the teacher's fold-k models give, which never saw fold k either: no row has a say
-in what judges it, and the out-of-fold score stays what it claims to be.
+Fold k's model learns the labels that the teacher's fold-k models give, which never saw fold k either: no row
+influences the model that judges it, and the out-of-fold score stays what it claims to be.
 """
 
 import dataclasses
@@ -102,7 +102,7 @@ def with_pseudo(config: Config, data: RunData) -> RunData:
 def teacher_probabilities(
     record: Record, parts: int, train_ids: Sequence[str], test_ids: Sequence[str]
 ) -> dict[int | None, np.ndarray]:
-    """Return what a run says of the test rows, (m,) probabilities by fold: by each fold's models alone, and under None
+    """Return a run's (m,) probabilities of the test rows, by fold: by each fold's models alone, and under None
     by all of its models.
 
     Members weigh the same, for weights fitted on out-of-fold rows would know what each fold is judged on.

@@ -55,7 +55,7 @@ def test_every_model_learns_from_extra_rows_and_no_table_of_the_run_knows_of_the
         assert rows["label"][len(fitted) :].sum() == 2
         assert plain.learnt(fold)[["id", "label", "row"]].equals(fitted[["id", "label", "row"]].reset_index(drop=True))
     assert data.notes[-1] == (
-        "extra=more adds 6 images to what each model learns from, 2 'fake' and 4 'real'; none is ever judged on"
+        "extra=more adds 6 images to what each model learns from, 2 'fake' and 4 'real'; no score counts them"
     )
 
 

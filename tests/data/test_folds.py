@@ -143,8 +143,8 @@ SPOILT = {
     "has another label": (change(2, 1, "0"), "the label of 'row 1' is '0' there and '1' in the data"),
     "has another group": (change(1, 2, "9"), "the group of 'row 0' is '9' there and '0' in the data"),
     "splits a group": (lambda rows: change(1, 3, "10"[int(rows[1][3])])(rows), "group '0' lies in more than one fold"),
-    "has no number": (change(1, 3, "one"), "'one' is no number of a fold"),
-    "has a broken number": (everywhere("1", "1.0"), "'1.0' is no number of a fold"),
+    "has no number": (change(1, 3, "one"), "'one' is not the number of a fold"),
+    "has a broken number": (everywhere("1", "1.0"), "'1.0' is not the number of a fold"),
     "skips a number": (everywhere("1", "2"), "its folds are 0, 2, not numbered from 0"),
     "has other columns": (change(0, 3, "part"), "has the columns id, label, group, part, not id, label, group, fold"),
 }

@@ -75,6 +75,6 @@ def test_features_are_the_trunks_of_each_view_and_nan_where_there_is_no_image(tm
 def test_features_that_are_no_numbers_are_refused_and_not_kept(tmp_path, store):
     model = build_model(RECIPE)
     torch.nn.init.constant_(model.backbone.trunk.conv1.weight, float("nan"))
-    with pytest.raises(UserError, match="are no numbers for some images: use precision=fp32"):
+    with pytest.raises(UserError, match="are not finite for some images: use precision=fp32"):
         compute_features(tmp_path / "features.npy", model, store, Predictor(RECIPE, CPU), "train")
     assert not list(tmp_path.iterdir())

@@ -56,7 +56,7 @@ def test_a_residual_is_not_rounded_to_bf16_under_autocast():
         ({"backbone": "convnext_ato"}, "There is no backbone 'convnext_ato'; did you mean 'convnext_atto'?"),
         ({"backbone": "resnet18.a1_in1"}, "Backbone 'resnet18' has no weights 'a1_in1'; did you mean"),
         ({"backbone": "resnet18", "backbone_args": {"window_size": 3}}, "Backbone 'resnet18' got an unexpected"),
-        ({"pretrained": "/no/such/file.pth"}, "pretrained=/no/such/file.pth is no file or folder"),
+        ({"pretrained": "/no/such/file.pth"}, "pretrained=/no/such/file.pth is not a file or folder"),
         ({"backbone_args": {"depths": [1, 1]}}, "Backbone 'convnext_atto' cannot be built"),
     ],
 )

@@ -94,7 +94,7 @@ def test_the_head_is_exact_under_autocast():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"head": ["16", "rellu"]}, "'rellu' is no width, as 256, and no layer of a head; did you mean 'relu'"),
+        ({"head": ["16", "rellu"]}, "'rellu' is neither a width, as 256, nor a layer of a head; did you mean 'relu'"),
         ({"backbone": "convitx", "backbone_args": {}}, "Backbone 'convitx' needs a timm name for its convnext"),
         (
             {"backbone": "convitx", "backbone_args": {"convnxt": "a"}},

@@ -37,7 +37,7 @@ def copied(those: ImageSet, these: ImageSet, part: np.ndarray, folder: Path) -> 
     """Return which of ``those`` pictures are among ``these``, part by part: bool (len(those), parts).
 
     ``part``: for each of ``these`` the part it belongs to, 0, 1 and so on, or -1 for none. What is found is kept in
-    ``folder``, by content. Unreadable pictures are no copies; rows of a pixel CSV are compared value by value alone.
+    ``folder``, by content. Unreadable pictures are copies of nothing; rows of a pixel CSV are compared by value alone.
     """
     part = np.array(part, np.int64)
     part[list(these.store.bad)] = -1
@@ -71,7 +71,7 @@ def _parts_of(number: np.ndarray, part: np.ndarray, values: int, parts: int) -> 
 def looks_of(pictures: ImageSet, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the perceptual hash uint64 (n,) and thumbnail uint8 (n, 32, 32) of image files, decoding each once.
 
-    They are taken from the files as they are, so that no member's image size has a say in what counts as a copy. An
+    They are taken from the files as they are, so that no member's image size changes what counts as a copy. An
     unreadable file looks flat, which is a copy of nothing.
     """
 

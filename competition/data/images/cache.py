@@ -1,4 +1,4 @@
-"""Decode once: every image of a list, in the sizes that the models ask for, in memory-mapped files.
+"""Decode once: every image of a list, in the sizes that the models need, in memory-mapped files.
 
 A cache is found by the files' contents, never by their paths or dates; it exists whole or not at all, however a run
 that builds it ends; two runs at once build it once.

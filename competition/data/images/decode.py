@@ -20,7 +20,7 @@ MAX_PIXELS = 178_000_000  # PIL's own limit for a decompression bomb, about 13,3
 # Set at import so that it holds in forked and spawned workers too: images are decoded side by side, one per thread,
 # and a pool of OpenCV's own would only compete with them (and deadlock after a fork).
 cv2.setNumThreads(0)
-# PIL announces large headers and odd EXIF on stderr; what matters of it this module says in the exception.
+# PIL announces large headers and odd EXIF on stderr; the exceptions of this module report what matters of it.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", message="Corrupt EXIF data")
 
@@ -28,7 +28,7 @@ _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 # The only formats that PIL may open: others hand the file on to programs (EPS to Ghostscript), or are little tested.
 _PIL_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # JPEG opens MPO, too
-# What its readers raise for damaged files; it reads from memory here, so OSError is no fault of the machine.
+# What its readers raise for damaged files; it reads from memory here, so an OSError is about the file.
 PIL_REFUSALS = (
     ArithmeticError,
     AssertionError,
@@ -63,7 +63,7 @@ class UnreadableImage(Exception):
 def read_bytes(path: str | Path) -> bytes:
     """Return the file's bytes; raise :class:`UnreadableImage` for a missing file, a folder, or one not permitted.
 
-    A fault of the machine (a disk error, too many open files) is no fault of the image and stays an ``OSError``.
+    A fault of the machine (a disk error, too many open files) is not about the image and stays an ``OSError``.
     """
     try:
         with open(path, "rb", buffering=0) as file:

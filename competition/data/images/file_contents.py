@@ -68,7 +68,7 @@ def recall(folder: Path, stats: FileStats) -> Contents | None:
 
 
 def survey(folder: Path, stats: FileStats, title: str, workers: int) -> Contents:
-    """Read every file and remember in ``folder`` what is in it; an unreadable file is no error here."""
+    """Read every file and remember in ``folder`` what is in it; an unreadable file raises nothing here."""
     chunks = [range(start, min(start + CHUNK_IMAGES, len(stats))) for start in range(0, len(stats), CHUNK_IMAGES)]
     found = list(in_order(lambda rows: [_look(stats[row][0]) for row in rows], chunks, workers, f"{title}: reading"))
     digests = np.frombuffer(b"".join(digest for digest, _ in found), np.uint8).reshape(-1, DIGEST_BYTES)

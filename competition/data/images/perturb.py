@@ -38,7 +38,7 @@ def perturb(image: np.ndarray, condition: str) -> np.ndarray:
         small = cv2.resize(image, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
         out = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     else:
-        raise UserError(f"'{condition}' is no perturbation of an image{did_you_mean(condition, conditions(False))}")
+        raise UserError(f"'{condition}' is not a perturbation of an image{did_you_mean(condition, conditions(False))}")
     return out.reshape(image.shape)  # OpenCV drops a single channel's axis
 
 

@@ -172,7 +172,7 @@ class PixelStore(_FileStore):
 
 
 class DecodingStore(_FileStore):
-    """Image files decoded anew at every access: the same rows and pixels as a :class:`PixelStore`, without the disk."""
+    """Image files decoded at every access: the same rows and pixels as a :class:`PixelStore`, without the disk."""
 
     cached = False
 

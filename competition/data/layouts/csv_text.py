@@ -90,7 +90,7 @@ def csv_rows(text: str, path: Path) -> Iterable[tuple[int, list[str]]]:
                 )
             yield reader.line_num, cells
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}, is no CSV ({error}): correct that line.") from None
+        raise UserError(f"{path}, line {reader.line_num}, is not CSV ({error}): correct that line.") from None
 
 
 @dataclass(frozen=True)

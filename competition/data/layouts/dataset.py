@@ -1,6 +1,6 @@
 """One table for every layout: which images there are, what is known of them, and what the submission must list.
 
-Reading opens no image, so that a data set can be judged before it is downloaded; :func:`check_files` then says at once
+Reading opens no image, so that a data set can be judged before it is downloaded; :func:`check_files` then reports
 which images are missing.
 """
 
@@ -53,7 +53,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class LayoutSettings:
-    """How a data set lies in its folder, as far as its files do not say it themselves.
+    """How a data set lies in its folder, as far as its files do not show it.
 
     layout: ``kaggle`` (train.csv naming images), ``folders`` (a folder per class), ``pixels`` (train.csv of pixel
         values) or ``auto``.
@@ -73,7 +73,7 @@ class LayoutSettings:
 
 
 class FolderNames(dict):
-    """The names of the files in each folder, listed once when first asked for; none for a folder that is not there."""
+    """The names of the files in each folder, listed once when first needed; none for a folder that is not there."""
 
     def __missing__(self, folder: str) -> frozenset[str]:
         try:

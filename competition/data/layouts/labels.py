@@ -66,9 +66,9 @@ def two_classes(names: list[str], positive: str | None, where: object) -> tuple[
         if positive is None:
             raise UserError(
                 f"The names '{first}' and '{second}' in {where} do not tell which is class 1 (made by AI): "
-                f"say positive='{first}' or positive='{second}'."
+                f"give positive='{first}' or positive='{second}'."
             )
-        raise UserError(f"positive={positive} is no class of {where}{did_you_mean(positive, names)}")
+        raise UserError(f"positive={positive} is not a class of {where}{did_you_mean(positive, names)}")
     one = found[0]
     return next(name for name in names if name != one), one
 
@@ -120,7 +120,7 @@ def group_column(rule: str) -> str | None:
         return column
     if rule not in ("none", "pairs"):
         raise UserError(
-            f"group={rule} is no rule{did_you_mean(rule, ['none', 'pairs', 'column:NAME', 'auto', 'auto+pairs'])}"
+            f"group={rule} is not a rule{did_you_mean(rule, ['none', 'pairs', 'column:NAME', 'auto', 'auto+pairs'])}"
         )
     return None
 

@@ -78,7 +78,7 @@ def image_shape(n: int, shape: str | None, path: Path) -> tuple[int, int, int]:
     if shape is not None:
         match = re.fullmatch("([1-9][0-9]*)x([1-9][0-9]*)(?:x([13]))?", shape.strip().lower())
         if match is None:
-            raise UserError(f"image_shape={shape} is no shape: write HEIGHTxWIDTHxCHANNELS, with 1 or 3 channels.")
+            raise UserError(f"image_shape={shape} is not a shape: write HEIGHTxWIDTHxCHANNELS, with 1 or 3 channels.")
         size = tuple(int(one or 1) for one in match.groups())
         if math.prod(size) != n:
             raise UserError(
@@ -90,8 +90,8 @@ def image_shape(n: int, shape: str | None, path: Path) -> tuple[int, int, int]:
         if n and side * side * channels == n:
             return side, side, channels
     raise UserError(
-        f"{path} has {n:,} pixel columns, which is no square image of 3 channels or 1: "
-        "say image_shape=HEIGHTxWIDTHxCHANNELS."
+        f"{path} has {n:,} pixel columns, which do not make a square image of 3 channels or 1: "
+        "give image_shape=HEIGHTxWIDTHxCHANNELS."
     )
 
 
@@ -125,9 +125,9 @@ def _read_test(
     extra = [name for name in _pixel_columns(columns, named - {label_name}) if name not in set(pixel_columns)]
     lacking = [name for name in pixel_columns if name not in set(columns)]
     if extra or lacking:
-        says = f"lacks '{lacking[0]}'" if lacking else f"has '{extra[0]}' too"
+        problem = f"lacks '{lacking[0]}'" if lacking else f"has '{extra[0]}' too"
         wrong = counted(len(extra) + len(lacking), "such column")
-        raise UserError(f"{path} must have the pixel columns of train.csv and {says} ({wrong}): correct its header.")
+        raise UserError(f"{path} must have the pixel columns of train.csv and {problem} ({wrong}): correct its header.")
     table, values = _read_values(text, path, pixel_columns)
     ids, id_name = _ids(table, id_column)
     header, ids = (id_name or "id", label_name), list(ids)
@@ -145,7 +145,7 @@ def _read_test(
 
 
 def _read_values(text: str, path: Path, pixel_columns: list[str]) -> tuple[Table, np.ndarray]:
-    """Return the columns that are no pixels as text, and the pixels, float32 (n, len(pixel_columns)), all finite."""
+    """Return the columns beside the pixels as text, and the pixels, float32 (n, len(pixel_columns)), all finite."""
     columns = _header(text, path)
     pixels, place = set(pixel_columns), {name: number for number, name in enumerate(columns)}
     # One column more than the header has: pandas would drop the surplus cells of a row that is too long, silently.
@@ -174,20 +174,20 @@ def _read_values(text: str, path: Path, pixel_columns: list[str]) -> tuple[Table
 
 
 def _bad_cell(text: str, path: Path, pixel_columns: set[str]) -> UserError:
-    """Return the error that names the first cell that is no finite number; raise the one for a row of wrong length."""
+    """Return the error that names the first cell that is not a finite number; a row of wrong length raises its own."""
     rows = iter(csv_rows(text, path))
     columns = next(rows)[1]
     for line, cells in rows:
         for column, cell in zip(columns, cells, strict=True):
             if column in pixel_columns and _number(cell) is None:
                 return UserError(
-                    f"{path}, line {line}, column '{column}': '{cell}' is no finite number: correct or remove the row."
+                    f"{path}, line {line}, column '{column}': '{cell}' is not a finite number: correct or remove it."
                 )
     return UserError(f"{path} holds numbers in no usual spelling: write them like -0.5 or 1e-3.")
 
 
 def _number(cell: str) -> float | None:
-    """Return the cell's value, or ``None`` if it is no number that is finite in float32."""
+    """Return the cell's value, or ``None`` if it is not a number that is finite in float32."""
     try:
         value = float(cell)
     except ValueError:

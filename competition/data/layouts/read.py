@@ -1,7 +1,7 @@
 """Kaggle CSV, class folders and pixel CSV: three layouts, one :class:`Dataset`.
 
-The layout is seen from what lies in the folder, or named. Whatever is wrong with the folder or its tables is said
-before anything is trained, as one sentence.
+The layout is seen from what lies in the folder, or named. Whatever is wrong with the folder or its tables is
+reported in one sentence before anything is trained.
 """
 
 from dataclasses import fields
@@ -36,7 +36,7 @@ def read_dataset(root: Path, settings: LayoutSettings = BY_ITS_FILES) -> Dataset
         raise UserError(f"There is no folder {root}: name the data set's folder with data=.")
     layout = settings.layout
     if layout not in CHOICES["layout"]:
-        raise UserError(f"layout={layout} is no layout{did_you_mean(layout, CHOICES['layout'])}")
+        raise UserError(f"layout={layout} is not a layout{did_you_mean(layout, CHOICES['layout'])}")
     named = {settings.label_column, settings.id_column, group_column(settings.group)}  # a misspelt rule raises first
     if layout == "auto":
         layout = _detect(root, named)

@@ -50,9 +50,9 @@ def check_same_ids(ids: pd.Series, test_ids: pd.Series, path: Path, other: str) 
     extra = [one for one in ids if one not in there]
     lacking = [one for one in test_ids if one not in here]
     if extra or lacking:
-        says = f"'{extra[0]}' is not in {other}" if extra else f"'{lacking[0]}' of {other} is not in it"
+        problem = f"'{extra[0]}' is not in {other}" if extra else f"'{lacking[0]}' of {other} is not in it"
         raise UserError(
-            f"The ids in {path} are not those of {other}: {says} ({counted(len(extra) + len(lacking), 'such id')}): "
+            f"The ids in {path} are not those of {other}: {problem} ({counted(len(extra) + len(lacking), 'such id')}): "
             "download both files again."
         )
 
@@ -75,7 +75,7 @@ def read_test_labels(
     unknown = labels[~labels.isin(classes)]
     if len(unknown):
         raise UserError(
-            f"{path}, line {unknown.index[0]}: '{unknown.iloc[0]}' is no class of train.csv"
+            f"{path}, line {unknown.index[0]}: '{unknown.iloc[0]}' is not a class of train.csv"
             f"{did_you_mean(unknown.iloc[0], classes)}"
         )
     if by_row and table.find(ID_COLUMNS) is None:

@@ -127,7 +127,7 @@ def _export_member(
     found = np.concatenate([run_session(session, batch) for batch in checks])
     difference = _differences(found, exact) | {f"own_{key}": value for key, value in _differences(found, own).items()}
     limit = TOLERANCE * max(1.0, float(np.abs(exact).max()))
-    if not difference["logit"] <= limit:  # not a number is no agreement
+    if not difference["logit"] <= limit:  # holds for what is not a number, too
         raise UserError(
             f"Member '{member}' ({recipe.backbone}) gives other logits as ONNX than in torch (by up to "
             f"{difference['logit']:.2g}; {limit:.2g} is allowed), so nothing is exported: predict with engine=torch."

@@ -59,7 +59,7 @@ def test_a_picture_too_long_for_a_jpeg_stays_as_it_is():
 
 
 def test_another_condition_is_one_sentence():
-    with pytest.raises(UserError, match=r"'jpg75' is no perturbation of an image; did you mean 'jpeg75'\?"):
+    with pytest.raises(UserError, match=r"'jpg75' is not a perturbation of an image; did you mean 'jpeg75'\?"):
         perturb(np.zeros((8, 8, 3), np.uint8), "jpg75")
 
 
