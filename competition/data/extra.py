@@ -127,8 +127,8 @@ def _left_out(
     """
     part = np.full(len(train), -1)
     part[kept] = 0
-    in_train = copied(images, train, part, folder).any(axis=1)
-    in_test = copied(images, test, np.zeros(len(test), np.int64), folder).any(axis=1)
+    in_train = np.any(copied(images, train, part, folder), axis=1)
+    in_test = np.any(copied(images, test, np.zeros(len(test), np.int64), folder), axis=1)
     return {
         "test images, whose labels no model may know": in_test,
         "training images, whose labels must stay unknown to the models judged on them": in_train & ~in_test,

@@ -156,7 +156,7 @@ def assemble(
     dataset = regroup(dataset)
     stores = _open_stores(config, dataset)
     train_store, test_store = next(iter(stores.values()))
-    notes = []
+    notes: list[str] = []
     train = dataset.train.assign(row=np.arange(len(dataset.train)))
     train = _without_unreadable(train, train_store.bad, config.bad_images, notes)
     test = dataset.test.assign(row=np.arange(len(dataset.test)))
@@ -191,7 +191,7 @@ def _with_extra(config: Config, data: RunData, extra: Dataset) -> RunData:
     full_size = len(extra.train)
     if config.limit:
         extra = limit_rows(extra, config.limit, config.seed)
-    paths, stores = list(extra.train["path"]), {}
+    paths, stores = list(extra.train["path"]), dict[StoreSpec, DataStore]()
     if extra.pixels is not None:
         stores = dict.fromkeys(data.stores, ArrayStore(extra.pixels[0], fingerprint(extra.pixels[0])))
     else:
@@ -232,7 +232,7 @@ def _open_folds(
     return open_folds(path, train, config.folds, config.seed, config.shares, folds_from)
 
 
-def _without_unreadable(train: pd.DataFrame, bad: dict[int, str], policy: str, notes: list[str]) -> pd.DataFrame:
+def _without_unreadable(train: pd.DataFrame, bad: Mapping[int, str], policy: str, notes: list[str]) -> pd.DataFrame:
     if not bad:
         return train
     first = min(bad)

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -108,7 +108,8 @@ def _last_layer(model: Detector) -> nn.Module:
     backbone = model.backbone
     if isinstance(backbone, WithHead):
         return backbone.head[-1]
-    layer = backbone.get_classifier() if hasattr(backbone, "get_classifier") else None
+    classifier: Any = getattr(backbone, "get_classifier", lambda: None)
+    layer = classifier()
     layer = layer[0] if isinstance(layer, Sequence | nn.ModuleList) else layer  # a distilled ViT has two
     if isinstance(layer, nn.Module) and next(layer.parameters(), None) is not None:
         return layer
@@ -125,7 +126,7 @@ def _narrow(features: NDArray[np.float32]) -> NDArray[np.float32]:
     if width <= MAX_FEATURES:
         return features
     random = np.random.default_rng(stream("features", width))
-    order, sign = random.permutation(width), random.choice(np.float32([-1, 1]), width)
+    order, sign = random.permutation(width), random.choice(np.array([-1, 1], np.float32), width)
     starts = np.arange(MAX_FEATURES) * width // MAX_FEATURES
     return np.add.reduceat(features[:, order] * sign, starts, axis=1)
 

@@ -79,7 +79,7 @@ def compute_features(path: Path, model: Detector, store: DataStore, predictor: P
 def _fill(
     path: Path, model: Detector, store: DataStore, rows: Sequence[int], predictor: Predictor, title: str
 ) -> np.memmap:
-    trunk, features = model.backbone.trunk, None
+    trunk, features = model.with_head.trunk, None
 
     def forward(pixels: torch.Tensor) -> torch.Tensor:
         return trunk(model.seen(pixels)).float().flatten(1)

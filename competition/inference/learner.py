@@ -49,8 +49,8 @@ def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detect
     model = build_model(recipe, data.channels, data.floating)
     if recipe.frozen:
         torch.manual_seed(stream("head", seed))
-        for layer in model.backbone.head:
-            if hasattr(layer, "reset_parameters"):
+        for layer in model.with_head.head:
+            if isinstance(layer, nn.Linear | nn.BatchNorm1d):
                 layer.reset_parameters()
     return model
 
@@ -104,7 +104,7 @@ def on_features(model: Detector, predictor: Predictor) -> tuple[Detector, Predic
 
     It reports no progress: the features took all the time before.
     """
-    head = Detector(View(), WithHead(nn.Identity(), model.backbone.head, frozen=False), floating=True)
+    head = Detector(View(), WithHead(nn.Identity(), model.with_head.head, frozen=False), floating=True)
     recipe = dataclasses.replace(
         predictor.recipe, image_size=1, fit="resize", compile=False, checkpointing=False, frozen=False
     )

@@ -85,9 +85,10 @@ def find_test_table(root: Path, record: Record, config: Config) -> TestTable:
         raise UserError(f"There is no folder {root}: name the folder of the test set with test=.")
     if record.kind != "folders" and (header := _header_alone(root, record, config)):
         return TestTable([], [], None, header)
-    if record.kind == "pixels":  # which column is which pixel, train.csv says
+    if record.kind == "pixels":  # train.csv says which column is which pixel
         dataset = read_dataset(root, dataclasses.replace(layout_settings(config), layout="pixels"))
-        return TestTable(dataset.test["id"].tolist(), [], dataset.pixels[1], dataset.header)
+        pixels = None if dataset.pixels is None else dataset.pixels[1]
+        return TestTable(dataset.test["id"].tolist(), [], pixels, dataset.header)
     return (_read_folders if record.kind == "folders" else _read_kaggle)(root, config)
 
 
@@ -100,7 +101,7 @@ def _header_alone(root: Path, record: Record, config: Config) -> tuple[str, str]
     _, columns = next(rows)
     if next(rows, None) is not None:
         return None
-    if config.id_column in columns:
+    if config.id_column and config.id_column in columns:
         return config.id_column, _label_name(root, config)
     usual = "id" if record.kind == "pixels" else columns[0]
     return usual_column(columns, ID_COLUMNS + FILE_COLUMNS) or usual, _label_name(root, config)

@@ -34,7 +34,7 @@ def make_timm(recipe: Recipe, channels: int, load: bool, **output: Any) -> nn.Mo
     options |= {key: rate for key, rate in rates.items() if rate or takes(recipe.backbone, key)}
     options |= {key: tuple(v) if isinstance(v, list) else v for key, v in recipe.backbone_args.items()}
     options |= weights_options(recipe) if load else {"pretrained": False}
-    backbone = _create(recipe, in_chans=channels, **options, **output)
+    backbone: Any = _create(recipe, in_chans=channels, **options, **output)
     if recipe.small_stem:
         _shrink_stem(recipe.backbone, backbone)
     if recipe.checkpointing:
@@ -52,7 +52,8 @@ def takes(name: str, argument: str) -> bool:
     """Whether the backbone takes ``argument``: timm's defaults are not all zero (Swin's stochastic depth is .1)."""
     with torch.device("meta"):
         try:
-            timm.create_model(name, num_classes=1, **{argument: 0.0})
+            options: dict[str, Any] = {argument: 0.0}
+            timm.create_model(name, num_classes=1, **options)
         except TypeError:
             return False
     return True

@@ -25,8 +25,8 @@ class Detector(nn.Module):
 
     def __init__(self, view: View, backbone: nn.Module, floating: bool):
         super().__init__()
-        self.view = view
-        self.backbone = backbone
+        self.view: View = view
+        self.backbone: nn.Module = backbone
         self.floating = floating
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -36,6 +36,12 @@ class Detector(nn.Module):
         """Return what the backbone sees of the pixels, (n, c, h, w) float32."""
         with torch.autocast(pixels.device.type, enabled=False):  # bf16 has too few bits for a residual
             return self.view(pixels.float() if self.floating else pixels.float() / 255)
+
+    @property
+    def with_head(self) -> WithHead:
+        """The backbone of a frozen member, whose trunk and head are apart."""
+        assert isinstance(self.backbone, WithHead)
+        return self.backbone
 
     def trunks(self) -> list[nn.Module]:
         """Return the timm backbones inside."""

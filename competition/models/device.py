@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from competition.core.settings import Recipe
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 PROBE_STEPS = 5
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,9 @@ class Placement:
             return contextlib.nullcontext()
         return torch.autocast(self.device, DTYPES[self.precision])
 
-    def place(self, model: nn.Module) -> nn.Module:
+    def place(self, model: Model) -> Model:
         """Move the model to the device, in its memory layout."""
-        return model.to(self.device, memory_format=FORMATS[self.memory_format])
+        return model.to(self.device).to(memory_format=FORMATS[self.memory_format])
 
     def move(self, pixels: Tensor) -> Tensor:
         """Move (n, c, h, w) pixels to the device, in the model's memory layout."""

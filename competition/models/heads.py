@@ -21,9 +21,11 @@ class WithHead(nn.Module):
     float32. With ``frozen`` the trunk's weights, and its normalisation's statistics, stay as they are.
     """
 
-    def __init__(self, trunk: nn.Module, head: nn.Module, frozen: bool):
+    def __init__(self, trunk: nn.Module, head: nn.Sequential, frozen: bool):
         super().__init__()
-        self.trunk, self.head, self.frozen = trunk, head, frozen
+        self.trunk: nn.Module = trunk
+        self.head: nn.Sequential = head
+        self.frozen = frozen
         if frozen:
             trunk.requires_grad_(False).eval()
 

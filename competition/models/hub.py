@@ -40,7 +40,7 @@ def cached_weights(name: str) -> Path | None:
     if cfg is None or not cfg.has_weights:
         return None
     if not cfg.hf_hub_id:  # a few old weights lie elsewhere, and torch keeps them
-        path = Path(torch.hub.get_dir()) / "checkpoints" / cfg.url.rpartition("/")[2]
+        path = Path(torch.hub.get_dir()) / "checkpoints" / str(cfg.url).rpartition("/")[2]
         return path if path.is_file() else None
     for repository, revision, file in _hub_files(cfg):
         found = try_to_load_from_cache(repository, file, revision=revision)

@@ -18,7 +18,8 @@ def weights_options(recipe: Recipe) -> dict[str, Any]:
     """Return timm's arguments for where one backbone's weights come from; UserError where there can be none."""
     source = recipe.pretrained
     if source in ("true", "false"):
-        if source == "true" and not timm.get_pretrained_cfg(recipe.backbone).has_weights:
+        cfg = timm.get_pretrained_cfg(recipe.backbone)
+        if source == "true" and not (cfg and cfg.has_weights):
             raise UserError(f"timm has no pretrained weights for '{recipe.backbone}': set pretrained=false or a file.")
         cached = cached_weights(recipe.backbone) if source == "true" else None  # or every job would ask the hub again
         return {"pretrained": source == "true"} | ({"pretrained_cfg_overlay": {"file": str(cached)}} if cached else {})

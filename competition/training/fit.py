@@ -5,6 +5,7 @@ weights and optimizer state and no generator's.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from competition.core.errors import UserError
 from competition.core.files import write_text
 from competition.core.seeds import stream
 from competition.core.settings import Recipe
-from competition.data.loader import TrainFeed
+from competition.data.loader import Batch, TrainFeed
 from competition.models.build import Detector
 from competition.models.device import Placement
 from competition.training.mixup import mix
@@ -52,7 +53,7 @@ class Task:
 class State:
     """Everything that an epoch changes."""
 
-    model: nn.Module
+    model: Detector
     optimizer: torch.optim.Optimizer
     ema: Any
     scaler: torch.amp.GradScaler
@@ -61,7 +62,7 @@ class State:
     best: dict[str, Any] = field(default_factory=dict)  # loss, epoch and weights, for early stopping
 
     @property
-    def kept(self) -> nn.Module:
+    def kept(self) -> Detector:
         """The module whose weights are validated and kept."""
         return self.ema.module if self.ema else self.model
 
@@ -130,7 +131,7 @@ def _rows(task: Task) -> int:
     return task.recipe.batch_size * task.recipe.accumulate
 
 
-def _train_epoch(task: Task, state: State, forward: nn.Module) -> dict[str, Any]:
+def _train_epoch(task: Task, state: State, forward: Callable[[Tensor], Tensor]) -> dict[str, Any]:
     recipe, epoch, steps = task.recipe, state.epoch, len(task.feed)
     torch.manual_seed(stream("epoch", task.seed, epoch))
     state.model.train()
@@ -162,7 +163,7 @@ def _thinned(losses: Tensor) -> list[float]:
     return [round(float(stretch.mean()), 6) for stretch in stretches]
 
 
-def _step(task: Task, state: State, forward: nn.Module, batch, step: int) -> Tensor:
+def _step(task: Task, state: State, forward: Callable[[Tensor], Tensor], batch: Batch, step: int) -> Tensor:
     """One optimizer step over a batch, in as many forward passes as fit; returns the mean loss, on the device."""
     recipe, placement = task.recipe, task.placement
     target = task.label[batch.rows].to(placement.device, non_blocking=True)
@@ -196,7 +197,7 @@ def _pieces(rows: int, most: int) -> list[slice]:
 
 
 def _check_loss(task: Task, total: float, epoch: int) -> None:
-    if total != total or abs(total) == float("inf"):
+    if not math.isfinite(total):
         raise UserError(
             f"The loss of {task.title} is {total} in epoch {epoch + 1}: lower lr (now {task.recipe.lr:g}), "
             "or use precision=fp32."

@@ -153,7 +153,7 @@ def _train(run: _JobRun) -> tuple[Detector, list[dict[str, Any]], _JobRun]:
             kept, history = fit(_task(run, learner, seed), learner.module, run.plan.key)
             if not recipe.frozen:
                 return kept, history, run
-            model.backbone.head.load_state_dict(kept.backbone.head.state_dict())
+            model.with_head.head.load_state_dict(kept.with_head.head.state_dict())
             return model, history, run
         except torch.OutOfMemoryError:
             half = run.plan.placement.micro_batch // 2

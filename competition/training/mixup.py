@@ -15,7 +15,8 @@ def mix(pixels: Tensor, target: Tensor, mixup: float, cutmix: float, seed: int) 
         return pixels, target
     rng = np.random.default_rng(seed)
     paste = bool(cutmix) and (not mixup or rng.random() < 0.5)
-    keep = float(rng.beta(*([cutmix if paste else mixup] * 2)))
+    parameter = cutmix if paste else mixup
+    keep = float(rng.beta(parameter, parameter))
     other = torch.as_tensor(rng.permutation(len(pixels)), device=pixels.device)
     if paste:
         pixels, keep = _paste(pixels, other, keep, rng)

@@ -1,6 +1,7 @@
 """The optimizer's groups, the learning rate of every step, and the weights' moving average."""
 
 import math
+from typing import Any
 
 import torch
 from timm.optim import param_groups_layer_decay, param_groups_weight_decay
@@ -18,10 +19,11 @@ def make_optimizer(model: Detector, recipe: Recipe) -> torch.optim.AdamW:
     falls with depth inside each backbone, and a head has all of it. Each group's ``lr_scale`` multiplies the schedule's
     rate.
     """
-    groups, trunks = [], model.trunks()
+    groups: list[dict[str, Any]] = []
+    trunks = model.trunks()
     for trunk in trunks:
-        spared = getattr(trunk, "no_weight_decay", set)()
-        shared = {"weight_decay": recipe.weight_decay, "no_weight_decay_list": spared}
+        spared: set[str] = getattr(trunk, "no_weight_decay", set)()
+        shared: dict[str, Any] = {"weight_decay": recipe.weight_decay, "no_weight_decay_list": spared}
         if recipe.layer_decay < 1:
             groups += param_groups_layer_decay(trunk, layer_decay=recipe.layer_decay, **shared)
         else:

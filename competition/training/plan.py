@@ -148,7 +148,7 @@ def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, we
         "training_data": fingerprint(data.table_key, train_store.digest, *data.added_key(job.fold, recipe)),
         "held_out": fingerprint(predicted, held),
     }
-    views = {"tta": config.tta, "test_data": fingerprint(data.test["id"].tolist(), test_store.digest)}
+    views: dict[str, Any] = {"tta": config.tta, "test_data": fingerprint(data.test["id"].tolist(), test_store.digest)}
     if job.fold is not None:  # a model on all rows leaves no evidence
         views["evidence_rows"] = config.evidence_rows
     return Plan(job, job.folder(config), placement, settings, views)

@@ -67,11 +67,12 @@ class Generator:
 
     def render(self, scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the generator's picture of a linear (2S, 2S, 3) float32 scene: (S, S, 3) float32 in [0, 1], sRGB."""
-        latent = cv2.resize(_tone_curve(scene), (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA)
+        latent: np.ndarray = cv2.resize(_tone_curve(scene), (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA)
         latent += log_uniform(rng, *self.latent_noise) * rng.standard_normal(latent.shape, dtype=np.float32)
         sparse = np.zeros((SIZE, SIZE, 3), dtype=np.float32)
         sparse[::2, ::2] = latent
-        picture = np.stack([cv2.filter2D(sparse[..., c], -1, k) for c, k in enumerate(self.kernels())], axis=2)
+        channels = [cv2.filter2D(sparse[..., c], -1, k) for c, k in enumerate(self.kernels())]
+        picture: np.ndarray = np.stack(channels, axis=2)
         picture += log_uniform(rng, *self.pixel_noise) * rng.standard_normal(picture.shape, dtype=np.float32)
         return _sharpen(picture, rng.uniform(*self.sharpening))
 

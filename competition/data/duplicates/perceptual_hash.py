@@ -138,7 +138,9 @@ def copies(hashes: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
     Flat pictures, and gradients, are in no pair.
     """
     parts = [thumbnails[start : start + 4096] for start in range(0, len(thumbnails), 4096)]
-    shows = np.flatnonzero(np.concatenate([structure(part).any(axis=1) for part in parts])) if parts else []
+    if not parts:
+        return np.empty((0, 2), np.int64)
+    shows = np.flatnonzero(np.concatenate([structure(part).any(axis=1) for part in parts]))
     if not len(shows):
         return np.empty((0, 2), np.int64)
     pairs = shows[near_pairs(np.asarray(hashes)[shows])]

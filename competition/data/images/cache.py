@@ -40,9 +40,9 @@ def open_stores(
     ``store.bad`` does not depend on the budget. ``title`` names the images in the progress bar; ``workers`` threads
     decode (default: one per available core). Raises :class:`UserError` where the disk is too full.
     """
-    paths, specs, folder = [str(path) for path in paths], sorted(set(specs)), Path(folder)
+    names, specs, folder = [str(path) for path in paths], sorted(set(specs)), Path(folder)
     workers = workers or cores()
-    stats = file_stats(paths)
+    stats = file_stats(names)
     contents = recall(folder, stats)
     places = contents and _places(specs, folder, budget_gb, contents)
     if not places or not all(place.is_whole() for place in places):
@@ -52,7 +52,7 @@ def open_stores(
             missing = [place for place in places if not place.is_whole()]
             if missing:
                 _build(missing, stats, contents, folder, title, workers)
-    return {place.spec: place.open(paths) for place in places}
+    return {place.spec: place.open(names) for place in places}
 
 
 class _Place:
@@ -151,14 +151,14 @@ class _Writer:
         """Return the shape in which ``image`` is stored and its pixels, if they are kept (in a decoding thread)."""
         size, cap = self.place.spec.size, self.place.spec.cap
         if not self._file:
-            return stored_size(*image.shape[:2], size, cap), None
+            return stored_size(image.shape[0], image.shape[1], size, cap), None
         pixels = np.ascontiguousarray(fit_store(image, size, cap))
-        return pixels.shape[:2], pixels
+        return (pixels.shape[0], pixels.shape[1]), pixels
 
     def append(self, shape: tuple[int, int], pixels: np.ndarray | None) -> None:
         """Write the next row, as :meth:`prepare` returned it; (0, 0) and ``None`` for a bad one."""
         self.shapes.append(shape)
-        if pixels is not None:
+        if pixels is not None and self._file:
             self._file.write(pixels.data)
 
     def publish(self, contents: Contents) -> None:

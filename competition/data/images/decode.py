@@ -52,7 +52,7 @@ class UnreadableImage(Exception):
     Not a :class:`UserError`: what happens to such a row is the caller's declared policy.
     """
 
-    def __init__(self, path: str, reason: str):
+    def __init__(self, path: str | Path, reason: str):
         super().__init__(path, reason)
         self.path, self.reason = str(path), reason
 

@@ -57,15 +57,15 @@ class JoinedStore:
 
     def batch(self, rows: Sequence[int]) -> np.ndarray:
         """Return rows of one shape as a new (n, H, W, C), each store's in one gather; ``ValueError`` if they differ."""
-        rows = np.asarray(rows, np.int64)
-        owner = self._parts(rows)
-        held = {part: self._stores[part].batch(rows[owner == part] - self._starts[part]) for part in np.unique(owner)}
+        places = np.asarray(rows, np.int64)
+        owner = self._parts(places)
+        held = {part: self._stores[part].batch(places[owner == part] - self._starts[part]) for part in np.unique(owner)}
         if len(held) == 1:
             return held.popitem()[1]
         shapes = {pixels.shape[1:] for pixels in held.values()}
         if len(shapes) > 1:
             raise ValueError(f"images of different sizes make no batch: {sorted(shapes)}")
-        whole = np.empty((len(rows), *shapes.pop()), self.dtype)
+        whole = np.empty((len(places), *shapes.pop()), self.dtype)
         for part, pixels in held.items():
             whole[owner == part] = pixels
         return whole

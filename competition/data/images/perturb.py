@@ -45,7 +45,7 @@ def perturb(image: np.ndarray, condition: str) -> np.ndarray:
 def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
 
 
 class PerturbedStore:

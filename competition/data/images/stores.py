@@ -126,6 +126,10 @@ class _FileStore:
             raise ValueError(f"images of different sizes make no batch: {sorted(shapes)[:3]}")
         return np.stack([self[row] for row in rows])
 
+    def __getitem__(self, row: int) -> np.ndarray:
+        """Return uint8 (H, W, 3)."""
+        raise NotImplementedError
+
     def _refuse_bad(self, row: int) -> None:
         if row < 0:
             raise IndexError(f"row {row}: rows count from 0")
@@ -153,10 +157,6 @@ class PixelStore(_FileStore):
         offset, height, width = self._index[row].tolist()
         return self._pixels[offset : offset + height * width * 3].reshape(height, width, 3)
 
-    @cached_property
-    def _grid(self) -> np.ndarray:
-        return self._pixels.reshape(-1, *self.common_shape)
-
     def batch(self, rows: Sequence[int]) -> np.ndarray:
         """Return rows of one shape as a new uint8 (n, H, W, 3), in one gather where all rows have it.
 
@@ -168,7 +168,8 @@ class PixelStore(_FileStore):
             for row in rows:
                 self._refuse_bad(int(row))
         height, width, channels = self.common_shape
-        return self._grid[self._index[rows, 0] // (height * width * channels)]
+        grid = self._pixels.reshape(-1, height, width, channels)
+        return grid[self._index[rows, 0] // (height * width * channels)]
 
 
 class DecodingStore(_FileStore):

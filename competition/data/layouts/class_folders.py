@@ -81,7 +81,7 @@ def _read_test(root: Path, folder: Path | None, label_of: dict[str, int]) -> tup
 def images_to_predict(root: Path) -> list[tuple[str, str]] | None:
     """Return (id, path) of each image of the test set in the order of a submission, or None without such a folder."""
     folder = _folder(root, TEST)
-    return folder and sorted(images(folder, root), key=lambda image: natural_order(image[0]))
+    return None if folder is None else sorted(images(folder, root), key=lambda image: natural_order(image[0]))
 
 
 def train_folder(root: Path) -> Path:

@@ -6,7 +6,7 @@ spreadsheets count them: the header is line 1.
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def read_text(path: Path) -> str:
     return text
 
 
-def csv_rows(text: str, path: Path) -> Iterable[tuple[int, list[str]]]:
+def csv_rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, cells) of each row that is not blank, the header's cells stripped; ``path`` is for the messages."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header = None

@@ -94,8 +94,7 @@ def group_rows(rule: str, table: Table, ids: pd.Series) -> pd.Series:
         return ids
     if rule == "pairs":
         return _pairs(table)
-    column = group_column(rule)
-    values = table.frame[table.given(column, f"group={rule}")]
+    values = table.frame[table.given(str(group_column(rule)), f"group={rule}")]
     empty = values.str.strip() == ""
     if empty.any():
         raise UserError(

@@ -79,12 +79,12 @@ def image_shape(n: int, shape: str | None, path: Path) -> tuple[int, int, int]:
         match = re.fullmatch("([1-9][0-9]*)x([1-9][0-9]*)(?:x([13]))?", shape.strip().lower())
         if match is None:
             raise UserError(f"image_shape={shape} is not a shape: write HEIGHTxWIDTHxCHANNELS, with 1 or 3 channels.")
-        size = tuple(int(one or 1) for one in match.groups())
-        if math.prod(size) != n:
+        height, width, channels = (int(one or 1) for one in match.groups())
+        if (values := height * width * channels) != n:
             raise UserError(
-                f"image_shape={shape} makes {math.prod(size):,} values, but {path} has {n:,} pixel columns: correct it."
+                f"image_shape={shape} makes {values:,} values, but {path} has {n:,} pixel columns: correct it."
             )
-        return size
+        return height, width, channels
     for channels in (3, 1):
         side = math.isqrt(n // channels)
         if n and side * side * channels == n:
@@ -96,7 +96,7 @@ def image_shape(n: int, shape: str | None, path: Path) -> tuple[int, int, int]:
 
 
 def _header(text: str, path: Path) -> list[str]:
-    return next(iter(csv_rows(text, path)))[1]
+    return next(csv_rows(text, path))[1]
 
 
 def _pixel_columns(columns: list[str], named: set[str | None]) -> list[str]:
@@ -175,7 +175,7 @@ def _read_values(text: str, path: Path, pixel_columns: list[str]) -> tuple[Table
 
 def _bad_cell(text: str, path: Path, pixel_columns: set[str]) -> UserError:
     """Return the error that names the first cell that is not a finite number; a row of wrong length raises its own."""
-    rows = iter(csv_rows(text, path))
+    rows = csv_rows(text, path)
     columns = next(rows)[1]
     for line, cells in rows:
         for column, cell in zip(columns, cells, strict=True):

@@ -45,6 +45,7 @@ def write_onnx(module: nn.Module, size: int, path: Path) -> None:
             output_names=["logit"],
             dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
         )
+        assert program is not None  # as dynamo=True promises
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()  # where in which source file it came from: of no use elsewhere, and long
         weights = sum(tensor.nbytes for tensor in module.state_dict().values())
