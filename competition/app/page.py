@@ -146,7 +146,7 @@ def take(named: list[tuple[str, Path]], uploads: Path) -> list[tuple[str, bytes 
 
 def _bytes(path: Path | None) -> bytes | None:
     try:
-        return path and path.read_bytes()
+        return None if path is None else path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
         return None
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from competition.data.images.decode import stored_size
-from competition.data.tta import CROPS
+from competition.data.images.decode import fit_store
+from competition.data.tta import window_corner
 from competition.models.views import make_view
 
 TINY = 128  # pixels: smaller pictures are enlarged, each pixel to a square
@@ -66,10 +66,7 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], box: Box | None
 
 def data_uri(image: NDArray[np.uint8], max_side: int = 640) -> str:
     """Return the image (h, w, 3) as a PNG in a data URI, shrunk until its longer side is at most ``max_side``."""
-    height, width = stored_size(*image.shape[:2], 0, max_side)
-    if (height, width) != image.shape[:2]:
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    png = cv2.imencode(".png", cv2.cvtColor(fit_store(image, 0, max_side), cv2.COLOR_RGB2BGR))[1].tobytes()
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
@@ -84,9 +81,8 @@ def seen_box(shape: Sequence[int], size: int, fit: str) -> Box:
         return 0, 0, height, width
     if fit != "crop":
         raise ValueError(f"fit is '{fit}': it is 'resize' or 'crop'")
-    above, left = CROPS["centre"]
     rows, columns = min(height, size), min(width, size)
-    return int((height - rows) * above), int((width - columns) * left), rows, columns
+    return *window_corner(shape, rows, columns, "centre"), rows, columns
 
 
 def _view(name: str, image: NDArray) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from competition.collect.provenance import NAME, Row, read_rows
 from competition.core.files import cores
 from competition.data.duplicates.perceptual_hash import near, perceptual_hash
 from competition.data.images.decode import UnreadableImage, decode, read_bytes
-from competition.data.images.file_contents import in_order
+from competition.data.images.file_contents import chunks_of, in_order
 from competition.data.layouts.class_folders import images
 
 _CHUNK = 16
@@ -67,8 +67,7 @@ def survey(out: Path) -> Known:
     def look(chunk: Sequence[int]) -> list[tuple[str, int | None]]:
         return [_look(out / unknown[index]) for index in chunk]
 
-    chunks = [range(start, min(start + _CHUNK, len(unknown))) for start in range(0, len(unknown), _CHUNK)]
-    looked = in_order(look, chunks, cores(), f"{out}: looking at the images there")
+    looked = in_order(look, chunks_of(len(unknown), _CHUNK), cores(), f"{out}: looking at the images there")
     for name, (sha256, value) in zip(unknown, looked, strict=True):
         known.add(name, sha256, value)
     for name, row in described.items():

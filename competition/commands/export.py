@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from competition.core.options import DEVICES, one_of, parse
 from competition.core.paths import shown
-from competition.inference.onnx.export import CHECKS, STAGES, Exported, export
+from competition.inference.onnx.export import CHECK_BATCHES, STAGES, Exported, export
 from competition.inference.run_record import read_record
 from competition.report.terminal import console
 
@@ -32,11 +32,11 @@ def main(words: Sequence[str]) -> None:
     with tqdm(total=stages, unit="step", bar_format="{desc} {bar} {n_fmt}/{total_fmt} {elapsed}", disable=None) as bar:
         begun = itertools.count()
 
-        def hear(note: str) -> None:
+        def show(note: str) -> None:
             bar.n = next(begun)
             bar.set_description_str(note)
 
-        exported = export(options.name, device=options.device, progress=hear)
+        exported = export(options.name, device=options.device, on_progress=show)
         bar.update(stages - bar.n)
     print_export(exported)
 
@@ -52,8 +52,8 @@ def print_export(exported: Exported) -> None:
         table.add_row(name, member.file, f"{size / 1e6:.1f}", *found[:2], member.precision, *found[2:])
     console().print(table)
     print(
-        f"The largest differences on {2 * sum(CHECKS)} check images: from torch in fp32, then from the run's own "
-        "precision."
+        f"The largest differences on {2 * sum(CHECK_BATCHES)} check images: from torch in fp32, then from the run's "
+        "own precision."
     )
     where = shown(exported.folder)
     if exported.written:

@@ -11,7 +11,7 @@ from competition.core.errors import UserError, did_you_mean
 from competition.core.settings import CHOICES
 from competition.data.images.decode import fit_store
 
-CORNER = 0.875  # side of a corner crop, as a part of the image's, where the image is resized and not cropped
+CORNER_SIDE = 0.875  # side of a corner crop, as a part of the image's, where the image is resized and not cropped
 
 
 # Where a window lies: the parts of the free height above it and of the free width to its left.
@@ -95,7 +95,7 @@ def eval_crops(image: np.ndarray, size: int, fit: str, crops: Sequence[str]) -> 
     """Return the named ``crops`` of an image (H, W, C), same dtype, as (n_crops, size, size, C); nothing is random.
 
     ``fit="crop"``: native-resolution windows in the centre or a corner, of a mirrored border where the image is too
-    small. ``fit="resize"``: ``centre`` is the whole image, a corner is ``CORNER`` of its height and width; resized.
+    small. ``fit="resize"``: ``centre`` is the whole image, a corner is ``CORNER_SIDE`` of its sides; resized.
     """
     unknown = [crop for crop in crops if crop not in CROPS]
     if unknown:
@@ -103,16 +103,21 @@ def eval_crops(image: np.ndarray, size: int, fit: str, crops: Sequence[str]) -> 
     if checked_fit(fit) == "crop":
         image = padded(image, size)
         return np.stack([window(image, size, size, crop) for crop in crops])
-    height, width = (max(1, round(CORNER * side)) for side in image.shape[:2])
+    height, width = (max(1, round(CORNER_SIDE * side)) for side in image.shape[:2])
     parts = [image if crop == "centre" else window(image, height, width, crop) for crop in crops]
     return np.stack([fit_store(part, size) for part in parts])
 
 
 def window(image: np.ndarray, height: int, width: int, crop: str) -> np.ndarray:
     """Return a view of ``height`` x ``width`` pixels of an image (H, W, C), which lies where ``crop`` says."""
-    above, left = CROPS[crop]
-    top, left = int((image.shape[0] - height) * above), int((image.shape[1] - width) * left)
+    top, left = window_corner(image.shape, height, width, crop)
     return image[top : top + height, left : left + width]
+
+
+def window_corner(shape: Sequence[int], height: int, width: int, crop: str) -> tuple[int, int]:
+    """Return top and left of the :func:`window` in an image of this (H, W, ...)."""
+    above, before = CROPS[crop]
+    return int((shape[0] - height) * above), int((shape[1] - width) * before)
 
 
 def padded(image: np.ndarray, size: int) -> np.ndarray:

@@ -57,7 +57,7 @@ class Classifier(Generic[Member]):
         self.weights = {name: record.weights.get(name, 1.0) for name in self.members}  # a run of before had equal ones
 
     def classify(self, images: Sequence[np.ndarray]) -> list[Verdict]:
-        """Return a verdict on each of n uint8 (H, W, 3) RGB pictures of any sizes (see data/decode.py)."""
+        """Return a verdict on each of n uint8 (H, W, 3) RGB pictures of any sizes (see data/images/decode.py)."""
         if not images:
             return []
         logits = {name: member.view_logits(images) for name, member in self.members.items()}

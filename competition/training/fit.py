@@ -27,8 +27,8 @@ from competition.training.mixup import mix
 from competition.training.optim import learning_rate, make_ema, make_optimizer, set_rate
 from competition.training.resume import load_resume, save_resume
 
-BATCH_POINTS = 100  # of an epoch's batch losses in its line of history
-CHECK_EVERY = 25  # steps between looks at the loss: each look makes the GPU wait
+MAX_BATCH_POINTS = 100  # of an epoch's batch losses in its line of history
+STEPS_PER_CHECK = 25  # steps between looks at the loss: each look makes the GPU wait
 
 
 @dataclass
@@ -143,7 +143,7 @@ def _train_epoch(task: Task, state: State, forward: Callable[[Tensor], Tensor]) 
         set_rate(state.optimizer, rate)
         losses[index] = _step(task, state, forward, batch, step)
         images += len(batch.rows)
-        if index % CHECK_EVERY == 0 or index == steps - 1:
+        if index % STEPS_PER_CHECK == 0 or index == steps - 1:
             _check_loss(task, float(losses[: index + 1].sum()), epoch)
         task.on_progress(len(batch.rows), f"{task.title} epoch {epoch + 1}/{recipe.epochs}")
     seconds = time.perf_counter() - start
@@ -159,7 +159,7 @@ def _train_epoch(task: Task, state: State, forward: Callable[[Tensor], Tensor]) 
 
 def _thinned(losses: Tensor) -> list[float]:
     """Return the batches' losses in order, where there are many of them as means of equal stretches."""
-    stretches = losses.double().cpu().tensor_split(min(len(losses), BATCH_POINTS))
+    stretches = losses.double().cpu().tensor_split(min(len(losses), MAX_BATCH_POINTS))
     return [round(float(stretch.mean()), 6) for stretch in stretches]
 
 

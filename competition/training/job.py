@@ -1,93 +1,41 @@
 """One job: train one (member, fold), predict its held-out fold and the test set, and leave the files that say so."""
 
-import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 import yaml
 from torch import nn
 
 from competition.core.errors import UserError
-from competition.core.files import atomic_write, read_json, write_json, write_text
+from competition.core.files import read_json, write_json, write_text
 from competition.core.seeds import stream
 from competition.core.settings import Config, Recipe
 from competition.data.augment import train_transform
 from competition.data.loader import TrainFeed, TrainSet
 from competition.data.run_data import RunData
-from competition.data.tta import TTA
-from competition.inference.diagnostics import (
-    CLEAN,
-    MAX_SWEEP_ROWS,
-    Diagnostics,
-    penultimate,
-    sample,
-    sweep_logits,
-    write_diagnostics,
-)
-from competition.inference.learner import TEST, TRAIN, Learner, features_paths, fresh_model, make_learner
+from competition.inference.learner import TRAIN, Learner, features_paths, fresh_model
 from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import Detector, build_model, count_parameters
 from competition.models.checkpoint import load_weights, save_weights
-from competition.models.device import store, stored
-from competition.scoring.blend.average import mean_logit
+from competition.models.device import stored
 from competition.scoring.metrics import sigmoid, summary
 from competition.training.fit import Task, fit
+from competition.training.job_predictions import write_predictions
+from competition.training.job_run import JobRun, Progress
 from competition.training.plan import PLACEMENT_FILE, Plan
 
 FEATURES_FILE = "features.json"  # beside a frozen member's folds: what its features took
-Progress = Callable[[int, str], None]
-
-
-@dataclass(frozen=True)
-class _JobRun:
-    """A job under way: what it is made of, how many processes feed it, and ``on_progress(images, note)``."""
-
-    config: Config
-    data: RunData
-    plan: Plan
-    workers: int
-    on_progress: Progress
-
-    @property
-    def recipe(self) -> Recipe:
-        """The member's recipe."""
-        return self.config.members[self.plan.job.member]
-
-    def predictor(self, doing: str = "") -> Predictor:
-        """Return how the whole model predicts; it reports its images as what the job is ``doing``."""
-        note = f"{self.plan.job} {doing}"
-        return Predictor(
-            recipe=self.recipe,
-            placement=self.plan.placement,
-            tta=self.config.tta,
-            workers=self.workers,
-            on_progress=lambda images: self.on_progress(images, note),
-        )
-
-    def learner(self, model: Detector, doing: str = "") -> Learner:
-        """Return what trains and predicts with ``model``."""
-        weights = self.plan.settings["pretrained"]
-        return make_learner(self.config, self.data, self.plan.job.member, weights, model, self.predictor(doing))
-
-    def with_micro_batch(self, rows: int) -> "_JobRun":
-        """Return the same with so many rows in a forward pass, stored for the member's later jobs."""
-        plan = dataclasses.replace(self.plan, placement=dataclasses.replace(self.plan.placement, micro_batch=rows))
-        store(plan.folder.parent / PLACEMENT_FILE, plan.placement, self.recipe)
-        return dataclasses.replace(self, plan=plan)
 
 
 def run_job(config: Config, data: RunData, plan: Plan, workers: int, on_progress: Progress) -> dict[str, Any]:
     """Do what is left of a job and return its ``done.json``; ``on_progress(images, note)`` is called as it goes on."""
     start = time.monotonic()
-    run = _JobRun(config, data, plan, workers, on_progress)
+    run = JobRun(config, data, plan, workers, on_progress)
     if run.recipe.compile:
         torch.compiler.reset()  # or other members' compilations count against this one's limit
     done = read_json(plan.folder / "done.json") or {}
@@ -103,7 +51,7 @@ def run_job(config: Config, data: RunData, plan: Plan, workers: int, on_progress
         model = trained_model(config, data, plan)
     done.pop("prediction_key", None)  # until all of them are written, there are no predictions
     write_json(plan.folder / "done.json", done)  # from here on, a kill costs the predictions alone
-    done["oof"] = _write_predictions(run, model)
+    done["oof"] = write_predictions(run, model)
     done["prediction_key"] = plan.prediction_key
     done["seconds"] = round(done.get("seconds", 0) + time.monotonic() - start, 1)
     done["torch"] = torch.__version__
@@ -123,7 +71,7 @@ def prepare_features(config: Config, data: RunData, plans: Sequence[Plan], worke
     """Compute the features of frozen members before their jobs start, each member's once."""
     for member in dict.fromkeys(plan.job.member for plan in plans if config.members[plan.job.member].frozen):
         plan = next(plan for plan in plans if plan.job.member == member)
-        run = _JobRun(config, data, plan, workers, lambda images, note: None)
+        run = JobRun(config, data, plan, workers, lambda images, note: None)
         paths = features_paths(config, data, member, plan.settings["pretrained"], run.predictor())
         if all(path.exists() for path in paths):
             continue
@@ -132,14 +80,14 @@ def prepare_features(config: Config, data: RunData, plans: Sequence[Plan], worke
         write_json(plan.folder.parent / FEATURES_FILE, {"seconds": round(time.monotonic() - start, 1)})
 
 
-def _settled_micro_batch(run: _JobRun) -> int:
+def _settled_micro_batch(run: JobRun) -> int:
     """Return the micro-batch that an earlier job of the member came down to, or the plan's own if it is smaller."""
     placement = run.plan.placement
     earlier = stored(run.recipe, placement.device, run.plan.folder.parent / PLACEMENT_FILE)
     return min(earlier.micro_batch, placement.micro_batch) if earlier else placement.micro_batch
 
 
-def _train(run: _JobRun) -> tuple[Detector, list[dict[str, Any]], _JobRun]:
+def _train(run: JobRun) -> tuple[Detector, list[dict[str, Any]], JobRun]:
     """Fit the job's model; when the GPU's memory runs out, halve the micro-batch for it and all later jobs.
 
     Returns the model, a line of history per epoch, and the run as it stands then.
@@ -167,7 +115,7 @@ def _train(run: _JobRun) -> tuple[Detector, list[dict[str, Any]], _JobRun]:
         run = run.with_micro_batch(half)
 
 
-def _task(run: _JobRun, learner: Learner, seed: int) -> Task:
+def _task(run: JobRun, learner: Learner, seed: int) -> Task:
     data, job, recipe, placement = run.data, run.plan.job, learner.predictor.recipe, learner.predictor.placement
     rows = data.learnt(job.fold)
     transform = train_transform(recipe.augment, recipe.image_size, recipe.fit, data.floating)
@@ -209,68 +157,3 @@ def _class_weight(recipe: Recipe, label: pd.Series) -> tuple[float, float]:
         return 1.0, 1.0
     ones = int(label.sum())
     return len(label) / (2 * (len(label) - ones)), len(label) / (2 * ones)
-
-
-def _write_predictions(run: _JobRun, model: Detector) -> dict[str, float]:
-    """Write oof.csv, test.csv and evidence.npz; returns the fold's figures at threshold .5.
-
-    A model on all rows has no held-out rows, hence neither oof.csv nor evidence.npz nor figures.
-    """
-    data, plan, learner = run.data, run.plan, run.learner(model, "predicting")
-    seen = _seen(run)
-    logit = np.full(len(data.test), np.nan)
-    logit[seen] = mean_logit(learner.logits(TEST, data.test["row"][seen]))
-    write_table(plan.folder / "test.csv", data.test[["id"]].assign(logit=logit, prob=sigmoid(logit)))
-    if plan.job.fold is None:
-        return {}
-    held = data.train[data.predicted(plan.job.fold)]
-    views = learner.logits(TRAIN, held["row"])
-    logit = mean_logit(views)
-    table = held[["id", "label", "fold"]].assign(logit=logit, prob=sigmoid(logit))
-    write_table(plan.folder / "oof.csv", table)
-    write_diagnostics(plan.folder, _diagnostics(run, model, views))
-    figures = summary(held["label"].to_numpy(), table["prob"].to_numpy(), logit >= 0)
-    return {key: round(value, 6) for key, value in figures.items() if not math.isnan(value)}
-
-
-def _seen(run: _JobRun) -> np.ndarray:
-    """Return which rows of the test table have an image that can be read, (m,) bool."""
-    return ~run.data.test["row"].isin(list(run.data.of(run.recipe)[TEST].bad)).to_numpy()
-
-
-def _diagnostics(run: _JobRun, model: Detector, views: np.ndarray) -> Diagnostics:
-    """Return what later questions need; ``views``: the held-out rows' logits (V, n).
-
-    The sample is the same for all members and seeds of a fold, so that ensembles can be judged on it too.
-    """
-    config, data, learner = run.config, run.data, run.learner(model, "evidence")
-    held, seed = data.train[data.predicted(run.plan.job.fold)], (config.seed, run.plan.job.fold)
-    tables = (held, data.test[_seen(run)])
-    chosen = [table.iloc[sample(table["id"], config.evidence_rows, *seed)] for table in tables]
-    features = [
-        penultimate(learner.module, learner.stores[side][0], table["row"], learner.predictor)
-        for side, table in enumerate(chosen)
-    ]
-    swept = sample(held["id"], min(config.evidence_rows, MAX_SWEEP_ROWS), *seed)
-    sweep = {}
-    if len(swept):  # a frozen member's too costs what its whole model costs
-        images, rows = data.of(run.recipe)[TRAIN], held["row"].iloc[swept]
-        sweep = {CLEAN: views[0, swept]} | sweep_logits(model, images, rows, run.predictor("evidence"))
-    return Diagnostics(
-        views=tuple(view.name for view in TTA[config.tta]),
-        ids=held["id"].to_numpy(dtype=str),
-        logits=views.astype(np.float32),
-        validation_ids=chosen[TRAIN]["id"].to_numpy(dtype=str),
-        validation=features[TRAIN],
-        test_ids=chosen[TEST]["id"].to_numpy(dtype=str),
-        test=features[TEST],
-        conditions=tuple(sweep),
-        sweep_ids=held["id"].iloc[swept].to_numpy(dtype=str),
-        sweep=np.array(list(sweep.values()), np.float32).reshape(len(sweep), len(swept)),
-    )
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, atomically, numbers with all their digits; a missing number is an empty cell."""
-    with atomic_write(path) as file:
-        table.to_csv(file, index=False, lineterminator="\n")

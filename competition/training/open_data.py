@@ -7,8 +7,9 @@ import pandas as pd
 
 from competition.audit.run import regroup
 from competition.core.settings import Config
+from competition.data.assemble import assemble
 from competition.data.layouts.dataset import Dataset
-from competition.data.run_data import RunData, assemble
+from competition.data.run_data import RunData
 from competition.training.pseudo_labels import with_pseudo
 
 

@@ -7,9 +7,10 @@ import pytest
 from competition.core.config import load_config
 from competition.core.errors import UserError
 from competition.core.files import fingerprint
+from competition.data.assemble import assemble
 from competition.data.demo.draw import draw_demo
 from competition.data.images.decode import read_image
-from competition.data.run_data import assemble, read_tables
+from competition.data.run_data import read_tables
 from competition.training.plan import Job, make_plans
 from tests.data.drawn import jpeg, photo
 

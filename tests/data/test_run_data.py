@@ -1,7 +1,8 @@
 import pytest
 
 from competition.core.config import load_config
-from competition.data.run_data import assemble, read_tables
+from competition.data.assemble import assemble
+from competition.data.run_data import read_tables
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from competition import __version__
 from competition.core.config import load_config
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, write_json
+from competition.data.assemble import assemble
 from competition.data.images.decode import read_image
 from competition.data.images.joined import JoinedStore
-from competition.data.run_data import assemble, read_tables
+from competition.data.run_data import read_tables
 from competition.inference.run_record import Record, write_record
 from competition.training.plan import Job, make_plans
 from competition.training.pseudo_labels import confident, find_teacher, with_pseudo

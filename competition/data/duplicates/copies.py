@@ -12,7 +12,7 @@ import numpy as np
 from competition.core.files import atomic_write, cores, fingerprint
 from competition.data.duplicates.perceptual_hash import SIDE, copies, perceptual_hashes, thumbnail
 from competition.data.images.decode import DECODER, UnreadableImage, read_image
-from competition.data.images.file_contents import CHUNK_IMAGES, in_order
+from competition.data.images.file_contents import CHUNK_IMAGES, chunks_of, in_order
 from competition.data.images.stores import DataStore
 
 VERSION = 2  # raise it whenever the same pictures would be judged otherwise
@@ -79,9 +79,7 @@ def looks_of(pictures: ImageSet, folder: Path) -> tuple[np.ndarray, np.ndarray]:
         return [_thumbnail(pictures.paths[row]) for row in rows]
 
     def compute() -> np.ndarray:
-        chunks = [
-            range(start, min(start + CHUNK_IMAGES, len(pictures))) for start in range(0, len(pictures), CHUNK_IMAGES)
-        ]
+        chunks = chunks_of(len(pictures), CHUNK_IMAGES)
         found = list(in_order(some, chunks, cores(), f"{pictures.title}: looking for copies"))
         return np.array(found, np.uint8).reshape(-1, SIDE, SIDE)
 

@@ -11,20 +11,20 @@ import numpy as np
 
 from competition.data.images.decode import fit_store
 
-SIDE, KEPT = 32, 8
+SIDE, FREQUENCIES = 32, 8
 # Measured on 1,500 aligned 256 px faces: re-encoding at JPEG quality 50, halving and enlarging by half all stay within
 # 4 bits, and so does 1 of the 1.1 million pairs of files. On 800 of CIFAKE's 32 px images: 99.6 %, and no pair.
-NEAR = 4
+MAX_BITS = 4
 # Correlation of thumbnails from which two near hashes are one picture. Measured: in 99 of 100 pictures JPEG quality
 # 50 keeps .978 at 64 px and .951 at CIFAKE's 32 px; of 1.3 million pairs of aligned 256 px faces one reaches .99, the
 # next .947, and none of these is near by its hash.
-SAME = 0.95
-FLAT = 3.0  # grey levels, standard deviation: less structure than that is noise or a gradient
-CROWD = 256  # most hashes with common bits that are all compared with each other
+MIN_CORRELATION = 0.95
+MIN_CONTRAST = 3.0  # grey levels, standard deviation: less structure than that is noise or a gradient
+MAX_CROWD = 256  # most hashes with common bits that are all compared with each other
 
 # Rows 0..7 of the DCT-II of length 32, unscaled: a common factor changes no comparison with the median.
-_BASIS = np.cos(np.pi / (2 * SIDE) * np.arange(KEPT)[:, None] * (2 * np.arange(SIDE)[None] + 1))
-_BITS = np.uint64(1) << np.arange(KEPT * KEPT - 1, -1, -1, dtype=np.uint64)
+_BASIS = np.cos(np.pi / (2 * SIDE) * np.arange(FREQUENCIES)[:, None] * (2 * np.arange(SIDE)[None] + 1))
+_BITS = np.uint64(1) << np.arange(FREQUENCIES * FREQUENCIES - 1, -1, -1, dtype=np.uint64)
 
 
 def perceptual_hash(image: np.ndarray) -> int:
@@ -50,13 +50,13 @@ def perceptual_hashes(thumbnails: Sequence[np.ndarray] | np.ndarray) -> np.ndarr
     """
     # Rounding, twice, makes the zeros of flat and symmetric pictures exact: else they are noise of either sign.
     pictures = np.round(np.asarray(thumbnails, np.float64), 2).reshape(-1, SIDE, SIDE)
-    waves = np.round(_BASIS @ pictures @ _BASIS.T, 6).reshape(-1, KEPT * KEPT)
+    waves = np.round(_BASIS @ pictures @ _BASIS.T, 6).reshape(-1, FREQUENCIES * FREQUENCIES)
     above = waves > np.median(waves[:, 1:], axis=1, keepdims=True)
     above[:, 0] = False
     return (above * _BITS).sum(axis=1, dtype=np.uint64)
 
 
-def near(hashes: np.ndarray, value: int, distance: int = NEAR) -> np.ndarray:
+def near(hashes: np.ndarray, value: int, distance: int = MAX_BITS) -> np.ndarray:
     """Return the indices (k,) of those ``hashes``, uint64 (n,), that differ from ``value`` in at most that many bits,
     the nearest first and of equally near ones the first."""
     bits = _set_bits(np.asarray(hashes, np.uint64) ^ np.uint64(value))
@@ -69,14 +69,14 @@ def _set_bits(words: np.ndarray) -> np.ndarray:
     return np.unpackbits(words.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=1, dtype=np.uint8)
 
 
-def near_pairs(hashes: np.ndarray, distance: int = NEAR) -> np.ndarray:
+def near_pairs(hashes: np.ndarray, distance: int = MAX_BITS) -> np.ndarray:
     """Return the pairs (m, 2) int64, lower index first and sorted, of ``hashes``, uint64 (n,), that differ in at most
     ``distance`` bits: 80,000 random ones in about a second, for it never compares all with all.
 
     Multi-index hashing (Norouzi, Punjani and Fleet, "Fast Search in Hamming Space with Multi-Index Hashing", 2012), in
     two steps: of ``distance + 1`` bands of bits two near hashes agree in one, and so again in the bits beside that
-    band. So only hashes that agree in some 23 of 64 bits are compared, and of more than ``CROWD`` such the ones next
-    to each other in order: complete, unless over ``CROWD`` pictures are all but the same.
+    band. So only hashes that agree in some 23 of 64 bits are compared, and of more than ``MAX_CROWD`` such the ones
+    next to each other in order: complete, unless over ``MAX_CROWD`` pictures are all but the same.
     """
     hashes = np.asarray(hashes, np.uint64)
     found, masks = [], _masks(distance)
@@ -84,7 +84,7 @@ def near_pairs(hashes: np.ndarray, distance: int = NEAR) -> np.ndarray:
         masked = hashes & mask
         order = np.lexsort((hashes, masked))
         keys, at = masked[order], np.arange(len(order))
-        for step in range(1, CROWD):
+        for step in range(1, MAX_CROWD):
             at = at[at + step < len(order)]
             at = at[keys[at] == keys[at + step]]  # where these differ, all further apart do
             if not len(at):
@@ -114,7 +114,7 @@ def structure(thumbnails: np.ndarray) -> np.ndarray:
     """Return what thumbnails (n, 32, 32) show, float32 (n, 1024), so that a product of two rows is their correlation.
 
     Mean and slope of the brightness are taken away, so that two skies are not alike; a picture with less than
-    ``FLAT`` grey levels (standard deviation) left shows nothing and is all zeros, like nothing.
+    ``MIN_CONTRAST`` grey levels (standard deviation) left shows nothing and is all zeros, like nothing.
     """
     pictures = np.asarray(thumbnails, np.float32).reshape(-1, SIDE * SIDE)
     ramp = np.linspace(-1, 1, SIDE, dtype=np.float32)
@@ -122,7 +122,7 @@ def structure(thumbnails: np.ndarray) -> np.ndarray:
     plane /= np.linalg.norm(plane, axis=1, keepdims=True)
     left = pictures - (pictures @ plane.T) @ plane
     norm = np.linalg.norm(left, axis=1, keepdims=True)
-    return np.where(norm >= FLAT * SIDE, left / np.maximum(norm, 1), 0).astype(np.float32)
+    return np.where(norm >= MIN_CONTRAST * SIDE, left / np.maximum(norm, 1), 0).astype(np.float32)
 
 
 def correlation(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
@@ -144,4 +144,4 @@ def copies(hashes: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
     if not len(shows):
         return np.empty((0, 2), np.int64)
     pairs = shows[near_pairs(np.asarray(hashes)[shows])]
-    return pairs[correlation(thumbnails, pairs) >= SAME]
+    return pairs[correlation(thumbnails, pairs) >= MIN_CORRELATION]

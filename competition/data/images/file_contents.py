@@ -69,13 +69,18 @@ def recall(folder: Path, stats: FileStats) -> Contents | None:
 
 def survey(folder: Path, stats: FileStats, title: str, workers: int) -> Contents:
     """Read every file and remember in ``folder`` what is in it; an unreadable file raises nothing here."""
-    chunks = [range(start, min(start + CHUNK_IMAGES, len(stats))) for start in range(0, len(stats), CHUNK_IMAGES)]
+    chunks = chunks_of(len(stats), CHUNK_IMAGES)
     found = list(in_order(lambda rows: [_look(stats[row][0]) for row in rows], chunks, workers, f"{title}: reading"))
     digests = np.frombuffer(b"".join(digest for digest, _ in found), np.uint8).reshape(-1, DIGEST_BYTES)
     contents = Contents(digests, np.array([size for _, size in found], np.int64).reshape(-1, 2))
     with atomic_write(_record(folder, stats), "wb") as file:
         np.savez(file, digests=contents.digests, sizes=contents.sizes)
     return contents
+
+
+def chunks_of(count: int, size: int) -> list[range]:
+    """Return the positions 0 to ``count`` - 1 in chunks of ``size``, the last of which may be smaller."""
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def in_order(work: Callable, chunks: Iterable[Sequence[int]], workers: int, title: str) -> Iterator[Any]:

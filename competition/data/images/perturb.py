@@ -14,7 +14,7 @@ from competition.data.images.stores import Store
 JPEG = {"jpeg95": 95, "jpeg85": 85, "jpeg75": 75}  # OpenCV's quality, with its usual halved colour (4:2:0)
 SMOOTH = ("blur", "half")
 BLUR_SIGMA = 1.0  # pixels
-JPEG_SIDE = 65_500  # pixels: libjpeg holds no longer side
+MAX_JPEG_SIDE = 65_500  # pixels: libjpeg holds no longer side
 
 
 def conditions(floating: bool) -> tuple[str, ...]:
@@ -30,7 +30,7 @@ def perturb(image: np.ndarray, condition: str) -> np.ndarray:
     JPEG stays as it is. Raises UserError for another name.
     """
     if condition in JPEG:
-        return image if max(image.shape[:2]) > JPEG_SIDE else _jpeg(image, JPEG[condition])
+        return image if max(image.shape[:2]) > MAX_JPEG_SIDE else _jpeg(image, JPEG[condition])
     if condition == "blur":
         out = cv2.GaussianBlur(image, (0, 0), BLUR_SIGMA)
     elif condition == "half":

@@ -37,11 +37,11 @@ from competition.models.build import Detector
 from competition.models.device import Placement
 from competition.scoring.metrics import sigmoid
 
-TOLERANCE = 1e-3  # of a logit, or of the largest logit where that is more than 1
-CHECKS = (5, 1)  # the sizes of the batches of check images of each kind
+MAX_DIFFERENCE = 1e-3  # of a logit, or of the largest logit where that is more than 1
+CHECK_BATCHES = (5, 1)  # the sizes of the batches of check images of each kind
 BUILDING = ".telltale-export-"
 STAGES = ("loading", "tracing", "checking")
-LOCK_PATIENCE = 15  # seconds
+LOCK_SECONDS = 15
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,21 @@ class Exported:
 
 
 def export(
-    name: str, folder: Path | None = None, device: str = "auto", progress: Callable[[str], None] = lambda note: None
+    name: str, folder: Path | None = None, device: str = "auto", on_progress: Callable[[str], None] = lambda note: None
 ) -> Exported:
     """Write the run ``name`` as ONNX into ``folder`` (default: folds/<name>/export); members that stand are kept.
 
     Graphs are float32. On ``device`` the run answers the check images in the precision it was trained in, for the
-    comparison. ``progress(note)`` is called ``len(STAGES)`` times a member. Raises UserError for a run that is not
-    there or not of images, missing packages, and a graph whose logits on the check images differ from those of torch
-    in fp32 by more than ``TOLERANCE`` (times the largest logit, where that is more than 1); then nothing is changed.
+    comparison. ``on_progress(note)`` is called ``len(STAGES)`` times a member. Raises UserError for a run that is not
+    there or not of images, missing packages, and a graph whose logits on the check images differ from those of torch in
+    fp32 by more than ``MAX_DIFFERENCE`` (times the largest logit, where that is more than 1); nothing is changed then.
     """
     for package in PACKAGES:
         need_package(package)
     classifier = open_classifier(name, device)
     folder = export_folder(name) if folder is None else folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with only_one(classifier.record.folder / ".lock", LOCK_PATIENCE), _building_site(folder.parent) as site:
+    with only_one(classifier.record.folder / ".lock", LOCK_SECONDS), _building_site(folder.parent) as site:
         before = read_manifest(folder)
         members = {}
         for member, trained in classifier.members.items():
@@ -77,9 +77,9 @@ def export(
             if kept and kept.models == models and is_whole(folder, kept):
                 members[member] = kept
                 for _ in STAGES:
-                    progress(f"{member}: stands")
+                    on_progress(f"{member}: stands")
             else:
-                members[member] = _export_member(member, trained, models, site, progress)
+                members[member] = _export_member(member, trained, models, site, on_progress)
         manifest = Manifest(classifier.record, members)
         return Exported(folder, manifest, _put_in_place(site, folder, manifest))
 
@@ -106,15 +106,15 @@ def _identify(run: Path, folders: Sequence[Path]) -> dict[str, dict[str, str]]:
 
 
 def _export_member(
-    member: str, trained: TorchMember, models: dict[str, dict[str, str]], site: Path, progress: Callable[[str], None]
+    member: str, trained: TorchMember, models: dict[str, dict[str, str]], site: Path, on_progress: Callable[[str], None]
 ) -> MemberFile:
     recipe, path = trained.recipe, site / f"{member}.onnx"
-    progress(f"{member}: {STAGES[0]}")
+    on_progress(f"{member}: {STAGES[0]}")
     loaded = [load_model(folder).eval() for folder in trained.folders]
     checks = check_images(recipe.image_size)
     own = _torch_logits(loaded, trained.predictor.placement, checks)
     exact = _torch_logits(loaded, Placement("cpu", "fp32", "contiguous", 1), checks)
-    progress(f"{member}: {STAGES[1]}")
+    on_progress(f"{member}: {STAGES[1]}")
     try:
         write_onnx(MeanLogit(loaded, recipe.image_size), recipe.image_size, path)
     except torch.onnx.OnnxExporterError as error:
@@ -122,11 +122,11 @@ def _export_member(
         raise UserError(
             f"Member '{member}' ({recipe.backbone}) cannot be written as ONNX ({reason}): predict with engine=torch."
         ) from error
-    progress(f"{member}: {STAGES[2]}")
+    on_progress(f"{member}: {STAGES[2]}")
     session = open_session(path)
     found = np.concatenate([run_session(session, batch) for batch in checks])
     difference = _differences(found, exact) | {f"own_{key}": value for key, value in _differences(found, own).items()}
-    limit = TOLERANCE * max(1.0, float(np.abs(exact).max()))
+    limit = MAX_DIFFERENCE * max(1.0, float(np.abs(exact).max()))
     if not difference["logit"] <= limit:  # holds for what is not a number, too
         raise UserError(
             f"Member '{member}' ({recipe.backbone}) gives other logits as ONNX than in torch (by up to "
@@ -170,7 +170,7 @@ def check_images(size: int) -> list[np.ndarray]:
     """Return batches of uint8 (n, 3, size, size): as many of soft shapes with a little noise as of noise alone."""
     random = np.random.default_rng(0)
     batches = []
-    for count in CHECKS:
+    for count in CHECK_BATCHES:
         coarse = random.integers(0, 256, (count, 4, 4, 3)).astype(np.float32)
         soft = np.stack([fit_store(image, size) for image in coarse]) + random.normal(0, 3, (count, size, size, 3))
         noise = random.integers(0, 256, (count, size, size, 3))

@@ -89,7 +89,7 @@ def test_only_what_changed_is_exported_again_and_what_the_run_has_no_more_goes(h
     kept = (home / "folds/made/export/cnn.onnx").stat().st_mtime_ns
     wider = dataclasses.replace(SMALL, image_size=24)
     notes = []
-    exported = export(make_run(home, {"cnn": SMALL, "third": wider}, folds=1), progress=notes.append)
+    exported = export(make_run(home, {"cnn": SMALL, "third": wider}, folds=1), on_progress=notes.append)
     assert exported.written == ("third.onnx", "telltale.json") and len(notes) == 2 * len(STAGES)
     assert sorted(path.name for path in exported.folder.iterdir()) == ["cnn.onnx", "telltale.json", "third.onnx"]
     assert (exported.folder / "cnn.onnx").stat().st_mtime_ns == kept
