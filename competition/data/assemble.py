@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from competition.core.config import Config
 from competition.core.errors import UserError
 from competition.core.files import fingerprint
 from competition.core.paths import FOLDS_FILE, cache_folder, run_folder
+from competition.core.settings import Config
 from competition.data.duplicates.copies import ImageSet
 from competition.data.extra import Added, extra_rows, read_extra
 from competition.data.folds import folds_in, make_folds, open_folds

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from competition.core.config import Config, Recipe
+from competition.core.settings import Config, Recipe
 from competition.data.run_data import RunData
 from competition.inference.learner import Learner, make_learner
 from competition.inference.predict import Predictor
