@@ -1,7 +1,6 @@
 """Runs the command line as a user does, in a process of its own or in this one; where asked, kills it at a step."""
 
 import contextlib
-import fcntl
 import functools
 import io
 import os
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from competition.__main__ import main
 from tests.warm import ROOT, Warm
@@ -104,8 +104,7 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], str]
     base = factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder, made = base / name, base / f"{name}.made"
-    with open(base / f"{name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(base / f"{name}.lock"):
         if not made.exists():
             folder.mkdir()
             made.write_text(make(folder))

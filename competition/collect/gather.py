@@ -9,7 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from competition.collect.options import CollectOptions, check
 from competition.collect.pages import page_images, page_text
 from competition.collect.provenance import NAME, appending, read_rows, remove_halves
 from competition.core.errors import UserError
-from competition.core.files import only_one
+from competition.core.locks import only_one
 from competition.core.text import counted, listed
 from competition.data.layouts.class_folders import class_folders
 from competition.data.layouts.labels import POSITIVE_NAMES, two_classes
@@ -106,18 +106,12 @@ def collect(settings: CollectOptions) -> Summary:
     )
 
 
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
+def _alone(out: Path) -> AbstractContextManager[None]:
     """Hold the folder's lock; ``UserError`` if another collection does."""
     lock = out / ".collect.lock"
     if lock.is_symlink() or (lock.exists() and not lock.is_file()):
         raise UserError(f"{lock} is not this program's file: move it away.")
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(only_one(lock, patience=0))
-        except UserError:
-            raise UserError(f"Another collection works in {out}: wait for it.") from None
-        yield
+    return only_one(lock, patience=0, busy=f"Another collection works in {out}: wait for it.")
 
 
 def _check_disk(out: Path, needed: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from competition.commands.finish import conclude
 from competition.core.config import CONFIG_FILE
 from competition.core.errors import UserError
-from competition.core.files import only_one
+from competition.core.locks import only_one
 from competition.core.paths import FOLDS_FILE, home, run_folder
 from competition.core.settings import Config
 from competition.ensemble.finished_runs import _check_alike, _join, _open, run_names

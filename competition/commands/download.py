@@ -17,7 +17,8 @@ from typing import Any
 
 from competition.core.config import load_config
 from competition.core.errors import Unfinished, UserError
-from competition.core.files import fingerprint, only_one, write_json
+from competition.core.files import fingerprint, write_json
+from competition.core.locks import only_one
 from competition.core.options import bounded, parse
 from competition.core.paths import located, preset_names, shown
 from competition.core.settings import Config
@@ -119,13 +120,8 @@ def _preset_of(slug: str) -> str:
 @contextlib.contextmanager
 def _alone(download: Download) -> Iterator[None]:
     """Keep other downloads of the competition to the same place away, and leave no empty folder behind."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(only_one(download.site / LOCK, 0))
-        except UserError:
-            raise UserError(
-                f"Another download of {download.slug} to {shown(download.folder.parent)} is under way: wait for it."
-            ) from None
+    busy = f"Another download of {download.slug} to {shown(download.folder.parent)} is under way: wait for it."
+    with only_one(download.site / LOCK, 0, busy):
         try:
             yield
         finally:

@@ -15,7 +15,7 @@ from competition.audit.run import quick_audit
 from competition.commands.blend import combine
 from competition.commands.finish import conclude
 from competition.core.errors import UserError
-from competition.core.files import only_one
+from competition.core.locks import only_one
 from competition.core.paths import located, run_folder
 from competition.core.settings import Config
 from competition.data.run_data import RunData, read_tables

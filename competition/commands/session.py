@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from competition.core.config import CONFIG_FILE, load_config
-from competition.core.files import only_one
+from competition.core.locks import only_one
 from competition.core.options import parse, positional
 from competition.core.paths import cache_folder, run_folder
 from competition.core.settings import Config

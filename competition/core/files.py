@@ -1,17 +1,13 @@
 """Writing so that a kill leaves the old file or the new one, never half of one; and fingerprints of what was read."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
-
-from competition.core.errors import UserError
 
 
 @contextlib.contextmanager
@@ -89,23 +85,6 @@ def file_digest(path: Path | str) -> str:
     """Return 16 hex digits that identify a file's content, wherever it lies; read in pieces, whatever its size."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def only_one(path: Path, patience: float) -> Iterator[None]:
-    """Hold an exclusive lock on ``path``, waiting up to ``patience`` seconds; UserError if another process keeps it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as lock:
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise UserError(f"Another run works in {path.parent}: wait for it, or use another name=.") from None
-                time.sleep(0.2)
-        yield
 
 
 def cores() -> int:

@@ -3,6 +3,7 @@
 Neither the number of worker processes nor a restart changes a pixel; nothing is decoded or normalised here.
 """
 
+import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -82,21 +83,27 @@ def _batch(rows: Sequence[int], pixels: np.ndarray) -> Batch:
     return Batch(torch.as_tensor(rows), torch.from_numpy(pixels).movedim(-1, -3))
 
 
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
 def _one_thread(_worker: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
 
 def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> DataLoader:
+    # A forked worker shares the memory map and starts in milliseconds; Windows knows only spawned ones.
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     return DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=lambda batch: batch,
+        collate_fn=_as_it_is,
         pin_memory=pin,
         persistent_workers=workers > 0,
         worker_init_fn=_one_thread,
-        multiprocessing_context="fork" if workers else None,  # the memory map is shared, nothing is copied
+        multiprocessing_context=method if workers else None,
         generator=torch.Generator(),  # left out, starting workers would draw from the training's own random stream
     )
 

@@ -26,7 +26,7 @@ from competition.models.device import Placement, settle, stored
 from competition.models.pretrained import digest_of
 
 PLACEMENT_FILE = "placement.json"  # beside a member's folds
-LOCK_PATIENCE = 15  # seconds: the feeding processes of a killed run hold its lock a little longer than it lived
+LOCK_PATIENCE = 15  # seconds: the processes that fed a killed run may outlive it a little
 
 
 @dataclass(frozen=True)

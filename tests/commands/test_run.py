@@ -1,6 +1,5 @@
 """The main job, whole, cut and killed: the same bytes every time."""
 
-import fcntl
 import io
 import json
 import os
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from sklearn.metrics import f1_score
@@ -376,8 +376,7 @@ def test_a_dry_run_prints_what_the_full_one_costs_and_keeps_its_results_apart(co
 
 def test_two_runs_of_one_name_do_not_work_at_once(copied, monkeypatch):
     monkeypatch.setattr("competition.commands.run.LOCK_PATIENCE", 0.5)
-    with open(copied / "folds" / NAME / ".lock", "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(copied / "folds" / NAME / ".lock"):
         result = inside(copied, *TINY, "fold=0..2")
     assert result.returncode == 2 and "Another run works in" in result.stderr
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.core.errors import UserError
-from competition.core.files import atomic_write, fingerprint, only_one, read_json, write_json, write_text
+from competition.core.files import atomic_write, fingerprint, read_json, write_json, write_text
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -48,11 +47,3 @@ def test_a_fingerprint_ignores_the_order_of_settings_and_sees_every_change(setti
 def test_a_fingerprint_sees_where_parts_end_and_what_an_array_is():
     assert fingerprint(b"ab", b"c") != fingerprint(b"a", b"bc")
     assert fingerprint(np.zeros(2)) != fingerprint(np.zeros(2, np.float32)) != fingerprint(np.zeros((2, 1), np.float32))
-
-
-def test_only_one_run_works_in_a_folder(tmp_path):
-    with only_one(tmp_path / "name" / ".lock", 0):
-        with pytest.raises(UserError, match="Another run works in"), only_one(tmp_path / "name" / ".lock", 0.1):
-            pass
-    with only_one(tmp_path / "name" / ".lock", 0):
-        pass

@@ -1,3 +1,6 @@
+import multiprocessing
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +33,17 @@ def test_neither_workers_nor_a_restart_at_a_later_epoch_change_a_pixel(store):
             assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(mine, theirs, strict=True))
     (restarted,) = epochs(store, 2, numbers=(1,))
     assert all(torch.equal(a[1], b[1]) for a, b in zip(alone[1], restarted, strict=True))
+
+
+def test_workers_are_spawned_where_none_can_be_forked_and_change_no_pixel(store, monkeypatch):
+    alone = epochs(store, 0, numbers=(0,))
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    monkeypatch.setattr(os, "fork", None)
+    for mine, theirs in zip(*alone, *epochs(store, 2, numbers=(0,)), strict=True):
+        assert torch.equal(mine[0], theirs[0]) and torch.equal(mine[1], theirs[1])
+    batches = [list(eval_feed(store, ROWS, 16, "crop", ["centre"], 8, workers, pin=False)) for workers in (0, 2)]
+    for mine, theirs in zip(*batches, strict=True):
+        assert torch.equal(mine.rows, theirs.rows) and torch.equal(mine.pixels, theirs.pixels)
 
 
 def test_starting_workers_leaves_the_training_random_stream_alone(store):

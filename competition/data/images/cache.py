@@ -6,13 +6,13 @@ that builds it ends; two runs at once build it once.
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from competition.core.errors import UserError
@@ -90,16 +90,18 @@ def _places(specs: Sequence[StoreSpec], folder: Path, budget_gb: float, contents
 @contextlib.contextmanager
 def _locked(folder: Path, title: str) -> Iterator[None]:
     """Be the only one that builds in ``folder``; the system ends this however the process ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with tqdm(desc=f"{title}: waiting for another run to cache them", bar_format="{desc}", disable=None):
-                fcntl.flock(file, fcntl.LOCK_EX)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        with tqdm(desc=f"{title}: waiting for another run to cache them", bar_format="{desc}", disable=None):
+            lock.acquire()
+    try:
         for stale in folder.glob(".building-*"):  # left by a killed run: whoever holds the lock is alone
             shutil.rmtree(stale)
         yield
+    finally:
+        lock.release()
 
 
 def _build(missing: list[_Place], stats: list, contents: Contents, folder: Path, title: str, workers: int) -> None:

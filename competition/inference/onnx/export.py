@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from competition.core.errors import UserError
-from competition.core.files import file_digest, only_one, read_json, write_json
+from competition.core.files import file_digest, read_json, write_json
+from competition.core.locks import only_one
 from competition.data.images.decode import fit_store
 from competition.data.run_data import store_spec
 from competition.inference.onnx.graph import MeanLogit, write_onnx

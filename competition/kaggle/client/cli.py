@@ -65,10 +65,18 @@ def run_cli(
             status = _wait(process, seconds, size, hear)
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                _end(process)
                 process.wait()
         output.seek(0)
         return Said(output.read().decode(errors="replace"), status)
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Kill the process, and where there are process groups whatever it started."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def _wait(

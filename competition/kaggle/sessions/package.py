@@ -77,7 +77,7 @@ def _archive(folder: Path) -> bytes:
     with tarfile.open(fileobj=written, mode="w:xz", preset=9) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                archive.add(path, str(path.relative_to(folder)), filter=_of_nobody)
+                archive.add(path, path.relative_to(folder).as_posix(), filter=_of_nobody)
     return written.getvalue()
 
 

@@ -111,7 +111,7 @@ class Sender:
         config = self.config
         shared = [config.seed, config.tta, config.evidence_rows, self.folds, self.data.table_key]
         return {
-            str(plan.folder.relative_to(self.folder)): fingerprint(
+            plan.folder.relative_to(self.folder).as_posix(): fingerprint(
                 as_dict(config.members[plan.job.member]), str(plan.job), shared
             )
             for plan in plans
@@ -184,7 +184,7 @@ class Sender:
 
     def _settled(self) -> dict[str, Path]:
         """Return the files of what is settled for all jobs of a member, by their places in the run's folder."""
-        return {str(path.relative_to(self.folder)): path for path in self.folder.glob(f"*/{PLACEMENT_FILE}")}
+        return {path.relative_to(self.folder).as_posix(): path for path in self.folder.glob(f"*/{PLACEMENT_FILE}")}
 
 
 def _same_versions() -> dict[str, str]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from competition.core.errors import UserError
-from competition.core.files import atomic_write, only_one
+from competition.core.files import atomic_write
+from competition.core.locks import only_one
 from competition.core.paths import shown
 from competition.kaggle.submission.cards import Figures, figures_by_mark
 from competition.kaggle.submission.fingerprint import marks_in

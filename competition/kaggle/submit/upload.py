@@ -9,7 +9,7 @@ import datetime
 import re
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from kagglesdk.competitions.types.competition_api_service import ApiSubmission
 from tqdm import tqdm
 
 from competition.core.errors import Unfinished, UserError
-from competition.core.files import only_one
+from competition.core.locks import only_one
 from competition.kaggle.client.api import Kaggle, Unreachable
 from competition.kaggle.client.cli import Said, run_cli
 from competition.kaggle.submission.fingerprint import marks_in
@@ -123,17 +123,13 @@ def as_listed(one: ApiSubmission) -> Listed:
     )
 
 
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Keep other lines of this folder from uploading meanwhile; UserError where one does."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(only_one(folder / ".submit.lock", 0))
-        except UserError:
-            raise UserError(
-                "Another ./run.sh submit is uploading from this folder: wait for it to end, then repeat the same line."
-            ) from None
-        yield
+    return only_one(
+        folder / ".submit.lock",
+        patience=0,
+        busy="Another ./run.sh submit is uploading from this folder: wait for it to end, then repeat the same line.",
+    )
 
 
 def send(upload: Upload, before: Collection[str]) -> Row:

@@ -10,7 +10,6 @@ import os
 import queue
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.context import SpawnProcess
@@ -116,7 +115,6 @@ def _work(
 
 def _end_with_parent() -> None:
     """Leave at once when the parent is gone, so that a restarted run never meets a worker of the killed one."""
-    parent = multiprocessing.parent_process()
-    while parent is not None and os.getppid() == parent.pid:
-        time.sleep(0.2)
-    os._exit(1)
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,27 @@
+"""A lock that one process holds at a time, and that the system frees however the process ends."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from competition.core.errors import UserError
+
+
+@contextlib.contextmanager
+def only_one(path: Path, patience: float, busy: str = "") -> Iterator[None]:
+    """Hold an exclusive lock on ``path``, waiting up to ``patience`` seconds for another holder to end.
+
+    Raises UserError with the sentence ``busy`` (left out: that another run works in this folder) if it does not.
+    """
+    lock = FileLock(path, timeout=patience)
+    try:
+        lock.acquire()
+    except Timeout:
+        busy = busy or f"Another run works in {path.parent}: wait for it, or use another name=."
+        raise UserError(busy) from None
+    try:
+        yield
+    finally:
+        lock.release()
