@@ -5,7 +5,6 @@
         Unfinished       core.errors: not there yet, through no mistake; the same line goes on later
             Unreachable  kaggle.client.retry: Kaggle does not answer
     UnreadableImage      data.images.decode: not a whole image; a declared policy says what becomes of its row
-    NoAnswer             kaggle.client.retry: a request took too long
     Unsafe               kaggle.download.unpack: an archive that must not be unpacked
     Damaged              kaggle.download.unpack: an archive that cannot be read to its end
     Refused              collect.addresses: this address will never be collected

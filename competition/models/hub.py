@@ -5,9 +5,7 @@ minutes. Nothing here downloads, prints, or raises for trouble with the network.
 """
 
 import contextlib
-import queue
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,8 @@ import timm
 import torch
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+from competition.core.deadline import within
 
 PATIENCE = 5.0  # seconds in which the hub has to answer
 # Whatever may go wrong with the network: the hub's own errors are OSErrors, but those of the library that carries its
@@ -31,7 +31,12 @@ def weights_at_hand(name: str, patience: float = PATIENCE) -> bool:
     cfg = timm.get_pretrained_cfg(name)
     if cfg is None or not cfg.has_weights:
         return False
-    return cached_weights(name) is not None or _in_time(lambda: _served(cfg, patience), patience)
+    if cached_weights(name) is not None:
+        return True
+    # A socket's own time-out starts anew with each address of a host, and does not count the search for them.
+    with contextlib.suppress(TimeoutError):
+        return within(patience, lambda: _served(cfg, patience))
+    return False
 
 
 def cached_weights(name: str) -> Path | None:
@@ -68,14 +73,3 @@ def _served(cfg: Any, patience: float) -> bool:
                 # A hotel's login page answers every address, but names no commit.
                 return get_hf_file_metadata(url, timeout=patience).commit_hash is not None
     return False
-
-
-def _in_time(ask: Callable[[], bool], patience: float) -> bool:
-    """Return ``ask()``, or False after ``patience`` seconds: a socket's own time-out starts anew with each address of a
-    host, and does not count the search for them."""
-    heard: queue.SimpleQueue[bool] = queue.SimpleQueue()
-    threading.Thread(target=lambda: heard.put(ask()), daemon=True).start()
-    try:
-        return heard.get(timeout=patience)
-    except queue.Empty:
-        return False

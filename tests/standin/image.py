@@ -15,6 +15,7 @@ LACKING = (
     "antlr4-python3-runtime",
     "kaggle",
     "kagglesdk",
+    "captum",
     "gradio",
     "gradio_client",
     "hf-gradio",

@@ -1,11 +1,8 @@
 """Asking Kaggle: every request with a time-out of ours, repeated with patience, and refusals told in sentences.
 
-The token of a login holds for hours: when it has run out, a new one is had, once for a request, and it is repeated.
+The token of a login holds for hours: when it has run out, the request is repeated once with a new one.
 """
 
-import queue
-import threading
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,7 +10,9 @@ import requests
 from kagglesdk.kaggle_client import KaggleClient
 from kagglesdk.kaggle_creds import KaggleCredentials
 from kagglesdk.kaggle_env import get_env
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_exponential
 
+from competition.core.deadline import within
 from competition.core.errors import Unfinished, UserError
 from competition.kaggle.client.account import Account
 
@@ -35,10 +34,6 @@ class Refused(UserError):
     def __init__(self, sentence: str, code: int):
         super().__init__(sentence)
         self.code = code
-
-
-class NoAnswer(Exception):
-    """A request took longer than it may."""
 
 
 class Asking:
@@ -67,28 +62,27 @@ class Asking:
 
     def _ask(self, what: str, call: Call, renew: bool = True) -> Any:
         """Make a request until it is answered or refused, or patience ends; ``what`` it is about, for sentences."""
-        started, pause, answer = time.monotonic(), FIRST_PAUSE, min(ANSWER, self.patience)
-        while True:
-            client = self._client
-            try:
-                return _within(answer, lambda: call(client))  # noqa: B023 - called before the next one is taken
-            except requests.exceptions.HTTPError as error:
-                if renew and self._login and _code(error) == 401:
-                    renew, self._client = False, self._logged_in(lambda _: self._new_token())
-                    continue
-                reason, wait = _reason(error, what, self.account)
-            except requests.exceptions.RequestException as error:
-                reason, wait = f"no connection, {type(error).__name__}", 0.0
-            except NoAnswer:
-                reason, wait = f"no answer in {answer:.0f} seconds", 0.0
-            wait = max(wait, pause)
-            if time.monotonic() - started + wait > self.patience:
-                raise Unreachable(
-                    f"Kaggle could not be asked about {what} for {self.patience:.0f} seconds "
-                    f"({reason}): repeat the same line later."
-                )
-            time.sleep(wait)
-            pause = min(2 * pause, LONGEST_PAUSE)
+        answer = min(ANSWER, self.patience)
+        tries = Retrying(
+            retry=retry_if_exception(_may_pass), wait=_pause, stop=stop_before_delay(self.patience), reraise=True
+        )
+        try:
+            return tries(lambda: within(answer, lambda: call(self._client)))
+        except requests.exceptions.HTTPError as error:
+            if renew and self._login and _code(error) == 401:
+                self._client = self._logged_in(lambda _: self._new_token())
+                return self._ask(what, call, renew=False)
+            if not _may_pass(error):
+                raise _refusal(error, what, self.account) from error
+            reason = f"{_code(error)}, {'too many requests' if _code(error) == 429 else 'an error of its own'}"
+        except requests.exceptions.RequestException as error:
+            reason = f"no connection, {type(error).__name__}"
+        except TimeoutError:
+            reason = f"no answer in {answer:.0f} seconds"
+        raise Unreachable(
+            f"Kaggle has not answered about {what} for {self.patience:.0f} seconds ({reason}): "
+            "repeat the same line later."
+        )
 
     def _new_token(self) -> str:
         self._login.refresh_access_token()  # and keeps it where the command line finds it
@@ -115,48 +109,37 @@ class Asking:
         return found
 
 
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """Return what ``call`` returns, or raise what it raises; NoAnswer after ``seconds``, when its thread is left behind
-    and dies with us."""
-    told: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            told.put((call(), None))
-        except BaseException as error:  # raised again where it was asked for
-            told.put((None, error))
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        answer, error = told.get(timeout=seconds)
-    except queue.Empty:
-        raise NoAnswer from None
-    if error is not None:
-        raise error
-    return answer
-
-
 def _code(error: requests.exceptions.HTTPError) -> int:
     return error.response.status_code if error.response is not None else 500
 
 
-def _reason(error: requests.exceptions.HTTPError, what: str, account: Account) -> tuple[str, float]:
-    """Return why a request is worth repeating and the seconds that Kaggle asks to wait; raises Refused otherwise."""
-    code = _code(error)
-    if code == 429:
+def _may_pass(error: BaseException) -> bool:
+    """Whether the same request may be answered later: it was too much or too early, or Kaggle or the network failed."""
+    if isinstance(error, requests.exceptions.HTTPError):
+        return _code(error) == 429 or _code(error) >= 500
+    return isinstance(error, requests.exceptions.RequestException | TimeoutError)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Return the seconds until the next try: twice as many each time, or as many as Kaggle names."""
+    error, least = state.outcome and state.outcome.exception(), 0.0
+    if isinstance(error, requests.exceptions.HTTPError) and _code(error) == 429:
         after = error.response.headers.get("Retry-After", "")
-        return "429, too many requests", float(after) if after.isdigit() else LONGEST_PAUSE / 3
-    if code >= 500:
-        return f"{code}, an error of Kaggle's own", 0.0
-    said = " ".join(str(error).split())
+        least = float(after) if after.isdigit() else LONGEST_PAUSE / 3
+    return max(least, wait_exponential(FIRST_PAUSE, LONGEST_PAUSE)(state))
+
+
+def _refusal(error: requests.exceptions.HTTPError, what: str, account: Account) -> Refused:
+    """Return in a sentence why Kaggle does not do what it was asked to, and what to do about it."""
+    code, reason = _code(error), " ".join(str(error).split())
     slug = what.removeprefix("competition ") if what.startswith("competition ") else ""
     if code == 401:
-        raise Refused(bad_credentials(account), code) from error
+        return Refused(bad_credentials(account), code)
     if code == 404:
-        raise Refused(f"There is no {what} on Kaggle: mend its name.", code) from error
+        return Refused(f"There is no {what} on Kaggle: check the name.", code)
     if code == 403 and slug:
-        raise Refused(f"{unaccepted_rules(slug)} (Kaggle says: {said})", code) from error
-    raise Refused(f"Kaggle refuses to answer about {what} ({code}: {said}): mend that first.", code) from error
+        return Refused(f"{unaccepted_rules(slug)} (Kaggle says: {reason})", code)
+    return Refused(f"Kaggle refuses to answer about {what} ({code}: {reason}): remove that cause first.", code)
 
 
 def unaccepted_rules(slug: str) -> str:
