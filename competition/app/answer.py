@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from competition.app.facts import file_facts
+from competition.app.facts import fact_lines
 from competition.app.heat import heat
 from competition.app.pictures import Box, data_uri, overlay, residual_picture, seen_box, spectrum_picture
 from competition.core.errors import UserError
@@ -60,7 +60,7 @@ def answer(classifier: Classifier[TorchMember], raw: bytes, name: str, max_mb: f
     try:
         image = _checked(raw, name, max_mb)
         (verdict,) = classifier.classify([image])
-        return Answer(name, "", verdict, pictures(classifier, image, verdict), file_facts(raw, name))
+        return Answer(name, "", verdict, pictures(classifier, image, verdict), fact_lines(raw, name))
     except UnreadableImage as error:
         return Answer(name, f"This file was not judged: {error.reason}.")
     except UserError as error:

@@ -10,86 +10,16 @@ import warnings
 from pathlib import PurePath
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 from PIL.JpegImagePlugin import get_sampling
 
 from competition.data.images.decode import PIL_REFUSALS
+from competition.data.images.file_facts import jpeg_quality
 
 LONGEST = 80  # characters of any text from a file
 SAME_TABLE = 1.0  # mean difference of quantisation steps up to which a table counts as the standard's
-
-# The luminance table of ITU-T T.81 (JPEG), annex K.1, row by row.
-_LUMINANCE = np.array(
-    [
-        16,
-        11,
-        10,
-        16,
-        24,
-        40,
-        51,
-        61,
-        12,
-        12,
-        14,
-        19,
-        26,
-        58,
-        60,
-        55,
-        14,
-        13,
-        16,
-        24,
-        40,
-        57,
-        69,
-        56,
-        14,
-        17,
-        22,
-        29,
-        51,
-        87,
-        80,
-        62,
-        18,
-        22,
-        37,
-        56,
-        68,
-        109,
-        103,
-        77,
-        24,
-        35,
-        55,
-        64,
-        81,
-        104,
-        113,
-        92,
-        49,
-        64,
-        78,
-        87,
-        103,
-        121,
-        120,
-        101,
-        72,
-        92,
-        95,
-        98,
-        112,
-        100,
-        103,
-        99,
-    ]
-)
 
 _SUFFIXES = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".jif"},
@@ -134,7 +64,7 @@ _GENERATOR_KEYS = {
 }
 
 
-def file_facts(raw: bytes, name: str) -> list[tuple[str, str]]:
+def fact_lines(raw: bytes, name: str) -> list[tuple[str, str]]:
     """Return (what, value) pairs about an image file of these bytes and this name, in the order to be shown."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PIL warns of damaged metadata and of large images
@@ -151,22 +81,6 @@ def file_facts(raw: bytes, name: str) -> list[tuple[str, str]]:
                 *_texts(image),
                 *_provenance(raw),
             ]
-
-
-def jpeg_quality(table: ArrayLike) -> tuple[int, float]:
-    """Return the quality 1..100 whose standard luminance table is nearest, and the mean absolute difference of steps.
-
-    ``table`` holds the 64 steps of a luminance table, row by row. The standard table is scaled as the Independent JPEG
-    Group's library does (jcparam.c, jpeg_quality_scaling), as do OpenCV and Pillow. Qualities that make the same table
-    count as the lowest of them.
-    """
-    steps = np.asarray(table, np.int64)
-    quality = np.arange(1, 101)
-    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
-    tables = np.clip((_LUMINANCE * scale[:, None] + 50) // 100, 1, 255)
-    differences = np.abs(tables - steps).mean(axis=1)
-    best = int(differences.argmin())
-    return int(quality[best]), float(differences[best])
 
 
 def _shape(image: Image.Image, raw: bytes, name: str) -> list[tuple[str, str]]:

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from competition.audit.file_facts import KINDS, NUMBERS
 from competition.audit.scan import scan
 from competition.core.files import cores
 from competition.data.duplicates.perceptual_hash import SIDE, perceptual_hashes
 from competition.data.images.file_contents import file_stats, recall, survey
+from competition.data.images.file_facts import KINDS, NUMBERS
 from competition.data.images.stores import bytes_digest
 from competition.data.layouts.dataset import Dataset, FolderNames
 
@@ -34,9 +34,9 @@ class Evidence:
 
     rows: id, set, label (Int64, missing for test), group, path. content: (n,) int64, equal for equal files, -1 for
     broken and missing ones; ``None`` where no file was read. facts: those of
-    :mod:`competition.audit.file_facts` for the positions in its index. hashes (n,), thumbnails (n, 32, 32): of all,
-    and ``pictured``: which rows have them. faults: why a row cannot be read. missing: rows whose file is not there.
-    unchecked: what was not looked at, and why.
+    :mod:`competition.data.images.file_facts` for the positions in its index. hashes (n,), thumbnails (n, 32, 32): of
+    all, and ``pictured``: which rows have them. faults: why a row cannot be read. missing: rows whose file is not
+    there. unchecked: what was not looked at, and why.
     """
 
     depth: str

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from competition.audit.file_facts import KINDS, NUMBERS, file_facts
 from competition.core.files import atomic_write, fingerprint
 from competition.data.duplicates.perceptual_hash import SIDE, perceptual_hashes, thumbnail
 from competition.data.images.decode import DECODER, UnreadableImage, decode, header_size, read_bytes
 from competition.data.images.file_contents import in_order
+from competition.data.images.file_facts import KINDS, NUMBERS, file_facts
 
 VERSION = 1  # raise it when the same file would give other facts
 PIECE, TASK = 2048, 16  # files in one record, and in one task of a thread, which holds one decoded picture at a time
@@ -27,7 +27,8 @@ PIECE, TASK = 2048, 16  # files in one record, and in one task of a thread, whic
 class Scan:
     """What files hold, in order.
 
-    facts: ``facts.NUMBERS`` (float) and ``facts.KINDS`` (object), and ``fault``: why a file is no whole image, or None.
+    facts: ``NUMBERS`` (float) and ``KINDS`` (object) of :mod:`competition.data.images.file_facts`, and ``fault``: why a
+    file is not a whole image, or None.
     hashes: uint64 (n,) and thumbnails: uint8 (n, 32, 32), zeros where there is a fault; both None if not decoded.
     """
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from competition.audit import file_facts
 from competition.audit.file_names import container_of, name_facts
 from competition.audit.findings import WARN, Finding, Separation
 from competition.audit.inputs import Evidence
@@ -19,6 +18,7 @@ from competition.audit.separability import (
     separation,
     some_rows,
 )
+from competition.data.images.file_facts import KINDS, NUMBERS
 
 # Each finding, what it is called in words, and its features, the plainest first.
 FAMILIES = {
@@ -92,7 +92,7 @@ def label_shortcuts(
             findings.append(_feature_finding(evidence, family, words, flagged, table, label, aucs))
     together = None
     if evidence.facts is not None:
-        columns = [name for name in (*file_facts.NUMBERS, *file_facts.KINDS, "extension_wrong")]
+        columns = [*NUMBERS, *KINDS, "extension_wrong"]
         together = separation(table[columns], label, group, seed)
         findings += _classifier_finding(together, {name: aucs[name] for name in columns if name in aucs}, len(table))
     return findings, aucs, together

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from competition.app.facts import LONGEST, file_facts, jpeg_quality
+from competition.app.facts import LONGEST, fact_lines
 from competition.data.images.decode import UnreadableImage, decode
+from competition.data.images.file_facts import jpeg_quality
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 QUALITIES = st.integers(50, 95)
@@ -25,7 +26,7 @@ def _encoded(image: Image.Image | np.ndarray, kind: str, **options) -> bytes:
 
 
 def _facts(raw: bytes, name: str = "x") -> dict[str, str]:
-    return dict(file_facts(raw, name))
+    return dict(fact_lines(raw, name))
 
 
 JPEG, PNG = _encoded(NOISE, "JPEG", quality=80), _encoded(NOISE, "PNG")
@@ -101,7 +102,7 @@ def test_exif_names_camera_and_software_and_keeps_the_place_to_itself():
     exif = Image.Exif()
     exif[271], exif[272], exif[305] = "Acme", "Model\x007\n", "Paint" * 99
     exif.get_ifd(0x8825)[1], exif.get_ifd(0x8825)[2] = "N", (48.0, 51.0, 29.0)
-    told = file_facts(_encoded(NOISE, "JPEG", exif=exif), "x.jpg")
+    told = fact_lines(_encoded(NOISE, "JPEG", exif=exif), "x.jpg")
     facts = dict(told)
     assert facts["EXIF"].startswith("present") and facts["EXIF camera"] == "Acme"
     assert facts["EXIF model"].startswith("Model") and len(facts["EXIF software"]) <= LONGEST
@@ -152,7 +153,7 @@ def test_a_damaged_file_that_still_decodes_never_makes_it_raise(raw, data, name)
         decode(raw, "x")
     except UnreadableImage:
         return
-    for what, told in file_facts(raw, name):
+    for what, told in fact_lines(raw, name):
         assert what.isprintable() and told.isprintable() and len(told) <= 2 * LONGEST
 
 

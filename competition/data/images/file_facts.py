@@ -5,6 +5,7 @@ import io
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, JpegImagePlugin
 
 from competition.data.images.decode import PIL_REFUSALS
@@ -14,75 +15,23 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _MAKE, _MODEL, _SOFTWARE, _DESCRIPTION, _ARTIST = 271, 272, 305, 270, 315
 _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _NO_TEXT = ("exif", "icc_profile", "xmp", "jfif_unit")
-# The luminance table of JPEG quality 50 (ITU T.81, annex K.1), row by row.
+# The luminance table of JPEG quality 50 (ITU-T T.81, annex K.1), row by row.
 _LUMINANCE = np.array(
-    [
-        16,
-        11,
-        10,
-        16,
-        24,
-        40,
-        51,
-        61,
-        12,
-        12,
-        14,
-        19,
-        26,
-        58,
-        60,
-        55,
-        14,
-        13,
-        16,
-        24,
-        40,
-        57,
-        69,
-        56,
-        14,
-        17,
-        22,
-        29,
-        51,
-        87,
-        80,
-        62,
-        18,
-        22,
-        37,
-        56,
-        68,
-        109,
-        103,
-        77,
-        24,
-        35,
-        55,
-        64,
-        81,
-        104,
-        113,
-        92,
-        49,
-        64,
-        78,
-        87,
-        103,
-        121,
-        120,
-        101,
-        72,
-        92,
-        95,
-        98,
-        112,
-        100,
-        103,
-        99,
-    ]
+    """
+    16 11 10 16  24  40  51  61
+    12 12 14 19  26  58  60  55
+    14 13 16 24  40  57  69  56
+    14 17 22 29  51  87  80  62
+    18 22 37 56  68 109 103  77
+    24 35 55 64  81 104 113  92
+    49 64 78 87 103 121 120 101
+    72 92 95 98 112 100 103  99
+    """.split(),
+    np.int64,
 )
+_QUALITY = np.arange(1, 101)
+_SCALE = np.where(_QUALITY < 50, 5000 // _QUALITY, 200 - 2 * _QUALITY)  # jcparam.c, jpeg_quality_scaling
+_TABLES = np.clip((_LUMINANCE * _SCALE[:, None] + 50) // 100, 1, 255)  # (100, 64), as libjpeg, OpenCV and Pillow write
 
 NUMBERS = ("width", "height", "aspect", "bytes", "bits_per_pixel", "jpeg_quality")
 # Names of which ``None`` or False is the ordinary case: a row is marked by having it.
@@ -173,28 +122,22 @@ def _texts(image: Image.Image) -> dict[str, Any]:
 def _jpeg(image: Image.Image) -> dict[str, Any]:
     tables = {number: tuple(table) for number, table in sorted(image.quantization.items())}
     return {
-        "jpeg_quality": jpeg_quality(tables[min(tables)]) if tables else None,
+        "jpeg_quality": jpeg_quality(tables[min(tables)])[0] if tables else None,
         "jpeg_tables": _short(repr(tables).encode()),
         "subsampling": _SUBSAMPLING.get(JpegImagePlugin.get_sampling(image), "other"),
         "progressive": bool(image.info.get("progressive", False)),
     }
 
 
-def jpeg_quality(table: tuple[int, ...]) -> int:
-    """Return the quality, 1 to 100, at which libjpeg would write this luminance table, (64,) row by row.
+def jpeg_quality(table: ArrayLike) -> tuple[int, float]:
+    """Return the quality 1..100 whose standard luminance table is nearest, and the mean absolute difference of steps.
 
-    It inverts ``jpeg_quality_scaling`` of the Independent JPEG Group's jcparam.c by least squares over all qualities:
-    exact for tables of libjpeg, the nearest for those of cameras and editors.
+    ``table`` holds the 64 steps of a luminance table, row by row. Qualities that make the same table count as the
+    lowest of them.
     """
-    return int(np.abs(_TABLES - np.asarray(table)[None]).sum(axis=1).argmin()) + 1
-
-
-def _scaled(quality: int) -> np.ndarray:
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return np.clip((_LUMINANCE * scale + 50) // 100, 1, 255)
-
-
-_TABLES = np.stack([_scaled(quality) for quality in range(1, 101)])
+    differences = np.abs(_TABLES - np.asarray(table, np.int64)).mean(axis=1)
+    best = int(differences.argmin())
+    return int(_QUALITY[best]), float(differences[best])
 
 
 def _words(value: Any) -> str:

@@ -1,13 +1,11 @@
-"""What files and their names say of themselves is read from bytes and names alone."""
+"""What files say of themselves is read from their bytes alone."""
 
 import io
 
-import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from competition.audit.file_facts import KINDS, NUMBERS, file_facts
-from competition.audit.file_names import name_facts
+from competition.data.images.file_facts import KINDS, NUMBERS, file_facts
 from tests.audit.planted import draw, exif
 
 
@@ -60,12 +58,3 @@ def test_alpha_and_mode_are_told():
 def test_damaged_files_say_what_they_can(raw):
     facts = file_facts(raw)
     assert facts["bytes"] == len(raw) and set(facts) == {*NUMBERS, *KINDS}
-
-
-def test_names_are_taken_apart_and_digests_are_not():
-    names = ["a/fake_0012.JPG", "a/0123456789abcdef0123456789abcdef.png", "b/cat.webp"]
-    table = name_facts(names, folders=True)
-    assert table["prefix"].tolist() == ["fake_", None, "cat"] and table["hex"].tolist() == [False, True, False]
-    assert table["number"][0] == 12 and np.isnan(table["number"][1:]).all()
-    assert table["extension"].tolist() == [".jpg", ".png", ".webp"] and table["folder"].tolist() == ["a", "a", "b"]
-    assert name_facts(names, folders=False)["folder"].isna().all()
