@@ -2,7 +2,8 @@
 # Sets Telltale up once, then hands its words to `python -m competition`.
 #   ./run.sh fold=0..4              the main job
 #   ./run.sh help                   everything else       ./run.sh COMMAND help    a command's options
-#   ./run.sh test [pytest words]    the tests             ./run.sh check    the linter, the formatter and the types
+#   ./run.sh test [all] [pytest words]    the tests, or also the slow ones
+#   ./run.sh check                  the linter, the formatter and the types
 #   PYTHON=/path/to/python ./run.sh ...    use that environment, untouched, instead of .venv
 set -euo pipefail
 
@@ -105,7 +106,11 @@ case "$command" in
     test)
         shift
         cd "$here"
-        exec "$python" -m pytest "$@"
+        if [ "${1:-}" = all ]; then
+            shift
+            exec "$python" -m pytest "$@"
+        fi
+        exec "$python" -m pytest -m "not slow" "$@"
         ;;
     check)
         cd "$here"

@@ -313,3 +313,20 @@ def test_run_sh_uses_a_given_python_untouched_and_says_what_is_wrong_with_anothe
     old.chmod(0o755)
     assert run(str(old)).returncode == 2 and "older than 3.11" in run(str(old)).stderr
     assert run("/no/such/python").returncode == 2 and "is no program" in run("/no/such/python").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "started"),
+    [
+        (["test"], ["-m pytest -m not slow"]),
+        (["test", "-k", "fold"], ["-m pytest -m not slow -k fold"]),
+        (["test", "all", "-k", "fold"], ["-m pytest -k fold"]),
+        (["check"], ["-m ruff check .", "-m ruff format --check .", "-m mypy"]),
+    ],
+)
+def test_run_sh_starts_the_tests_or_the_checks(tmp_path, words, started):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    ended = subprocess.run([ROOT / "run.sh", *words], env={**os.environ, "PYTHON": str(python)}, capture_output=True)
+    assert ended.stdout.decode().splitlines()[-len(started) :] == started
