@@ -2,7 +2,7 @@
 
 Every world of scenarios.py is drawn many times; the product's own functions see what a run would, and are then judged
 by the test labels. `./run.sh bench honest` takes some ten minutes on two idle cores, and ends with the promises and
-with the table that the README shows.
+with the table that the README of competition/scoring shows.
 """
 
 import multiprocessing
