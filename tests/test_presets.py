@@ -40,12 +40,15 @@ def folders(tmp_path_factory):
 
 
 def every_size():
+    """Yield (preset, size) of all there are; the large sizes take seconds each to build."""
     for preset in preset_names():
         sizes = yaml.safe_load((PRESETS / f"{preset}.yaml").read_text(encoding="utf-8")).get("sizes", {})
-        yield from [(preset, f"size={size}") for size in sizes] or [(preset,)]
+        for words in [[preset, f"size={size}"] for size in sizes] or [[preset]]:
+            marks = pytest.mark.slow if "size=large" in words else ()
+            yield pytest.param(words, marks=marks, id=" ".join(words))
 
 
-@pytest.mark.parametrize("preset", list(every_size()), ids=" ".join)
+@pytest.mark.parametrize("preset", list(every_size()))
 def test_every_preset_builds_at_every_size(preset):
     _, models = members(f"preset={preset[0]}", *preset[1:])
     assert all(count_parameters(model)[1] > 0 for model in models.values())
@@ -160,6 +163,7 @@ def test_a_frozen_members_features_are_computed_once_and_predict_as_the_whole_mo
     assert refused.returncode == 2 and "augment=none" in refused.stderr
 
 
+@pytest.mark.slow
 def test_another_world_of_the_demo_is_predicted_by_the_models_that_stand_and_trains_nothing(tmp_path):
     words = [
         "preset=demo-diverse",

@@ -4,6 +4,8 @@ import csv
 import shlex
 from pathlib import Path
 
+import pytest
+
 from tests.kaggle_world import World
 
 SLUG = "real-or-drawn"
@@ -27,6 +29,7 @@ def words_after(label: str, printed: str) -> list[str]:
     return shlex.split(line.partition("./run.sh ")[2])
 
 
+@pytest.mark.slow
 def test_download_train_submit_score_and_ledger_by_the_lines_that_each_says_are_next(
     kaggle_world: World, tmp_path: Path
 ):

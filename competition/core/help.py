@@ -23,7 +23,7 @@ WORDS = {"help", "-h", "--help"}
 FIRST, WIDTH = 25, 118  # columns of an option with its default, and of a line
 HEAD = "./run.sh [command] [key=value ...]     no command: train what is missing and write submissions/submission.csv"
 TAIL = """\
-  ./run.sh test                            run the tests
+  ./run.sh test [all]                      run the tests, or also the slow ones
   ./run.sh check                           run the linter, the formatter and the type checker
 
 ./run.sh COMMAND help prints a command's options; ./run.sh run help all settings of the main job."""

@@ -215,6 +215,7 @@ def test_a_second_drop_waits_for_the_first_and_then_takes_its_place(visit):
     assert visit.page.locator(".tt-card").count() == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_wider_than_the_screen(browser, server):
     visit = Visit(browser, server, scheme="dark")
     (shown,) = visit.drop(("a-name-without-any-place-to-break-it" * 4 + ".png", encoded(picture(64, 640), "PNG")))
@@ -303,6 +304,7 @@ def test_only_this_machine_is_served_unless_asked_otherwise():
         assert own.family == socket.AF_INET
 
 
+@pytest.mark.slow
 def test_an_interrupted_or_terminated_server_ends_cleanly_even_while_a_page_is_open(browser, tmp_path):
     server = Server(tmp_path, "max_mb=2")  # its own: the others' is still in use
     server.ready()

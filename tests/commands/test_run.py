@@ -196,6 +196,11 @@ KILLS = {
 }
 
 
+# Each stage of a run is killed once in ./run.sh test, its other moments in ./run.sh test all.
+ESSENTIAL = ("in mid-epoch, with workers", "while a resume point is written", "between submission and card")
+MOMENTS = [pytest.param(moment, marks=[] if moment in ESSENTIAL else pytest.mark.slow) for moment in KILLS]
+
+
 def killed_and_run_again(home, at, same, resumed=False):
     killed(home, at, *TINY, "workers=2", "fold=0..2")
     assert outcome(home, whole=False) != same
@@ -207,7 +212,7 @@ def killed_and_run_again(home, at, same, resumed=False):
     assert not list(home.rglob("resume.pt"))
 
 
-@pytest.mark.parametrize("moment", KILLS)
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_run_killed_in_a_job_or_at_its_end_and_run_again_ends_in_the_same_bytes(straight, copied, moment):
     job, *at = KILLS[moment]
     unfinished(copied, job)
@@ -223,6 +228,7 @@ def begun(home, *jobs):
     return any((home / "folds" / NAME / job / "history.jsonl").exists() for job in jobs)
 
 
+@pytest.mark.slow
 def test_jobs_side_by_side_die_with_a_killed_parent_and_are_gone_on_with(straight, copied):
     words = [word if word != "jobs=1" else "jobs=2" for word in TINY]
     tmp_path, jobs = copied, ("convnext/fold0", "swin/fold1")
@@ -249,7 +255,7 @@ def test_jobs_side_by_side_die_with_a_killed_parent_and_are_gone_on_with(straigh
     assert outcome(tmp_path) == straight[2]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ctrl_c_leaves_a_resumable_run_and_says_so(straight, copied, jobs):
     tmp_path, left = copied, ("convnext/fold1", "swin/fold0")
     unfinished(copied, *left)
@@ -342,6 +348,7 @@ def test_weights_that_do_not_fit_are_refused_before_overwrite_discards_anything(
     assert results(copied) == before
 
 
+@pytest.mark.slow
 def test_overwrite_with_another_seed_makes_other_folds_and_side_by_side_jobs_agree(copied):
     words = [word if word != "jobs=1" else "jobs=2" for word in TINY]
     before = (copied / "folds" / NAME / "folds.csv").read_text()

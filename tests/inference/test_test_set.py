@@ -102,6 +102,7 @@ def test_a_test_set_of_class_folders_is_the_one_that_a_run_reads(tmp_path):
     assert as_read(tmp_path, "folders") == (data.test["id"].tolist(), data.test["path"].tolist(), data.header)
 
 
+@pytest.mark.slow
 def test_a_table_of_pixels_is_predicted_as_its_run_did(tmp_path):
     random = np.random.default_rng(0)
     for name, rows in (("train", 40), ("test", 20)):

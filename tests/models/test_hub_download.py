@@ -56,6 +56,7 @@ def runs(tmp_path_factory):
     return folders, weights, server.asked
 
 
+@pytest.mark.slow
 def test_all_four_ways_train_on_from_the_weights_given(runs):
     folders, weights, _ = runs
     for folder in folders.values():
@@ -65,12 +66,14 @@ def test_all_four_ways_train_on_from_the_weights_given(runs):
         assert trained["backbone.head.fc.weight"].shape == (1, weights["head.fc.weight"].shape[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["oof.csv", "test.csv"])
 def test_all_four_ways_predict_the_same_bytes(runs, table):
     folders, _, _ = runs
     assert len({(folder / table).read_bytes() for folder in folders.values()}) == 1
 
 
+@pytest.mark.slow
 def test_the_hub_is_asked_for_the_weights_once(runs):
     _, _, asked = runs
     assert asked.count("GET model.safetensors") == 1

@@ -304,6 +304,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_a_browser_nothing_overflows_and_nothing_is_fetched(tmp_path, browser, kind, monkeypatch):
     if kind == "usual":

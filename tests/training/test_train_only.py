@@ -93,6 +93,7 @@ def test_a_run_with_pseudo_labels_is_judged_on_its_own_rows_alone(home):
     assert everything(home) == before
 
 
+@pytest.mark.slow
 def test_processes_that_feed_change_no_bit_of_what_is_learnt_with_train_only_rows(home):
     words = [*ALONE, "pseudo=plain", "extra=more", *SURE, "fold=0"]
     done_inside(home, *words, "name=here")
@@ -101,6 +102,7 @@ def test_processes_that_feed_change_no_bit_of_what_is_learnt_with_train_only_row
     assert here == there
 
 
+@pytest.mark.slow
 def test_a_hold_out_split_takes_both_kinds_and_a_dry_run_counts_them(home):
     words = [*ALONE, "split=holdout:0.6,0.2,0.2"]
     done_inside(home, *words, "name=held")

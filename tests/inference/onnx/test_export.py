@@ -84,6 +84,7 @@ def test_an_export_that_would_change_nothing_writes_nothing_and_says_so(home, ca
     assert everything(home) == before
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_exported_again_and_what_the_run_has_no_more_goes(home):
     export(make_run(home, {"cnn": SMALL, "other": SMALL}, folds=1))
     kept = (home / "folds/made/export/cnn.onnx").stat().st_mtime_ns

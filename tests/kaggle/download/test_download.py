@@ -202,6 +202,7 @@ mount -o remount,size=50m,nr_inodes=10k none {disk} && {line}; echo "status $?";
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_seen_before_the_download_or_else_keeps_the_archive_and_nothing_half_unpacked(world, home):
     files = tree(world.add_demo("cats"))
     (home / "disk").mkdir()
@@ -261,6 +262,7 @@ def test_a_killed_download_ends_at_once_and_is_resumed_where_it_was_though_conne
     assert brought(home) == {"large.bin": LARGE} and os.listdir(home / "data") == ["cats"]
 
 
+@pytest.mark.slow
 def test_a_download_that_stalls_is_taken_up_again(world, home):
     world.add_competition("cats", files={"large.bin": LARGE})
     world.fault("GET /download", "stall", seconds=60, skip=1)
@@ -270,6 +272,7 @@ def test_a_download_that_stalls_is_taken_up_again(world, home):
     assert brought(home) == {"large.bin": LARGE}
 
 
+@pytest.mark.slow
 def test_an_error_that_is_written_over_a_part_is_never_taken_for_the_archive_s_beginning(world, home):
     world.add_competition("cats", files={"large.bin": LARGE})
     world.fault("GET /download", "truncate", bytes=2 * MIB, skip=1)

@@ -38,6 +38,7 @@ def packed(files, folder):
     return found
 
 
+@pytest.mark.slow
 def test_the_bundle_pushed_by_the_real_command_line_runs_offline_in_both_layouts_with_the_runs_bytes(ran, tmp_path):
     drawn, own = next((ran / "data").iterdir()), (ran / "submissions/submission.csv").read_bytes()
     assert len({line[-1:] for line in own.splitlines()[1:]}) == 2

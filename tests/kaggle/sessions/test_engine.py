@@ -81,6 +81,7 @@ def training_process(pid: int) -> int:
     return next(iter([*own, *filter(None, map(training_process, told))]), 0)
 
 
+@pytest.mark.slow
 def test_a_run_whose_sessions_die_ends_in_the_bytes_of_a_local_one(kaggle_world: World, tmp_path: Path):
     world, here, there = kaggle_world, tmp_path / "here", tmp_path / "there"
     data = world.add_demo(SLUG, scenes=(30, 12))
@@ -135,6 +136,7 @@ def test_a_run_whose_sessions_die_ends_in_the_bytes_of_a_local_one(kaggle_world:
     assert again.returncode == 0 and everything(there) == before and len(world.requests("SaveKernel")) == pushed
 
 
+@pytest.mark.slow
 def test_data_of_ones_own_goes_to_kaggle_on_request_and_is_found_there(kaggle_world: World, tmp_path: Path):
     data = kaggle_world.add_demo(SLUG, scenes=(10, 4))
     given = {word.partition("=")[0]: word for word in [*WORDS, *ENGINE]}

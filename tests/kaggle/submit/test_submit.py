@@ -133,6 +133,7 @@ def test_what_kaggle_does_not_take_is_said_before_anything_is_uploaded(world, ho
     assert len(world.submissions(SLUG)) == 1
 
 
+@pytest.mark.slow
 def test_trouble_while_uploading_ends_in_exactly_one_submission_of_each_file(world, home):
     run = Session(world, home)
     faults = {
