@@ -19,7 +19,10 @@ from competition.core.paths import home, shown
 from competition.core.settings import Config
 from competition.inference.run_record import Record, read_record
 from competition.kaggle.client.account import Account, find_account
+from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.slugs import slug_in
+from competition.kaggle.datasets import upload_dataset
+from competition.kaggle.kernels import push_kernel, version_of, wait_kernel
 from competition.kaggle.notebook.bundle import DATASET, KERNEL, PUSHED, Bundle, bundle_of, make_bundle
 from competition.kaggle.submission.cards import cards
 
@@ -49,7 +52,7 @@ def main(words: Sequence[str]) -> None:
     account = find_account() if options.push else None  # before anything is written
     bundle = _bundle_for(options, config)
     new = make_bundle(bundle, record, config)
-    _tell(bundle, record, new)
+    _print_bundle(bundle, record, new)
     if account:
         _push(bundle, account)
         line = f"Submit      ./run.sh {shlex.join(['submit', *_submitted(bundle, options.name)])}"
@@ -75,33 +78,23 @@ def _bundle_for(options: BundleOptions, config: Config) -> Bundle:
     owner = options.owner or _username()
     for key, word in (("competition", competition), ("owner", owner), ("accelerator", options.accelerator)):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", word):
-            raise UserError(f"{key}={word} is no word of Kaggle's: use its letters, digits and '-' alone.")
+            raise UserError(f"{key}={word} is not a name on Kaggle: use letters, digits and '-' alone.")
     default = home() / "submissions" / options.name / "bundle"
     folder = Path(options.out).expanduser().resolve() if options.out else default
-    return bundle_of(
-        options.name,
-        owner,
-        folder,
-        competition=competition,
-        accelerator=options.accelerator,
-        internet=options.internet,
-    )
+    more = {"competition": competition, "accelerator": options.accelerator, "internet": options.internet}
+    return bundle_of(options.name, owner, folder, **more)
 
 
 def _username() -> str:
-    """Return the user's name on Kaggle; UserError where only owner= can tell it."""
+    """Return the user's name on Kaggle; UserError where it is unknown without owner=."""
     try:
         account = find_account()
     except UserError as error:
         raise UserError(f"The bundle needs an owner on Kaggle: say owner=USER. ({error})") from error
-    if account.username:
-        return account.username
-    from competition.kaggle.client.api import Kaggle  # takes a second to import
-
-    return Kaggle(account).username
+    return account.username or Kaggle(account).username
 
 
-def _tell(bundle: Bundle, record: Record, new: bool) -> None:
+def _print_bundle(bundle: Bundle, record: Record, new: bool) -> None:
     sizes = bundle.sizes()
     wheels = [Path(name).stem.removesuffix("-py3-none-any") for name in sizes if name.endswith(".whl")]
     data = sum(size for name, size in sizes.items() if name.startswith(DATASET))
@@ -117,27 +110,22 @@ def _tell(bundle: Bundle, record: Record, new: bool) -> None:
 
 def _push(bundle: Bundle, account: Account) -> None:
     """Have Kaggle hold the data set and run the notebook to its end; what stands there already is not sent again."""
-    from competition.kaggle.client.api import Kaggle
-    from competition.kaggle.datasets import upload_dataset
-    from competition.kaggle.kernels import push_kernel, wait_kernel
-
     for warning in account.warnings:
         print(f"  Warning: {warning}")
-    kaggle, told = Kaggle(account), bundle.folder / PUSHED
+    kaggle, note = Kaggle(account), bundle.folder / PUSHED
     with tqdm(bar_format="  {desc}", disable=None) as bar:
         version = upload_dataset(kaggle, bundle.folder / DATASET, bar.set_description_str)
         tqdm.write(f"  data set {bundle.dataset} is on Kaggle, version {version}")
-        earlier = read_json(told) or {}
-        found = kaggle.kernel(bundle.kernel)
-        stands = found and earlier == {"dataset": version, "kernel": found.current_version_number}
+        earlier = read_json(note) or {}
+        stands = earlier == {"dataset": version, "kernel": version_of(kaggle, bundle.kernel)}
         if not stands or kaggle.kernel_status(bundle.kernel)[0] not in STANDING:
             pushed = push_kernel(kaggle, bundle.folder / KERNEL, bundle.accelerator, SESSION_SECONDS)
             earlier = {"dataset": version, "kernel": pushed}
-            write_json(told, earlier)
+            write_json(note, earlier)
         tqdm.write(f"  kernel {bundle.kernel} is on Kaggle, version {earlier['kernel']}")
 
-        def hear(state: str, seconds: float) -> None:
+        def on_progress(state: str, seconds: float) -> None:
             bar.set_description_str(f"kernel {bundle.kernel}: {state}, {seconds / 60:.0f} min")
 
-        wait_kernel(kaggle, bundle.kernel, earlier["kernel"], SESSION_SECONDS + QUEUE_SECONDS, hear)
+        wait_kernel(kaggle, bundle.kernel, earlier["kernel"], SESSION_SECONDS + QUEUE_SECONDS, on_progress)
     print(f"  kernel {bundle.kernel} has run: https://www.kaggle.com/code/{bundle.kernel}")

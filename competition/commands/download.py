@@ -141,7 +141,7 @@ def _bring(download: Download, kaggle: Any, listing: str, listed_bytes: int) -> 
     record = {"competition": download.slug, "listing": listing, "archive": archive.stat().st_size, "kept": kept}
     staged, replaced = download.site / "files", download.site / "replaced"
     shutil.rmtree(staged, ignore_errors=True)  # a killed run's
-    with _said_in_a_sentence(download, archive, staged):
+    with _explained(download, archive, staged):
         unpack(archive, staged, listed_bytes)
         for note in unpack_inner(staged, kept):
             print(f"Warning: {note}.")
@@ -173,8 +173,8 @@ def _clear(download: Download, record: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _said_in_a_sentence(download: Download, archive: Path, staged: Path) -> Iterator[None]:
-    """Whatever goes wrong in unpacking, leave nothing of it behind, and say what became of the archive."""
+def _explained(download: Download, archive: Path, staged: Path) -> Iterator[None]:
+    """Whatever goes wrong in unpacking, leave nothing of it behind, and name what became of the archive."""
     try:
         yield
     except BaseException as error:  # Ctrl-C, too

@@ -14,7 +14,7 @@ from pathlib import Path
 from competition.core.errors import Unfinished, UserError
 from competition.core.options import bounded, parse
 from competition.core.paths import home, shown
-from competition.kaggle.client.api import Unreachable
+from competition.kaggle.client.retry import Unreachable
 from competition.kaggle.client.slugs import slug_in
 from competition.kaggle.submission.final_two import Trust, decide_trust, place
 from competition.kaggle.submission.ledger import (

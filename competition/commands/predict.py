@@ -130,7 +130,7 @@ def find_images(named: Sequence[str]) -> list[Path]:
         elif path.exists():
             files[path] = None
         else:
-            raise UserError(f"There is no file or folder {word}: mend its name.")
+            raise UserError(f"There is no file or folder {word}: check the path.")
     return list(files)
 
 
@@ -142,9 +142,9 @@ def classify_files(classifier: Classifier, files: Sequence[Path]) -> Iterator[Fi
         try:
             image = read_image(path)
             held += image.nbytes
+            chunk.append((path, image))
         except UnreadableImage as error:
-            image = error.reason
-        chunk.append((path, image))
+            chunk.append((path, error.reason))
         if len(chunk) == CHUNK_IMAGES or held > CHUNK_BYTES:
             yield from _classify_chunk(classifier, chunk)
             chunk, held = [], 0
@@ -186,7 +186,7 @@ def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: 
         for column in rows[0]:
             table.add_column(column, justify="left" if column in ("file", "verdict") else "right", no_wrap=True)
         for row in rows:
-            table.add_row(*(f"{value:.4f}" if isinstance(value, float) else value for value in row.values()))
+            table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()))
         console().print(table)
         cv = classifier.record.cv
         print(f"F1 of these models on images they had not seen: {cv['f1']:.4f} ({cv['how']}).")

@@ -1,4 +1,4 @@
-"""Submit to Kaggle: what was chosen and checked is shown, uploaded once, and followed until Kaggle has scored it.
+"""Submit to Kaggle: what was candidate and checked is shown, uploaded once, and followed until Kaggle has scored it.
 
 ./run.sh submit [file=CSV]               check, show, upload once and follow it: message= competition= yes=true
 ./run.sh submit kernel=OWNER/SLUG        the output of a notebook, for a code competition
@@ -21,7 +21,7 @@ from competition.kaggle.submission.fingerprint import describe
 from competition.kaggle.submission.ledger import ERROR, LEDGER, Row, known_rows, new_row, number
 from competition.kaggle.submission.ledger_table import span
 from competition.kaggle.submit.admission import room
-from competition.kaggle.submit.choose import OUTPUT, Chosen, choose
+from competition.kaggle.submit.choose import OUTPUT, Candidate, choose
 from competition.kaggle.submit.options import SubmitOptions, parse_submit
 from competition.kaggle.submit.upload import Upload, alone, arrived, follow, send
 from competition.report.terminal import LABEL, STYLES, analysis_lines, console
@@ -34,56 +34,46 @@ def main(words: Sequence[str]) -> int:
     options = parse_submit(words)
     folder = home() / "submissions"
     with tempfile.TemporaryDirectory() as place:
-        kaggle, chosen = choose(options, folder, Path(place) / OUTPUT)
-        return _submit(options, kaggle, chosen, folder)
+        kaggle, candidate = choose(options, folder, Path(place) / OUTPUT)
+        return _submit(options, kaggle, candidate, folder)
 
 
-def _submit(options: SubmitOptions, kaggle: Kaggle, chosen: Chosen, folder: Path) -> int:
-    out = console()
-    for text, style in _known(chosen):
-        out.print(text, style=style)
-    message = _message(options.message, chosen)
-    row = new_row(chosen.figures, chosen.slug, chosen.file, chosen.mark) | {"message": message}
-    upload = Upload(
-        kaggle, folder, row, (*chosen.words, f"--message={message}"), known_rows(folder, chosen.slug), chosen.timeout
-    )
+def _submit(options: SubmitOptions, kaggle: Kaggle, candidate: Candidate, folder: Path) -> int:
+    _print(_known(candidate))
+    message = _message(options.message, candidate)
+    row = new_row(candidate.figures, candidate.slug, candidate.file, candidate.mark) | {"message": message}
+    words, known = (*candidate.words, f"--message={message}"), known_rows(folder, candidate.slug)
+    upload = Upload(kaggle, folder, row, words, known, candidate.timeout)
     found, before = _already(upload, options.again)
     if found is None:
         for row in (row for row in before if row["status"] == ERROR):
-            out.print(
-                _line(
-                    "Before",
-                    f"as {row['ref']} on {row['time']}, which Kaggle could not score: "
-                    f"{row['error'] or 'it says nothing'}",
-                ),
-                style=STYLES["warning"],
-            )
-        left = room(kaggle, chosen.slug)
-        out.print(_line("Message", message))
-        if not options.yes and not _agreed(f"Submit to {chosen.slug}{f' ({left})' if left else ''}? [y/N] "):
-            out.print("Nothing was submitted.")
+            reason = f"which Kaggle could not score: {row['error'] or 'it gives no reason'}"
+            _print([_line("Before", f"as {row['ref']} on {row['time']}, {reason}", "warning")])
+        left = room(kaggle, candidate.slug)
+        _print([_line("Message", message)])
+        if not options.yes and not _agreed(f"Submit to {candidate.slug}{f' ({left})' if left else ''}? [y/N] "):
+            print("Nothing was submitted.")
             return 1
         with alone(folder):
             found = send(upload, {row["ref"] for row in before})
-        out.print(_line("Accepted", f"as {found['ref']}, {options.wait:.0f} seconds at most for its score"))
+        _print([_line("Accepted", f"as {found['ref']}, {options.wait:.0f} seconds at most for its score")])
     else:
-        out.print(_line("Submitted", f"already, as {found['ref']} on {found['time']}, so not again (again=true would)"))
+        _print([_line("Submitted", f"already, as {found['ref']} on {found['time']}, so not again (again=true would)")])
     found = follow(upload, found, options.wait)
     if found["status"] == ERROR:
         raise UserError(
             f"Kaggle could not score the submission (reference {found['ref']}); it says: {found['error'] or 'nothing'}"
         )
-    for text, style in _scored(found, chosen.figures):
-        out.print(text, style=style)
-    out.print(_line("Ledger", f"{shown(folder / LEDGER)}; all of it: ./run.sh ledger"))
+    _print(_scored(found, candidate.figures))
+    _print([_line("Ledger", f"{shown(folder / LEDGER)}; all of it: ./run.sh ledger")])
     return 0
 
 
-def _message(given: str, chosen: Chosen) -> str:
-    figures = chosen.figures
-    parts = [figures.name or Path(chosen.file).stem]
+def _message(given: str, candidate: Candidate) -> str:
+    figures = candidate.figures
+    parts = [figures.name or Path(candidate.file).stem]
     parts += [] if figures.cv is None else [f"CV {figures.cv:.4f}"]
-    return describe(given, parts + ([figures.commit] if figures.commit else []), chosen.mark)
+    return describe(given, parts + ([figures.commit] if figures.commit else []), candidate.mark)
 
 
 def _already(upload: Upload, again: bool) -> tuple[Row | None, list[Row]]:
@@ -104,7 +94,7 @@ def _already(upload: Upload, again: bool) -> tuple[Row | None, list[Row]]:
 
 
 def _agreed(question: str) -> bool:
-    """Ask; UserError where there is nobody to be options."""
+    """Ask; UserError where there is nobody to answer."""
     if not sys.stdin.isatty():
         raise UserError("Nobody can be asked whether to submit, for this is no terminal: add yes=true to submit.")
     try:
@@ -113,54 +103,41 @@ def _agreed(question: str) -> bool:
         return False
 
 
-def _known(chosen: Chosen) -> list[Line]:
+def _known(candidate: Candidate) -> list[Line]:
     """Return what to see before it is too late."""
-    figures = chosen.figures
-    lines: list[Line] = [(_line("Submission", chosen.said), None)]
-    if chosen.card:
+    figures = candidate.figures
+    lines = [_line("Submission", candidate.summary)]
+    if candidate.card:
         threshold = "unknown" if figures.threshold is None else f"{figures.threshold:.4f}"
         cv = "CV unknown" if figures.cv is None else f"CV F1 {figures.cv:.4f} ({span(figures.interval)})"
-        lines.append(
-            (
-                _line(
-                    "Card",
-                    f"{figures.name}: {cv}, leaderboard range {span(figures.leaderboard)}, threshold "
-                    f"{threshold}, commit {figures.commit or 'unknown'}",
-                ),
-                None,
-            )
-        )
-        lines += analysis_lines(analysis_of(chosen.card))
+        ends = f"leaderboard range {span(figures.leaderboard)}, threshold {threshold}"
+        lines.append(_line("Card", f"{figures.name}: {cv}, {ends}, commit {figures.commit or 'unknown'}"))
+        lines += analysis_lines(analysis_of(candidate.card))
     else:
-        lines.append((_line("Card", "none, so nothing is known of what this is worth"), STYLES["warning"]))
-    return lines + [(_line("Warning", warning), STYLES["warning"]) for warning in chosen.warnings]
+        lines.append(_line("Card", "none, so nothing is known of what this is worth", "warning"))
+    return lines + [_line("Warning", warning, "warning") for warning in candidate.warnings]
 
 
 def _scored(row: Row, figures: Figures) -> list[Line]:
     """Return the score beside what was known beforehand."""
-    public, cv, ends = number(row["public"]), figures.cv, figures.leaderboard
-    lines: list[Line] = [
-        (
-            _line(
-                "Score",
-                f"public {row['public'] or 'not shown'}" + (f", private {row['private']}" if row["private"] else ""),
-            ),
-            None,
-        )
-    ]
-    if public is not None and ends:
-        where = place(public, ends)
+    public, cv = number(row["public"]), figures.cv
+    private = f", private {row['private']}" if row["private"] else ""
+    lines = [_line("Score", f"public {row['public'] or 'not shown'}{private}")]
+    if where := place(public, figures.leaderboard):
+        ends = f"the leaderboard range {span(figures.leaderboard)}"
         inside = where == "inside"
-        lines.append(
-            (
-                _line("", f"{'inside' if inside else f'OUTSIDE, {where}'} the leaderboard range {span(ends)}"),
-                None if inside else STYLES["alarm"],
-            )
-        )
+        lines.append(_line("", f"inside {ends}") if inside else _line("", f"OUTSIDE, {where} {ends}", "alarm"))
     if public is not None and cv is not None:
-        lines.append((_line("", f"CV {cv:.4f} ({span(figures.interval)}), gap {public - cv:+.4f}"), None))
+        lines.append(_line("", f"CV {cv:.4f} ({span(figures.interval)}), gap {public - cv:+.4f}"))
     return lines
 
 
-def _line(label: str, text: str) -> str:
-    return f"{label:<{LABEL}}{text}"
+def _line(label: str, text: str, style: str = "") -> Line:
+    """Return a line that starts with its label; ``style``: "", or one of the report's names."""
+    return f"{label:<{LABEL}}{text}", STYLES[style] if style else None
+
+
+def _print(lines: Sequence[Line]) -> None:
+    out = console()
+    for text, style in lines:
+        out.print(text, style=style)

@@ -10,9 +10,10 @@ from typing import Any
 
 from competition.core.errors import Unfinished, UserError
 from competition.core.files import write_json
-from competition.kaggle.client.api import Kaggle, Refused, Unreachable
+from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.cli import run_cli
 from competition.kaggle.client.polling import looks
+from competition.kaggle.client.retry import Refused, Unreachable
 
 METADATA = "kernel-metadata.json"
 PUSH_SECONDS, PULL_SECONDS = 120.0, 300.0  # that a push, and a pull of next to nothing, may take

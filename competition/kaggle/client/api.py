@@ -30,18 +30,7 @@ from kagglesdk.kernels.types.kernels_api_service import (
 from kagglesdk.security.types.oauth_service import IntrospectTokenRequest
 
 from competition.core.errors import UserError
-from competition.kaggle.client.retry import (
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    PATIENCE,
-    Asking,
-    Refused,
-    Unreachable,
-    bad_credentials,
-    unaccepted_rules,
-)
-
-__all__ = ["FIRST_PAUSE", "LONGEST_PAUSE", "PATIENCE", "Kaggle", "Refused", "Unreachable", "accepted_rules", "closed"]
+from competition.kaggle.client.retry import Asking, Refused, bad_credentials, unaccepted_rules
 
 PAGE = 200
 
@@ -69,7 +58,7 @@ class Kaggle(Asking):
 
     def files(self, slug: str, pages: int = 10_000) -> list[ApiDataFile]:
         """Return the competition's files, with their sizes as they lie there (total_bytes), up to ``pages`` pages of
-        200. Of some competitions Kaggle lists a part only, whatever is asked: it is no promise of completeness."""
+        200. Of some competitions Kaggle lists only a part, so a file that is not listed may exist."""
         request = ApiListDataFilesRequest()
         request.competition_name, request.page_size = slug, PAGE
         return self._pages(
@@ -77,7 +66,7 @@ class Kaggle(Asking):
         )
 
     def archive_bytes(self, slug: str) -> int:
-        """Return the size of the archive of all files, 0 if Kaggle does not tell, which may be had now; not fetched."""
+        """Return the size of the archive of all files, 0 if Kaggle does not say; nothing of it is fetched."""
         request = ApiDownloadDataFilesRequest()
         request.competition_name = slug
         with self._ask(_named(slug), lambda client: _competitions(client).download_data_files(request)) as response:

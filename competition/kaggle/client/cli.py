@@ -30,7 +30,7 @@ runpy.run_module("kaggle", run_name="__main__", alter_sys=True)
 
 
 @dataclass(frozen=True)
-class Said:
+class CliReply:
     """``text``: everything that was printed; ``status``: the exit status, None where we ended the process."""
 
     text: str
@@ -38,23 +38,23 @@ class Said:
 
     @property
     def last(self) -> str:
-        """The last line that says something, for sentences."""
+        """The last line that is not blank, for sentences."""
         lines = [line.strip() for line in self.text.replace("\r", "\n").splitlines() if line.strip()]
-        return lines[-1][:300] if lines else "it said nothing"
+        return lines[-1][:300] if lines else "it printed nothing"
 
 
 def run_cli(
     words: Sequence[str],
     seconds: float,
     size: Callable[[], int] | None = None,
-    hear: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], None] | None = None,
     cwd: Path | None = None,
-) -> Said:
-    """Run ``kaggle WORDS``, ending it after ``seconds`` of no progress, or of all where nothing tells progress.
+) -> CliReply:
+    """Run ``kaggle WORDS``, ending it after ``seconds`` without progress, or in all where ``size`` is not given.
 
-    ``size`` returns the bytes that have come about so far: as long as it grows, the process may go on; ``hear`` is told
-    it now and then. The process and whatever it started are gone when this returns, also when it is interrupted; it
-    leaves by itself when we are killed.
+    ``size`` returns the bytes that have come about so far: as long as it grows, the process may go on, and
+    ``on_progress`` is called with it. The process and whatever it started are gone when this returns, also when it is
+    interrupted; it leaves by itself when we are killed.
     """
     with tempfile.TemporaryFile() as output:
         command = [sys.executable, "-P", "-c", WITH_US, str(os.getpid()), *words]
@@ -62,13 +62,13 @@ def run_cli(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd, start_new_session=True
         )
         try:
-            status = _wait(process, seconds, size, hear)
+            status = _wait(process, seconds, size, on_progress)
         finally:
             if process.poll() is None:
                 _end(process)
                 process.wait()
         output.seek(0)
-        return Said(output.read().decode(errors="replace"), status)
+        return CliReply(output.read().decode(errors="replace"), status)
 
 
 def _end(process: subprocess.Popen) -> None:
@@ -80,14 +80,14 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def _wait(
-    process: subprocess.Popen, seconds: float, size: Callable[[], int] | None, hear: Callable[[int], None] | None
+    process: subprocess.Popen, seconds: float, size: Callable[[], int] | None, on_progress: Callable[[int], None] | None
 ) -> int | None:
     grown, since = -1, time.monotonic()
     while (status := process.poll()) is None:
         if size is not None and (now := size()) != grown:
             grown, since = now, time.monotonic()
-            if hear is not None:
-                hear(grown)
+            if on_progress is not None:
+                on_progress(grown)
         if time.monotonic() - since > seconds:
             return None
         time.sleep(POLL)

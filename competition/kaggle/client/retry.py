@@ -47,14 +47,14 @@ class Asking:
             password=account.key or None,
             api_token=account.token or None,
         )
-        self._login = None
+        self._login: KaggleCredentials | None = None
         if not account.token and not account.key:
-            self._login = KaggleCredentials.load(client=self._client)
-            if self._login is None:
+            login = self._login = KaggleCredentials.load(client=self._client)
+            if login is None:
                 raise UserError(
                     f"The login in {account.where} is gone or not whole: log in again with 'kaggle auth login'."
                 )
-            self._client = self._logged_in(lambda _: self._login.get_access_token())
+            self._client = self._logged_in(lambda _: login.get_access_token())
 
     def _logged_in(self, call: Call) -> KaggleClient:
         """Return a client with the token of the login that ``call`` returns."""
@@ -69,8 +69,8 @@ class Asking:
         try:
             return tries(lambda: within(answer, lambda: call(self._client)))
         except requests.exceptions.HTTPError as error:
-            if renew and self._login and _code(error) == 401:
-                self._client = self._logged_in(lambda _: self._new_token())
+            if renew and (login := self._login) and _code(error) == 401:
+                self._client = self._logged_in(lambda _: _new_token(login))
                 return self._ask(what, call, renew=False)
             if not _may_pass(error):
                 raise _refusal(error, what, self.account) from error
@@ -83,10 +83,6 @@ class Asking:
             f"Kaggle has not answered about {what} for {self.patience:.0f} seconds ({reason}): "
             "repeat the same line later."
         )
-
-    def _new_token(self) -> str:
-        self._login.refresh_access_token()  # and keeps it where the command line finds it
-        return self._login.get_access_token()
 
     def _or_none(self, what: str, call: Call) -> Any:
         """Ask for one thing; None where there is no such thing."""
@@ -109,6 +105,11 @@ class Asking:
         return found
 
 
+def _new_token(login: KaggleCredentials) -> str:
+    login.refresh_access_token()  # and keeps it where the command line finds it
+    return login.get_access_token()
+
+
 def _code(error: requests.exceptions.HTTPError) -> int:
     return error.response.status_code if error.response is not None else 500
 
@@ -123,7 +124,7 @@ def _may_pass(error: BaseException) -> bool:
 def _pause(state: RetryCallState) -> float:
     """Return the seconds until the next try: twice as many each time, or as many as Kaggle names."""
     error, least = state.outcome and state.outcome.exception(), 0.0
-    if isinstance(error, requests.exceptions.HTTPError) and _code(error) == 429:
+    if isinstance(error, requests.exceptions.HTTPError) and error.response is not None and _code(error) == 429:
         after = error.response.headers.get("Retry-After", "")
         least = float(after) if after.isdigit() else LONGEST_PAUSE / 3
     return max(least, wait_exponential(FIRST_PAUSE, LONGEST_PAUSE)(state))

@@ -11,12 +11,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from competition.core.errors import Unfinished
-from competition.kaggle.client.api import FIRST_PAUSE, LONGEST_PAUSE, Kaggle, Unreachable
-from competition.kaggle.client.cli import Said, run_cli
+from competition.kaggle.client.api import Kaggle
+from competition.kaggle.client.cli import CliReply, run_cli
+from competition.kaggle.client.retry import FIRST_PAUSE, LONGEST_PAUSE, Unreachable
 from competition.kaggle.download.unpack import gigabytes, require_room
 
 MARKER = ".kaggle-partial"  # beside a file that the Kaggle command line has begun, with what it needs to resume
-CALLS, LEAST = 5, 5.0  # a call may be silent for a fifth of the patience, and for as many seconds in any case
+CALLS, MIN_SILENCE = 5, 5.0  # a call may be silent for a fifth of the patience, and for as many seconds in any case
 SIGN = b"PK"  # what every zip archive begins with
 
 
@@ -38,9 +39,9 @@ def fetch(kaggle: Kaggle, slug: str, folder: Path, unpacked: int, patience: floa
         while True:
             _drop_other_than_zip(folder)
             require_room(folder, total - size_in(folder) + max(unpacked, total), "the archive and its files")
-            said = run_cli(
+            reply = run_cli(
                 ["competitions", "download", slug, "-q", "-p", str(folder)],
-                max(patience / CALLS, LEAST),
+                max(patience / CALLS, MIN_SILENCE),
                 lambda: size_in(folder),
                 show,
             )
@@ -57,7 +58,7 @@ def fetch(kaggle: Kaggle, slug: str, folder: Path, unpacked: int, patience: floa
             elif time.monotonic() - since + pause > patience:
                 raise Unfinished(
                     f"{_so_far(slug, folder, total)}, and no more came for {patience:.0f} seconds "
-                    f"({_why(said)}): the same line goes on from there."
+                    f"({_why(reply)}): the same line goes on from there."
                 )
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -101,7 +102,7 @@ def _whole(folder: Path, slug: str, total: int) -> Path | None:
     path = _archive(folder)
     if path is None or (path.stat().st_size != total if total else _marker(path).exists()):
         return None
-    _marker(path).unlink(missing_ok=True)  # all was written, and the command line ended before it said so
+    _marker(path).unlink(missing_ok=True)  # all was written, and the command line ended before it noted that
     try:
         with zipfile.ZipFile(path):
             return path
@@ -117,5 +118,5 @@ def _so_far(slug: str, folder: Path, total: int) -> str:
     return f"{gigabytes(size_in(folder))} of the {gigabytes(total)} of {slug} are there"
 
 
-def _why(said: Said) -> str:
-    return "the Kaggle command line fell silent" if said.status is None else said.last
+def _why(reply: CliReply) -> str:
+    return "the Kaggle command line fell silent" if reply.status is None else reply.last

@@ -1,4 +1,4 @@
-"""Whether Kaggle will take a submission just now, asked before anything is uploaded."""
+"""Whether Kaggle will take a submission just now, before anything is uploaded."""
 
 import datetime
 import shlex
@@ -8,7 +8,8 @@ from kagglesdk.competitions.types.competition_api_service import ApiCompetition,
 
 from competition.core.errors import Unfinished, UserError
 from competition.kaggle.client.account import find_account
-from competition.kaggle.client.api import Kaggle, Refused, accepted_rules
+from competition.kaggle.client.api import Kaggle, accepted_rules
+from competition.kaggle.client.retry import Refused
 
 
 def connect(patience: float) -> Kaggle:
@@ -35,7 +36,7 @@ def admit(kaggle: Kaggle, slug: str, by_kernel: bool, name: str) -> ApiCompetiti
 
 
 def room(kaggle: Kaggle, slug: str) -> str:
-    """Return how many submissions are left today, in words, "" where Kaggle does not tell; UserError where none is."""
+    """Return how many submissions are left today, in words, "" where Kaggle does not say; UserError where none is."""
     try:
         limits = kaggle.limits(slug)
     except Refused:
@@ -61,27 +62,26 @@ def _none_left(limits: ApiSubmissionLimits, slug: str) -> str:
     )
 
 
-def kernel_version(kaggle: Kaggle, ref: str, asked: int | None) -> tuple[int, bool, list[str]]:
-    """Return which version of a kernel is to be submitted, the current one if none is ``asked``, whether it is the
-    current one, and the competitions that the current one is attached to.
+def kernel_version(kaggle: Kaggle, ref: str, version: int | None) -> tuple[int, bool, list[str]]:
+    """Return which version of a kernel is to be submitted, the current one where ``version`` is None, whether it is
+    the current one, and the competitions that the current one is attached to.
 
     Raises UserError and Unfinished where it has no output yet, or never will.
     """
     found = kaggle.kernel(ref)
     if found is None:
         raise UserError(f"There is no kernel {ref} on Kaggle that you can see: name it as OWNER/SLUG.")
-    version = found.current_version_number if asked is None else asked
-    if version > found.current_version_number:
-        raise UserError(
-            f"version={version} of kernel {ref} is not there: the current one is {found.current_version_number}."
-        )
-    if version == found.current_version_number:  # Kaggle tells the state of no other
+    current = found.current_version_number
+    version = current if version is None else version
+    if version > current:
+        raise UserError(f"version={version} of kernel {ref} is not there: the current one is {current}.")
+    if version == current:  # Kaggle shows the state of no other
         state, why = kaggle.kernel_status(ref)
         if state in ("queued", "running", "new_script"):
             raise Unfinished(f"Kernel {ref} is {state} and has no output yet: repeat the same line when it has ended.")
         if state != "complete":
             raise UserError(
                 f"Kernel {ref} ended with '{state}' ({why or 'its log says why'}), so there is nothing to "
-                "submit: mend it and push it again."
+                "submit: correct it and push it again."
             )
-    return version, version == found.current_version_number, list(found.competition_data_sources or [])
+    return version, version == current, list(found.competition_data_sources or [])

@@ -15,28 +15,27 @@ from competition.kaggle.submission.write import LATEST
 from competition.kaggle.submit.admission import admit, connect, kernel_version
 from competition.kaggle.submit.expected_rows import local_form, run_config, sampled_form
 from competition.kaggle.submit.options import SubmitOptions
-from competition.kaggle.submit.upload import SLOWEST
+from competition.kaggle.submit.upload import MIN_BYTES_PER_SECOND
 
 OUTPUT = "submission.csv"  # what a file is called on Kaggle, and what a kernel is to have written
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """``said``: it, in a line; ``words``: what the command line is told of it; ``timeout``: seconds that this may take;
-    ``card`` is {} where there is none; ``file``: where it is from, for the ledger; ``warnings``: of the competition."""
+class Candidate:
+    """What may be submitted."""
 
-    said: str
-    slug: str
+    summary: str  # of what it is and what it was checked against, in a line
+    slug: str  # the competition's
     mark: str
-    words: tuple[str, ...]
-    timeout: float
+    words: tuple[str, ...]  # that name it to the Kaggle command line
+    timeout: float  # seconds that this may take
     figures: Figures
-    card: Card
-    file: str
+    card: Card  # {} where there is none
+    file: str  # where it is from, for the ledger
     warnings: tuple[str, ...]
 
 
-def choose(options: SubmitOptions, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
+def choose(options: SubmitOptions, folder: Path, copy: Path) -> tuple[Kaggle, Candidate]:
     """Return what is to be submitted, and Kaggle, which takes it; ``folder`` is submissions/.
 
     A file is checked against the data and the competition's sample, and left in ``copy``: what is uploaded is what was
@@ -45,61 +44,65 @@ def choose(options: SubmitOptions, folder: Path, copy: Path) -> tuple[Kaggle, Ch
     return _kernel(options, folder) if options.kernel else _file(options, folder, copy)
 
 
-def _file(options: SubmitOptions, folder: Path, copy: Path) -> tuple[Kaggle, Chosen]:
-    path = Path(options.file) if options.file else newest(folder, options.name) if options.name else folder / LATEST
-    if options.file and path.is_dir():
-        raise UserError(f"file={options.file} is a folder: name a file in it.")
-    if not path.is_file():
-        hint = "name one with file=" if options.file else "./run.sh fold=0..4 makes one, or name your own with file="
-        raise UserError(f"There is no submission {shown(path)}: {hint}.")
-    if options.file and options.name and not (home() / "folds" / options.name).is_dir():
-        known = [entry.name for entry in (home() / "folds").glob("[!.]*/")]
-        raise UserError(
-            f"There is no run '{options.name}' in folds/{did_you_mean(options.name, known) if known else '.'}"
-        )
-    content = path.read_bytes()
+def _file(options: SubmitOptions, folder: Path, copy: Path) -> tuple[Kaggle, Candidate]:
+    path = _path(options, folder)
+    content, what = path.read_bytes(), shown(path)
     source, card = find_card(folder, content) or (path, {})
     name = options.name or card.get("name", "")
     config = run_config(name, options.data)
-    if options.data and not data_root(config).is_dir():
+    if config and options.data and not data_root(config).is_dir():
         raise UserError(
             f"There is no folder data={options.data}: name that of the competition's data as data=DIR, or leave it out."
         )
     slug = options.competition or card.get("competition") or (config.competition if config else "")
     if not slug:
         raise UserError(
-            f"It is not known which competition {shown(path)} is for: name it with competition=SLUG, as in "
-            "its address on kaggle.com."
+            f"It is not known which competition {what} is for: name it with competition=SLUG, as in its address on "
+            "kaggle.com."
         )
-    form, labels = local_form(config), None
+    form = local_form(config)
     if form is not None and form.sampled:  # what is wrong here needs no network to be seen
-        labels = read_submission(content, form.ids, form.header, shown(path))
+        read_submission(content, form.ids, form.header, what)
     kaggle = connect(options.patience)
     warnings = _warnings(kaggle, slug, by_kernel=False, name=name)
-    if labels is None:
+    if form is None or not form.sampled:
         form = sampled_form(form, kaggle, slug)
-        labels = read_submission(content, form.ids, form.header, shown(path))
+    labels = read_submission(content, form.ids, form.header, what)
     copy.write_bytes(content)
     rate = sum(labels) / len(labels)
     if rate in (0, 1):
         warnings += (f"all {len(labels):,} rows have the label {rate:.0f}: is this the file you mean?",)
-    figures = figures_of(card) if card else Figures(name=options.name, positive_rate=rate)
-    said = f"{shown(source)}, {len(labels):,} rows, {rate:.1%} positive, checked against {form.source}"
-    return kaggle, Chosen(
-        said,
-        slug,
-        file_mark(content),
-        ("--file", str(copy)),
-        options.timeout + len(content) / SLOWEST,
-        figures,
-        card,
-        shown(source),
-        warnings,
+    return kaggle, Candidate(
+        summary=f"{shown(source)}, {len(labels):,} rows, {rate:.1%} positive, checked against {form.source}",
+        slug=slug,
+        mark=file_mark(content),
+        words=("--file", str(copy)),
+        timeout=options.timeout + len(content) / MIN_BYTES_PER_SECOND,
+        figures=figures_of(card) if card else Figures(name=options.name, positive_rate=rate),
+        card=card,
+        file=shown(source),
+        warnings=warnings,
     )
 
 
-def _kernel(options: SubmitOptions, folder: Path) -> tuple[Kaggle, Chosen]:
-    """Choose what a kernel wrote; the card is that of the run that is named, for the kernel itself tells none."""
+def _path(options: SubmitOptions, folder: Path) -> Path:
+    """Return the file that is meant; UserError where there is none."""
+    path = Path(options.file) if options.file else newest(folder, options.name) if options.name else folder / LATEST
+    if options.file and path.is_dir():
+        raise UserError(f"file={options.file} is a folder: name a file in it.")
+    if not path.is_file():
+        hint = "name one with file=" if options.file else "./run.sh fold=0..4 makes one, or name your own with file="
+        raise UserError(f"There is no submission {shown(path)}: {hint}.")
+    runs = home() / "folds"
+    if options.file and options.name and not (runs / options.name).is_dir():
+        known = [entry.name for entry in runs.glob("[!.]*/")]
+        hint = did_you_mean(options.name, known) if known else "."
+        raise UserError(f"There is no run '{options.name}' in folds/{hint}")
+    return path
+
+
+def _kernel(options: SubmitOptions, folder: Path) -> tuple[Kaggle, Candidate]:
+    """Choose what a kernel wrote; the card is that of the run that is named, for the kernel itself names none."""
     card: Card = {}
     if options.name and (found := find_card(folder, newest(folder, options.name).read_bytes())):
         card = found[1]
@@ -116,17 +119,16 @@ def _kernel(options: SubmitOptions, folder: Path) -> tuple[Kaggle, Chosen]:
             f"competition=, or attach the kernel to {slug} and push it again."
         )
     name = f"{options.kernel} version {version}"
-    words = ("--kernel", options.kernel, "--version", str(version), "--file", OUTPUT)
-    return kaggle, Chosen(
-        f"{OUTPUT} of kernel {name}",
-        slug,
-        kernel_mark(options.kernel, version),
-        words,
-        options.timeout,
-        figures_of(card) if card else Figures(name=name),
-        card,
-        name,
-        _warnings(kaggle, slug, by_kernel=True, name=options.name),
+    return kaggle, Candidate(
+        summary=f"{OUTPUT} of kernel {name}",
+        slug=slug,
+        mark=kernel_mark(options.kernel, version),
+        words=("--kernel", options.kernel, "--version", str(version), "--file", OUTPUT),
+        timeout=options.timeout,
+        figures=figures_of(card) if card else Figures(name=name),
+        card=card,
+        file=name,
+        warnings=_warnings(kaggle, slug, by_kernel=True, name=options.name),
     )
 
 

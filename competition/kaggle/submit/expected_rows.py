@@ -17,7 +17,7 @@ from competition.data.run_data import data_root, read_tables
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.cli import run_cli
 
-FETCH = 120.0  # seconds that the command line may take for the sample
+FETCH_SECONDS = 120.0  # that the command line may take for the sample
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _fetch(name: str, slug: str) -> tuple[tuple[str, str], list[str]]:
     """Return the header and the ids of a competition's sample submission."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        said = run_cli(["competitions", "download", slug, "-f", name, "-p", place, "--quiet"], FETCH)
+        reply = run_cli(["competitions", "download", slug, "-f", name, "-p", place, "--quiet"], FETCH_SECONDS)
         for path in folder.glob("*.zip"):  # a large file comes zipped
             if zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as zipped:
@@ -92,7 +92,7 @@ def _fetch(name: str, slug: str) -> tuple[tuple[str, str], list[str]]:
         found = read_sample(folder, None)
     if found is None:
         raise Unfinished(
-            f"The sample submission of {slug} could not be downloaded ({said.last}): repeat the same line "
+            f"The sample submission of {slug} could not be downloaded ({reply.last}): repeat the same line "
             "later, or put it into the folder of the data."
         )
     return found

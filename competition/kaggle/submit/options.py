@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from competition.core.errors import UserError
 from competition.core.options import bounded, parse
-from competition.kaggle.client.api import PATIENCE
+from competition.kaggle.client.retry import PATIENCE
 from competition.kaggle.client.slugs import slug_in
 
 

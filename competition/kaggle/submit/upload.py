@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from competition.core.errors import Unfinished, UserError
 from competition.core.locks import only_one
-from competition.kaggle.client.api import Kaggle, Unreachable
-from competition.kaggle.client.cli import Said, run_cli
+from competition.kaggle.client.api import Kaggle
+from competition.kaggle.client.cli import CliReply, run_cli
+from competition.kaggle.client.retry import Unreachable
 from competition.kaggle.submission.fingerprint import marks_in
 from competition.kaggle.submission.ledger import PENDING, REFUSED, UPLOADING, Listed, Row, begin, open_ledger, settle
 
@@ -30,9 +31,9 @@ LISTED_WITHIN = 60.0  # seconds in which an upload that the command line calls d
 LATE = 10.0  # seconds in which one that was cut short on its way may still appear, before that is left open
 ARRIVES_WITHIN = 60.0  # seconds after its end in which one that an earlier line cut short may still appear
 TIME = "%Y-%m-%dT%H:%M:%SZ"  # as the ledger writes it
-FIRST_PAUSE, LONGEST_PAUSE = 2.0, 15.0  # seconds between two looks at a score in the making
-SLOWEST = 20_000  # bytes a second that an upload makes at least
-# What the command line prints where nobody said no: its own failed upload, and errors that may pass.
+PAUSES = 2.0, 15.0  # the first and the longest between two looks at a score in the making, in seconds
+MIN_BYTES_PER_SECOND = 20_000  # that an upload makes at least
+# What the command line prints where nobody refused: its own failed upload, and errors that may pass.
 TROUBLE = re.compile(
     r"Could not submit to competition|Traceback|\b5\d\d Server Error|\b429\b|too many requests|unavailable|internal"
     r"|gateway|timed? ?out|try again|connection",
@@ -44,8 +45,8 @@ HANGING = re.compile(r"gateway|timed? ?out", re.IGNORECASE)  # Kaggle may be at 
 @dataclass(frozen=True)
 class Upload:
     """A submission to be made: ``row`` is its line in the ledger of ``folder`` (see ledger.new_row), with its message;
-    ``words`` what the command line is told after ``competitions submit SLUG``; ``known`` the rows that the fingerprints
-    of other files stand for. ``timeout``: seconds that the command line may take."""
+    ``words`` those of the command line after ``competitions submit SLUG``; ``known`` the rows that the fingerprints of
+    other files stand for. ``timeout``: seconds that the command line may take."""
 
     kaggle: Kaggle
     folder: Path
@@ -111,16 +112,9 @@ def _age(time_: str) -> float:
 def as_listed(one: ApiSubmission) -> Listed:
     """Return one of Kaggle's submissions as the ledger reads it."""
     date = one.date.strftime(TIME) if one.date else ""
-    return Listed(
-        str(one.ref),
-        date,
-        one.description or "",
-        one.file_name or "",
-        one.status.name.lower(),
-        one.public_score or "",
-        one.private_score or "",
-        one.error_description or "",
-    )
+    scores = one.public_score or "", one.private_score or ""
+    named = str(one.ref), date, one.description or "", one.file_name or "", one.status.name.lower()
+    return Listed(*named, *scores, one.error_description or "")
 
 
 def alone(folder: Path) -> contextlib.AbstractContextManager[None]:
@@ -143,41 +137,43 @@ def send(upload: Upload, before: Collection[str]) -> Row:
         return found
     with open_ledger(upload.folder) as rows:
         begin(rows, upload.row, now())
-    said = Said("", None)
     for attempt in range(ATTEMPTS):
         try:
             if attempt:
                 time.sleep(BACKOFF * 3 ** (attempt - 1))
                 if found := _fresh(upload, before):
                     return found
-            said = _attempt(upload)
-            if found := _read_back(upload, before, said):
+            reply = _attempt(upload)
+            if found := _read_back(upload, before, reply):
                 return found
         except Unreachable as error:
             raise Unfinished(
                 "It is not known yet whether Kaggle accepted the submission; the same line finds out, and "
                 f"never submits it twice: {error}"
             ) from error
-        if _hanging(said):
-            raise Unfinished(
-                f"The upload was cut short ({_reason(said, upload.timeout)}), and Kaggle's list has "
-                "nothing of it yet, but it may still arrive: repeat the same line in a minute, which "
-                "reads the list first."
-            )
-        if not _trouble(said):
-            upload.note(status=REFUSED, error=said.last)
-            raise UserError(
-                f"Kaggle refuses the submission to {upload.slug}, and nothing was submitted; it says: {said.last}"
-            )
+        reason = f"no end of it in {upload.timeout:.0f} seconds" if reply.status is None else reply.last
+        _stop_unless_repeatable(upload, reply, reason)
         print(
-            f"Attempt {attempt + 1} of {ATTEMPTS} failed ({_reason(said, upload.timeout)}); Kaggle's list has "
-            "nothing of it.",
-            file=sys.stderr,
+            f"Attempt {attempt + 1} of {ATTEMPTS} failed ({reason}); Kaggle's list has nothing of it.", file=sys.stderr
         )
     raise Unfinished(
-        f"Kaggle took no submission in {ATTEMPTS} attempts ({_reason(said, upload.timeout)}), and its "
-        "list has nothing of them: repeat the same line later, which looks there first."
+        f"Kaggle took no submission in {ATTEMPTS} attempts ({reason}), and its list has nothing of them: repeat the "
+        "same line later, which looks there first."
     )
+
+
+def _stop_unless_repeatable(upload: Upload, reply: CliReply, reason: str) -> None:
+    """Raise Unfinished for an attempt that may still arrive, and UserError for one that Kaggle refused."""
+    if _hanging(reply):
+        raise Unfinished(
+            f"The upload was cut short ({reason}), and Kaggle's list has nothing of it yet, but it may still arrive: "
+            "repeat the same line in a minute, which reads the list first."
+        )
+    if not _trouble(reply):
+        upload.note(status=REFUSED, error=reply.last)
+        raise UserError(
+            f"Kaggle refuses the submission to {upload.slug}, and nothing was submitted; it says: {reply.last}"
+        )
 
 
 def arrived(upload: Upload, age: float, seen: Collection[str]) -> None:
@@ -195,7 +191,7 @@ def arrived(upload: Upload, age: float, seen: Collection[str]) -> None:
             time.sleep(min(SECOND_LOOK, max(0.0, until - time.monotonic())))
 
 
-def _attempt(upload: Upload) -> Said:
+def _attempt(upload: Upload) -> CliReply:
     """Let the command line upload, and keep in the ledger when it was last at work, however that ends."""
     upload.note(time=now())
     try:
@@ -208,12 +204,12 @@ def _fresh(upload: Upload, before: Collection[str]) -> Row | None:
     return next((row for row in reversed(upload.look()) if row["ref"] not in before), None)
 
 
-def _read_back(upload: Upload, before: Collection[str], said: Said) -> Row | None:
+def _read_back(upload: Upload, before: Collection[str], reply: CliReply) -> Row | None:
     """Look for the submission on Kaggle's list: once where it was refused, twice in trouble, longer where it may still
     arrive or the command line calls it done; Unfinished where that is not confirmed."""
-    done = said.status == 0 and not _trouble(said)
+    done = reply.status == 0 and not _trouble(reply)
     late = min(LATE, upload.timeout)
-    patience = LISTED_WITHIN if done else late if _hanging(said) else SECOND_LOOK if _trouble(said) else 0.0
+    patience = LISTED_WITHIN if done else late if _hanging(reply) else SECOND_LOOK if _trouble(reply) else 0.0
     started = time.monotonic()
     while (found := _fresh(upload, before)) is None:
         if time.monotonic() - started >= patience:
@@ -221,38 +217,35 @@ def _read_back(upload: Upload, before: Collection[str], said: Said) -> Row | Non
         time.sleep(SECOND_LOOK)
     if found is None and done:
         raise Unfinished(
-            f"The Kaggle command line says '{said.last}', but Kaggle's list does not show the submission "
+            f"The Kaggle command line says '{reply.last}', but Kaggle's list does not show the submission "
             f"after {LISTED_WITHIN:.0f} seconds: repeat the same line later, which reads the list first."
         )
     return found
 
 
-def _trouble(said: Said) -> bool:
+def _trouble(reply: CliReply) -> bool:
     """Return whether an attempt may fare better when repeated: nobody said no."""
-    return said.status is None or bool(TROUBLE.search(said.text))
+    return reply.status is None or bool(TROUBLE.search(reply.text))
 
 
-def _hanging(said: Said) -> bool:
+def _hanging(reply: CliReply) -> bool:
     """Return whether nobody knows if Kaggle is still at work on the attempt."""
-    return said.status is None or bool(HANGING.search(said.last))
-
-
-def _reason(said: Said, timeout: float) -> str:
-    return f"no end of it in {timeout:.0f} seconds" if said.status is None else said.last
+    return reply.status is None or bool(HANGING.search(reply.last))
 
 
 def follow(upload: Upload, row: Row, wait: float) -> Row:
     """Return the row of an accepted submission once Kaggle has scored it, or said why it cannot; Unfinished after
     ``wait`` seconds, over which errors of Kaggle's own are borne."""
-    deadline, pause = time.monotonic() + wait, FIRST_PAUSE
+    deadline = time.monotonic() + wait
     accepted = f"The submission is accepted (reference {row['ref']}) and not scored yet"
+    pause, max_pause = PAUSES
     with tqdm(bar_format="Scoring     {elapsed}", disable=None, leave=False) as bar:
         while row["status"] == PENDING:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Unfinished(f"{accepted} after {wait:.0f} seconds: ./run.sh ledger picks it up later.")
             time.sleep(min(pause, left))
-            pause = min(1.5 * pause, LONGEST_PAUSE)
+            pause = min(1.5 * pause, max_pause)
             upload.kaggle.patience = max(1.0, deadline - time.monotonic())
             try:
                 row = next((one for one in upload.look() if one["ref"] == row["ref"]), row)
