@@ -169,7 +169,7 @@ def test_a_file_that_is_not_the_datas_is_refused_with_a_remedy(tmp_path, what):
 
 def test_another_number_of_folds_is_refused(tmp_path):
     open_folds(tmp_path / "folds.csv", pairs(40), 4, seed=0)
-    with pytest.raises(UserError, match=r"folds=5 but .*folds.csv has 4: say folds=4, or .*overwrite=true"):
+    with pytest.raises(UserError, match=r"folds=5 but .*folds.csv has 4: give folds=4, or .*overwrite=true"):
         open_folds(tmp_path / "folds.csv", pairs(40), 5, seed=0)
 
 
@@ -188,8 +188,8 @@ def test_hold_out_parts_have_their_shares_of_each_class_and_whole_groups():
 @pytest.mark.parametrize(
     ("kept", "asked", "said"),
     [
-        (None, (0.8, 0.2), "holds folds, which split= does not ask for"),
-        ((0.8, 0.2), None, "holds a hold-out split, which split= does not ask for"),
+        (None, (0.8, 0.2), "holds folds, which does not go with split="),
+        ((0.8, 0.2), None, "holds a hold-out split, which does not go with split="),
         ((0.8, 0.2), (0.7, 0.2, 0.1), "a hold-out split into 2 parts, not 3"),
     ],
 )
