@@ -26,8 +26,8 @@ MAX_MB = 20.0  # of a file
 MAX_PIXELS = 50_000_000  # of an image: a phone's sharpest photograph passes, a bomb does not
 MIN_SIDE = 8  # pixels: the smallest that any network here takes
 SHOWN, WINDOW = 640, 384  # longer side of the image shown, and of the window of its residual and spectrum, pixels
-SMALL, SMALL_MODELS = 8_000_000, 3  # nets of so few parameters show the mean heat of so many models, others of one
-
+SMALL_NET = 8_000_000  # parameters, at most: such nets are quick enough for
+MAX_HEATED = 3  # models of a member, whose heat is averaged; of larger nets one model is looked into
 GRID = 256  # longer side of the map on which the members' heats are added, pixels
 _NO_HEAT = np.zeros((1, 1), np.float32)
 
@@ -118,7 +118,8 @@ def _window(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _heat_picture(classifier: Classifier[TorchMember], image: NDArray[np.uint8], verdict: Verdict) -> Picture:
     found = ensemble_heat(classifier, image, int(verdict.positive))
     if found is None:
-        caption = "Every member of this run looks at the spectrum alone, where evidence has a frequency and no place."
+        seen = " and ".join(sorted({find_view(member.recipe.view).caption for member in classifier.members.values()}))
+        caption = f"The members of this run look at the {seen} alone, where evidence has no place in the image."
         return Picture("The image", data_uri(overlay(_shown(image), _NO_HEAT)), caption, _is_tiny(image))
     places, (top, left, height, width) = found
     word = classifier.words[verdict.positive]
@@ -126,8 +127,8 @@ def _heat_picture(classifier: Classifier[TorchMember], image: NDArray[np.uint8],
     if not places.any():
         caption = f"No place in the image spoke for “{word}” on its own"
     if height * width < 1:
-        percent = 100 * height * width
-        percent = f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
+        share = 100 * height * width
+        percent = f"{share:.0f}" if share >= 10 else f"{share:.2g}"
         dimmed = "is for the other views" if classifier.record.tta == "crops" else "was not looked at"
         caption += f"; what is dimmed {dimmed}, and the window is {percent} % of the image"
     # A small window is shown enlarged, with half of its sides around it.
@@ -158,7 +159,7 @@ def ensemble_heat(
     """Return where in the image (h, w, 3) the evidence for ``label`` is, and in which part it was looked for.
 
     The heat, float32 (rows, columns) in 0..1 over that part, is the mean of the members', by their weights. None where
-    all members that count look at the spectrum alone.
+    no member that counts sees places, as none does in a spectrum.
     """
     counted = [
         name
@@ -171,7 +172,8 @@ def ensemble_heat(
     parts = np.array([part for _, part in found])
     corner, end = parts[:, :2].min(axis=0), (parts[:, :2] + parts[:, 2:]).max(axis=0)
     extent = end - corner
-    shape = stored_size(*np.maximum(1, np.rint(extent * image.shape[:2])).astype(int).tolist(), 0, GRID)
+    height, width = np.maximum(1, np.rint(extent * image.shape[:2])).astype(int).tolist()
+    shape = stored_size(height, width, 0, GRID)
     total = np.zeros(shape, np.float32)
     for (places, part), name in zip(found, counted, strict=True):
         place = [*(np.array(part[:2]) - corner) / extent * shape, *np.array(part[2:]) / extent * shape]
@@ -191,8 +193,8 @@ def _member_heat(member: TorchMember, image: NDArray[np.uint8], label: int) -> t
     stored = fit_store(image, spec.size, spec.cap)
     crop = eval_crops(stored, recipe.image_size, recipe.fit, ("centre",))
     pixels = member.predictor.placement.move(torch.from_numpy(crop).movedim(-1, -3))
-    few = count_parameters(member.models[0])[0] <= SMALL
-    places = np.mean([heat(model, pixels, label) for model in member.models[: SMALL_MODELS if few else 1]], axis=0)
+    few = count_parameters(member.models[0])[0] <= SMALL_NET
+    places = np.mean([heat(model, pixels, label) for model in member.models[: MAX_HEATED if few else 1]], axis=0)
     top, left, rows, columns = seen_box(stored.shape, recipe.image_size, recipe.fit)
     if recipe.fit == "crop":  # an image smaller than the window was mirrored at its border, evenly on both sides
         above, before = (recipe.image_size - rows) // 2, (recipe.image_size - columns) // 2

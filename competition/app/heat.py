@@ -59,8 +59,8 @@ def _blurred(view: Tensor) -> Tensor:
 
 def _resized(one: Tensor, shape: Sequence[int]) -> Tensor:
     """Average where the map is finer than ``shape``, interpolate where it is coarser."""
-    kept = [min(have, want) for have, want in zip(one.shape[-2:], shape, strict=True)]
-    return F.interpolate(F.adaptive_avg_pool2d(one, kept), shape, mode="bilinear", align_corners=False)
+    rows, columns = (min(have, want) for have, want in zip(one.shape[-2:], shape, strict=True))
+    return F.interpolate(F.adaptive_avg_pool2d(one, (rows, columns)), shape, mode="bilinear", align_corners=False)
 
 
 @contextlib.contextmanager

@@ -64,7 +64,7 @@ def file_facts(raw: bytes) -> dict[str, Any]:
     try:
         with Image.open(io.BytesIO(raw), formats=_FORMATS) as image:
             facts |= _header(image, raw) | _exif(image) | _texts(image)
-            if image.format in ("JPEG", "MPO"):
+            if isinstance(image, JpegImagePlugin.JpegImageFile):
                 facts |= _jpeg(image)
     except PIL_REFUSALS:
         pass  # whether it can be decoded, and why not, is for the decoder to say
@@ -119,7 +119,7 @@ def _texts(image: Image.Image) -> dict[str, Any]:
     return {"text_keys": ",".join(keys) or None, "text": text or None}
 
 
-def _jpeg(image: Image.Image) -> dict[str, Any]:
+def _jpeg(image: JpegImagePlugin.JpegImageFile) -> dict[str, Any]:
     tables = {number: tuple(table) for number, table in sorted(image.quantization.items())}
     return {
         "jpeg_quality": jpeg_quality(tables[min(tables)])[0] if tables else None,
