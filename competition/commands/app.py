@@ -21,6 +21,7 @@ from competition.core.errors import UserError
 from competition.core.options import DEVICES, bounded, one_of, parse
 
 PORT, NEXT = 7860, 50  # the usual port, and how many after it are tried where it is taken
+PACKAGES = ("gradio", "captum")
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
 
@@ -41,10 +42,11 @@ def main(words: Sequence[str]) -> None:
     if named := [word for word in words if "=" not in word]:
         raise UserError(f"'{named[0]}' is not a setting of app, which takes its images in the browser: leave it out.")
     options = parse(words, AppOptions)
-    if importlib.util.find_spec("gradio") is None:
+    missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
         raise UserError(
-            f"The web page needs Gradio, which is not installed: run {sys.executable} -m pip install "
-            "'gradio>=6' and then the same line again."
+            f"The web page needs {' and '.join(missing)}, which this Python lacks: run {sys.executable} -m pip install "
+            f"{' '.join(missing)} and then the same line again."
         )
     os.environ.update(QUIET)  # before Gradio and the hub's client are imported
     listener = listen(options.host, options.port)

@@ -292,7 +292,7 @@ def test_a_missing_extra_is_named_with_its_remedy(monkeypatch):
 
     monkeypatch.delitem(sys.modules, "gradio", raising=False)
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(UserError, match=r"needs Gradio.*pip install"):
+    with pytest.raises(UserError, match=r"needs gradio.*pip install"):
         main([])
 
 
