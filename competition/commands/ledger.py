@@ -40,7 +40,7 @@ from competition.kaggle.submission.ledger_table import (
 )
 from competition.kaggle.submit.admission import connect
 from competition.kaggle.submit.upload import as_listed, now
-from competition.report.terminal import LABEL, STYLES, console
+from competition.report.terminal import STYLES, console, show
 
 PICTURE = "ledger.png"
 
@@ -111,36 +111,34 @@ def _print(rows: Sequence[Row], slug: str) -> None:
     for table in ledger_tables(rows, slug, out.width):
         out.print(table)
     out.print()
-    for text, style in [line for row in rows for line in _remarks(row)] + _choice(rows):
-        out.print(text, style=style)
+    for text, style in map(_remark, rows):
+        if text:
+            out.print(text, style=STYLES.get(style))
+    _print_choice(rows)
 
 
-def _remarks(row: Row) -> list[tuple[str, str | None]]:
-    """Return what is to be said of one submission, each line with its style."""
+def _remark(row: Row) -> tuple[str, str]:
+    """Return what is to be said of one submission, or "", and in which style."""
     one, name = entrant_of(row), called(row)
     if row["status"] == ERROR:
-        return [(f"{name} could not be scored: {row['error'] or 'Kaggle gives no reason'}", STYLES["alarm"])]
+        return f"{name} could not be scored: {row['error'] or 'Kaggle gives no reason'}", "alarm"
     if row["status"] == REFUSED:
-        return [(f"{name} was refused: {row['error']}", STYLES["alarm"])]
+        return f"{name} was refused: {row['error']}", "alarm"
     if row["status"] == UPLOADING:
-        return [
-            (
-                f"{name} is not on Kaggle's list: its upload was cut short, and may be repeated: {_again(row)}",
-                STYLES["warning"],
-            )
-        ]
+        why = "its upload was cut short, and may be repeated"
+        return f"{name} is not on Kaggle's list: {why}: {_again(row)}", "warning"
     if row["status"] == PENDING:
-        return [(f"{name} is not scored yet", None)]
+        return f"{name} is not scored yet", ""
     ranges = {"CV interval": one.interval, "leaderboard range": one.leaderboard}
-    told = [
+    outside = [
         f"{place(one.public, ends)} its {what} {span(ends)}"
         for what, ends in ranges.items()
         if ends and one.public is not None and place(one.public, ends) != "inside"
     ]
-    if not told:
-        return []
-    alarm = "leaderboard" in told[-1]
-    return [(f"{name}: public {one.public:.4f} is {' and '.join(told)}", STYLES["alarm" if alarm else "warning"])]
+    if not outside:
+        return "", ""
+    style = "alarm" if "leaderboard" in outside[-1] else "warning"
+    return f"{name}: public {one.public:.4f} is {' and '.join(outside)}", style
 
 
 def _again(row: Row) -> str:
@@ -150,14 +148,14 @@ def _again(row: Row) -> str:
     return f"./run.sh {shlex.join(['submit', *words, 'competition=' + row['competition']])}"
 
 
-def _choice(rows: Sequence[Row]) -> list[tuple[str, str | None]]:
+def _print_choice(rows: Sequence[Row]) -> None:
     trust, by_key = _decided(rows)
-    if not by_key:
-        return []
-    lines: list[tuple[str, str | None]] = [(f"{'Trust':<{LABEL}}{trust.by}: {trust.why}", None)]
-    first, *second = [called(by_key[key]) for key in trust.final]
-    lines.append((f"{'Final two':<{LABEL}}{first}, the best by {trust.by}", None))
-    return lines + [(f"{'':<{LABEL}}{name}, {trust.second}", None) for name in second]
+    if by_key:
+        show("Trust", f"{trust.by}: {trust.why}")
+        first, *second = [called(by_key[key]) for key in trust.final]
+        show("Final two", f"{first}, the best by {trust.by}")
+        for name in second:
+            show("", f"{name}, {trust.second}")
 
 
 def _draw(rows: Sequence[Row], slugs: Sequence[str], path: Path) -> None:
@@ -166,5 +164,5 @@ def _draw(rows: Sequence[Row], slugs: Sequence[str], path: Path) -> None:
         own = [one for one in _ordered(rows) if one["competition"] == row["competition"] and one["status"] == COMPLETE]
         if points := points_of(own):
             leaderboard_figure(points, _decided(own)[0].final, path)
-            print(f"{'Picture':<{LABEL}}{shown(path)}" + (f" ({row['competition']})" if len(slugs) > 1 else ""))
+            show("Picture", shown(path) + (f" ({row['competition']})" if len(slugs) > 1 else ""))
             return

@@ -24,9 +24,7 @@ from competition.kaggle.submit.admission import room
 from competition.kaggle.submit.choose import OUTPUT, Candidate, choose
 from competition.kaggle.submit.options import SubmitOptions, parse_submit
 from competition.kaggle.submit.upload import Upload, alone, arrived, follow, send
-from competition.report.terminal import LABEL, STYLES, analysis_lines, console
-
-Line = tuple[str, str | None]  # with rich's style
+from competition.report.terminal import analysis_lines, console, show
 
 
 def main(words: Sequence[str]) -> int:
@@ -39,7 +37,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _submit(options: SubmitOptions, kaggle: Kaggle, candidate: Candidate, folder: Path) -> int:
-    _print(_known(candidate))
+    _show_known(candidate)
     message = _message(options.message, candidate)
     row = new_row(candidate.figures, candidate.slug, candidate.file, candidate.mark) | {"message": message}
     words, known = (*candidate.words, f"--message={message}"), known_rows(folder, candidate.slug)
@@ -48,24 +46,24 @@ def _submit(options: SubmitOptions, kaggle: Kaggle, candidate: Candidate, folder
     if found is None:
         for row in (row for row in before if row["status"] == ERROR):
             reason = f"which Kaggle could not score: {row['error'] or 'it gives no reason'}"
-            _print([_line("Before", f"as {row['ref']} on {row['time']}, {reason}", "warning")])
+            show("Before", f"as {row['ref']} on {row['time']}, {reason}", "warning")
         left = room(kaggle, candidate.slug)
-        _print([_line("Message", message)])
+        show("Message", message)
         if not options.yes and not _agreed(f"Submit to {candidate.slug}{f' ({left})' if left else ''}? [y/N] "):
             print("Nothing was submitted.")
             return 1
         with alone(folder):
             found = send(upload, {row["ref"] for row in before})
-        _print([_line("Accepted", f"as {found['ref']}, {options.wait:.0f} seconds at most for its score")])
+        show("Accepted", f"as {found['ref']}, {options.wait:.0f} seconds at most for its score")
     else:
-        _print([_line("Submitted", f"already, as {found['ref']} on {found['time']}, so not again (again=true would)")])
+        show("Submitted", f"already, as {found['ref']} on {found['time']}, so not again (again=true would)")
     found = follow(upload, found, options.wait)
     if found["status"] == ERROR:
         raise UserError(
             f"Kaggle could not score the submission (reference {found['ref']}); it says: {found['error'] or 'nothing'}"
         )
-    _print(_scored(found, candidate.figures))
-    _print([_line("Ledger", f"{shown(folder / LEDGER)}; all of it: ./run.sh ledger")])
+    _show_score(found, candidate.figures)
+    show("Ledger", f"{shown(folder / LEDGER)}; all of it: ./run.sh ledger")
     return 0
 
 
@@ -103,41 +101,33 @@ def _agreed(question: str) -> bool:
         return False
 
 
-def _known(candidate: Candidate) -> list[Line]:
-    """Return what to see before it is too late."""
+def _show_known(candidate: Candidate) -> None:
+    """Print what to see before it is too late."""
     figures = candidate.figures
-    lines = [_line("Submission", candidate.summary)]
+    show("Submission", candidate.summary)
     if candidate.card:
         threshold = "unknown" if figures.threshold is None else f"{figures.threshold:.4f}"
         cv = "CV unknown" if figures.cv is None else f"CV F1 {figures.cv:.4f} ({span(figures.interval)})"
         ends = f"leaderboard range {span(figures.leaderboard)}, threshold {threshold}"
-        lines.append(_line("Card", f"{figures.name}: {cv}, {ends}, commit {figures.commit or 'unknown'}"))
-        lines += analysis_lines(analysis_of(candidate.card))
+        show("Card", f"{figures.name}: {cv}, {ends}, commit {figures.commit or 'unknown'}")
+        for text, style in analysis_lines(analysis_of(candidate.card)):
+            console().print(text, style=style)
     else:
-        lines.append(_line("Card", "none, so nothing is known of what this is worth", "warning"))
-    return lines + [_line("Warning", warning, "warning") for warning in candidate.warnings]
+        show("Card", "none, so nothing is known of what this is worth", "warning")
+    for warning in candidate.warnings:
+        show("Warning", warning, "warning")
 
 
-def _scored(row: Row, figures: Figures) -> list[Line]:
-    """Return the score beside what was known beforehand."""
+def _show_score(row: Row, figures: Figures) -> None:
+    """Print the score beside what was known beforehand."""
     public, cv = number(row["public"]), figures.cv
     private = f", private {row['private']}" if row["private"] else ""
-    lines = [_line("Score", f"public {row['public'] or 'not shown'}{private}")]
+    show("Score", f"public {row['public'] or 'not shown'}{private}")
     if where := place(public, figures.leaderboard):
         ends = f"the leaderboard range {span(figures.leaderboard)}"
-        inside = where == "inside"
-        lines.append(_line("", f"inside {ends}") if inside else _line("", f"OUTSIDE, {where} {ends}", "alarm"))
+        if where == "inside":
+            show("", f"inside {ends}")
+        else:
+            show("", f"OUTSIDE, {where} {ends}", "alarm")
     if public is not None and cv is not None:
-        lines.append(_line("", f"CV {cv:.4f} ({span(figures.interval)}), gap {public - cv:+.4f}"))
-    return lines
-
-
-def _line(label: str, text: str, style: str = "") -> Line:
-    """Return a line that starts with its label; ``style``: "", or one of the report's names."""
-    return f"{label:<{LABEL}}{text}", STYLES[style] if style else None
-
-
-def _print(lines: Sequence[Line]) -> None:
-    out = console()
-    for text, style in lines:
-        out.print(text, style=style)
+        show("", f"CV {cv:.4f} ({span(figures.interval)}), gap {public - cv:+.4f}")

@@ -26,7 +26,7 @@ TAIL = """\
   ./run.sh test [all]                      run the tests, or also the slow ones
   ./run.sh check                           run the linter, the formatter and the type checker
 
-./run.sh COMMAND help prints a command's options; ./run.sh run help all settings of the main job."""
+./run.sh COMMAND help prints the options of a command, ./run.sh run help every setting of the main job."""
 
 
 def overview(commands: Iterable[str]) -> str:

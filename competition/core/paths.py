@@ -15,7 +15,7 @@ def preset_names() -> list[str]:
 
 
 def home() -> Path:
-    """Return the folder that holds folds/ and submissions/: the checkout, or wherever TELLTALE_HOME points."""
+    """Return the folder that holds folds/ and submissions/: TELLTALE_HOME (run.sh: the checkout) or the current."""
     return Path(os.environ.get("TELLTALE_HOME") or ".")
 
 

@@ -129,3 +129,8 @@ def console() -> Console:
     return (
         found if found.is_terminal else Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=WIDE)
     )
+
+
+def show(label: str, text: str, style: str = "") -> None:
+    """Print a line that starts with a label, in one of ``STYLES``."""
+    console().print(f"{label:<{LABEL}}{text}", style=STYLES.get(style))
