@@ -16,7 +16,8 @@ from competition.core.options import bounded, parse
 from competition.core.paths import home, shown
 from competition.kaggle.client.retry import Unreachable
 from competition.kaggle.client.slugs import slug_in
-from competition.kaggle.submission.final_two import Trust, decide_trust, place
+from competition.kaggle.submission.figures import Row, figures_in, place
+from competition.kaggle.submission.final_two import FinalTwo, choose_final_two
 from competition.kaggle.submission.ledger import (
     COMPLETE,
     ERROR,
@@ -24,7 +25,6 @@ from competition.kaggle.submission.ledger import (
     PENDING,
     REFUSED,
     UPLOADING,
-    Row,
     known_rows,
     open_ledger,
     read_ledger,
@@ -32,7 +32,6 @@ from competition.kaggle.submission.ledger import (
 )
 from competition.kaggle.submission.ledger_table import (
     called,
-    entrant_of,
     leaderboard_figure,
     ledger_tables,
     points_of,
@@ -97,10 +96,10 @@ def _ordered(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row["time"], row["ref"]))
 
 
-def _decided(rows: Sequence[Row]) -> tuple[Trust, dict[str, Row]]:
+def _decided(rows: Sequence[Row]) -> tuple[FinalTwo, dict[str, Row]]:
     """Return which score to go by, and the scored submissions by key, of a file submitted twice the newest."""
-    by_key = {entrant_of(row).key: row for row in rows if row["status"] == COMPLETE}
-    return decide_trust([entrant_of(row) for row in by_key.values()]), by_key
+    by_key = {figures_in(row).key: row for row in rows if row["status"] == COMPLETE}
+    return choose_final_two([figures_in(row) for row in by_key.values()]), by_key
 
 
 def _print(rows: Sequence[Row], slug: str) -> None:
@@ -119,7 +118,7 @@ def _print(rows: Sequence[Row], slug: str) -> None:
 
 def _remark(row: Row) -> tuple[str, str]:
     """Return what is to be said of one submission, or "", and in which style."""
-    one, name = entrant_of(row), called(row)
+    one, name = figures_in(row), called(row)
     if row["status"] == ERROR:
         return f"{name} could not be scored: {row['error'] or 'Kaggle gives no reason'}", "alarm"
     if row["status"] == REFUSED:
@@ -149,13 +148,13 @@ def _again(row: Row) -> str:
 
 
 def _print_choice(rows: Sequence[Row]) -> None:
-    trust, by_key = _decided(rows)
+    chosen, by_key = _decided(rows)
     if by_key:
-        show("Trust", f"{trust.by}: {trust.why}")
-        first, *second = [called(by_key[key]) for key in trust.final]
-        show("Final two", f"{first}, the best by {trust.by}")
+        show("Trust", f"{chosen.by}: {chosen.why}")
+        first, *second = [called(by_key[key]) for key in chosen.keys]
+        show("Final two", f"{first}, the best by {chosen.by}")
         for name in second:
-            show("", f"{name}, {trust.second}")
+            show("", f"{name}, {chosen.second}")
 
 
 def _draw(rows: Sequence[Row], slugs: Sequence[str], path: Path) -> None:
@@ -163,6 +162,6 @@ def _draw(rows: Sequence[Row], slugs: Sequence[str], path: Path) -> None:
     for row in reversed(_ordered([row for row in rows if row["competition"] in slugs])):
         own = [one for one in _ordered(rows) if one["competition"] == row["competition"] and one["status"] == COMPLETE]
         if points := points_of(own):
-            leaderboard_figure(points, _decided(own)[0].final, path)
+            leaderboard_figure(points, _decided(own)[0].keys, path)
             show("Picture", shown(path) + (f" ({row['competition']})" if len(slugs) > 1 else ""))
             return

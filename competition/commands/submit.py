@@ -15,10 +15,9 @@ from pathlib import Path
 from competition.core.errors import UserError
 from competition.core.paths import home, shown
 from competition.kaggle.client.api import Kaggle
-from competition.kaggle.submission.cards import Figures, analysis_of
-from competition.kaggle.submission.final_two import place
+from competition.kaggle.submission.figures import Figures, Row, number, place
 from competition.kaggle.submission.fingerprint import describe
-from competition.kaggle.submission.ledger import ERROR, LEDGER, Row, known_rows, new_row, number
+from competition.kaggle.submission.ledger import ERROR, LEDGER, known_rows, new_row
 from competition.kaggle.submission.ledger_table import span
 from competition.kaggle.submit.admission import room
 from competition.kaggle.submit.choose import OUTPUT, Candidate, choose
@@ -105,12 +104,12 @@ def _show_known(candidate: Candidate) -> None:
     """Print what to see before it is too late."""
     figures = candidate.figures
     show("Submission", candidate.summary)
-    if candidate.card:
+    if candidate.analysis:
         threshold = "unknown" if figures.threshold is None else f"{figures.threshold:.4f}"
         cv = "CV unknown" if figures.cv is None else f"CV F1 {figures.cv:.4f} ({span(figures.interval)})"
         ends = f"leaderboard range {span(figures.leaderboard)}, threshold {threshold}"
         show("Card", f"{figures.name}: {cv}, {ends}, commit {figures.commit or 'unknown'}")
-        for text, style in analysis_lines(analysis_of(candidate.card)):
+        for text, style in analysis_lines(candidate.analysis):
             console().print(text, style=style)
     else:
         show("Card", "none, so nothing is known of what this is worth", "warning")

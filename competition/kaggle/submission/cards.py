@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from competition.audit.findings import AuditSummary, FindingSummary
 from competition.core.errors import UserError, did_you_mean
 from competition.core.files import read_json
+from competition.kaggle.submission.figures import Figures, figures_of
 from competition.kaggle.submission.fingerprint import file_mark
 from competition.kaggle.submission.write import LATEST
 from competition.report.trust import Analysis
@@ -17,42 +17,6 @@ from competition.scoring.shift.statistics import Statistic
 from competition.scoring.shift.verdict import Shift
 
 Card = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Figures:
-    """The key figures of a card: what the terminal shows and the ledger keeps; None where it does not know one.
-
-    ``cv`` and both ranges are F1 of class 1; ``positive_rate`` is the share of test rows called 1; ``public_rows`` how
-    many rows the public leaderboard scores.
-    """
-
-    name: str = ""
-    cv: float | None = None
-    interval: tuple[float, float] | None = None
-    leaderboard: tuple[float, float] | None = None
-    threshold: float | None = None
-    world: str = ""
-    positive_rate: float | None = None
-    public_rows: int | None = None
-    commit: str = ""
-
-
-def figures_of(card: Card) -> Figures:
-    """Return a card's key figures, those of the ensemble or the only member."""
-    scores = list(card.get("cv", {}).values())
-    rows, share = card.get("rows", {}).get("test"), card.get("public_fraction", 1.0)
-    return Figures(
-        name=card.get("name", ""),
-        cv=scores[-1].get("f1") if scores else None,
-        interval=_pair(card.get("cv_interval")),
-        leaderboard=_pair(card.get("leaderboard_range")),
-        threshold=(card.get("threshold") or {}).get("value"),
-        world=(card.get("world") or {}).get("verdict", ""),
-        positive_rate=(card.get("predicted_positive_rate") or {}).get("test"),
-        public_rows=round(rows * share) if rows else None,
-        commit=(card.get("git_commit") or "")[:7],
-    )
 
 
 def analysis_of(card: Card) -> Analysis:
@@ -64,10 +28,6 @@ def analysis_of(card: Card) -> Analysis:
     if audit:
         audit = AuditSummary(audit["honest"], [FindingSummary(**one) for one in audit["findings"]])
     return Analysis(world, "this run had no way to tell", audit=audit)
-
-
-def _pair(ends: list[float] | None) -> tuple[float, float] | None:
-    return (ends[0], ends[1]) if ends else None
 
 
 def cards(folder: Path) -> Iterator[tuple[Path, Card]]:

@@ -5,12 +5,13 @@ rows it scores. Pure functions: numbers in, a decision with its reason out.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from competition.kaggle.submission.figures import Figures, place
 from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT
 
 CV, LEADERBOARD = "CV", "the leaderboard"
@@ -22,48 +23,29 @@ Z95 = 1.959964  # standard errors from the middle of a 95 % interval to its end
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """A submission that Kaggle scored; None where something is not known.
-
-    ``interval`` and ``leaderboard`` are 95 % ranges of F1, the CV's own and where the public score was expected;
-    ``public_rows`` how many rows ``public`` is about, ``positive_rate`` the share of rows called 1, ``world`` the
-    verdict on the test set ("" without one). ``key`` tells submissions apart.
-    """
-
-    key: str
-    cv: float | None = None
-    interval: tuple[float, float] | None = None
-    leaderboard: tuple[float, float] | None = None
-    public: float | None = None
-    public_rows: int | None = None
-    positive_rate: float | None = None
-    world: str = ""
-
-    @property
-    def cv_error(self) -> float:
-        """The standard error of the CV score; 0 where it is not known."""
-        return (self.interval[1] - self.interval[0]) / (2 * Z95) if self.interval else 0.0
-
-    @property
-    def public_error(self) -> float:
-        """The standard error of the public score; 0 where it is not known."""
-        if self.public is None or not self.public_rows:
-            return 0.0
-        return f1_error(self.public, self.public_rows, self.positive_rate or 0.5)
-
-
-@dataclass(frozen=True)
-class Trust:
-    """``by`` is CV or LEADERBOARD, ``why`` one clause, ``final`` the keys of up to two submissions, ``second`` why the
-    other of them."""
+class FinalTwo:
+    """``by``: which score to go by, CV or LEADERBOARD, and ``why``, in one clause; ``keys``: those of up to two
+    submissions, and ``second``: why the other of them."""
 
     by: str
     why: str
-    final: tuple[str, ...]
+    keys: tuple[str, ...]
     second: str
 
 
-def f1_error(value: float, rows: int, rate: float) -> float:
+def cv_error(one: Figures) -> float:
+    """Return the standard error of the CV score; 0 where it is not known."""
+    return (one.interval[1] - one.interval[0]) / (2 * Z95) if one.interval else 0.0
+
+
+def public_error(one: Figures) -> float:
+    """Return the standard error of the public score; 0 where it is not known."""
+    if one.public is None or not one.public_rows:
+        return 0.0
+    return f1_error(one.public, one.public_rows, one.positive_rate or 0.5)
+
+
+def f1_error(value: float, rows: float, rate: float) -> float:
     """Return the standard error of an F1 ``value`` on ``rows`` rows, a share ``rate`` of them positive and called so.
 
     The rows that count are those that are positive or called so, m = rows * rate * (2 - F) of them; the share J of true
@@ -75,15 +57,8 @@ def f1_error(value: float, rows: int, rate: float) -> float:
     return math.sqrt(value * (1 - value) * (2 - value) / (2 * positive))
 
 
-def place(value: float | None, ends: tuple[float, float] | None) -> str:
-    """Return where a value lies: ``inside`` the two ends, ``below`` or ``above`` them, "" where either is unknown."""
-    if value is None or ends is None:
-        return ""
-    return "below" if value < ends[0] else "above" if value > ends[1] else "inside"
-
-
-def decide_trust(entrants: Sequence[Entrant]) -> Trust:
-    """Return which score to go by, and the final two. The rule:
+def choose_final_two(scored: Sequence[Figures]) -> FinalTwo:
+    """Return which score to go by, and the final two of the submissions that Kaggle scored. The rule:
 
     1. Where only one of the two scores is known, that one.
     2. With fewer than 5 submissions that have both, and known errors: CV, unless every public score fell outside the
@@ -100,32 +75,31 @@ def decide_trust(entrants: Sequence[Entrant]) -> Trust:
     not better than by more than one standard error of their difference; where there is none, the next best, and
     the best of the rest by the other score where only the first has the trusted one.
     """
-    by, why = _decide([one for one in entrants if one.cv is not None])
-    scores: dict[str, Callable[[Entrant], float | None]] = {CV: lambda e: e.cv, LEADERBOARD: lambda e: e.public}
-    errors = {CV: lambda e: e.cv_error, LEADERBOARD: lambda e: e.public_error}
+    by, why = _decide([one for one in scored if one.cv is not None])
     other = LEADERBOARD if by == CV else CV
+    error = cv_error if by == CV else public_error
 
-    def rank(name: str, entrant: Entrant) -> float:
-        value = scores[name](entrant)
+    def rank(name: str, one: Figures) -> float:
+        value = one.cv if name == CV else one.public
         return -math.inf if value is None else value
 
-    ordered = sorted(entrants, key=lambda one: (-rank(by, one), -rank(other, one)))
+    ordered = sorted(scored, key=lambda one: (-rank(by, one), -rank(other, one)))
     if len(ordered) < 2:
-        return Trust(by, why, tuple(one.key for one in ordered), "")
+        return FinalTwo(by, why, tuple(one.key for one in ordered), "")
     first, *rest = ordered
     rest = [one for one in rest if (one.cv, one.public) != (first.cv, first.public)] or rest  # the same, twice
-    near = [one for one in rest if rank(by, first) - rank(by, one) <= math.hypot(errors[by](first), errors[by](one))]
-    known = [one for one in near if scores[other](one) is not None]
+    near = [one for one in rest if rank(by, first) - rank(by, one) <= math.hypot(error(first), error(one))]
+    known = [one for one in near if rank(other, one) > -math.inf]
     if not known:
         second = f"the next best by {by}"
         if rank(by, rest[0]) == -math.inf and rank(other, rest[0]) > -math.inf:
             second = f"none other has a {'CV' if by == CV else 'public'} score; the best of the rest by {other}"
-        return Trust(by, why, (first.key, rest[0].key), second)
+        return FinalTwo(by, why, (first.key, rest[0].key), second)
     best = max(known, key=lambda one: rank(other, one))  # of equals the better by the score that is trusted
-    return Trust(by, why, (first.key, best.key), f"the best by {other} of those within a standard error by {by}")
+    return FinalTwo(by, why, (first.key, best.key), f"the best by {other} of those within a standard error by {by}")
 
 
-def _decide(with_cv: Sequence[Entrant]) -> tuple[str, str]:
+def _decide(with_cv: Sequence[Figures]) -> tuple[str, str]:
     both = [one for one in with_cv if one.public is not None]
     if not with_cv:
         return LEADERBOARD, "no submission has a CV score"
@@ -135,7 +109,7 @@ def _decide(with_cv: Sequence[Entrant]) -> tuple[str, str]:
     return _few(both) if len(known) < MIN_HISTORY else _history(known)
 
 
-def _few(both: Sequence[Entrant]) -> tuple[str, str]:
+def _few(both: Sequence[Figures]) -> tuple[str, str]:
     places = [place(one.public, one.leaderboard) for one in both if one.leaderboard]
     if places and "inside" not in places:
         return LEADERBOARD, (
@@ -152,12 +126,12 @@ def _few(both: Sequence[Entrant]) -> tuple[str, str]:
     return CV, f"{count} cannot speak against it (that takes {MIN_HISTORY}), and no range or verdict does"
 
 
-def _history(both: Sequence[Entrant]) -> tuple[str, str]:
-    cv, public = (np.array([getattr(one, key) for one in both]) for key in ("cv", "public"))
-    cv_error, public_error = (np.array([getattr(one, key) for one in both]) for key in ("cv_error", "public_error"))
-    sizes = f"standard errors {np.median(cv_error):.4f} of CV, {np.median(public_error):.4f} of the leaderboard"
-    offset, one_offset = _common_offset(public - cv, np.hypot(cv_error, public_error))
-    if one_offset and np.median(public_error) < MAX_ERROR_SHARE * np.median(cv_error):
+def _history(both: Sequence[Figures]) -> tuple[str, str]:
+    cv, public = (np.array([getattr(one, name) for one in both]) for name in ("cv", "public"))
+    cv_errors, public_errors = (np.array([error(one) for one in both]) for error in (cv_error, public_error))
+    sizes = f"standard errors {np.median(cv_errors):.4f} of CV, {np.median(public_errors):.4f} of the leaderboard"
+    offset, one_offset = _common_offset(public - cv, np.hypot(cv_errors, public_errors))
+    if one_offset and np.median(public_errors) < MAX_ERROR_SHARE * np.median(cv_errors):
         return LEADERBOARD, f"both order submissions alike (one offset, {offset:+.4f}), and it knows better ({sizes})"
     if one_offset:
         return CV, f"the {len(both)} public scores lie one common offset from it ({offset:+.4f}; {sizes})"
@@ -165,7 +139,7 @@ def _history(both: Sequence[Entrant]) -> tuple[str, str]:
     orders = f"the gaps differ by more than chance, and of {pairs} pairs of submissions both order {alike} alike"
     if alike >= MIN_ALIKE * pairs:
         return CV, orders
-    if public.std(ddof=1) > np.median(public_error):
+    if public.std(ddof=1) > np.median(public_errors):
         return LEADERBOARD, f"{orders} ({sizes})"
     return CV, f"{orders}, but the public scores differ by less than their own error ({sizes})"
 

@@ -6,7 +6,6 @@ Kaggle's list is the truth about what was accepted and how it scored; the ledger
 import contextlib
 import csv
 import io
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from competition.core.errors import UserError
 from competition.core.files import atomic_write
 from competition.core.locks import only_one
 from competition.core.paths import shown
-from competition.kaggle.submission.cards import Figures, figures_by_mark
+from competition.kaggle.submission.cards import figures_by_mark
+from competition.kaggle.submission.figures import Figures, Row, cells_of
 from competition.kaggle.submission.fingerprint import marks_in
 
 LEDGER = "ledger.csv"
@@ -28,8 +28,6 @@ NEEDED = ("competition", "fingerprint", "ref")  # columns that every ledger has
 UPLOADING, REFUSED = "uploading", "refused"  # not seen on Kaggle's list yet; and Kaggle's answer was no
 PENDING, COMPLETE, ERROR = "pending", "complete", "error"  # as Kaggle says
 PATIENCE = 30.0  # seconds to wait for another process that changes the ledger
-
-Row = dict[str, str]  # every value as text, "" where it is not known; times are ISO 8601 in UTC
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,8 @@ class Listed:
 
 def new_row(figures: Figures, competition: str, file: str, mark: str) -> Row:
     """Return the row of a submission that is not made yet."""
-    low_high = (*(figures.interval or (None, None)), *(figures.leaderboard or (None, None)))
-    numbers = (figures.cv, *low_high, figures.threshold, figures.positive_rate, figures.public_rows)
-    keys = ("cv", "cv_low", "cv_high", "range_low", "range_high", "threshold", "positive_rate", "public_rows")
-    known = {key: "" if value is None else f"{value:.6g}" for key, value in zip(keys, numbers, strict=True)}
-    names = {"competition": competition, "name": figures.name, "file": file, "fingerprint": mark}
-    return dict.fromkeys(COLUMNS, "") | known | names | {"world": figures.world, "commit": figures.commit}
+    made = {"competition": competition, "file": file, "fingerprint": mark}
+    return dict.fromkeys(COLUMNS, "") | cells_of(figures) | made
 
 
 def known_rows(folder: Path, competition: str) -> dict[str, Row]:
@@ -154,12 +148,3 @@ def begin(rows: list[Row], row: Row, now: str) -> None:
     if waiting is None:
         rows.append(waiting := {})
     waiting |= row | {"time": now, "status": UPLOADING}
-
-
-def number(text: str) -> float | None:
-    """Return the number that a cell holds, None where it holds none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

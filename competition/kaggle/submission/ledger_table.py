@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from competition.kaggle.submission.final_two import Entrant, place
-from competition.kaggle.submission.ledger import Row, number
+from competition.kaggle.submission.figures import Row, figures_in, number, place
 from competition.report import style as look
 from competition.report.terminal import WIDE
 
@@ -20,26 +19,6 @@ AFTERWARDS = ("file", "public", "gap", "range", "private", "status")
 LEFT_ALIGNED = ("date", "name", "file", "range", "status")  # of the columns
 MAX_NAMES, LINE = 16, 0.19  # that stand beside the panel, and inches from one to the next
 PANEL = (0.6, 0.55, 2.75, 3.3)  # inches: left, bottom, width, height
-
-
-def entrant_of(row: Row) -> Entrant:
-    """Return what the choice of the final two goes by."""
-    rows = number(row["public_rows"])
-    return Entrant(
-        key=row["fingerprint"] or row["ref"],
-        cv=number(row["cv"]),
-        interval=_ends(row, "cv_low", "cv_high"),
-        leaderboard=_ends(row, "range_low", "range_high"),
-        public=number(row["public"]),
-        public_rows=None if rows is None else int(rows),
-        positive_rate=number(row["positive_rate"]),
-        world=row["world"],
-    )
-
-
-def _ends(row: Row, low: str, high: str) -> tuple[float, float] | None:
-    first, last = number(row[low]), number(row[high])
-    return None if first is None or last is None else (first, last)
 
 
 def called(row: Row) -> str:
@@ -65,7 +44,7 @@ def ledger_tables(rows: Sequence[Row], title: str, width: int) -> list[Table]:
 
 
 def _cells(row: Row) -> dict[str, str]:
-    one = entrant_of(row)
+    one = figures_in(row)
     return {
         "date": row["time"][:10],
         "name": look.elide(row["name"] or row["file"] or "-", 24),
@@ -92,7 +71,7 @@ def span(ends: tuple[float, float] | None) -> str:
 
 @dataclass(frozen=True)
 class Point:
-    """A submission with both scores, as of its :class:`Entrant`; ``name``: its caption."""
+    """A submission with both scores, as of its :class:`Figures`; ``name``: its caption."""
 
     name: str
     key: str
@@ -106,7 +85,7 @@ def points_of(rows: Sequence[Row]) -> list[Point]:
     """Return the rows that have both scores."""
     points = []
     for row in rows:
-        one, name = entrant_of(row), f"{look.elide(row['name'] or row['file'], 13)} {row['fingerprint']}"
+        one, name = figures_in(row), f"{look.elide(row['name'] or row['file'], 13)} {row['fingerprint']}"
         if one.cv is not None and one.public is not None:
             points.append(Point(name, one.key, one.cv, one.public, one.interval, one.leaderboard))
     return points

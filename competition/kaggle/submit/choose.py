@@ -8,7 +8,8 @@ from competition.core.errors import UserError, did_you_mean
 from competition.core.paths import home, shown
 from competition.data.run_data import data_root
 from competition.kaggle.client.api import Kaggle, closed
-from competition.kaggle.submission.cards import Card, Figures, figures_of, find_card, newest
+from competition.kaggle.submission.cards import Card, analysis_of, find_card, newest
+from competition.kaggle.submission.figures import Figures, figures_of
 from competition.kaggle.submission.fingerprint import file_mark, kernel_mark
 from competition.kaggle.submission.validate import read_submission
 from competition.kaggle.submission.write import LATEST
@@ -16,6 +17,7 @@ from competition.kaggle.submit.admission import admit, connect, kernel_version
 from competition.kaggle.submit.expected_rows import local_form, run_config, sampled_form
 from competition.kaggle.submit.options import SubmitOptions
 from competition.kaggle.submit.upload import MIN_BYTES_PER_SECOND
+from competition.report.trust import Analysis
 
 OUTPUT = "submission.csv"  # what a file is called on Kaggle, and what a kernel is to have written
 
@@ -30,7 +32,7 @@ class Candidate:
     words: tuple[str, ...]  # that name it to the Kaggle command line
     timeout: float  # seconds that this may take
     figures: Figures
-    card: Card  # {} where there is none
+    analysis: Analysis | None  # what its card says of its worth
     file: str  # where it is from, for the ledger
     warnings: tuple[str, ...]
 
@@ -79,7 +81,7 @@ def _file(options: SubmitOptions, folder: Path, copy: Path) -> tuple[Kaggle, Can
         words=("--file", str(copy)),
         timeout=options.timeout + len(content) / MIN_BYTES_PER_SECOND,
         figures=figures_of(card) if card else Figures(name=options.name, positive_rate=rate),
-        card=card,
+        analysis=analysis_of(card) if card else None,
         file=shown(source),
         warnings=warnings,
     )
@@ -126,7 +128,7 @@ def _kernel(options: SubmitOptions, folder: Path) -> tuple[Kaggle, Candidate]:
         words=("--kernel", options.kernel, "--version", str(version), "--file", OUTPUT),
         timeout=options.timeout,
         figures=figures_of(card) if card else Figures(name=name),
-        card=card,
+        analysis=analysis_of(card) if card else None,
         file=name,
         warnings=_warnings(kaggle, slug, by_kernel=True, name=options.name),
     )

@@ -21,8 +21,9 @@ from competition.core.locks import only_one
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.cli import CliReply, run_cli
 from competition.kaggle.client.retry import Unreachable
+from competition.kaggle.submission.figures import Row
 from competition.kaggle.submission.fingerprint import marks_in
-from competition.kaggle.submission.ledger import PENDING, REFUSED, UPLOADING, Listed, Row, begin, open_ledger, settle
+from competition.kaggle.submission.ledger import PENDING, REFUSED, UPLOADING, Listed, begin, open_ledger, settle
 
 ATTEMPTS = 3
 BACKOFF = 2.0  # seconds before the second attempt, tripled before the next

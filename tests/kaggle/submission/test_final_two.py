@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from competition.kaggle.submission.final_two import CV, LEADERBOARD, Entrant, decide_trust, f1_error, place
+from competition.kaggle.submission.figures import Figures, place
+from competition.kaggle.submission.final_two import CV, LEADERBOARD, choose_final_two, f1_error
 from competition.scoring.metrics import f1
 from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME
 
@@ -11,7 +12,18 @@ from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME
 def entrant(key, cv, public, error=0.005, rows=2000, world=SAME, reach=0.03):
     """A submission whose leaderboard range reaches ``reach`` to either side of its CV."""
     ends = 1.959964 * error
-    return Entrant(key, cv, (cv - ends, cv + ends), (cv - reach, cv + reach), public, rows, 0.5, world)
+    return Figures(
+        key=key,
+        cv=cv,
+        cv_low=cv - ends,
+        cv_high=cv + ends,
+        range_low=cv - reach,
+        range_high=cv + reach,
+        public=public,
+        public_rows=rows,
+        positive_rate=0.5,
+        world=world,
+    )
 
 
 def history(cvs, publics, **more):
@@ -34,21 +46,21 @@ def test_a_range_holds_its_ends():
 
 
 def test_the_only_score_there_is_decides():
-    hand_made = [Entrant("a", public=0.7), Entrant("b", public=0.8)]
-    assert decide_trust(hand_made).by == LEADERBOARD and decide_trust(hand_made).final == ("b", "a")
-    unseen = [Entrant("a", cv=0.8), Entrant("b", cv=0.9)]
-    assert decide_trust(unseen).by == CV and decide_trust(unseen).final == ("b", "a")
-    assert decide_trust([]).final == ()
-    assert decide_trust(hand_made[:1]).final == ("a",)
+    hand_made = [Figures("a", public=0.7), Figures("b", public=0.8)]
+    assert choose_final_two(hand_made).by == LEADERBOARD and choose_final_two(hand_made).keys == ("b", "a")
+    unseen = [Figures("a", cv=0.8), Figures("b", cv=0.9)]
+    assert choose_final_two(unseen).by == CV and choose_final_two(unseen).keys == ("b", "a")
+    assert choose_final_two([]).keys == ()
+    assert choose_final_two(hand_made[:1]).keys == ("a",)
 
 
 def test_few_submissions_leave_cv_in_charge_unless_all_fell_outside_or_the_world_is_another():
-    assert decide_trust(history([0.90, 0.92], [0.91, 0.90])).by == CV
-    assert decide_trust(history([0.90, 0.92], [0.80, 0.90])).by == CV  # one of two
-    outside = decide_trust(history([0.90, 0.92], [0.80, 0.70]))
-    assert outside.by == LEADERBOARD and "2 of 2" in outside.why and outside.final == ("s0", "s1")
+    assert choose_final_two(history([0.90, 0.92], [0.91, 0.90])).by == CV
+    assert choose_final_two(history([0.90, 0.92], [0.80, 0.90])).by == CV  # one of two
+    outside = choose_final_two(history([0.90, 0.92], [0.80, 0.70]))
+    assert outside.by == LEADERBOARD and "2 of 2" in outside.why and outside.keys == ("s0", "s1")
     for world in (ANOTHER_WORLD, LABEL_SHIFT):
-        told = decide_trust(history([0.90, 0.92], [0.91, 0.90], world=world))
+        told = choose_final_two(history([0.90, 0.92], [0.91, 0.90], world=world))
         assert told.by == LEADERBOARD and world in told.why
 
 
@@ -56,44 +68,44 @@ CVS = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95]
 
 
 def test_one_common_offset_leaves_cv_in_charge_however_large_it_is():
-    trust = decide_trust(history(CVS, [0.70, 0.72, 0.71, 0.74, 0.73, 0.75], world=ANOTHER_WORLD))
-    assert trust.by == CV and "one common offset" in trust.why and trust.final[0] == "s5"
+    chosen = choose_final_two(history(CVS, [0.70, 0.72, 0.71, 0.74, 0.73, 0.75], world=ANOTHER_WORLD))
+    assert chosen.by == CV and "one common offset" in chosen.why and chosen.keys[0] == "s5"
 
 
 def test_of_two_that_order_alike_a_far_finer_leaderboard_knows_better():
     publics = [0.905, 0.906, 0.93, 0.92, 0.95, 0.945]
-    assert decide_trust(history(CVS, publics, error=0.02, rows=20_000)).by == LEADERBOARD
-    assert decide_trust(history(CVS, publics, error=0.02, rows=500)).by == CV
+    assert choose_final_two(history(CVS, publics, error=0.02, rows=20_000)).by == LEADERBOARD
+    assert choose_final_two(history(CVS, publics, error=0.02, rows=500)).by == CV
 
 
 def test_gaps_that_differ_beyond_chance_ask_the_order():
-    same_order = decide_trust(history(CVS, [0.60, 0.65, 0.70, 0.75, 0.80, 0.85]))
+    same_order = choose_final_two(history(CVS, [0.60, 0.65, 0.70, 0.75, 0.80, 0.85]))
     assert same_order.by == CV and "15 pairs" in same_order.why and "order 15 alike" in same_order.why
-    reversed_order = decide_trust(history(CVS, [0.85, 0.80, 0.75, 0.70, 0.65, 0.60]))
-    assert reversed_order.by == LEADERBOARD and reversed_order.final[0] == "s0"
+    reversed_order = choose_final_two(history(CVS, [0.85, 0.80, 0.75, 0.70, 0.65, 0.60]))
+    assert reversed_order.by == LEADERBOARD and reversed_order.keys[0] == "s0"
 
 
 def test_public_scores_within_their_own_error_are_not_believed_against_cv():
-    trust = decide_trust(history([0.80, 0.84, 0.88, 0.92, 0.96], [0.804, 0.803, 0.802, 0.801, 0.80], rows=300))
-    assert trust.by == CV and "own error" in trust.why
+    chosen = choose_final_two(history([0.80, 0.84, 0.88, 0.92, 0.96], [0.804, 0.803, 0.802, 0.801, 0.80], rows=300))
+    assert chosen.by == CV and "own error" in chosen.why
 
 
 def test_submissions_made_by_hand_count_for_no_history():
     made = history(CVS[:4], [0.85, 0.80, 0.75, 0.70], reach=0.5)
-    by_hand = [Entrant(f"hand{k}", public=0.5) for k in range(9)]
-    assert decide_trust(made + by_hand).by == CV
-    unsized = [Entrant("no rows", 0.9, (0.89, 0.91), None, 0.1, None, None)]
-    assert decide_trust(made + unsized).by == CV
+    by_hand = [Figures(f"hand{k}", public=0.5) for k in range(9)]
+    assert choose_final_two(made + by_hand).by == CV
+    unsized = [Figures("no rows", cv=0.9, cv_low=0.89, cv_high=0.91, public=0.1)]
+    assert choose_final_two(made + unsized).by == CV
 
 
 def test_the_second_choice_is_the_other_scores_favourite_if_it_is_as_good_within_an_error():
     rows = history([0.950, 0.949, 0.946, 0.80], [0.94, 0.945, 0.96, 0.97])
-    trust = decide_trust(rows)
-    assert trust.by == CV and trust.final == ("s0", "s2") and LEADERBOARD in trust.second
-    far = decide_trust(history([0.950, 0.90, 0.85], [0.94, 0.90, 0.96], reach=0.2))
-    assert far.final == ("s0", "s1") and "next best" in far.second
-    lone = decide_trust([*history([0.9], [0.9], reach=0.2), Entrant("h", public=0.5), Entrant("i", public=0.6)])
-    assert lone.by == CV and lone.final == ("s0", "i")
+    chosen = choose_final_two(rows)
+    assert chosen.by == CV and chosen.keys == ("s0", "s2") and LEADERBOARD in chosen.second
+    far = choose_final_two(history([0.950, 0.90, 0.85], [0.94, 0.90, 0.96], reach=0.2))
+    assert far.keys == ("s0", "s1") and "next best" in far.second
+    lone = choose_final_two([*history([0.9], [0.9], reach=0.2), Figures("h", public=0.5), Figures("i", public=0.6)])
+    assert lone.by == CV and lone.keys == ("s0", "i")
     assert lone.second == "none other has a CV score; the best of the rest by the leaderboard"
 
 
@@ -120,7 +132,7 @@ def test_over_drawn_histories_the_rule_follows_the_score_that_chooses_better(cv_
     for _ in range(150):
         true, entrants = drawn(random, cv_error, rows, misled)
         chosen = {
-            "rule": decide_trust(entrants).final[0],
+            "rule": choose_final_two(entrants).keys[0],
             CV: max(entrants, key=lambda e: e.cv).key,
             LEADERBOARD: max(entrants, key=lambda e: e.public).key,
         }
@@ -134,5 +146,5 @@ def test_over_drawn_histories_the_rule_follows_the_score_that_chooses_better(cv_
 
 def test_the_second_choice_is_not_the_first_submitted_twice():
     twice = [entrant("file", 0.95, 0.94), entrant("notebook", 0.95, 0.94), entrant("other", 0.90, 0.91)]
-    assert decide_trust(twice).final == ("file", "other")
-    assert decide_trust(twice[:2]).final == ("file", "notebook")
+    assert choose_final_two(twice).keys == ("file", "other")
+    assert choose_final_two(twice[:2]).keys == ("file", "notebook")

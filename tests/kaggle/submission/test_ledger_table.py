@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from competition.kaggle.submission.cards import Figures
+from competition.kaggle.submission.figures import Figures, figures_in
 from competition.kaggle.submission.ledger import new_row
-from competition.kaggle.submission.ledger_table import entrant_of, leaderboard_figure, ledger_tables, points_of
+from competition.kaggle.submission.ledger_table import leaderboard_figure, ledger_tables, points_of
 from competition.report import style as look
 from tests.report.runs import pixels
 
@@ -17,7 +17,9 @@ def rows(count, name="run"):
     made = []
     for number in range(count):
         cv = 0.9 + 0.001 * number
-        figures = Figures(name=name, cv=cv, interval=(cv - 0.01, cv + 0.01), leaderboard=(cv - 0.1, cv + 0.05))
+        figures = Figures(
+            name=name, cv=cv, cv_low=cv - 0.01, cv_high=cv + 0.01, range_low=cv - 0.1, range_high=cv + 0.05
+        )
         status = {"public": f"{cv - 0.02 * (number % 7):.5f}", "status": "complete", "ref": str(number)}
         made.append(new_row(figures, "cats", "x.csv", f"{number:08x}") | status | {"time": "2026-11-21T00:00:00Z"})
     return made
@@ -48,5 +50,5 @@ def test_the_table_says_the_same_in_any_width():
 
 
 def test_an_empty_cell_is_unknown_and_not_zero():
-    one = entrant_of(new_row(Figures(), "cats", "x.csv", "") | {"ref": "7", "public": "pending"})
+    one = figures_in(new_row(Figures(), "cats", "x.csv", "") | {"ref": "7", "public": "pending"})
     assert (one.key, one.cv, one.interval, one.leaderboard, one.public, one.public_rows) == ("7", *[None] * 5)

@@ -9,7 +9,7 @@ import cv2
 import pytest
 
 from competition.core.errors import UserError
-from competition.kaggle.submission.cards import Figures
+from competition.kaggle.submission.figures import Figures
 from competition.kaggle.submission.fingerprint import describe, file_mark, kernel_mark, marks_in
 from competition.kaggle.submission.ledger import COLUMNS, Listed, begin, new_row, open_ledger, read_ledger, settle
 from tests.kaggle.submit.made import FILES, SLUG, SOLUTION, content, make_data, make_run
@@ -25,7 +25,7 @@ def listed(ref, description, status="complete", public="0.9", time=NOW, error=""
 
 
 def row(mark="aaaaaaaa", name="first", competition=SLUG):
-    return new_row(Figures(name=name, cv=0.95, interval=(0.94, 0.96)), competition, f"{name}.csv", mark)
+    return new_row(Figures(name=name, cv=0.95, cv_low=0.94, cv_high=0.96), competition, f"{name}.csv", mark)
 
 
 def test_a_mark_stands_for_the_content_alone_and_is_found_as_a_word():
@@ -120,7 +120,7 @@ def test_a_file_that_is_no_ledger_is_named_and_left_alone(tmp_path, written, sai
 
 ADDER = """
 import sys; from pathlib import Path
-from competition.kaggle.submission.cards import Figures
+from competition.kaggle.submission.figures import Figures
 from competition.kaggle.submission.ledger import begin, new_row, open_ledger
 for number in range(20):
     with open_ledger(Path(sys.argv[1])) as rows:
