@@ -1,6 +1,7 @@
 """The end of a run: its table, its report, its record for `predict` and `app`, and its submission with the card."""
 
 import dataclasses
+import math
 import os
 import shlex
 from collections.abc import Callable, Sequence
@@ -11,23 +12,24 @@ import pandas as pd
 from rich.console import Console
 
 from competition import __version__
-from competition.core.config import CONFIG_FILE, as_yaml
+from competition.core.config import CONFIG_FILE, WEIGHTS_WORDS, as_yaml
 from competition.core.files import write_text
 from competition.core.paths import home, run_folder, shown
-from competition.core.settings import Config, Recipe, chosen_folds
+from competition.core.settings import Config, chosen_folds
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.run_data import RunData, data_root
 from competition.ensemble.card import make_card, provenance
 from competition.ensemble.score import Result
 from competition.inference.run_record import Record, write_record
+from competition.kaggle.submission.final_two import place
+from competition.kaggle.submission.ledger_table import span
 from competition.kaggle.submission.validate import read_submission
 from competition.kaggle.submission.write import LATEST, submission_bytes, write_submission
 from competition.report.gallery import visible
 from competition.report.metrics_json import ReportRows, RunFacts
-from competition.report.terminal import analysis_lines, closing_tables, console
+from competition.report.terminal import LABEL, analysis_lines, closing_tables, console
 from competition.report.write import write_report
 from competition.scoring.metrics import f1, summary
-from competition.scoring.scorecard import Score
 
 
 def conclude(config: Config, data: RunData, result: Result, words: Sequence[str], submit: bool) -> None:
@@ -53,7 +55,7 @@ def conclude(config: Config, data: RunData, result: Result, words: Sequence[str]
 
 
 def _report(config: Config, data: RunData, result: Result, label: np.ndarray | None) -> Path:
-    """Write the run's report; ``label`` is what the submission says of the test rows, None without one."""
+    """Write the run's report; ``label``: the submission's labels of the test rows, None without one."""
     judged = data.train[result.judged]
     oof = ReportRows(
         judged["id"].tolist(),
@@ -63,9 +65,9 @@ def _report(config: Config, data: RunData, result: Result, label: np.ndarray | N
         _thumbnails(data, judged, 0),
     )
     test = None
-    if label is not None and data.dataset.test_label is not None:
+    if label is not None and (truth := _truth(data)) is not None:
         probs = {name: _known(found.test) for name, found in result.predictions.items()}
-        test = ReportRows(data.test["id"].tolist(), _truth(data), probs, label, _thumbnails(data, data.test, 1))
+        test = ReportRows(data.test["id"].tolist(), truth, probs, label, _thumbnails(data, data.test, 1))
     histories = {name: [folder / "history.jsonl" for folder in entry.folders] for name, entry in result.entries.items()}
     return write_report(run_folder(config) / "report", oof, test, histories, _facts(config, data, result))
 
@@ -133,7 +135,7 @@ def _facts(config: Config, data: RunData, result: Result) -> RunFacts:
 
 def _remember(config: Config, data: RunData, result: Result) -> None:
     """Write down what `predict`, `app`, `export` and a later line with this name alone need to know."""
-    score_of, folder = result.scores[result.final], run_folder(config)
+    score_of, folder, entries = result.scores[result.final], run_folder(config), result.entries.items()
     rows = {"train": len(data.train), "groups": int(data.train["group"].nunique()), "test": len(data.test)}
     cv = {
         "f1": score_of.figures["f1"],
@@ -142,33 +144,25 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
         "how": score_of.how,
         "members": {name: score.figures["f1"] for name, score in result.scores.items()},
     }
-    members = {
-        name: [os.path.relpath(path, folder) for path in entry.folders] for name, entry in result.entries.items()
-    }
     root = data_root(config)
     write_record(
         Record(
-            config.name,
-            data.dataset.classes,
-            root.name,
-            data.dataset.kind,
-            rows,
-            members,
-            config.tta,
-            score_of.threshold,
-            cv,
-            __version__,
-            dict(result.weights),
-            result.trained_on_test,
+            name=config.name,
+            classes=data.dataset.classes,
+            source=root.name,
+            kind=data.dataset.kind,
+            rows=rows,
+            members={name: [os.path.relpath(path, folder) for path in one.folders] for name, one in entries},
+            tta=config.tta,
+            threshold=score_of.threshold,
+            cv=cv,
+            telltale=__version__,
+            weights=dict(result.weights),
+            trained_on_test=result.trained_on_test,
         )
     )
-    text = as_yaml(
-        _anywhere(
-            dataclasses.replace(
-                config, data=str(root), fold="full" if chosen_folds(config)[1] else "all", overwrite=False
-            )
-        )
-    )
+    fold = "full" if chosen_folds(config)[1] else "all"
+    text = as_yaml(_anywhere(dataclasses.replace(config, data=str(root), fold=fold, overwrite=False)))
     path = folder / CONFIG_FILE
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
@@ -177,12 +171,14 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
 def _anywhere(config: Config) -> Config:
     """Return the settings with the weights' paths as they are from every folder."""
 
-    def moved(recipe: Recipe) -> dict[str, str]:
-        path = recipe.pretrained
-        return {"pretrained": path if path in ("true", "false", "auto") else str(Path(path).expanduser().absolute())}
+    def absolute(path: str) -> str:
+        return path if path in WEIGHTS_WORDS else str(Path(path).expanduser().absolute())
 
-    members = {name: dataclasses.replace(recipe, **moved(recipe)) for name, recipe in config.members.items()}
-    return dataclasses.replace(config, members=members, **moved(config))
+    members = {
+        name: dataclasses.replace(recipe, pretrained=absolute(recipe.pretrained))
+        for name, recipe in config.members.items()
+    }
+    return dataclasses.replace(config, members=members, pretrained=absolute(config.pretrained))
 
 
 def _line(words: Sequence[str], missing: Sequence[int]) -> str:
@@ -212,7 +208,6 @@ def _submit(
         return f"To complete the submission: ./run.sh {_line(words, result.missing)}"
     if label is None:
         return "There is no test set in the data, so there is no submission."
-    score_of = result.scores[result.final]
     header = data.dataset.header
     content = submission_bytes(data.test["id"].tolist(), label, header)
     read_submission(content, data.test["id"].tolist(), header)
@@ -221,30 +216,23 @@ def _submit(
     latest = shown(home() / "submissions" / LATEST)
     out.print(f"Submission  {latest}, {len(label):,} rows, {label.mean():.1%} positive")
     out.print(f"Card        {shown(path.with_suffix('.json'))}" + ("" if new else " (unchanged)"))
-    if data.dataset.test_label is not None:
-        _reveal(data, label, result.predictions[result.final].test, score_of, out)
+    if (truth := _truth(data)) is not None:
+        _reveal(truth, label, result, out)
     return "Upload      ./run.sh submit" + ("" if config.competition else " competition=SLUG")
 
 
-def _truth(data: RunData) -> np.ndarray:
-    """Return the labels that were kept aside until now, in the test table's order."""
-    return data.dataset.test_label.set_index("id")["label"][data.test["id"]].to_numpy()
+def _truth(data: RunData) -> np.ndarray | None:
+    """Return the labels that were kept aside until now, in the test table's order; None where there are none."""
+    kept = data.dataset.test_label
+    return None if kept is None else kept.set_index("id")["label"][data.test["id"]].to_numpy()
 
 
-def _reveal(data: RunData, label: np.ndarray, prob: np.ndarray, score_of: Score, out: Console) -> None:
-    """Score the submission on labels that were kept aside until now."""
-    truth = _truth(data)
-    value, (low, high) = f1(truth, label), score_of.leaderboard
-    where = "inside" if low <= value <= high else "OUTSIDE"
-    out.print(f"Leaderboard F1 {value:.4f} on the labels kept aside, {where} the range {low:.3f}-{high:.3f}")
-    figures = summary(truth, _known(prob), label)
-    named = {
-        "accuracy": "accuracy",
-        "precision": "precision",
-        "recall": "recall",
-        "auc": "AUC",
-        "pr_auc": "average precision",
-    }
-    out.print(
-        "            " + ", ".join(f"{named[key]} {figures[key]:.4f}" for key in named if figures[key] == figures[key])
-    )
+def _reveal(truth: np.ndarray, label: np.ndarray, result: Result, out: Console) -> None:
+    """Print the submission's score on labels that were kept aside until now."""
+    value, ends = f1(truth, label), result.scores[result.final].leaderboard
+    where = "inside" if place(value, ends) == "inside" else "OUTSIDE"
+    out.print(f"Leaderboard F1 {value:.4f} on the labels kept aside, {where} the range {span(ends)}")
+    figures = summary(truth, _known(result.predictions[result.final].test), label)
+    names = {key: key for key in ("accuracy", "precision", "recall")} | {"auc": "AUC", "pr_auc": "average precision"}
+    known = [f"{name} {figures[key]:.4f}" for key, name in names.items() if not math.isnan(figures[key])]
+    out.print(f"{'':<{LABEL}}{', '.join(known)}")
