@@ -1,6 +1,6 @@
 """Pictures that are there more than once: byte for byte or to the eye, in train, across folds, in the test set.
 
-Pairs of positions in ``Evidence.rows`` are *exact* (equal bytes) or *near* (perceptual hash, confirmed by thumbnail).
+Pairs of positions in ``AuditInputs.rows`` are *exact* (equal bytes) or *near* (alike by hash and thumbnail).
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from competition.audit.findings import Finding
-from competition.audit.inputs import Evidence
+from competition.audit.inputs import AuditInputs
 from competition.data.duplicates.perceptual_hash import copies
 
-_MANY = 0.01  # share of the training rows from which copies across folds make a score dishonest
+ALARM_SHARE = 0.01  # share of the training rows from which copies across folds make a score dishonest
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,20 @@ class Copies:
         return np.concatenate([self.exact, self.near])
 
 
-def find_copies(evidence: Evidence) -> Copies:
-    """Return the copies among all rows, as far as the evidence goes."""
+def find_copies(inputs: AuditInputs) -> Copies:
+    """Return the copies among all rows, near ones only where every image was decoded."""
     none = np.empty((0, 2), np.int64)
-    if evidence.content is None:
+    if inputs.content is None:
         return Copies(none, none)
-    exact = _exact(evidence.content)
+    exact = _exact(inputs.content)
     near = none
-    if evidence.hashes is not None:
+    if inputs.decoded:
         # Of equal files one stands for all, but one of each label and set, so that what differs in these is seen.
-        keys = pd.DataFrame({"content": evidence.content, "label": evidence.rows["label"], "set": evidence.rows["set"]})
-        chosen = np.flatnonzero(~keys.duplicated().to_numpy() & evidence.pictured)
-        near = chosen[copies(evidence.hashes[chosen], evidence.thumbnails[chosen])]
-        near = near[evidence.content[near[:, 0]] != evidence.content[near[:, 1]]]
-    train = evidence.train
+        keys = pd.DataFrame({"content": inputs.content, "label": inputs.rows["label"], "set": inputs.rows["set"]})
+        chosen = np.flatnonzero(~keys.duplicated().to_numpy() & inputs.pictured)
+        near = chosen[copies(inputs.hashes[chosen], inputs.thumbnails[chosen])]
+        near = near[inputs.content[near[:, 0]] != inputs.content[near[:, 1]]]
+    train = inputs.train
     return Copies(exact, near[(near < train).any(axis=1)])
 
 
@@ -55,14 +55,14 @@ def clusters(pairs: np.ndarray, n: int) -> np.ndarray:
 
 
 def duplicate_findings(
-    evidence: Evidence, found: Copies, twins: np.ndarray, fold: pd.Series | None
+    inputs: AuditInputs, found: Copies, twins: np.ndarray, fold: pd.Series | None
 ) -> Iterator[Finding]:
     """Yield the findings about copies. ``twins`` (k, 2) are no copies of each other; ``fold``: by training id."""
     near = found.near[~_among(found.near, twins)]
     found = Copies(found.exact, near)
-    label = evidence.rows["label"].fillna(-1).to_numpy(np.int64)
-    train = evidence.train
-    group = evidence.rows["group"].to_numpy(object)
+    label = inputs.rows["label"].fillna(-1).to_numpy(np.int64)
+    train = inputs.train
+    group = inputs.rows["group"].to_numpy(object)
     within = [pairs[(pairs < train).all(axis=1)] for pairs in (found.exact, near)]
     alike = within[1][label[within[1][:, 0]] == label[within[1][:, 1]]]
     remedy = "Keep copies in one fold with group=auto, or leave all but one out."
@@ -72,14 +72,14 @@ def duplicate_findings(
     ):
         if len(pairs):
             kept = fold is not None or (group[pairs[:, 0]] == group[pairs[:, 1]]).all()
-            yield _finding(evidence, name, "note" if kept else "warning", pairs, "training images are " + words, remedy)
-    yield from _conflicts(evidence, within, label)
+            yield _finding(inputs, name, "note" if kept else "warning", pairs, "training images are " + words, remedy)
+    yield from _conflicts(inputs, within, label)
     if fold is not None:
-        yield from _across(evidence, np.concatenate([within[0], within[1]]), fold, remedy)
+        yield from _across(inputs, np.concatenate([within[0], within[1]]), fold, remedy)
     crossing = _mixed(found.both, np.arange(len(label)) < train)
     if len(crossing):
         yield _finding(
-            evidence,
+            inputs,
             "duplicates-in-test",
             "warning",
             crossing,
@@ -88,11 +88,11 @@ def duplicate_findings(
         )
 
 
-def _conflicts(evidence: Evidence, within: list[np.ndarray], label: np.ndarray) -> Iterator[Finding]:
+def _conflicts(inputs: AuditInputs, within: list[np.ndarray], label: np.ndarray) -> Iterator[Finding]:
     pairs = _mixed(np.concatenate(within), label)
     if len(pairs):
         yield _finding(
-            evidence,
+            inputs,
             "conflicting-labels",
             "warning",
             pairs,
@@ -101,17 +101,17 @@ def _conflicts(evidence: Evidence, within: list[np.ndarray], label: np.ndarray) 
         )
 
 
-def _across(evidence: Evidence, pairs: np.ndarray, fold: pd.Series, remedy: str) -> Iterator[Finding]:
-    place = evidence.rows["id"].iloc[: evidence.train].map(fold).to_numpy()
+def _across(inputs: AuditInputs, pairs: np.ndarray, fold: pd.Series, remedy: str) -> Iterator[Finding]:
+    place = inputs.rows["id"].iloc[: inputs.train].map(fold).to_numpy()
     pairs = pairs[pd.notna(place[pairs]).all(axis=1)]  # a row that was left out has no fold
     rows = np.unique(_mixed(pairs, pd.factorize(place)[0]))
     if len(rows):
-        cluster = clusters(pairs, len(evidence.rows))
-        share = len(rows) / evidence.train
-        table = _numbered(evidence, rows, cluster[rows], fold=place[rows].astype(np.int64))
+        cluster = clusters(pairs, len(inputs.rows))
+        share = len(rows) / inputs.train
+        table = _numbered(inputs, rows, cluster[rows], fold=place[rows].astype(np.int64))
         yield Finding(
             "duplicates-across-folds",
-            "alarm" if share >= _MANY else "warning",
+            "alarm" if share >= ALARM_SHARE else "warning",
             f"{len(rows):,} training images ({share:.1%}) have a copy in another fold, which flatters the score.",
             remedy,
             {"rows": len(rows), "share": round(share, 4)},
@@ -130,9 +130,9 @@ def _mixed(pairs: np.ndarray, value: np.ndarray) -> np.ndarray:
     return pairs[mixed[codes.reshape(-1, 2)[:, 0]]]
 
 
-def _finding(evidence: Evidence, name: str, level: str, pairs: np.ndarray, words: str, remedy: str) -> Finding:
+def _finding(inputs: AuditInputs, name: str, level: str, pairs: np.ndarray, words: str, remedy: str) -> Finding:
     rows = np.unique(pairs)
-    cluster = clusters(pairs, len(evidence.rows))[rows]
+    cluster = clusters(pairs, len(inputs.rows))[rows]
     count = len(np.unique(cluster))
     return Finding(
         name,
@@ -140,13 +140,13 @@ def _finding(evidence: Evidence, name: str, level: str, pairs: np.ndarray, words
         f"{len(rows):,} {words} ({count:,} {'cluster' if count == 1 else 'clusters'}).",
         remedy,
         {"rows": len(rows), "clusters": count, "largest": int(np.bincount(cluster).max())},
-        _numbered(evidence, rows, cluster),
+        _numbered(inputs, rows, cluster),
     )
 
 
-def _numbered(evidence: Evidence, rows: np.ndarray, cluster: np.ndarray, **columns: np.ndarray) -> pd.DataFrame:
+def _numbered(inputs: AuditInputs, rows: np.ndarray, cluster: np.ndarray, **columns: np.ndarray) -> pd.DataFrame:
     """Return rows with their cluster, numbered from 1 by the first id in each, sorted by it."""
-    table = evidence.select(rows, cluster=cluster, **columns)
+    table = inputs.select(rows, cluster=cluster, **columns)
     first = table.groupby("cluster")["id"].min().sort_values()
     number = pd.Series(np.arange(1, len(first) + 1), index=first.index)
     return table.assign(cluster=table["cluster"].map(number)).sort_values(["cluster", "set", "id"], ignore_index=True)

@@ -8,7 +8,7 @@ import pandas as pd
 
 LEVELS = ("alarm", "warning", "note")  # the gravest first
 ABOUT_TEST = ("train-test-metadata",)  # which makes no CV score dishonest, but of little use
-WARN, REFUSE = 0.60, 0.75  # AUC from which metadata are a shortcut, and from which no CV score counts as honest
+WARN_AUC, ALARM_AUC = 0.60, 0.75  # AUC from which metadata are a shortcut, and from which no CV score counts as honest
 
 
 class Separation(NamedTuple):
@@ -21,9 +21,9 @@ class Separation(NamedTuple):
     @property
     def level(self) -> str | None:
         """``alarm``, ``warning`` or ``None``: beyond chance *and* large enough to matter."""
-        if self.low <= 0.5 or self.auc < WARN:
+        if self.low <= 0.5 or self.auc < WARN_AUC:
             return None
-        return "alarm" if self.auc >= REFUSE else "warning"
+        return "alarm" if self.auc >= ALARM_AUC else "warning"
 
 
 @dataclass(frozen=True)

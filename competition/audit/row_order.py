@@ -2,34 +2,59 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from competition.audit.findings import WARN, Finding
-from competition.audit.inputs import Evidence
+from competition.audit.findings import WARN_AUC, Finding
+from competition.audit.inputs import AuditInputs
 from competition.audit.separability import auc
 
-FEWEST_PAIRS = 20
-CLAIM = 0.25  # share of pairs that must stand out before they are called twins: see twins.py
-_BEYOND_CHANCE = 4.0  # standard errors
+MIN_PAIRS = 20
+MIN_TWIN_SHARE = 0.25  # of the pairs that were compared; see twins.py for why so many must stand out
+MIN_Z = 4.0  # standard errors
 
 
-def order_findings(evidence: Evidence, looked: Mapping[str, tuple[float, int]]) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class Comparison:
+    """How alike the pictures of some pairs are.
+
+    ``pairs``: (k, 2) positions; ``similarity``: (k,) of each pair; ``bar``: what 1 % of other pairs of opposite classes
+    exceed.
+    """
+
+    pairs: np.ndarray
+    similarity: np.ndarray
+    bar: float
+
+    @property
+    def share(self) -> float:
+        """The share of pairs above the bar: by chance .01."""
+        return float((self.similarity > self.bar).mean())
+
+    @property
+    def are_twins(self) -> bool:
+        """Whether so many pairs stand out that all of them are called twins."""
+        return self.share >= MIN_TWIN_SHARE
+
+
+def order_findings(inputs: AuditInputs, compared: Mapping[str, Comparison]) -> Iterator[Finding]:
     """Yield row-order, row-parity and possible-pairs; class folders have no order of their own.
 
-    ``looked``: what the pictures of pairs say, as ``twins.find_twins`` returns it; nothing where none was compared.
+    ``compared``: what the pictures of pairs say, by what pairs them (see :func:`candidate_pairs`).
     """
-    train = evidence.train_rows
+    train = inputs.train_rows
     label, n = train["label"].to_numpy(), len(train)
     ones = int(label.sum())
-    if evidence.kind != "folders" and 0 < ones < n:
+    if inputs.kind != "folders" and 0 < ones < n:
         chance = np.sqrt((n + 1) / (12 * ones * (n - ones)))  # of an AUC without meaning, Mann and Whitney (1947)
         for name, place, words in (("row-order", np.arange(n), "place"), ("row-parity", np.arange(n) % 2, "parity")):
-            value = _either(auc(label, place))
+            value = auc(label, place)
+            value = max(value, 1 - value)
             runs = _runs(label) if name == "row-order" else 0.0
-            if (value >= WARN and value - 0.5 > _BEYOND_CHANCE * chance) or runs < -_BEYOND_CHANCE:
-                how = f"AUC {value:.3f}" if value >= WARN else "rows of a class stand in blocks"
+            if (value >= WARN_AUC and value - 0.5 > MIN_Z * chance) or runs < -MIN_Z:
+                how = f"AUC {value:.3f}" if value >= WARN_AUC else "rows of a class stand in blocks"
                 yield Finding(
                     name,
                     "warning",
@@ -38,7 +63,7 @@ def order_findings(evidence: Evidence, looked: Mapping[str, tuple[float, int]]) 
                     {"auc": round(value, 4), "runs_z": round(runs, 2)},
                 )
     for how, pairs in candidate_pairs(train).items():
-        yield _possible(train, how, pairs, looked.get(how))
+        yield _possible(train, how, pairs, compared.get(how))
 
 
 def candidate_pairs(train: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -47,23 +72,24 @@ def candidate_pairs(train: pd.DataFrame) -> dict[str, np.ndarray]:
     Neighbouring rows, from the first or the second row on, if at least 95 % of them hold one of each class; files of
     one name in both classes, if these are at least half of all rows.
     """
-    label, found = train["label"].to_numpy(), {}
+    label = train["label"].to_numpy()
+    found: dict[str, np.ndarray] = {}
     for first in (0, 1):
         pairs = np.arange(first, first + (len(label) - first) // 2 * 2).reshape(-1, 2)
         opposite = pairs[label[pairs[:, 0]] != label[pairs[:, 1]]]
-        if len(pairs) >= FEWEST_PAIRS and len(opposite) >= 0.95 * len(pairs) and not found:
+        if len(pairs) >= MIN_PAIRS and len(opposite) >= 0.95 * len(pairs) and not found:
             found["neighbouring rows"] = opposite
     stems = train["path"].map(lambda path: os.path.splitext(os.path.basename(path))[0])
     by_stem = pd.DataFrame({"stem": stems, "label": label, "row": np.arange(len(label))})[stems != ""]
     sizes = by_stem.groupby("stem")["label"].agg(["size", "sum"])
     twice = sizes.index[(sizes["size"] == 2) & (sizes["sum"] == 1)]
-    if len(twice) >= FEWEST_PAIRS and 4 * len(twice) >= len(label):
+    if len(twice) >= MIN_PAIRS and 4 * len(twice) >= len(label):
         rows = by_stem[by_stem["stem"].isin(twice)].sort_values(["stem", "row"])
         found["files of one name"] = rows["row"].to_numpy().reshape(-1, 2)
     return found
 
 
-def _possible(train: pd.DataFrame, how: str, pairs: np.ndarray, looked: tuple[float, int] | None) -> Finding:
+def _possible(train: pd.DataFrame, how: str, pairs: np.ndarray, compared: Comparison | None) -> Finding:
     group = train["group"].to_numpy(object)
     together = int((group[pairs[:, 0]] == group[pairs[:, 1]]).sum())
     remedy = "They share a group already."
@@ -72,10 +98,10 @@ def _possible(train: pd.DataFrame, how: str, pairs: np.ndarray, looked: tuple[fl
             " with group=pairs." if how == "neighbouring rows" and pairs[0, 0] == 0 else "."
         )
     says = "possibly a photo and its AI twin"
-    if looked is not None:
-        share, compared = looked
-        says = f"by their pictures {'' if share >= CLAIM else 'no '}twins ({share:.1%} of {compared:,} stand out)"
-        remedy = "See twins." if share >= CLAIM else "Nothing need be done."
+    if compared is not None:
+        stand_out = f"{compared.share:.1%} of {len(compared.pairs):,} stand out"
+        says = f"by their pictures {'' if compared.are_twins else 'no '}twins ({stand_out})"
+        remedy = "See twins." if compared.are_twins else "Nothing need be done."
     return Finding(
         "possible-pairs",
         "note",
@@ -96,7 +122,3 @@ def _runs(label: np.ndarray) -> float:
     product = 2.0 * ones * (n - ones)
     expected, variance = 1 + product / n, product * (product - n) / (n * n * max(n - 1, 1))
     return (1 + np.count_nonzero(np.diff(label)) - expected) / np.sqrt(variance) if variance > 0 else 0.0
-
-
-def _either(value: float) -> float:
-    return max(value, 1 - value)

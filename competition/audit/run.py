@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from competition.audit import REPORT, Audit, audit, audit_lines, linked, merged_groups, write_audit
+from competition.audit.examine import audit, linked
+from competition.audit.findings import Audit
+from competition.audit.groups import merged_groups
+from competition.audit.write import REPORT, audit_lines, write_audit
 from competition.core.files import fingerprint, read_json
 from competition.core.paths import cache_folder, run_folder
 from competition.core.settings import Config
@@ -34,14 +37,14 @@ def quick_audit(config: Config, data: RunData) -> tuple[Audit, Sequence[str]]:
     """Return what a look of seconds finds at a run's start, and the lines that its user should read now."""
     folds = data.train[["id", "label", "group", "fold"]]
     found = audit(data.dataset, cache_folder(config), "quick", folds, config.seed)
-    about, kept = _about(data.dataset, folds), read_json(audit_folder(config) / REPORT) or {}
+    about, kept = audit_subject(data.dataset, folds), read_json(audit_folder(config) / REPORT) or {}
     if (kept.get("depth"), kept.get("about")) != ("full", about):  # which says more than a quick one of the same
         write_audit(audit_folder(config), found, about)
-    loud = dataclasses.replace(found, findings=[one for one in found.findings if one.level not in QUIET])
+    loud = dataclasses.replace(found, findings=tuple(one for one in found.findings if one.level not in QUIET))
     return found, audit_lines(loud, audit_folder(config)) if loud.findings else []
 
 
-def _about(dataset: Dataset, folds: pd.DataFrame | None) -> str:
+def audit_subject(dataset: Dataset, folds: pd.DataFrame | None) -> str:
     """Return the fingerprint of the rows that an audit is about, and of their folds."""
     rows = [] if folds is None else folds[["id", "group", "fold"]].sort_values("id").to_numpy().tolist()
     return fingerprint(rows, dataset.train[["id", "label"]].to_numpy().tolist(), dataset.test["id"].tolist())

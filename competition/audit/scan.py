@@ -1,4 +1,4 @@
-"""One pass over image files: the facts of each and, where asked, its decoded picture's hash and thumbnail.
+"""One pass over image files: what each says of itself and, on request, its decoded picture's hash and thumbnail.
 
 What was found is kept by content, in pieces of a few thousand files: a second audit decodes nothing, a killed one loses
 little, and files that are moved or touched are not looked at anew.
@@ -19,8 +19,10 @@ from competition.data.images.decode import DECODER, UnreadableImage, decode, hea
 from competition.data.images.file_contents import in_order
 from competition.data.images.file_facts import KINDS, NUMBERS, file_facts
 
+PICTURES = ("hashes", "thumbnails")  # in a record, of decoded images
 VERSION = 1  # raise it when the same file would give other facts
-PIECE, TASK = 2048, 16  # files in one record, and in one task of a thread, which holds one decoded picture at a time
+RECORD_FILES = 2048  # files in one record
+TASK_FILES = 16  # files in one task of a thread, which holds one decoded picture at a time
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,12 @@ class Scan:
 
     facts: ``NUMBERS`` (float) and ``KINDS`` (object) of :mod:`competition.data.images.file_facts`, and ``fault``: why a
     file is not a whole image, or None.
-    hashes: uint64 (n,) and thumbnails: uint8 (n, 32, 32), zeros where there is a fault; both None if not decoded.
+    hashes: uint64 (n,) and thumbnails: uint8 (n, 32, 32), zeros where there is a fault; both empty if not decoded.
     """
 
     facts: pd.DataFrame
-    hashes: np.ndarray | None
-    thumbnails: np.ndarray | None
+    hashes: np.ndarray
+    thumbnails: np.ndarray
 
 
 def scan(paths: Sequence[str], digests: np.ndarray, folder: Path, pixels: bool, title: str, workers: int) -> Scan:
@@ -42,10 +44,12 @@ def scan(paths: Sequence[str], digests: np.ndarray, folder: Path, pixels: bool, 
 
     With ``pixels`` each file is decoded once; without, only headers are read, and a fault is one of the header.
     """
-    pieces = [range(start, min(start + PIECE, len(paths))) for start in range(0, len(paths), PIECE)]
+    pieces = [range(start, min(start + RECORD_FILES, len(paths))) for start in range(0, len(paths), RECORD_FILES)]
     records = [folder / "audit" / f"{_key(digests[list(piece)], pixels)}.npz" for piece in pieces]
-    found = [_recall(record) for record in records]
-    lacking = [number for number, one in enumerate(found) if one is None]
+    found: dict[int, dict[str, Any]] = {
+        number: kept for number, record in enumerate(records) if (kept := _recall(record)) is not None
+    }
+    lacking = [number for number in range(len(records)) if number not in found]
     tasks = [rows for number in lacking for rows in _tasks(pieces[number])]
     looks = in_order(lambda rows: [_look(paths[row], pixels) for row in rows], tasks, workers, title)
     for number in lacking:
@@ -54,14 +58,11 @@ def scan(paths: Sequence[str], digests: np.ndarray, folder: Path, pixels: bool, 
         with atomic_write(records[number], "wb") as file:
             np.savez(file, **found[number])
     next(looks, None)  # lets the threads go
-    facts = [row for one in found for row in json.loads(one["facts"].tobytes())]
+    parts = [_arrays([], True), *(found[number] for number in range(len(records)))]
+    facts = [row for part in parts for row in json.loads(part["facts"].tobytes())]
     table = pd.DataFrame(facts, columns=[*NUMBERS, *KINDS, "fault"], dtype=object).astype(dict.fromkeys(NUMBERS, float))
-    if not pixels:
-        return Scan(table, None, None)
-    empty = _arrays([], True)
-    return Scan(
-        table, *(np.concatenate([empty[name], *(one[name] for one in found)]) for name in ("hashes", "thumbnails"))
-    )
+    hashes, thumbnails = (np.concatenate([part[name] for part in parts if name in part]) for name in PICTURES)
+    return Scan(table, hashes, thumbnails)
 
 
 def _key(digests: np.ndarray, pixels: bool) -> str:
@@ -69,7 +70,7 @@ def _key(digests: np.ndarray, pixels: bool) -> str:
 
 
 def _tasks(piece: range) -> list[range]:
-    return [range(start, min(start + TASK, piece.stop)) for start in range(piece.start, piece.stop, TASK)]
+    return [range(start, min(start + TASK_FILES, piece.stop)) for start in range(piece.start, piece.stop, TASK_FILES)]
 
 
 def _recall(record: Path) -> dict[str, np.ndarray] | None:

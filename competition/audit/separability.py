@@ -11,43 +11,47 @@ from threadpoolctl import threadpool_limits
 from competition.audit.findings import Separation
 
 FOLDS = 5
-MOST_ROWS = 20_000  # of a classifier: the AUC is known to .01 by then, and 80,000 rows would take a minute
-FEWEST = 30  # rows and groups of each kind, fewer show nothing
-_CHUNK = 50  # draws held at once, 8 MB for each array of 20,000 rows
-_CATEGORIES = 60  # of one feature that a classifier tells apart, the most frequent
-_SHRINKAGE = 5.0  # rows of the overall share that every category's share is mixed with
+MAX_ROWS = 20_000  # of a classifier: the AUC is known to .01 by then, and 80,000 rows would take a minute
+MIN_ROWS = 30  # rows and groups of each kind, fewer show nothing
+CHUNK_DRAWS = 50  # draws held at once, 8 MB for each array of 20,000 rows
+MAX_CATEGORIES = 60  # of one feature that a classifier tells apart, the most frequent
+PRIOR_ROWS = 5.0  # rows of the overall share that every category's share is mixed with
 
 
-def auc(label: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray | float:
-    """Return the area under the ROC curve, ties counting half; ``weight`` (draws, n) gives (draws,) of them."""
+def auc(label: np.ndarray, score: np.ndarray) -> float:
+    """Return the area under the ROC curve, ties counting half."""
+    return float(weighted_aucs(label, score, np.ones((1, len(score))))[0])
+
+
+def weighted_aucs(label: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the area under the ROC curve (draws,) for each row of ``weights`` (draws, n), ties counting half."""
     _, place = np.unique(score, return_inverse=True)
     order = np.argsort(place, kind="stable")
     starts = np.flatnonzero(np.diff(place[order], prepend=-1))
-    weights = np.ones((1, len(score))) if weight is None else weight
     ones = np.add.reduceat((weights * label)[:, order], starts, axis=1)
     zeros = np.add.reduceat((weights * (1 - label))[:, order], starts, axis=1)
     below = np.cumsum(zeros, axis=1) - zeros / 2
     with np.errstate(invalid="ignore"):
-        areas = (ones * below).sum(axis=1) / (ones.sum(axis=1) * zeros.sum(axis=1))
-    return float(areas[0]) if weight is None else areas
+        return (ones * below).sum(axis=1) / (ones.sum(axis=1) * zeros.sum(axis=1))
 
 
 def auc_draws(label: np.ndarray, score: np.ndarray, group: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Return the AUC of ``draws`` resamples of whole groups, with replacement; those of one class only are left out."""
     rng = np.random.default_rng([seed, 7])
     group = np.unique(group, return_inverse=True)[1]
-    number, values = int(group.max()) + 1, []
-    for start in range(0, draws, _CHUNK):
+    number, parts = int(group.max()) + 1, []
+    for start in range(0, draws, CHUNK_DRAWS):
         some = [
-            np.bincount(rng.integers(0, number, number), minlength=number) for _ in range(min(_CHUNK, draws - start))
+            np.bincount(rng.integers(0, number, number), minlength=number)
+            for _ in range(min(CHUNK_DRAWS, draws - start))
         ]
-        values.append(auc(label, score, np.array(some, float)[:, group]))
-    values = np.concatenate(values)
+        parts.append(weighted_aucs(label, score, np.array(some, float)[:, group]))
+    values = np.concatenate(parts)
     return values[np.isfinite(values)]
 
 
-def deal_folds(label: np.ndarray, group: np.ndarray, seed: int, folds: int = FOLDS) -> np.ndarray:
-    """Return the fold, 0..folds-1, of each row: groups of like size and classes are dealt out in turn, shuffled."""
+def group_folds(label: np.ndarray, group: np.ndarray, seed: int, folds: int = FOLDS) -> np.ndarray:
+    """Return the fold, 0..folds-1, of each row: groups of like size and classes go to the folds in turn, shuffled."""
     codes = np.unique(group, return_inverse=True)[1]
     kinds = np.stack([np.bincount(codes), np.bincount(codes, label)], axis=1)
     mixed = np.random.default_rng([seed, 8]).permutation(len(kinds))
@@ -58,15 +62,15 @@ def deal_folds(label: np.ndarray, group: np.ndarray, seed: int, folds: int = FOL
 
 
 def enough(label: np.ndarray, group: np.ndarray) -> bool:
-    """Whether both kinds have ``FEWEST`` rows, in as many groups."""
-    return all(len(np.unique(group[label == kind])) >= FEWEST for kind in (0, 1))
+    """Whether both kinds have ``MIN_ROWS`` rows, in as many groups."""
+    return all(len(np.unique(group[label == kind])) >= MIN_ROWS for kind in (0, 1))
 
 
 def target_mean(values: np.ndarray, label: np.ndarray, fold: np.ndarray) -> np.ndarray:
     """Return each row's share of label 1 among the rows of its value in the other folds, (n,) float.
 
     Given as the difference from the share among all rows of the other folds: else a fold with more ones would stand
-    below one with fewer, whatever the values. Shares are mixed with ``_SHRINKAGE`` rows of the overall one.
+    below one with fewer, whatever the values. Shares are mixed with ``PRIOR_ROWS`` rows of the overall one.
     """
     codes = pd.factorize(pd.Series(values, dtype=object).map(str))[0]
     score = np.zeros(len(codes))
@@ -75,7 +79,7 @@ def target_mean(values: np.ndarray, label: np.ndarray, fold: np.ndarray) -> np.n
         base = label[~inside].mean()
         count = np.bincount(codes[~inside], minlength=codes.max() + 1)
         ones = np.bincount(codes[~inside], label[~inside], minlength=codes.max() + 1)
-        score[inside] = ((ones - base * count) / (count + _SHRINKAGE))[codes[inside]]
+        score[inside] = ((ones - base * count) / (count + PRIOR_ROWS))[codes[inside]]
     return score.round(9)
 
 
@@ -110,13 +114,13 @@ def separation(features: pd.DataFrame, label: np.ndarray, group: np.ndarray, see
 
     Float columns are numbers, all others categories. ``None`` with too few rows or nothing that varies.
     """
-    rows = some_rows(group, MOST_ROWS, seed)
+    rows = some_rows(group, MAX_ROWS, seed)
     features, label, group = features.iloc[rows], np.asarray(label)[rows], group[rows]
     columns = {name: _coded(features[name]) for name in features}
     columns = {name: column for name, column in columns.items() if len(np.unique(column)) > 1}
     if not columns or not enough(label, group):
         return None
-    table, fold = np.stack(list(columns.values()), axis=1), deal_folds(label, group, seed)
+    table, fold = np.stack(list(columns.values()), axis=1), group_folds(label, group, seed)
     score = np.empty(len(label))
     for number in range(FOLDS):
         inside = fold == number
@@ -134,7 +138,7 @@ def separation(features: pd.DataFrame, label: np.ndarray, group: np.ndarray, see
             model.fit(table[~inside], label[~inside])
             score[inside] = model.decision_function(table[inside]) - np.log(base / (1 - base))
     low, high = np.quantile(auc_draws(label, score.round(9), group, 400, seed), [0.025, 0.975])
-    return Separation(float(auc(label, score.round(9))), float(low), float(high))
+    return Separation(auc(label, score.round(9)), float(low), float(high))
 
 
 def _coded(values: pd.Series) -> np.ndarray:
@@ -143,5 +147,5 @@ def _coded(values: pd.Series) -> np.ndarray:
         return values.to_numpy()
     texts = values.map(str)
     common = texts.value_counts().sort_index().sort_values(ascending=False, kind="stable").index
-    rank = {text: min(number, _CATEGORIES) for number, text in enumerate(common)}
+    rank = {text: min(number, MAX_CATEGORIES) for number, text in enumerate(common)}
     return texts.map(rank).to_numpy(float)

@@ -1,4 +1,4 @@
-"""Whether what is no picture tells the classes apart, or train from test: metadata and file names."""
+"""Whether something besides the pictures tells the classes apart, or train from test: metadata and file names."""
 
 from collections.abc import Iterator
 
@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 
 from competition.audit.file_names import container_of, name_facts
-from competition.audit.findings import WARN, Finding, Separation
-from competition.audit.inputs import Evidence
+from competition.audit.findings import WARN_AUC, Finding, Separation
+from competition.audit.inputs import AuditInputs
 from competition.audit.separability import (
-    MOST_ROWS,
+    MAX_ROWS,
     auc,
     auc_draws,
-    deal_folds,
     enough,
     feature_score,
+    group_folds,
     separation,
     some_rows,
 )
@@ -47,67 +47,67 @@ _REMEDIES = {
 }
 _JPEG_ONLY = ("jpeg_quality", "jpeg_tables", "subsampling", "progressive")
 _ABSENT = ("None", "False", "nan", "")
-_SURE, _PURE = 4.0, 0.9  # standard errors, and share of one class, that make a value telling
-_Z = 3.0  # a feature counts if its AUC stands this many standard errors above .5: there are two dozen of them
+MIN_VALUE_Z, MIN_PURITY = 4.0, 0.9  # standard errors, and share of one class, that make a value telling
+MIN_FEATURE_Z = 3.0  # standard errors above .5 from which a feature's AUC counts: there are two dozen features
 
 
-def features_of(evidence: Evidence) -> pd.DataFrame:
+def features_of(inputs: AuditInputs) -> pd.DataFrame:
     """Return all features of rows, by position: of the files that were looked at, or of all names if none was."""
-    rows = evidence.rows if evidence.facts is None else evidence.rows.loc[evidence.facts.index]
-    train_folders = evidence.rows["path"].iloc[: evidence.train].map(lambda path: path.rpartition("/")[0])
-    table = name_facts(rows["path"].tolist(), evidence.kind != "folders" and train_folders.nunique() > 1)
+    rows = inputs.rows if inputs.facts is None else inputs.rows.loc[inputs.facts.index]
+    train_folders = inputs.rows["path"].iloc[: inputs.train].map(lambda path: path.rpartition("/")[0])
+    table = name_facts(rows["path"].tolist(), inputs.kind != "folders" and train_folders.nunique() > 1)
     table = table.set_index(rows.index)
-    if evidence.facts is None:
+    if inputs.facts is None:
         return table
-    table = pd.concat([evidence.facts, table], axis=1)
+    table = pd.concat([inputs.facts, table], axis=1)
     claimed = table["extension"].map(container_of)
     return table.assign(extension_wrong=(claimed != table["container"]).astype(object))
 
 
 def label_shortcuts(
-    evidence: Evidence, group: np.ndarray, seed: int
+    inputs: AuditInputs, group: np.ndarray, seed: int
 ) -> tuple[list[Finding], dict[str, float], Separation | None]:
     """Return what tells the classes apart, the AUC of each feature, and how well all metadata together do.
 
     ``group`` (train rows,) keeps copies in one fold. File names are judged each alone, never by the classifier: no
     model sees them, and names that give the label away make no score dishonest.
     """
-    if evidence.kind == "pixels":
+    if inputs.kind == "pixels":
         return [], {}, None
-    table = features_of(evidence)
-    table = table[table.index < evidence.train]
-    label = evidence.train_rows["label"].to_numpy()[table.index]
+    table = features_of(inputs)
+    table = table[table.index < inputs.train]
+    label = inputs.train_rows["label"].to_numpy()[table.index]
     group = group[table.index]
     if not enough(label, group):
         return [], {}, None
-    aucs, strong, some = {}, {}, some_rows(group, 2 * MOST_ROWS, seed)
+    aucs, strong, some = {}, {}, some_rows(group, 2 * MAX_ROWS, seed)
     for name in table:
         measured = _measure(table.iloc[some], name, label[some], group[some], seed)
         if measured is not None:
             aucs[name], strong[name] = measured
     findings = []
-    for family, (words, names) in FAMILIES.items():
+    for family, (_, names) in FAMILIES.items():
         flagged = sorted((name for name in names if strong.get(name)), key=lambda name: -round(aucs[name], 3))
         if flagged:
-            findings.append(_feature_finding(evidence, family, words, flagged, table, label, aucs))
+            findings.append(_feature_finding(inputs, family, flagged, table, label, aucs))
     together = None
-    if evidence.facts is not None:
+    if inputs.facts is not None:
         columns = [*NUMBERS, *KINDS, "extension_wrong"]
         together = separation(table[columns], label, group, seed)
         findings += _classifier_finding(together, {name: aucs[name] for name in columns if name in aucs}, len(table))
     return findings, aucs, together
 
 
-def domain_shortcut(evidence: Evidence, group: np.ndarray, seed: int) -> tuple[list[Finding], Separation | None]:
+def domain_shortcut(inputs: AuditInputs, group: np.ndarray, seed: int) -> tuple[list[Finding], Separation | None]:
     """Return how well the files' contents, without their names and folders, tell test rows from training rows."""
-    if evidence.facts is None or evidence.train == len(evidence.rows):
+    if inputs.facts is None or inputs.train == len(inputs.rows):
         return [], None
-    table, inside = evidence.facts, evidence.facts.index.to_numpy()
-    is_test = (inside >= evidence.train).astype(np.int64)
+    table, inside = inputs.facts, inputs.facts.index.to_numpy()
+    is_test = (inside >= inputs.train).astype(np.int64)
     names = pd.Series(
         [
             *(f"train {name}" for name in group),
-            *(f"test {number}" for number in range(len(evidence.rows) - evidence.train)),
+            *(f"test {number}" for number in range(len(inputs.rows) - inputs.train)),
         ]
     )
     apart = separation(table, is_test, names.to_numpy(object)[inside], seed)
@@ -136,21 +136,20 @@ def _measure(
     if not enough(label[inside], group[inside]):
         return None
     values, label, group = table[name][inside], label[inside], group[inside]
-    scored = feature_score(values, label, deal_folds(label, group, seed))
+    scored = feature_score(values, label, group_folds(label, group, seed))
     if scored is None:
         return None
     known, score = scored
     value = max(0.5, float(auc(label[known], score)))  # out of fold, what says nothing may fall below
-    if value < WARN:
+    if value < WARN_AUC:
         return value, False
     spread = auc_draws(label[known], score, group[known], 60, seed).std()
-    return value, bool(value - _Z * spread > 0.5)
+    return value, bool(value - MIN_FEATURE_Z * spread > 0.5)
 
 
 def _feature_finding(
-    evidence: Evidence,
+    inputs: AuditInputs,
     family: str,
-    words: str,
     names: list[str],
     table: pd.DataFrame,
     label: np.ndarray,
@@ -158,16 +157,16 @@ def _feature_finding(
 ) -> Finding:
     best = names[0]
     points = _points_to(table[best], label)
-    told = np.flatnonzero(points >= 0)
+    pure = np.flatnonzero(points >= 0)
     rows = None
-    if len(told):
-        rows = evidence.select(table.index[told], **{best: table[best].to_numpy()[told], "points_to": points[told]})
-    share = f"; {len(told):,} of {len(table):,} rows have a value that only one class has" if len(told) else ""
+    if len(pure):
+        rows = inputs.select(table.index[pure], **{best: table[best].to_numpy()[pure], "points_to": points[pure]})
+    share = f"; {len(pure):,} of {len(table):,} rows have a value that only one class has" if len(pure) else ""
     also = f" ({', '.join(names[1:])} too)" if names[1:] else ""
     return Finding(
         family,
         "warning",
-        f"{words} predicts the label: {best} alone has AUC {aucs[best]:.3f}{also}{share}.",
+        f"{FAMILIES[family][0]} predicts the label: {best} alone has AUC {aucs[best]:.3f}{also}{share}.",
         _REMEDIES[family],
         {"auc": {name: round(aucs[name], 4) for name in names}, "looked_at": len(table)},
         rows,
@@ -175,10 +174,10 @@ def _feature_finding(
 
 
 def _points_to(values: pd.Series, label: np.ndarray) -> np.ndarray:
-    """Return the class that each row's value gives away, -1 for a value that tells nothing or is no value.
+    """Return the class that each row's value gives away, -1 for a value that tells nothing or is missing.
 
-    A value gives a class away if nine in ten of its rows are of it, and that by no chance (4 standard errors). Numbers
-    of many values count by twentieths of the rows.
+    A value gives a class away if nine in ten of its rows are of that class, 4 standard errors beyond chance. Numbers of
+    many values count by twentieths of the rows.
     """
     if values.dtype == float:
         known = values.nunique() <= 100
@@ -189,7 +188,7 @@ def _points_to(values: pd.Series, label: np.ndarray) -> np.ndarray:
     counts = pd.DataFrame({"key": keys.to_numpy(), "label": label}).groupby("key")["label"].agg(["size", "mean"])
     base = label.mean()
     z = (counts["mean"] - base).abs() * np.sqrt(counts["size"] / (base * (1 - base)))
-    pure = ((counts["mean"] >= _PURE) | (counts["mean"] <= 1 - _PURE)) & (z >= _SURE)
+    pure = ((counts["mean"] >= MIN_PURITY) | (counts["mean"] <= 1 - MIN_PURITY)) & (z >= MIN_VALUE_Z)
     pure &= ~counts.index.isin(_ABSENT)
     side = (counts["mean"] > 0.5).astype(int).where(pure, -1)
     return keys.map(side).to_numpy(np.int64)
@@ -199,7 +198,7 @@ def _classifier_finding(apart: Separation | None, aucs: dict[str, float], rows: 
     if apart is None or apart.level is None:
         return
     verdict = "no CV score on these data is honest" if apart.level == "alarm" else "a CV score may owe them something"
-    most = sorted(aucs, key=aucs.get, reverse=True)[:2]
+    most = sorted(aucs, key=aucs.__getitem__, reverse=True)[:2]
     yield Finding(
         "metadata-shortcut",
         apart.level,

@@ -10,42 +10,41 @@ import numpy as np
 import pandas as pd
 
 from competition.audit.findings import Finding
-from competition.audit.inputs import Evidence
-from competition.audit.row_order import CLAIM, FEWEST_PAIRS, candidate_pairs
+from competition.audit.inputs import AuditInputs
+from competition.audit.row_order import MIN_PAIRS, Comparison, candidate_pairs
 from competition.data.duplicates.perceptual_hash import correlation
 
-AS_RARE = 0.99
-_QUICK_PAIRS = 200
-_PARTNERS = 8  # other pairs made of each row, to compare with
+TWIN_QUANTILE = 0.99
+MAX_QUICK_PAIRS = 200
+PARTNERS = 8  # other pairs made of each row, to compare with
 
 Pictures = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def find_twins(
-    evidence: Evidence, pictures: Pictures, seed: int
-) -> tuple[np.ndarray, list[Finding], dict[str, tuple[float, int]]]:
-    """Return the pairs (k, 2) that are twins, by position, the finding, and of what was compared (share alike, pairs).
+    inputs: AuditInputs, pictures: Pictures, seed: int
+) -> tuple[np.ndarray, list[Finding], dict[str, Comparison]]:
+    """Return the pairs (k, 2) that are twins, by position, the finding, and what was compared, by what pairs the rows.
 
     ``pictures(positions)`` returns thumbnails and which of them there are. A quick audit compares 200 pairs, and claims
     or dismisses them all by these.
     """
-    train, looked = evidence.train_rows, {}
+    train, compared = inputs.train_rows, {}
     for how, pairs in candidate_pairs(train).items():
-        asked = pairs
-        if evidence.depth == "quick" and len(pairs) > _QUICK_PAIRS:
-            chosen = np.random.default_rng([seed, 11]).choice(len(pairs), _QUICK_PAIRS, replace=False)
-            asked = pairs[np.sort(chosen)]
-        thumbnails, there = pictures(asked.ravel())
+        chosen = pairs
+        if inputs.depth == "quick" and len(pairs) > MAX_QUICK_PAIRS:
+            sample = np.random.default_rng([seed, 11]).choice(len(pairs), MAX_QUICK_PAIRS, replace=False)
+            chosen = pairs[np.sort(sample)]
+        thumbnails, there = pictures(chosen.ravel())
         whole = there.reshape(-1, 2).all(axis=1)
-        asked, thumbnails = asked[whole], thumbnails.reshape(-1, 2, *thumbnails.shape[1:])[whole]
-        if len(asked) < FEWEST_PAIRS:
+        chosen, thumbnails = chosen[whole], thumbnails.reshape(-1, 2, *thumbnails.shape[1:])[whole]
+        if len(chosen) < MIN_PAIRS:
             continue
-        similar, bar = compare(thumbnails, train["label"].to_numpy()[asked], seed)
-        share = float((similar > bar).mean())
-        looked[how] = share, len(asked)
-        if share >= CLAIM:
-            return pairs, [_finding(evidence, how, pairs, asked, similar, bar, share)], looked
-    return np.empty((0, 2), np.int64), [], looked
+        similarity, bar = compare(thumbnails, train["label"].to_numpy()[chosen], seed)
+        compared[how] = Comparison(chosen, similarity, bar)
+        if compared[how].are_twins:
+            return pairs, [_finding(inputs, how, pairs, compared[how])], compared
+    return np.empty((0, 2), np.int64), [], compared
 
 
 def compare(thumbnails: np.ndarray, label: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
@@ -59,39 +58,37 @@ def compare(thumbnails: np.ndarray, label: np.ndarray, seed: int) -> tuple[np.nd
     zero, one = 2 * np.arange(k) + label.argmin(axis=1), 2 * np.arange(k) + label.argmax(axis=1)
     # Shifts along a shuffled ring: no row meets its own partner.
     ring = np.random.default_rng([seed, 12]).permutation(k)
-    shifts = range(1, 1 + min(_PARTNERS, k - 1))
+    shifts = range(1, 1 + min(PARTNERS, k - 1))
     others = np.concatenate([np.stack([zero[ring], one[np.roll(ring, shift)]], axis=1) for shift in shifts])
-    bar = float(np.quantile(correlation(flat, others), AS_RARE))
+    bar = float(np.quantile(correlation(flat, others), TWIN_QUANTILE))
     return correlation(flat, np.stack([zero, one], axis=1)), bar
 
 
-def _finding(
-    evidence: Evidence, how: str, pairs: np.ndarray, asked: np.ndarray, similar: np.ndarray, bar: float, share: float
-) -> Finding:
-    known = pd.Series(similar.round(4), index=asked[:, 0])
+def _finding(inputs: AuditInputs, how: str, pairs: np.ndarray, compared: Comparison) -> Finding:
+    known = pd.Series(compared.similarity.round(4), index=compared.pairs[:, 0])
     number = np.repeat(np.arange(1, len(pairs) + 1), 2)
     similarity = np.repeat(known.reindex(pairs[:, 0]).to_numpy(), 2)
     return Finding(
         "twins",
         "note",
-        f"{len(pairs):,} pairs of {how} are a photo and its AI twin: {share:.0%} of the {len(asked):,} looked at are "
-        "more alike than 99 % of other pairs.",
+        f"{len(pairs):,} pairs of {how} are a photo and its AI twin: {compared.share:.0%} of the "
+        f"{len(compared.pairs):,} looked at are more alike than 99 % of other pairs.",
         "Keep twins in one fold: group=pairs where they are rows 2k and 2k+1, else group=auto.",
         {
             "pairs": len(pairs),
             "paired_by": how,
-            "looked_at": len(asked),
-            "share_alike": round(share, 4),
-            "median_similarity": round(float(np.median(similar)), 4),
-            "bar": round(bar, 4),
+            "looked_at": len(compared.pairs),
+            "share_alike": round(compared.share, 4),
+            "median_similarity": round(float(np.median(compared.similarity)), 4),
+            "bar": round(compared.bar, 4),
         },
-        evidence.select(pairs.ravel(), pair=number, similarity=similarity),
+        inputs.select(pairs.ravel(), pair=number, similarity=similarity),
     )
 
 
-def split_finding(evidence: Evidence, twins: np.ndarray, fold: pd.Series | None) -> Iterator[Finding]:
+def split_finding(inputs: AuditInputs, twins: np.ndarray, fold: pd.Series | None) -> Iterator[Finding]:
     """Yield twins-split: twins in different folds (an alarm), or without folds in different groups (a warning)."""
-    train = evidence.train_rows
+    train = inputs.train_rows
     place = train["group"] if fold is None else train["id"].map(fold)
     place = place.to_numpy(object)
     split = twins[pd.notna(place[twins]).all(axis=1)]  # a row left out as broken has no fold
@@ -106,7 +103,7 @@ def split_finding(evidence: Evidence, twins: np.ndarray, fold: pd.Series | None)
         "twin it learned from.",
         "Keep twins together with group=auto (or group=pairs where they are rows 2k and 2k+1).",
         {"pairs": len(split), "of": len(twins)},
-        evidence.select(
+        inputs.select(
             split.ravel(),
             pair=np.repeat(np.arange(1, len(split) + 1), 2),
             **{"group" if fold is None else "fold": place[split.ravel()]},

@@ -1,6 +1,5 @@
 """An audit as files (audit.json and a CSV of rows for each finding) and as lines for a terminal."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,11 @@ def write_audit(folder: Path, audit: Audit, about: str = "") -> None:
     """
     folder = Path(folder)
     earlier = read_json(folder / REPORT) or {}
-    tables = {_csv_name(finding): _csv(finding) for finding in audit.findings if finding.rows is not None}
+    tables = {
+        _csv_name(finding): finding.rows.to_csv(index=False, lineterminator="\n")
+        for finding in audit.findings
+        if finding.rows is not None
+    }
     for name, text in tables.items():
         _write_changed(folder / name, text)
     _write_changed(folder / REPORT, json.dumps(_as_json(audit) | {"about": about}, indent=2, allow_nan=False) + "\n")
@@ -44,12 +47,6 @@ def audit_lines(audit: Audit, folder: Path) -> list[str]:
 
 def _csv_name(finding: Finding) -> str:
     return f"{finding.name}.csv"
-
-
-def _csv(finding: Finding) -> str:
-    buffer = io.StringIO()
-    finding.rows.to_csv(buffer, index=False, lineterminator="\n")
-    return buffer.getvalue()
 
 
 def _write_changed(path: Path, text: str) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from competition.audit import audit, audit_lines, write_audit
-from competition.audit.run import _about, audit_folder, regroup
+from competition.audit.examine import audit
+from competition.audit.run import audit_folder, audit_subject, regroup
+from competition.audit.write import audit_lines, write_audit
 from competition.core.paths import FOLDS_FILE, cache_folder, run_folder
 from competition.core.settings import Config
 from competition.data.folds import folds_in
@@ -26,7 +27,7 @@ def full_audit(config: Config) -> list[str]:
     dataset = regroup(config, read_tables(config))
     folds = _kept_folds(config, dataset)
     found = audit(dataset, cache_folder(config), "full", folds, config.seed)
-    write_audit(audit_folder(config), found, _about(dataset, folds))
+    write_audit(audit_folder(config), found, audit_subject(dataset, folds))
     return [f"{data_root(config)}: {_described(dataset)}", *audit_lines(found, audit_folder(config))]
 
 

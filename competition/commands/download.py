@@ -205,7 +205,7 @@ def _brought(download: Download, record: dict[str, Any]) -> str:
 
 def described(download: Download) -> list[str]:
     """Return what the data are, what a quick audit finds in them, and the line to type next."""
-    from competition.audit import audit
+    from competition.audit.examine import audit
     from competition.core.paths import cache_folder
     from competition.data.run_data import read_tables
 

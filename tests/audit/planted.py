@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from competition.audit import Audit, audit
+from competition.audit.examine import audit
+from competition.audit.findings import Audit
 from competition.data.layouts.dataset import Dataset
 from competition.data.layouts.read import read_dataset
 

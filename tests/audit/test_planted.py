@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competition.audit import audit
+from competition.audit.examine import audit
 from tests.audit.planted import audited, clean, exif, file_of, flagged, spoil, write
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from competition.audit import audit
+from competition.audit.examine import audit
 from competition.data.layouts.read import read_dataset
 from tests.audit.planted import flagged
 from tests.running import SHARED

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from competition.audit.separability import auc, auc_draws, deal_folds, separation, some_rows, target_mean
+from competition.audit.separability import (
+    auc,
+    auc_draws,
+    group_folds,
+    separation,
+    some_rows,
+    target_mean,
+    weighted_aucs,
+)
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6), st.integers(1, 3)), min_size=2, max_size=40))
@@ -15,7 +23,7 @@ def test_the_auc_is_scikit_learns_with_ties_and_weights(rows):
     label, score, weight = np.array(rows).T
     label[:2] = 0, 1
     assert auc(label, score) == pytest.approx(roc_auc_score(label, score))
-    weighted = auc(label, score, np.stack([weight, weight * 2]).astype(float))
+    weighted = weighted_aucs(label, score, np.stack([weight, weight * 2]).astype(float))
     assert weighted == pytest.approx([roc_auc_score(label, score, sample_weight=weight)] * 2)
 
 
@@ -23,7 +31,7 @@ def test_the_auc_is_scikit_learns_with_ties_and_weights(rows):
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 30)), min_size=1, max_size=200), st.integers(0, 9))
 def test_groups_are_dealt_whole_and_evenly(rows, seed):
     label, group = np.array(rows).T
-    fold = deal_folds(label, group, seed)
+    fold = group_folds(label, group, seed)
     assert (pd.Series(fold).groupby(group).nunique() == 1).all()
     counts = np.bincount(pd.Series(fold).groupby(group).first(), minlength=5)
     assert counts.max() - counts.min() <= 1

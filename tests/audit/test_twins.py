@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competition.audit import audit, merged_groups
+from competition.audit.examine import audit
+from competition.audit.groups import merged_groups
 from competition.data.demo.draw import draw_demo
 from competition.data.layouts.dataset import LayoutSettings
 from competition.data.layouts.read import read_dataset

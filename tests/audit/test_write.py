@@ -5,7 +5,9 @@ import json
 import pandas as pd
 import pytest
 
-from competition.audit import Audit, Finding, Separation, audit, audit_lines, write_audit
+from competition.audit.examine import audit
+from competition.audit.findings import Audit, Finding, Separation
+from competition.audit.write import audit_lines, write_audit
 from competition.core.errors import UserError
 from tests.audit.planted import clean, write
 
@@ -76,5 +78,5 @@ def test_a_real_audit_can_be_written_and_lists_the_gravest_first(tmp_path):
 
 def test_an_unknown_depth_is_refused_in_one_sentence(tmp_path):
     dataset = write(tmp_path / "data", clean(4, 0)[0], [])
-    with pytest.raises(UserError, match="depth=ful is no depth of an audit; did you mean 'full'"):
+    with pytest.raises(UserError, match="depth=ful is not a depth of an audit; did you mean 'full'"):
         audit(dataset, tmp_path, "ful")
