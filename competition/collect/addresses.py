@@ -1,6 +1,6 @@
-"""Web addresses: read from lists, brought into one spelling, and refused where they must not be asked.
+"""Web addresses: read from lists, brought into one spelling, and rejected where they must not be requested.
 
-Nothing here touches the network. :func:`parsed` is the only reader of an address, so what is checked is what is asked.
+Nothing here touches the network. :func:`parsed` is the only reader of an address: what is checked is what is requested.
 """
 
 import ipaddress
@@ -19,8 +19,8 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 space handed out to the public
 
 
-class Refused(Exception):
-    """This address will not be collected, for the plain-words ``reason``; asking again would change nothing.
+class Rejected(Exception):
+    """This address will not be collected, for the plain-words ``reason``; another request would change nothing.
 
     ``setting`` names the setting that refuses it, where another value of it would not.
     """
@@ -31,22 +31,22 @@ class Refused(Exception):
 
 
 def parsed(address: str) -> Url:
-    """Split an address as it will be asked for: lower-case ASCII host, percent-encoded path, no fragment.
+    """Split an address as it will be requested: lower-case ASCII host, percent-encoded path, no fragment.
 
-    Raises :class:`Refused` unless it is http or https, names a host and carries no user name or password.
+    Raises :class:`Rejected` unless it is http or https, names a host and carries no user name or password.
     """
     if len(address) > MAX_ADDRESS:
-        raise Refused(f"the address has {len(address):,} characters")
+        raise Rejected(f"the address has {len(address):,} characters")
     try:
         url = parse_url(address)
     except (LocationParseError, UnicodeError):
-        raise Refused("it is no address") from None
+        raise Rejected("it is not an address") from None
     if url.scheme not in ("http", "https"):
-        raise Refused("it is no http or https address")
+        raise Rejected("it is not an http or https address")
     if url.auth is not None:
-        raise Refused("the address holds a user name or password")
+        raise Rejected("the address holds a user name or password")
     if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", url.host or ""):
-        raise Refused("the address names no host")
+        raise Rejected("the address names no host")
     return url._replace(path=url.path or "/", fragment=None)
 
 

@@ -6,7 +6,6 @@ it would be the proxy, not this gate, that decides whom to connect to.
 """
 
 import contextlib
-import itertools
 import socket
 import ssl
 import threading
@@ -21,7 +20,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Url
 
 from competition import __version__
-from competition.collect.addresses import Refused, parsed
+from competition.collect.addresses import Rejected, parsed
 from competition.collect.guard import GuardedHTTP, GuardedHTTPS, cut, cut_off, plain_words
 from competition.collect.manners import Denied, Failed, Manners, retry_after
 
@@ -49,8 +48,8 @@ class Fetched:
 class Fetcher:
     """Fetches addresses; may be used by several threads at once.
 
-    allow_local: whether addresses that are not public may be asked. delay: seconds between two requests to one host.
-    retries: how often a passing failure is tried again, after ``delay``, twice that, and so on. robots: whether
+    allow_local: whether addresses that are not public may be requested. delay: seconds between two requests to one
+    host. retries: how often a passing failure is tried again, after ``delay``, twice that, and so on. robots: whether
     robots.txt is obeyed.
     """
 
@@ -75,8 +74,8 @@ class Fetcher:
     def get(self, address: str, limit: int) -> Fetched:
         """Return what ``address`` serves.
 
-        Raises :class:`Refused` for what will not be fetched, such as more than ``limit`` bytes, and :class:`Failed` for
-        what another run may get.
+        Raises :class:`Rejected` for what will not be fetched, such as more than ``limit`` bytes, and :class:`Failed`
+        for what another run may get.
         """
         return self._follow(address, limit)
 
@@ -84,45 +83,47 @@ class Fetcher:
         """Return the whole lines within the first ``limit`` bytes of a robots.txt, nothing where there is none."""
         try:
             body = self._follow(address, limit, robots=True).body
-        except (Refused, Denied):
+        except (Rejected, Denied):
             return ""
         whole = body if len(body) <= limit else body[: body.rfind(b"\n", 0, limit) + 1]
         return whole.decode("utf-8", "replace")
 
     def _follow(self, address: str, limit: int, robots: bool = False) -> Fetched:
-        """Ask for an address and for what it redirects to; ``robots``: it is a robots.txt, which may be cut short."""
+        """Request an address and what it redirects to; ``robots``: it is a robots.txt, which may be cut short."""
         for _ in range(MAX_REDIRECTS + 1):
             url = parsed(address)
             if not robots:
                 self._manners.permit(url)
-            answer = self._insist(url, limit, robots)
+            answer = self._repeat(url, limit, robots)
             if isinstance(answer, Fetched):
                 return answer
             address = _joined(url.url, answer)
-        raise Refused(f"it redirects more than {MAX_REDIRECTS} times")
+        raise Rejected(f"it redirects more than {MAX_REDIRECTS} times")
 
-    def _insist(self, url: Url, limit: int, cut_short: bool) -> Fetched | str:
-        """Ask again where that may help; return the answer, or where it points to."""
-        for attempt in itertools.count():
-            self._manners.take_turn(url.netloc)
+    def _repeat(self, url: Url, limit: int, cut_short: bool) -> Fetched | str:
+        """Repeat the request where that may help; return the answer, or where it points to."""
+        attempt, host = 0, url.netloc or ""
+        while True:
+            self._manners.take_turn(host)
             try:
-                answer = self._ask(url, limit, cut_short)
-            except (Refused, Denied):
-                self._manners.heard(url.netloc, True)
+                answer = self._request(url, limit, cut_short)
+            except (Rejected, Denied):
+                self._manners.note(host, True)
                 raise
             except Failed as failure:
                 if not failure.passing or attempt == self._retries:
-                    self._manners.heard(url.netloc, False)
+                    self._manners.note(host, False)
                     raise
                 self._manners.rest(self._delay * 2**attempt)
+                attempt += 1
             else:
-                self._manners.heard(url.netloc, True)
+                self._manners.note(host, True)
                 return answer
 
-    def _ask(self, url: Url, limit: int, cut_short: bool) -> Fetched | str:
+    def _request(self, url: Url, limit: int, cut_short: bool) -> Fetched | str:
         """Send one request; return the answer, or where it points to."""
         deadline = time.monotonic() + DEADLINE
-        with plain_words(url.host), contextlib.closing(self._connection(url)) as connection:
+        with plain_words(url.host or ""), contextlib.closing(self._connection(url)) as connection:
             connection.connect()
             connection.timeout = PATIENCE  # which request() gives to the socket
             with self._in_flight(connection.sock):
@@ -150,20 +151,20 @@ class Fetcher:
                 self._live.discard(connected)
 
     def _check_status(self, url: Url, response: BaseHTTPResponse) -> None:
-        said = f"the server says {response.status} {(response.reason or '')[:60]}".strip()
+        reason = f"the server says {response.status} {(response.reason or '')[:60]}".strip()
         if response.status in _PASSING:
-            self._manners.hold(url.netloc, retry_after(response.headers.get("Retry-After", "")))
-            raise Failed(said)
+            self._manners.hold(url.netloc or "", retry_after(response.headers.get("Retry-After", "")))
+            raise Failed(reason)
         if response.status in (401, 403):
-            raise Denied(said)
+            raise Denied(reason)
         if response.status not in (200, 203):
-            raise Refused(said)
+            raise Rejected(reason)
 
     def _read(self, response: BaseHTTPResponse, limit: int, deadline: float, cut_short: bool) -> bytes:
         """Return the body; of a longer one at most a chunk more than ``limit`` bytes is read, kept if ``cut_short``."""
         stated = response.headers.get("Content-Length", "")
         if not cut_short and stated.isdecimal() and int(stated[:18]) > limit:
-            raise Refused(f"its {int(stated[:18]):,} bytes are too many", "max_mb")
+            raise Rejected(f"its {int(stated[:18]):,} bytes are too many", "max_mb")
         parts: list[bytes] = []
         held = 0
         while part := response.read1(CHUNK, decode_content=True):
@@ -172,7 +173,7 @@ class Fetcher:
             if held > limit:
                 if cut_short:
                     return b"".join(parts)
-                raise Refused(f"it is longer than {limit:,} bytes", "max_mb")
+                raise Rejected(f"it is longer than {limit:,} bytes", "max_mb")
             if time.monotonic() > deadline:
                 raise Failed(f"it did not come within {DEADLINE:g} seconds", passing=False)
             self._manners.go_on()
@@ -180,7 +181,8 @@ class Fetcher:
         return b"".join(parts)
 
     def _connection(self, url: Url) -> HTTPConnection:
-        host = url.host.strip("[]")
+        host = (url.host or "").strip("[]")
+        connection: GuardedHTTP
         if url.scheme == "https":
             connection = GuardedHTTPS(host, url.port or 443, timeout=GREETING, ssl_context=self._trust)
         else:
@@ -193,4 +195,4 @@ def _joined(address: str, place: str) -> str:
     try:
         return urljoin(address, place)
     except ValueError:
-        raise Refused("it redirects to what is no address") from None
+        raise Rejected("it redirects to something that is not an address") from None

@@ -1,6 +1,6 @@
 """The collection itself: addresses are fetched a few at a time and judged one by one, in the order in which they come.
 
-An image is stored byte for byte as it was served. Run again, it asks only for what is not finished; killed at any
+An image is stored byte for byte as it was served. Run again, it requests only what is not finished; killed at any
 moment, it loses the images in flight and nothing else.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from competition.collect.addresses import MAX_ADDRESS, Refused, distinct, read_list, same, taking_turns
+from competition.collect.addresses import MAX_ADDRESS, Rejected, distinct, read_list, same, taking_turns
 from competition.collect.fetch import Fetched, Fetcher
 from competition.collect.judge import Judge
 from competition.collect.known import survey
@@ -49,18 +49,18 @@ class Summary:
     too_long: int
 
     def lines(self) -> list[str]:
-        """Return the closing words, the last of them what to do next."""
-        said = [
+        """Return what is printed at the end; the last line says what to do next."""
+        lines = [
             f"{self.label}: {counted(self.saved, 'image')} saved, {counted(self.duplicates, 'duplicate')}, "
             f"{counted(self.near_duplicates, 'near-duplicate')}, {self.refused:,} refused, {self.failed:,} failed; "
             f"{self.finished:,} done before.",
             f"Where each came from, and why not: {self.out / self.label / NAME}",
         ]
         if self.too_long:
-            said.append(f"Addresses of more than {MAX_ADDRESS:,} characters, left out: {self.too_long:,}")
+            lines.append(f"Addresses of more than {MAX_ADDRESS:,} characters, left out: {self.too_long:,}")
         if self.failed:
-            said.append("What failed may succeed later: run the same line again.")
-        return [*said, _what_next(self.label, self.out)]
+            lines.append("What failed may succeed later: run the same line again.")
+        return [*lines, _what_next(self.label, self.out)]
 
 
 def collect(settings: CollectOptions) -> Summary:
@@ -100,9 +100,16 @@ def collect(settings: CollectOptions) -> Summary:
                 record.add(row)
                 counts[row.kind] += 1
                 bar.update()
-    kinds = ("saved", "duplicate", "near-duplicate", "refused", "failed")
     return Summary(
-        settings.label, out, *(counts[kind] for kind in kinds), len(addresses) - len(todo), len(named) - len(addresses)
+        label=settings.label,
+        out=out,
+        saved=counts["saved"],
+        duplicates=counts["duplicate"],
+        near_duplicates=counts["near-duplicate"],
+        refused=counts["refused"],
+        failed=counts["failed"],
+        finished=len(addresses) - len(todo),
+        too_long=len(named) - len(addresses),
     )
 
 
@@ -126,8 +133,8 @@ def _addresses(settings: CollectOptions, fetcher: Fetcher) -> list[str]:
     if settings.page:
         try:
             page = fetcher.get(settings.page, PAGE_BYTES)
-        except Refused as refusal:
-            by = f", {settings.said(refusal.setting)}" if refusal.setting in ("allow_local", "robots") else ""
+        except Rejected as refusal:
+            by = f", {settings.typed(refusal.setting)}" if refusal.setting in ("allow_local", "robots") else ""
             raise UserError(f"page={settings.page} cannot be read ({refusal.reason}{by}): name another.") from None
         except Failed as failure:
             raise UserError(f"page={settings.page} cannot be read ({failure.reason}): try again later.") from None
@@ -140,13 +147,13 @@ def _addresses(settings: CollectOptions, fetcher: Fetcher) -> list[str]:
 
 def _answers(
     pool: ThreadPoolExecutor, fetcher: Fetcher, addresses: Sequence[str], settings: CollectOptions
-) -> Iterator[tuple[str, Fetched | Refused | Failed]]:
+) -> Iterator[tuple[str, Fetched | Rejected | Failed]]:
     """Yield each address with what came of it, as soon as it comes; a few are under way, the rest is not begun."""
 
-    def fetch(address: str) -> Fetched | Refused | Failed:
+    def fetch(address: str) -> Fetched | Rejected | Failed:
         try:
             return fetcher.get(address, settings.limit)
-        except (Refused, Failed) as outcome:
+        except (Rejected, Failed) as outcome:
             return outcome
 
     waiting = iter(addresses)

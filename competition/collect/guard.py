@@ -15,25 +15,28 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as NoAnswer
 
-from competition.collect.addresses import Refused, is_public
+from competition.collect.addresses import Rejected, is_public
 from competition.collect.manners import Failed
 
 
-def not_public(host: str, number: str) -> Refused:
+def not_public(host: str, number: str) -> Rejected:
     """Return the refusal of a host for its address."""
     means = "" if host == number else f" ({number})"
-    return Refused(f"{host}{means} is no public address", "allow_local")
+    return Rejected(f"{host}{means} is no public address", "allow_local")
 
 
-class _PublicOnly:
-    """Mixed into urllib3's connections; an unknown host is a ``socket.gaierror``."""
+class GuardedHTTP(HTTPConnection):
+    """An HTTP connection; :class:`Rejected` on connecting to what is not public, unless ``allow_local``.
+
+    An unknown host is a ``socket.gaierror``.
+    """
 
     allow_local = False
 
     def _new_conn(self) -> socket.socket:
         for *_, found in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
-            if not self.allow_local and not is_public(found[0]):
-                raise not_public(self.host, found[0])
+            if not self.allow_local and not is_public(str(found[0])):
+                raise not_public(self.host, str(found[0]))
         connected = super()._new_conn()
         try:
             number = connected.getpeername()[0]
@@ -45,12 +48,8 @@ class _PublicOnly:
         return connected
 
 
-class GuardedHTTP(_PublicOnly, HTTPConnection):
-    """An HTTP connection; :class:`Refused` on connecting to what is not public, unless ``allow_local``."""
-
-
-class GuardedHTTPS(_PublicOnly, HTTPSConnection):
-    """An HTTPS connection; :class:`Refused` as for :class:`GuardedHTTP`, before the TLS handshake."""
+class GuardedHTTPS(GuardedHTTP, HTTPSConnection):
+    """An HTTPS connection; :class:`Rejected` as for :class:`GuardedHTTP`, before the TLS handshake."""
 
 
 def cut(connected: socket.socket) -> None:
@@ -83,7 +82,7 @@ def plain_words(host: str) -> Iterator[None]:
     except socket.gaierror as error:
         raise Failed(f"{host} cannot be found", passing=error.errno == socket.EAI_AGAIN) from None
     except UnicodeError:  # a label of the name is empty or too long
-        raise Refused("the address names no host") from None
+        raise Rejected("the address names no host") from None
     except ssl.SSLCertVerificationError as error:
         raise Failed(f"the certificate of {host} is not valid ({error.verify_message})", passing=False) from None
     except (OSError, http.client.HTTPException, HTTPError) as error:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from competition.collect.addresses import Refused
+from competition.collect.addresses import Rejected
 from competition.collect.fetch import Fetched
 from competition.collect.known import Known
 from competition.collect.manners import Failed
@@ -43,12 +43,12 @@ class Judge:
     def __init__(self, settings: CollectOptions, known: Known, described: Collection[str]):
         self._settings, self._known, self._described = settings, known, set(described)
 
-    def row(self, address: str, answer: Fetched | Refused | Failed) -> Row:
+    def row(self, address: str, answer: Fetched | Rejected | Failed) -> Row:
         """Return the row of provenance for what came of ``address``; an image saved is on disk by then."""
         row = Row(label=self._settings.label, address=address, status="", time=now())
         if isinstance(answer, Failed):
             return replace(row, status=f"failed: {answer.reason}")
-        if isinstance(answer, Refused):
+        if isinstance(answer, Rejected):
             return self._refused(row, answer.reason, answer.setting)
         digest = hashlib.sha256(answer.body).hexdigest()
         row = replace(row, final_address=answer.address, sha256=digest, bytes=str(len(answer.body)))
@@ -89,8 +89,8 @@ class Judge:
         return replace(row, status="saved", file=name)
 
     def _refused(self, row: Row, reason: str, setting: str = "") -> Row:
-        said = self._settings.said(setting) if setting else ""
-        return replace(row, status=f"refused: {reason}", setting=said)
+        typed = self._settings.typed(setting) if setting else ""
+        return replace(row, status=f"refused: {reason}", setting=typed)
 
 
 def _is_text(answer: Fetched) -> bool:

@@ -1,4 +1,4 @@
-"""What a polite visitor keeps to: a host's robots.txt, a pause between two requests, and the wait that it asks for."""
+"""What a polite crawler keeps to: a host's robots.txt, a pause between two requests, and the wait that it names."""
 
 import re
 import threading
@@ -11,7 +11,7 @@ from urllib.robotparser import RobotFileParser
 
 from urllib3.util import Url
 
-from competition.collect.addresses import Refused
+from competition.collect.addresses import Rejected
 
 LONGEST_WAIT = 120.0  # seconds; a host that asks for more is left alone until another run
 LONGEST_CRAWL_DELAY = 30.0  # seconds
@@ -21,7 +21,7 @@ ROBOTS_BYTES = 512_000  # RFC 9309, section 2.5, asks for 500 KiB; what comes af
 
 
 class Failed(Exception):
-    """Nothing came, for the plain-words ``reason``, but another run may have better luck.
+    """Nothing came, for the ``reason``, but another run may have better luck.
 
     ``passing``: whether trying again in a moment makes sense.
     """
@@ -58,7 +58,7 @@ class Manners:
         self._stopped = threading.Event()
 
     def permit(self, url: Url) -> None:
-        """Raise :class:`Refused` where the host's robots.txt, read once, forbids the address.
+        """Raise :class:`Rejected` where the host's robots.txt, read once, forbids the address.
 
         One that the host fails to give forbids all, which is :class:`Failed` (RFC 9309, section 2.3.1.4).
         The standard library's parser reads it, which knows prefixes but no wildcards inside a path.
@@ -68,18 +68,18 @@ class Manners:
         origin = f"{url.scheme}://{url.netloc}"
         with self._lock:
             reading = self._reading[origin]
-        with reading:  # the other threads wait for the one that asks
+        with reading:  # the other threads wait for the one that reads
             if origin not in self._rules:
-                self._rules[origin] = self._read(url.netloc, f"{origin}/robots.txt")
+                self._rules[origin] = self._read(self._robots, url.netloc or "", f"{origin}/robots.txt")
         rules = self._rules[origin]
         if isinstance(rules, str):
             raise Failed(rules, passing=False)
         if not rules.can_fetch(self._agent, url.url):
-            raise Refused(f"robots.txt of {url.netloc} forbids it", "robots")
+            raise Rejected(f"robots.txt of {url.netloc} forbids it", "robots")
 
-    def _read(self, host: str, address: str) -> RobotFileParser | str:
+    def _read(self, robots: Callable[[str, int], str], host: str, address: str) -> RobotFileParser | str:
         try:
-            rules = _rules(self._robots(address, ROBOTS_BYTES))
+            rules = _rules(robots(address, ROBOTS_BYTES))
         except Failed as failure:
             return f"robots.txt of {host} cannot be read ({failure.reason})"
         wished = float(rules.crawl_delay(self._agent) or 0)
@@ -87,8 +87,7 @@ class Manners:
         return rules
 
     def take_turn(self, host: str) -> None:
-        """Wait until ``host`` may be asked; :class:`Failed` at once if it wants to be left alone for long, or is silent
-        anyway."""
+        """Wait until ``host`` may get a request; :class:`Failed` at once if it names a long wait or is silent."""
         while True:
             with self._lock:
                 if self._missed.get(host, 0) >= ENOUGH:
@@ -100,16 +99,16 @@ class Manners:
                 turn = max(now, held, self._next.get(host, 0.0))
                 self._next[host] = turn + self._pause.get(host, self._delay)
             self.rest(turn - now)
-            if self._held.get(host, 0.0) <= time.monotonic():  # nobody was asked to wait meanwhile
+            if self._held.get(host, 0.0) <= time.monotonic():  # it named no other wait meanwhile
                 return
 
-    def heard(self, host: str, answer: bool) -> None:
+    def note(self, host: str, answer: bool) -> None:
         """Take note of whether ``host`` gave an answer, of whatever kind, for one address."""
         with self._lock:
             self._missed[host] = 0 if answer else self._missed.get(host, 0) + 1
 
     def hold(self, host: str, seconds: float) -> None:
-        """Ask nothing of ``host`` for so long."""
+        """Send ``host`` no request for so long."""
         with self._lock:
             self._held[host] = max(self._held.get(host, 0.0), time.monotonic() + seconds)
 
@@ -132,8 +131,9 @@ def _rules(text: str) -> RobotFileParser:
     rules = RobotFileParser()
     try:
         rules.parse(text.splitlines())
-    except ValueError:  # digits that are no number to int()
-        rules.allow_all = True
+    except ValueError:  # digits that are no number to int(): then nothing is forbidden
+        rules = RobotFileParser()
+        rules.parse([])
     return rules
 
 

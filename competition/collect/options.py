@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from competition.collect.addresses import Refused, parsed
+from competition.collect.addresses import Rejected, parsed
 from competition.core.errors import UserError
 from competition.core.options import bounded, check_values
 from competition.data.layouts.class_folders import TEST, TRAIN
@@ -21,7 +21,7 @@ class CollectOptions:
     page: str = ""  # the address of a page whose images are wanted
     label: str = ""  # the class: a folder of `out`
     out: str = ""  # the data set's folder
-    allow_local: bool = False  # ask addresses that are not on the public internet, too
+    allow_local: bool = False  # request addresses that are not on the public internet, too
     max_mb: float = bounded(50.0, 0.001, 1000)  # files of more than so many 10^6 bytes are refused
     min_side: int = bounded(32, 1, 10_000)  # images with a side of fewer pixels are refused
     connections: int = bounded(4, 1, 16)  # requests at a time
@@ -34,7 +34,7 @@ class CollectOptions:
         """The most bytes that an image may have."""
         return int(self.max_mb * 1_000_000)
 
-    def said(self, name: str) -> str:
+    def typed(self, name: str) -> str:
         """Return a setting as it would be typed."""
         value = getattr(self, name)
         return f"{name}={str(value).lower() if isinstance(value, bool) else format(value, 'g')}"
@@ -51,9 +51,9 @@ def check(options: CollectOptions) -> None:
     if options.page:
         try:
             parsed(options.page)
-        except Refused as refusal:
+        except Rejected as refusal:
             raise UserError(
-                f"page={options.page} cannot be asked for ({refusal.reason}): write it in full, "
+                f"page={options.page} cannot be requested ({refusal.reason}): write it in full, "
                 "as in https://example.org/gallery."
             ) from None
     _check_folder(options.label, Path(options.out))

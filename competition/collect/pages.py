@@ -77,10 +77,10 @@ def _image_links(text: str) -> tuple[list[str], str]:
         elif closing:
             continue
         elif name in _TEXT_ENDS:
-            end = _TEXT_ENDS[name].search(text, at)
-            if not end:
+            closed = _TEXT_ENDS[name].search(text, at)
+            if not closed:
                 break
-            at = end.start()
+            at = closed.start()
         elif name == "base":
             base = base or _plain(words.get("href", ""))
         elif name == "img" or (name == "source" and not media):

@@ -56,10 +56,10 @@ class Row:
         return re.split("[ :]", self.status)[0]
 
     def finished(self, settings: CollectOptions) -> bool:
-        """Tell whether asking again is pointless: not if it failed, nor if a setting, since changed, refused it."""
+        """Tell whether another request is pointless: not if it failed, nor if a setting, since changed, refused it."""
         if self.kind != "refused" or not self.setting:
             return self.kind != "failed"
-        return self.setting in [settings.said(name) for name in REFUSING]
+        return self.setting in [settings.typed(name) for name in REFUSING]
 
 
 COLUMNS = (
@@ -86,7 +86,7 @@ def now() -> str:
 def read_rows(path: Path) -> list[Row]:
     """Return the rows of a provenance file, none where there is no such file, without a last one that was cut short.
 
-    Raises ``UserError`` for a file that is no provenance.
+    Raises ``UserError`` for a file that is not a provenance file.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig", "replace")

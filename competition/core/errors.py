@@ -7,7 +7,7 @@
     UnreadableImage      data.images.decode: not a whole image; a declared policy says what becomes of its row
     Unsafe               kaggle.download.unpack: an archive that must not be unpacked
     Damaged              kaggle.download.unpack: an archive that cannot be read to its end
-    Refused              collect.addresses: this address will never be collected
+    Rejected             collect.addresses: this address will never be collected
     Failed               collect.manners: an address gave nothing this time
         Denied           collect.manners: its server gives us nothing for now
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.collect.addresses import Refused, distinct, is_public, parsed, read_list, taking_turns
+from competition.collect.addresses import Rejected, distinct, is_public, parsed, read_list, taking_turns
 from competition.core.errors import UserError
 
 
@@ -71,24 +71,24 @@ def test_public_addresses_are_known_as_such(number):
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("ftp://a.example/x.png", "no http"),
-        ("file:///etc/passwd", "no http"),
-        ("a.example/x.png", "no http"),
-        ("javascript:alert(1)", "no http"),
-        ("", "no http"),
+        ("ftp://a.example/x.png", "not an http"),
+        ("file:///etc/passwd", "not an http"),
+        ("a.example/x.png", "not an http"),
+        ("javascript:alert(1)", "not an http"),
+        ("", "not an http"),
         ("http://", "no host"),
         ("http:///x.png", "no host"),
         ("http://me:secret@a.example/x.png", "user name"),
         ("http://me@a.example/x.png", "user name"),
-        ("http://a.example:99999/", "no address"),
-        ("http://[::1", "no address"),
+        ("http://a.example:99999/", "not an address"),
+        ("http://[::1", "not an address"),
         ("http://a b.example/", "no"),
         ("http://[fe80::1%25eth0]/", "no host"),
         ("http://a.example/" + "x" * 9000, "characters"),
     ],
 )
 def test_what_is_no_plain_web_address_is_refused(address, reason):
-    with pytest.raises(Refused, match=reason):
+    with pytest.raises(Rejected, match=reason):
         parsed(address)
 
 
@@ -105,7 +105,7 @@ def test_any_text_is_an_address_or_refused(text):
     for address in (text, f"http://{text}", f"http://a.example/{text}"):
         try:
             url = parsed(address)
-        except Refused:
+        except Rejected:
             continue
         assert url.scheme in ("http", "https") and url.host and url.request_uri.isascii()
 

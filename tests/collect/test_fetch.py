@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from competition.collect.addresses import Refused
+from competition.collect.addresses import Rejected
 from competition.collect.fetch import AGENT, Fetcher
 from competition.collect.manners import Failed
 from tests.collect.site import LIMIT, Answer, get
@@ -26,7 +26,7 @@ def test_a_compressed_answer_is_unpacked_and_its_limit_is_that_of_what_it_become
     site.pages["/a"] = Answer(gzip.compress(b"x" * 1000), headers={"Content-Encoding": "gzip"})
     site.pages["/bomb"] = Answer(gzip.compress(bytes(50_000_000)), headers={"Content-Encoding": "gzip"})
     assert get(f"{site.root}/a").body == b"x" * 1000
-    with pytest.raises(Refused, match="longer than"):
+    with pytest.raises(Rejected, match="longer than"):
         get(f"{site.root}/bomb")
 
 
@@ -43,14 +43,14 @@ def test_five_redirects_are_followed_and_not_six(site):
         site.pages[f"/{step}"] = Answer(status=302, headers={"Location": f"/{step + 1}"})
     site.pages["/6"] = Answer(b"end")
     assert get(f"{site.root}/1").body == b"end"
-    with pytest.raises(Refused, match="more than 5 times"):
+    with pytest.raises(Rejected, match="more than 5 times"):
         get(f"{site.root}/0")
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 204, 206, 304, 300])
 def test_what_the_server_will_not_give_is_refused_at_once(site, status):
     site.pages["/x"] = Answer(b"" if status in (204, 304) else b"sorry", status)
-    with pytest.raises(Refused, match=f"the server says {status}"):
+    with pytest.raises(Rejected, match=f"the server says {status}"):
         get(f"{site.root}/x")
     assert site.times_asked("/x") == 1
 
@@ -88,7 +88,7 @@ def test_a_declared_length_of_ten_gigabytes_is_refused_unread(site):
             sent.append(handler.wfile.write(bytes(100_000)))
 
     site.pages["/x"] = pour
-    with pytest.raises(Refused, match="its 10,000,000,000 bytes are too many") as refusal:
+    with pytest.raises(Rejected, match="its 10,000,000,000 bytes are too many") as refusal:
         get(f"{site.root}/x")
     assert refusal.value.setting == "max_mb"
     assert sum(sent) < 20_000_000  # what the sockets' buffers hold, at most
@@ -108,7 +108,7 @@ def test_an_endless_body_without_a_length_is_cut_off_at_the_limit(site, chunked)
             sent.append(handler.wfile.write(b"186a0\r\n" + bytes(100_000) + b"\r\n" if chunked else bytes(100_000)))
 
     site.pages["/x"] = pour
-    with pytest.raises(Refused, match="longer than 1,000,000 bytes"):
+    with pytest.raises(Rejected, match="longer than 1,000,000 bytes"):
         get(f"{site.root}/x")
     assert sum(sent) < 20_000_000
 

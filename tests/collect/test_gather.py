@@ -130,7 +130,7 @@ def test_what_is_no_whole_image_of_some_size_is_refused_with_its_reason(site, tm
     assert reasons[6].startswith("refused: its ") and reasons[6].endswith("bytes are too many")
     assert answers[6].setting == "max_mb=0.05"
     assert reasons[7] == "refused: the server says 404 Not Found"
-    assert reasons[8:] == ["refused: it is no http or https address", "refused: it is no address"]
+    assert reasons[8:] == ["refused: it is not an http or https address", "refused: it is not an address"]
     assert (summary.saved, summary.refused, summary.failed) == (0, 9, 1)
     assert not any(row.setting for row in (answers[5], *answers[7:]))
     assert summary.lines()[-1].startswith("No image is in")

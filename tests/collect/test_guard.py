@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from competition.collect.addresses import Refused
+from competition.collect.addresses import Rejected
 from competition.collect.manners import Failed
 from tests.collect.site import Answer, Site, get
 from tests.running import ROOT
@@ -18,24 +18,24 @@ from tests.running import ROOT
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
-        ("file:///etc/passwd", "no http"),
-        ("ftp://a.example/x", "no http"),
+        ("file:///etc/passwd", "not an http"),
+        ("ftp://a.example/x", "not an http"),
         ("http://a:b@c.example/", "user name"),
-        ("http://[::1", "no address"),
+        ("http://[::1", "not an address"),
         ("http://a%20b/", "no host"),
         ("http://a..b/", "no host"),
     ],
 )
 def test_a_redirect_to_what_is_no_plain_web_address_is_refused(site, place, reason):
     site.pages["/x"] = Answer(status=302, headers={"Location": place})
-    with pytest.raises(Refused, match=reason):
+    with pytest.raises(Rejected, match=reason):
         get(f"{site.root}/x")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"])
 def test_loopback_is_never_asked_whatever_it_is_called(site, host):
     port = site.root.rpartition(":")[2]
-    with pytest.raises(Refused, match="no public address") as refusal:
+    with pytest.raises(Rejected, match="no public address") as refusal:
         get(f"http://{host}:{port}/x", allow_local=False, robots=True)
     assert refusal.value.setting == "allow_local"
     assert site.asked == []
@@ -45,7 +45,7 @@ def test_loopback_is_never_asked_whatever_it_is_called(site, host):
 @pytest.mark.parametrize("number", ["169.254.169.254", "10.0.0.1", "192.168.0.1", "100.64.1.1", "[fe80::1]", "[::]"])
 def test_private_addresses_are_refused_before_anything_is_sent(scheme, number):
     began = time.monotonic()
-    with pytest.raises(Refused, match="no public address"):
+    with pytest.raises(Rejected, match="no public address"):
         get(f"{scheme}://{number}/latest", allow_local=False)
     assert time.monotonic() - began < 1
 
@@ -76,7 +76,7 @@ def test_a_name_that_means_loopback_on_second_thoughts_gets_no_byte(monkeypatch,
         thread.start()
         names = Rebinding("93.184.216.34", socket.getaddrinfo)
         monkeypatch.setattr(socket, "getaddrinfo", names)
-        with pytest.raises(Refused, match=r"\(127\.0\.0\.1\) is no public address"):
+        with pytest.raises(Rejected, match=r"\(127\.0\.0\.1\) is no public address"):
             get(f"{scheme}://rebinding.example:{server.getsockname()[1]}/x", allow_local=False)
         thread.join(5)
     assert names.calls == 2
@@ -86,7 +86,7 @@ def test_a_name_that_means_loopback_on_second_thoughts_gets_no_byte(monkeypatch,
 # Runs where the network is the machine's own loopback and nothing else, with a public address on it.
 ON_A_PUBLIC_ADDRESS = """
 from competition.collect.fetch import Fetcher
-from competition.collect.addresses import Refused
+from competition.collect.addresses import Rejected
 from tests.collect.site import Answer, Site
 with Site("93.184.216.34") as public, Site() as local, Fetcher(False, 0.0, 0, True) as fetcher:
     public.pages["/x"] = local.pages["/x"] = Answer(b"fine")
@@ -95,7 +95,7 @@ with Site("93.184.216.34") as public, Site() as local, Fetcher(False, 0.0, 0, Tr
         public.pages["/y"] = Answer(status=302, headers={"Location": place})
         try:
             print(fetcher.get(public.root + "/y", 99))
-        except Refused as refusal:
+        except Rejected as refusal:
             print(refusal)
     print(local.asked)
 """
@@ -113,7 +113,7 @@ def test_a_redirect_from_an_allowed_to_a_refused_address_is_refused():
         "b'fine'",
         "127.0.0.1 is no public address",
         "169.254.169.254 is no public address",
-        "it is no http or https address",
+        "it is not an http or https address",
         "[]",
     ]
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from competition.collect.addresses import Refused
+from competition.collect.addresses import Rejected
 from competition.collect.fetch import Fetcher
 from competition.collect.manners import Failed, retry_after
 from tests.collect.site import LIMIT, Answer, Site, get
@@ -66,7 +66,7 @@ def test_robots_txt_is_read_once_and_obeyed_also_behind_a_redirect(site):
         assert fetcher.get(f"{site.root}/open.png", LIMIT).body == b"fine"
         assert fetcher.get(f"{site.root}/all/x.png", LIMIT).body == b"fine"  # the rules for all are not ours
         for path in ("/private/x.png", "/detour"):
-            with pytest.raises(Refused, match=r"robots\.txt of .* forbids it") as refusal:
+            with pytest.raises(Rejected, match=r"robots\.txt of .* forbids it") as refusal:
                 fetcher.get(site.root + path, LIMIT)
             assert refusal.value.setting == "robots"
     assert site.times_asked("/robots.txt") == 1 and site.times_asked("/private/x.png") == 0
@@ -106,7 +106,7 @@ def test_a_long_robots_txt_is_obeyed_as_far_as_its_first_500_kilobytes_go(site):
     rules += b"Disallow: /" + b"y" * 999_999
     site.pages.update({"/robots.txt": Answer(rules), "/x": Answer(b"fine"), "/yes": Answer(b"fine")})
     with Fetcher(True, 0.0, 0, True) as fetcher:
-        with pytest.raises(Refused, match="forbids it"):
+        with pytest.raises(Rejected, match="forbids it"):
             fetcher.get(f"{site.root}/x", LIMIT)
         assert fetcher.get(f"{site.root}/yes", LIMIT).body == b"fine"
 
@@ -124,7 +124,7 @@ def test_a_host_that_gives_nothing_for_five_addresses_is_left_alone_and_others_a
                     fetcher.get(address, LIMIT)
 
         fail(dead[:4], "503")
-        with pytest.raises(Refused, match="404"):
+        with pytest.raises(Rejected, match="404"):
             fetcher.get(f"{site.root}/none", LIMIT)  # an answer, too
         fail(dead[:5], "503")
         before = len(site.asked)

@@ -62,8 +62,8 @@ def test_words_become_options_with_their_types(tmp_path):
         ("connections=0", "connections=0 is out of range: give a value from 1 to 16."),
         ("delay=-1", "delay=-1.0 is out of range"),
         ("max_mb=inf", "max_mb=inf is out of range"),
-        ("page=a.example/x", "page=a.example/x cannot be asked for (it is no http or https address)"),
-        ("page=http://me:pw@a.example/", "page=http://me:pw@a.example/ cannot be asked for (the address holds a user"),
+        ("page=a.example/x", "page=a.example/x cannot be requested (it is not an http or https address)"),
+        ("page=http://me:pw@a.example/", "page=http://me:pw@a.example/ cannot be requested (the address holds a user"),
     ],
 )
 def test_a_wrong_word_is_one_sentence(tmp_path, word, said):
