@@ -4,6 +4,7 @@ Other packages are imported first, because those of this machine were made for i
 """
 
 import ast
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -57,7 +58,8 @@ def forget_posix() -> None:
 
 if __name__ == "__main__":
     for name in sorted(imported_packages()):
-        importlib.import_module(name)
+        with contextlib.suppress(ModuleNotFoundError):  # what only a type checker imports
+            importlib.import_module(name)
     forget_posix()
     for module in pkgutil.walk_packages(competition.__path__, "competition."):
         importlib.import_module(module.name)
