@@ -9,6 +9,7 @@ import pandas as pd
 from competition.scoring.blend.average import mean_logit, mean_prob
 from competition.scoring.blend.select import choose_blend
 from competition.scoring.metrics import sigmoid
+from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import Score, score_predictions
 
 
@@ -24,14 +25,12 @@ def recomputed(run: Path, card: Path) -> dict[str, Score]:
         m: pd.concat(read(f, "oof.csv") for f in parts)["prob"][folds["id"]].to_numpy() for m, parts in members.items()
     }
     logit = {m: np.stack([read(f, "test.csv")["logit"] for f in parts]) for m, parts in members.items()}
-    judged = {m: (oof[m], oof[m], sigmoid(mean_logit(logit[m])), sigmoid(logit[m])) for m in members}
-    blend = choose_blend(oof, folds["label"], folds["fold"], folds["group"])
-    mean = [
-        mean_prob(np.stack([judged[m][at].ravel() for m in members]), list(blend.choice.weights.values()))
-        for at in (1, 2, 3)
-    ]
-    judged["ensemble"] = (blend.oof, *mean[:2], mean[2].reshape(logit[next(iter(members))].shape))
-    return {
-        m: score_predictions(folds["label"], prob, folds["fold"], folds["group"], test, parts, rule, whole=whole)
-        for m, (prob, whole, test, parts) in judged.items()
-    }
+    rows = {m: OofRows(folds["label"], oof[m], folds["fold"], folds["group"]) for m in members}
+    test = {m: TestRows(sigmoid(mean_logit(logit[m])), sigmoid(logit[m])) for m in members}
+    blend = choose_blend(rows)
+    weights = list(blend.choice.weights.values())
+    mean, test_mean = (mean_prob(np.stack([found[m].prob for m in members]), weights) for found in (rows, test))
+    parts = np.stack([mean_prob(fold, weights) for fold in zip(*(test[m].parts for m in members), strict=True)])
+    rows["ensemble"] = rows[next(iter(members))].with_prob(mean, blend.oof)
+    test["ensemble"] = TestRows(test_mean, parts)
+    return {m: score_predictions(rows[m], test[m], rule) for m in rows}

@@ -169,9 +169,8 @@ def _score(record: Record) -> str:
     cv = record.cv
     if "f1" not in cv:
         return "What they are worth was not measured."
-    low, high = cv.get("interval") or (float("nan"),) * 2
     how = f" ({text(cv['how'])})" if cv.get("how") else ""
-    interval = f", with a 95 % interval of {low:.3f} to {high:.3f}" if low == low else ""
+    interval = ", with a 95 % interval of {:.3f} to {:.3f}".format(*cv["interval"]) if cv.get("interval") else ""
     return (
         f"On images of that data set which they had not seen, their F1 is <b>{cv['f1']:.3f}</b>{how}{interval}; "
         "1 is perfect."

@@ -9,6 +9,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from competition.audit.findings import Separation
+from competition.scoring.groups import deal_groups, draw_groups, take_groups
 
 FOLDS = 5
 MAX_ROWS = 20_000  # of a classifier: the AUC is known to .01 by then, and 80,000 rows would take a minute
@@ -39,13 +40,10 @@ def auc_draws(label: np.ndarray, score: np.ndarray, group: np.ndarray, draws: in
     """Return the AUC of ``draws`` resamples of whole groups, with replacement; those of one class only are left out."""
     rng = np.random.default_rng([seed, 7])
     group = np.unique(group, return_inverse=True)[1]
-    number, parts = int(group.max()) + 1, []
+    parts = []
     for start in range(0, draws, CHUNK_DRAWS):
-        some = [
-            np.bincount(rng.integers(0, number, number), minlength=number)
-            for _ in range(min(CHUNK_DRAWS, draws - start))
-        ]
-        parts.append(weighted_aucs(label, score, np.array(some, float)[:, group]))
+        times = [draw_groups(rng, group) for _ in range(min(CHUNK_DRAWS, draws - start))]
+        parts.append(weighted_aucs(label, score, np.array(times, float)))
     values = np.concatenate(parts)
     return values[np.isfinite(values)]
 
@@ -55,10 +53,7 @@ def group_folds(label: np.ndarray, group: np.ndarray, seed: int, folds: int = FO
     codes = np.unique(group, return_inverse=True)[1]
     kinds = np.stack([np.bincount(codes), np.bincount(codes, label)], axis=1)
     mixed = np.random.default_rng([seed, 8]).permutation(len(kinds))
-    order = mixed[np.lexsort(kinds[mixed].T)]
-    fold = np.empty(len(kinds), np.int64)
-    fold[order] = np.arange(len(kinds)) % folds
-    return fold[codes]
+    return deal_groups(codes, mixed[np.lexsort(kinds[mixed].T)], folds)
 
 
 def enough(label: np.ndarray, group: np.ndarray) -> bool:
@@ -102,11 +97,8 @@ def feature_score(values: pd.Series, label: np.ndarray, fold: np.ndarray) -> tup
 def some_rows(group: np.ndarray, most: int, seed: int) -> np.ndarray:
     """Return the positions of about ``most`` rows, whole groups of them, in order."""
     names, codes = np.unique(group, return_inverse=True)
-    if len(codes) <= most:
-        return np.arange(len(codes))
     place = np.random.default_rng([seed, 9]).permutation(len(names))
-    sizes = np.bincount(place[codes])
-    return np.flatnonzero(place[codes] < np.searchsorted(np.cumsum(sizes), most, "right"))
+    return np.flatnonzero(take_groups(codes, np.argsort(place), most))
 
 
 def separation(features: pd.DataFrame, label: np.ndarray, group: np.ndarray, seed: int) -> Separation | None:

@@ -6,7 +6,9 @@ Promises: ``best_threshold`` is never beaten on its own rows by any other cut, a
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from competition.scoring.metrics import check_binary, check_group, check_same_length, check_score
+from competition.scoring.groups import draw_groups
+from competition.scoring.metrics import check_binary, check_positives, check_same_length, check_score
+from competition.scoring.rows import OofRows
 
 
 def best_threshold(label: ArrayLike, score: ArrayLike) -> tuple[float, float]:
@@ -22,7 +24,9 @@ def best_threshold(label: ArrayLike, score: ArrayLike) -> tuple[float, float]:
     negative only costs, so the optimum lies just below a positive's score, and the two classes can be sorted apart,
     without an argsort.
     """
-    label, score = _check_rows(label, score)
+    label, score = check_binary("label", label), check_score("score", score)
+    check_same_length(label=label, score=score)
+    check_positives(label)
     positive, negative = np.sort(score[label]), np.sort(score[~label])
     true_positive = np.arange(positive.size, 0, -1)
     negative_below = np.searchsorted(negative, positive)
@@ -33,28 +37,24 @@ def best_threshold(label: ArrayLike, score: ArrayLike) -> tuple[float, float]:
     return _between(max(below, default=None), positive[cut]), float(2 * half_f1[cut])
 
 
-def bootstrap_threshold(
-    label: ArrayLike, score: ArrayLike, group: ArrayLike | None = None, seed: int = 0, draws: int = 200
-) -> float:
+def bootstrap_threshold(rows: OofRows, seed: int = 0, draws: int = 200) -> float:
     """Return the median of ``best_threshold`` over ``draws`` resamples of whole groups, with replacement.
 
-    The single best cut follows the noise of a few rows; the median over resamples smooths it. Inputs and errors are
-    those of ``best_threshold``; ``group`` (n,) names the rows that are drawn together, ``None`` draws row by row. The
-    same inputs and seed give the same threshold. A resample without any positive has no best cut and is drawn again.
+    The single best cut follows the noise of a few rows; the median over resamples smooths it. The same rows and seed
+    give the same threshold. A resample without any positive has no best cut and is drawn again. Raises ``ValueError``
+    for rows without a positive, and for no draws.
     """
     if draws < 1:
         raise ValueError(f"a bootstrap needs at least one draw; draws is {draws}")
-    label, score = _check_rows(label, score)
-    group = check_group(group, label.size)
+    check_positives(rows.label)
     # Sorted once, from the highest score down; a resample is then no more than a multiplicity for each row.
-    order = np.argsort(score)[::-1]
-    label, score, group = label[order], score[order], group[order]
+    order = np.argsort(rows.prob)[::-1]
+    label, score, group = rows.label[order], rows.prob[order], rows.group[order]
     block_end = np.flatnonzero(np.append(score[1:] < score[:-1], True))
-    groups = int(group.max()) + 1
     rng = np.random.default_rng(seed)
     thresholds: list[float] = []
     while len(thresholds) < draws:
-        weight = np.bincount(rng.integers(groups, size=groups), minlength=groups)[group]
+        weight = draw_groups(rng, group)
         if weight[label].any():
             thresholds.append(_best_weighted(label, score, weight, block_end))
     return float(np.median(thresholds))
@@ -97,11 +97,3 @@ def _between(lower: np.floating | None, upper: np.floating) -> float:
         return float(upper)
     middle = lower / 2 + upper / 2
     return float(middle if lower < middle <= upper else upper)
-
-
-def _check_rows(label: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
-    label, score = check_binary("label", label), check_score("score", score)
-    check_same_length(label=label, score=score)
-    if not label.any():
-        raise ValueError(f"label has no 1 among its {label.size} rows, so F1 has no best threshold")
-    return label, score

@@ -14,7 +14,9 @@ from scipy import optimize, special, stats
 from sklearn.isotonic import IsotonicRegression
 
 from competition.core.errors import did_you_mean
-from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length, check_score
+from competition.scoring.groups import deal_groups, grouped_variance
+from competition.scoring.metrics import check_binary, check_prob, check_same_length, check_score
+from competition.scoring.rows import OofRows
 
 EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logarithms stay finite
 FOLDS = 5
@@ -40,7 +42,7 @@ class Calibrator:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class CalibratorChoice:
     """``calibrator`` is fitted on all rows; ``losses`` are the cross-fitted log-losses (nats a row) it was chosen by.
 
     ``prob`` (n,) are the rows' own probabilities, each calibrated without the part that the row is in.
@@ -81,48 +83,44 @@ def fit_calibrator(name: str, label: ArrayLike, prob: ArrayLike) -> Calibrator:
     """
     if name not in CALIBRATORS:
         raise ValueError(f"there is no calibrator '{name}'{did_you_mean(name, CALIBRATORS)}")
-    label, prob = _check_rows(label, prob)
+    label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
+    check_same_length(label=label, prob=prob)
     return Calibrator(name, CALIBRATORS[name](label, _inward(prob)))
 
 
-def choose_calibrator(
-    label: ArrayLike, prob: ArrayLike, group: ArrayLike | None = None, seed: int = 0, folds: int = FOLDS
-) -> Chosen:
+def choose_calibrator(rows: OofRows, seed: int = 0, folds: int = FOLDS) -> CalibratorChoice:
     """Return the simplest calibrator within one standard error of the best log-loss whose calibration holds.
 
-    Both are judged by cross-fitted probabilities; where none holds it is the best. Inputs are (n,); ``group`` names
-    rows that stay together in the inner ``folds``. Simplest is the order of ``CALIBRATORS``. The standard error is that
+    Both are judged by cross-fitted probabilities; where none holds it is the best. Groups stay together in the inner
+    ``folds``, which are not those of the rows. Simplest is the order of ``CALIBRATORS``. The standard error is that
     of the paired difference to the best one, over groups (the one-standard-error rule of Breiman et al. 1984); a few
     rows that are far off make it large enough to excuse almost anything, hence the check. Raises what
     ``fit_calibrator`` raises.
     """
-    label, prob = _check_rows(label, prob)
-    group = check_group(group, label.size)
-    part = _parts(label, group, min(folds, int(group.max()) + 1), seed)
-    crossed = {name: _cross_fit(name, label, prob, part) for name in CALIBRATORS}
-    row_loss = {name: -np.log(np.where(label, found, 1 - found)) for name, found in crossed.items()}
+    part = _parts(rows, min(folds, rows.groups), seed)
+    crossed = {name: _cross_fit(name, rows, part) for name in CALIBRATORS}
+    row_loss = {name: -np.log(np.where(rows.label, found, 1 - found)) for name, found in crossed.items()}
     losses = {name: float(loss.mean()) for name, loss in row_loss.items()}
-    best = min(losses, key=losses.get)
-    error = {name: _standard_error(loss - row_loss[best], group) for name, loss in row_loss.items()}
+    best = min(losses, key=losses.__getitem__)
+    error = {name: _standard_error(loss - row_loss[best], rows.group) for name, loss in row_loss.items()}
     near = (name for name in losses if losses[name] - losses[best] <= error[name])
-    name = next((name for name in near if check_calibration(label, crossed[name], group).holds), best)
-    return Chosen(fit_calibrator(name, label, prob), losses, crossed[name])
+    name = next((name for name in near if check_calibration(rows.with_prob(crossed[name])).holds), best)
+    return CalibratorChoice(fit_calibrator(name, rows.label, rows.prob), losses, crossed[name])
 
 
-def check_calibration(label: ArrayLike, prob: ArrayLike, group: ArrayLike | None = None) -> Calibration:
-    """Return whether (n,) probabilities of rows that no calibrator behind them saw agree with the (n,) labels.
+def check_calibration(rows: OofRows) -> Calibration:
+    """Return whether the probabilities of rows that no calibrator behind them saw agree with their labels.
 
     In ten bins of equal count, the chi-squared test of Hosmer and Lemeshow (1980) with as many degrees of freedom as
     bins, as is right for rows that were not fitted on. With groups the variance of a bin is that of its groups' sums.
     The error is freed of its sampling part as by Ferro and Fricker (2012). ``holds`` asks for both, since with many
     rows any trifle is significant, and with few any error may be chance.
     """
-    label, prob = _check_rows(label, prob)
-    group = check_group(group, label.size)
+    label, prob, group = rows.label, check_prob("prob", rows.prob), rows.group
     bins = int(np.clip(label.size // BINS, 1, BINS))
     bin_of = np.searchsorted(np.sort(prob), prob) * bins // prob.size
     excess = label - prob
-    within = np.unique(bin_of * (group.max() + 1) + group, return_inverse=True)[1]
+    within = np.unique(bin_of * rows.groups + group, return_inverse=True)[1]
     of_cell = np.zeros(within.max() + 1, int)
     of_cell[within] = bin_of
     row_variance = np.bincount(bin_of, prob * (1 - prob), bins)
@@ -193,35 +191,26 @@ def _apply_logistic(values: Floats, features: Callable[[Floats], Floats], coeffi
     return special.expit(features(values) @ coefficient + intercept)
 
 
-def _cross_fit(name: str, label: NDArray[np.bool_], prob: Floats, part: NDArray[np.intp]) -> Floats:
+def _cross_fit(name: str, rows: OofRows, part: NDArray[np.intp]) -> Floats:
     """Return each row's probability by the calibrator fitted on the other parts."""
-    found = np.empty(label.size)
+    found = np.empty(part.size)
     for inside in (part == index for index in range(part.max() + 1)):
         outside = ~inside if not inside.all() else inside  # a single group: there are no others
-        found[inside] = fit_calibrator(name, label[outside], prob[outside])(prob[inside])
+        found[inside] = fit_calibrator(name, rows.label[outside], rows.prob[outside])(rows.prob[inside])
     return found
 
 
-def _parts(label: NDArray[np.bool_], group: NDArray[np.intp], parts: int, seed: int) -> NDArray[np.intp]:
-    """Return each row's part: whole groups, dealt round in the order of their share of class 1, equals at random."""
-    share = np.bincount(group, label) / np.bincount(group)
+def _parts(rows: OofRows, parts: int, seed: int) -> NDArray[np.intp]:
+    """Return each row's part: whole groups, in the order of their share of class 1, equals at random."""
+    share = np.bincount(rows.group, rows.label) / np.bincount(rows.group)
     order = np.lexsort((np.random.default_rng(seed).random(share.size), share))
-    part = np.empty(share.size, np.intp)
-    part[order] = np.arange(share.size) % parts
-    return part[group]
+    return deal_groups(rows.group, order, parts)
 
 
 def _standard_error(difference: Floats, group: NDArray[np.intp]) -> float:
     """Return the standard error of the mean over rows, rows of a group going together."""
-    sums = np.bincount(group, difference - difference.mean())
-    return float(np.sqrt((sums**2).sum()) / difference.size)
+    return float(np.sqrt(grouped_variance(difference - difference.mean(), group)) / difference.size)
 
 
 def _inward(prob: Floats) -> Floats:
     return np.clip(prob, EDGE, 1 - EDGE)
-
-
-def _check_rows(label: ArrayLike, prob: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
-    label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
-    check_same_length(label=label, prob=prob)
-    return label, prob

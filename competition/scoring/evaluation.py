@@ -1,25 +1,19 @@
 """Everything a report says of one set of judged rows, as JSON values: undefined figures are None, never NaN.
 
-``summary`` in metrics.py is what the runs are compared by; this is what a person reads before believing them.
+``summary`` in metrics.py is what the runs are compared by; ``evaluate`` adds to it what a person reads before believing
+it.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    cohen_kappa_score,
-    confusion_matrix,
-    log_loss,
-    matthews_corrcoef,
-    roc_auc_score,
-)
+from sklearn.metrics import brier_score_loss, cohen_kappa_score, confusion_matrix, matthews_corrcoef
 
-from competition.scoring.metrics import check_binary, check_prob, check_same_length, check_score
+from competition.scoring.metrics import check_binary, check_prob, check_same_length, check_score, summary
 
 BINS = 10
 
@@ -35,25 +29,23 @@ def evaluate(label: ArrayLike, prob: ArrayLike, decision: ArrayLike) -> dict[str
     there is one class only. Raises ``ValueError`` for labels or decisions other than 0 and 1, probabilities outside
     [0, 1], unequal lengths and no rows.
     """
-    label, decision = check_binary("label", label), check_binary("decision", decision)
-    prob = check_prob("prob", check_score("prob", prob))
-    check_same_length(label=label, prob=prob, decision=decision)
+    figures = {key: None if math.isnan(value) else value for key, value in summary(label, prob, decision).items()}
+    label, prob, decision = np.asarray(label, bool), np.asarray(prob, np.float64), np.asarray(decision, bool)
     (tn, fp), (fn, tp) = confusion_matrix(label, decision, labels=[False, True]).tolist()
     by_class = {"0": _class_figures(tn, fn, fp), "1": _class_figures(tp, fp, fn)}
-    two_classes = bool(label.any() and not label.all())
-    correlates = two_classes and bool(decision.any() and not decision.all())
+    correlates = all(values.any() and not values.all() for values in (label, decision))
     return {
         "n": label.size,
         "positives": tp + fn,
         "positive_rate": (tp + fn) / label.size,
-        "predicted_positive_rate": (tp + fp) / label.size,
+        "predicted_positive_rate": figures["predicted_positive_rate"],
         "wrong": fp + fn,
-        "accuracy": (tn + tp) / label.size,
+        "accuracy": figures["accuracy"],
         **by_class,
         "macro": {key: _mean(of[key] for of in by_class.values()) for key in ("precision", "recall", "f1")},
-        "roc_auc": float(roc_auc_score(label, prob)) if two_classes else None,
-        "pr_auc": float(average_precision_score(label, prob)) if two_classes else None,
-        "log_loss": float(log_loss(label, prob, labels=[False, True])),
+        "roc_auc": figures["auc"],
+        "pr_auc": figures["pr_auc"],
+        "log_loss": figures["log_loss"],
         "brier": float(brier_score_loss(label, prob, pos_label=True)),
         "mcc": float(matthews_corrcoef(label, decision)) if correlates else None,
         "ece": _calibration_error(label, prob),
@@ -78,7 +70,7 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _mean(values) -> float | None:
+def _mean(values: Iterable[float | None]) -> float | None:
     values = list(values)
     return None if None in values else float(np.mean(values))
 

@@ -5,6 +5,7 @@ land. Both hold for rows of the same world only; of a shift the range can follow
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,37 +17,60 @@ from competition.scoring.shift.class_prior import Prior
 CHUNK_CELLS = 4_000_000  # of draws x kinds held at once: 32 MB an array
 
 
+@dataclass(frozen=True)
+class Bootstrap:
+    """How many resamples of the groups are drawn, from which seed, and what share of them an interval holds.
+
+    Raises ``ValueError`` for a ``level`` outside (0, 1) and no draws.
+    """
+
+    draws: int = 2000
+    seed: int = 0
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise ValueError(f"a bootstrap needs at least one draw; draws is {self.draws}")
+        if not 0 < self.level < 1:
+            raise ValueError(f"level must lie strictly between 0 and 1; it is {self.level}")
+
+
 def cv_interval(
-    label: ArrayLike,
-    decision: ArrayLike,
-    group: ArrayLike | None,
-    level: float = 0.95,
-    draws: int = 2000,
-    seed: int = 0,
+    label: ArrayLike, decision: ArrayLike, group: ArrayLike | None, bootstrap: Bootstrap = Bootstrap()
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the F1 of given decisions, resampling whole groups.
 
     ``label`` and ``decision`` are (n,) arrays of 0 and 1; the decisions should be cross-fitted. ``group`` (n,) names
     rows that belong together (``None``: each row alone). The row order does not matter. Raises ``ValueError`` for other
-    values, unequal lengths, fewer than two groups, a ``level`` outside (0, 1) and no draws.
+    values, unequal lengths and fewer than two groups.
     """
     kinds, frequency = _kinds(label, decision, group)
-    values = [_f1(counts @ kinds) for counts in _resamples(frequency, draws, seed)]
-    return _percentiles(np.concatenate(values), level)
+    values = [_f1(counts @ kinds) for counts in _resamples(frequency, bootstrap)]
+    return _percentiles(np.concatenate(values), bootstrap.level)
+
+
+def leaderboard_rows(n_test: int, public_fraction: float) -> int:
+    """Return how many rows of a test set a leaderboard scores.
+
+    Raises ``ValueError`` for a fraction outside (0, 1], and where no row is left.
+    """
+    if not 0 < public_fraction <= 1:
+        raise ValueError(f"public_fraction must lie in (0, 1]; it is {public_fraction}")
+    rows = round(n_test * public_fraction)
+    if rows < 1:
+        raise ValueError(f"a leaderboard needs at least one row; {n_test} test rows x {public_fraction} leave {rows}")
+    return rows
 
 
 def leaderboard_range(
     label: ArrayLike,
     decision: ArrayLike,
     group: ArrayLike | None,
-    n_test: int,
-    public_fraction: float = 1.0,
-    level: float = 0.95,
-    draws: int = 2000,
-    seed: int = 0,
+    rows: int,
     prior: Prior | None = None,
+    bootstrap: Bootstrap = Bootstrap(),
 ) -> tuple[float, float]:
-    """Return where the F1 of a leaderboard of round(n_test * public_fraction) rows of the same world should land.
+    """Return where the F1 of a leaderboard of so many ``rows`` of the same world should land.
 
     Each draw resamples the groups (how well the score is known) and then draws a test set from *that* resample (the
     test's own luck; without it a 95 % interval holds but 71 % of leaderboards at 1,000 training and 400 test rows). A
@@ -56,39 +80,35 @@ def leaderboard_range(
     With ``prior``, the test set's class balance, each draw takes a balance from the prior's interval (normal in its
     logit), as many positive rows as that gives, and calls them and the negative ones at the resample's own rates, row
     by row: a test set of another balance keeps no training group together. Inputs and errors are those of
-    ``cv_interval``; also ``ValueError`` for a fraction outside (0, 1], a leaderboard without rows and, with ``prior``,
-    labels of one class only.
+    ``cv_interval``; with ``prior``, also ``ValueError`` for labels of one class only.
     """
-    if not 0 < public_fraction <= 1:
-        raise ValueError(f"public_fraction must lie in (0, 1]; it is {public_fraction}")
-    rows = round(n_test * public_fraction)
-    if rows < 1:
-        raise ValueError(f"a leaderboard needs at least one row; {n_test} test rows x {public_fraction} leave {rows}")
     if prior is not None:
-        return _percentiles(_f1(_shifted(label, decision, group, rows, prior, draws, seed)), level)
+        return _percentiles(_f1(_shifted(label, decision, group, rows, prior, bootstrap)), bootstrap.level)
     kinds, frequency = _kinds(label, decision, group)
     groups = frequency.sum()
     groups_wanted = rows * groups / np.size(label)
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([bootstrap.seed, 1])
     values = []
-    for counts in _resamples(frequency, draws, seed):
+    for counts in _resamples(frequency, bootstrap):
         test_groups = np.floor(groups_wanted + rng.random(len(counts))).astype(np.int64)
         test_counts = rng.multinomial(np.maximum(test_groups, 1), counts / groups)
         values.append(_f1(test_counts @ kinds))
-    return _percentiles(np.concatenate(values), level)
+    return _percentiles(np.concatenate(values), bootstrap.level)
 
 
-def _shifted(label, decision, group, rows: int, prior: Prior, draws: int, seed: int) -> NDArray[np.int64]:
+def _shifted(
+    label: ArrayLike, decision: ArrayLike, group: ArrayLike | None, rows: int, prior: Prior, bootstrap: Bootstrap
+) -> NDArray[np.int64]:
     """Return (draws, 3) TP, FP and FN of leaderboards with the class balance of ``prior``."""
     label = check_binary("label", label)
     if label.all() or not label.any():
         raise ValueError(f"another class balance needs rows of both classes; all {label.size} are {int(label[0])}")
     kinds, frequency = _kinds(label, decision, group, with_negatives=True)
-    counts = np.concatenate([part @ kinds for part in _resamples(frequency, draws, seed)])
+    counts = np.concatenate([part @ kinds for part in _resamples(frequency, bootstrap)])
     true_positive, false_positive, false_negative, true_negative = counts.T
-    rng = np.random.default_rng([seed, 2])
+    rng = np.random.default_rng([bootstrap.seed, 2])
     middle, low, high = special.logit([prior.value, prior.low, prior.high])
-    share = special.expit(rng.normal(middle, (high - low) / (2 * stats.norm.ppf(0.975)), draws))
+    share = special.expit(rng.normal(middle, (high - low) / (2 * stats.norm.ppf(0.975)), bootstrap.draws))
     positives = rng.binomial(rows, share)
     # A resample may lack a class altogether: half a row of either outcome stands in for it.
     found = rng.binomial(positives, (true_positive + 0.5) / (true_positive + false_negative + 1))
@@ -116,12 +136,10 @@ def _kinds(
     return np.unique(per_group, axis=0, return_counts=True)
 
 
-def _resamples(frequency: NDArray[np.int64], draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def _resamples(frequency: NDArray[np.int64], bootstrap: Bootstrap) -> Iterator[NDArray[np.int64]]:
     """Yield resamples of all groups, with replacement, as (chunk, K) counts of each kind, in bounded memory."""
-    if draws < 1:
-        raise ValueError(f"a bootstrap needs at least one draw; draws is {draws}")
-    rng = np.random.default_rng([seed, 0])
-    groups = frequency.sum()
+    rng = np.random.default_rng([bootstrap.seed, 0])
+    groups, draws = frequency.sum(), bootstrap.draws
     chunk = max(CHUNK_CELLS // frequency.size, 1)
     for start in range(0, draws, chunk):
         yield rng.multinomial(groups, frequency / groups, size=min(chunk, draws - start))
@@ -134,7 +152,5 @@ def _f1(outcomes: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _percentiles(values: NDArray[np.float64], level: float) -> tuple[float, float]:
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie strictly between 0 and 1; it is {level}")
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

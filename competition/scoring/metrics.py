@@ -3,6 +3,8 @@
 Also the checks of inputs which all of ``scoring`` shares: what they refuse, they refuse with the offending value.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -27,6 +29,11 @@ def f1(label: ArrayLike, decision: ArrayLike) -> float:
     return float(2 * true_positive / max(np.count_nonzero(label) + np.count_nonzero(decision), 1))
 
 
+def auc(label: ArrayLike, score: ArrayLike) -> float:
+    """Return the area under the ROC curve of (n,) scores; NaN where ``label`` (n,) 0/1 holds one class only."""
+    return float(roc_auc_score(label, score)) if np.unique(np.asarray(label)).size > 1 else math.nan
+
+
 def summary(label: ArrayLike, prob: ArrayLike, decision: ArrayLike) -> dict[str, float]:
     """Return accuracy, precision, recall, f1, auc, pr_auc, log_loss and predicted_positive_rate of (n,) arrays.
 
@@ -38,14 +45,13 @@ def summary(label: ArrayLike, prob: ArrayLike, decision: ArrayLike) -> dict[str,
     label, decision = check_binary("label", label), check_binary("decision", decision)
     prob = check_prob("prob", check_score("prob", prob))
     check_same_length(label=label, prob=prob, decision=decision)
-    two_classes = label.any() and not label.all()
     return {
         "accuracy": float(accuracy_score(label, decision)),
         "precision": float(precision_score(label, decision, zero_division=0)),
         "recall": float(recall_score(label, decision, zero_division=0)),
         "f1": f1(label, decision),
-        "auc": float(roc_auc_score(label, prob)) if two_classes else float("nan"),
-        "pr_auc": float(average_precision_score(label, prob)) if two_classes else float("nan"),
+        "auc": auc(label, prob),
+        "pr_auc": float(average_precision_score(label, prob)) if label.any() and not label.all() else math.nan,
         "log_loss": float(log_loss(label, prob, labels=[False, True])),
         "predicted_positive_rate": float(decision.mean()),
     }
@@ -72,6 +78,12 @@ def check_binary(name: str, values: ArrayLike) -> NDArray[np.bool_]:
         row = int(np.argmax((values < 0) | (values > 1)))
         raise ValueError(f"{name} must hold only 0 and 1; row {row} holds {values[row]}")
     return values.astype(np.bool_)
+
+
+def check_positives(label: NDArray[np.bool_]) -> None:
+    """Raise ``ValueError`` where no label is 1: F1 then has no best threshold."""
+    if not label.any():
+        raise ValueError(f"label has no 1 among its {label.size} rows, so F1 has no best threshold")
 
 
 def check_score(name: str, values: ArrayLike) -> NDArray[np.floating]:

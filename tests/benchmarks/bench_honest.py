@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.metrics import f1
+from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import score_predictions
 from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME, judge_shift
 from competition.scoring.threshold.auto import submission_threshold
@@ -52,15 +53,13 @@ class Outcome:
 def judge(world: World, seed: int) -> Outcome:
     """Let the product see one draw, then judge what it said."""
     found = draw(world, seed)
-    rows = found.label, found.prob, found.fold, found.group
-    shift = judge_shift(*rows, found.parts, {"model": found.features}, seed=seed)
-    score = score_predictions(*rows, found.test_prob, found.parts, "auto", seed, shift=shift)
+    rows, test = OofRows(found.label, found.prob, found.fold, found.group), TestRows(found.test_prob, found.parts)
+    shift = judge_shift(rows, found.parts, {"model": found.features}, seed=seed)
+    score = score_predictions(rows, test, "auto", seed, shift=shift)
     threshold = {"auto": score.threshold}
     for rule in RULES:
         named = f"prior:{found.test_label.mean()}" if rule == "prior" else rule
-        threshold[rule] = submission_threshold(
-            named, found.label, found.prob, found.group, found.test_prob, found.parts, seed
-        )
+        threshold[rule] = submission_threshold(named, rows, test, seed)
     _, best = best_threshold(found.test_label, found.test_prob)
     reached = {rule: f1(found.test_label, found.test_prob >= threshold[rule]) for rule in JUDGED}
     low, high = score.leaderboard

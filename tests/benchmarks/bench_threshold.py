@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_recall_curve
 
+from competition.scoring.best_threshold import best_threshold, bootstrap_threshold
 from competition.scoring.metrics import f1, sigmoid
-from competition.scoring.threshold.rules import best_threshold, bootstrap_threshold
+from competition.scoring.rows import OofRows
 
 ROWS = (100_000, 10_000_000)
 TEST_ROWS = 1_000_000
@@ -85,7 +86,8 @@ def main() -> None:
             ratio = elapsed / reference
             print(f"{name:<24}{elapsed:>10.4f}{ratio:>10.1f}{threshold:>12.6f}{here:>12.7f}{fresh:>12.7f}")
     label, prob = binormal(BOOTSTRAP_ROWS, seed=2)
-    elapsed, threshold = seconds(lambda: bootstrap_threshold(label, prob, np.arange(BOOTSTRAP_ROWS) // 2))
+    pairs = OofRows(label, prob, group=np.arange(BOOTSTRAP_ROWS) // 2)
+    elapsed, threshold = seconds(lambda: bootstrap_threshold(pairs))
     fresh = f1(test_label, test_prob >= threshold)
     print(f"\nbootstrap rule, {BOOTSTRAP_ROWS:,} rows in pairs, 200 draws: {elapsed:.2f} s, F1 fresh {fresh:.7f}")
 

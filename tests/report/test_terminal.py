@@ -10,6 +10,7 @@ from competition.audit.findings import AuditSummary, FindingSummary
 from competition.report.terminal import analysis_lines, closing_tables
 from competition.report.trust import Analysis, ThresholdChoice
 from competition.scoring.metrics import sigmoid
+from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import score_predictions
 from competition.scoring.shift.class_prior import Prior
 from tests.report.runs import REMEDIES, analysis
@@ -22,12 +23,8 @@ def scores():
     names = ("convnext-residual", "ensemble")
     return {
         name: score_predictions(
-            label,
-            sigmoid(rng.normal(size=90) + label),
-            np.arange(90) % 3,
-            np.arange(90),
-            rng.random(40),
-            rng.random((3, 40)),
+            OofRows(label, sigmoid(rng.normal(size=90) + label), np.arange(90) % 3),
+            TestRows(rng.random(40), rng.random((3, 40))),
             "argmax",
         )
         for name in names

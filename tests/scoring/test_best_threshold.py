@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from competition.scoring.best_threshold import best_threshold, bootstrap_threshold, rate_threshold
 from competition.scoring.metrics import f1
+from competition.scoring.rows import OofRows
 
 
 def labelled(scores, min_size=1):
@@ -37,6 +38,7 @@ def brute_force(label, score):
     return (middle if middle > lower else upper), values[best]
 
 
+@settings(deadline=None)  # scikit-learn's first call may take its time on a busy machine
 @given(st.one_of(tied, spread, narrow))
 def test_best_threshold_is_the_best_of_all_distinct_cuts(rows):
     label, score = rows
@@ -100,11 +102,11 @@ def test_infinite_scores_are_ordered_like_any_other():
     assert best_threshold([1, 0], [-math.inf, math.inf])[0] == -math.inf
 
 
-@pytest.mark.parametrize("rule", [best_threshold, bootstrap_threshold])
+@pytest.mark.parametrize("rule", [best_threshold, lambda label, score: bootstrap_threshold(OofRows(label, score))])
 @pytest.mark.parametrize(
     "label, score, message",
     [
-        ([0, 1], [0.5], "label 2, score 1"),
+        ([0, 1], [0.5], "label 2, (score|prob) 1"),
         ([0, 3], [0.5, 0.6], "row 1 holds 3"),
         ([0, 1], [0.5, math.nan], "row 1 holds nan"),
         ([0, 0], [0.5, 0.6], "no 1 among its 2 rows"),
@@ -136,7 +138,7 @@ def test_bootstrap_is_the_median_of_best_thresholds_of_repeated_groups(rows, gro
     label, score = rows
     group = np.arange(label.size) // group_size
     expected = naive_bootstrap(label, score, group, seed, 9)
-    assert bootstrap_threshold(label, score, group, seed, draws=9) == expected
+    assert bootstrap_threshold(OofRows(label, score, group=group), seed, draws=9) == expected
 
 
 def binormal(rng, rows, gap=1.5):
@@ -148,24 +150,25 @@ def test_bootstrap_is_the_same_for_the_same_seed_and_any_row_order():
     rng = np.random.default_rng(3)
     label, score = binormal(rng, 300)
     group = np.char.add("g", (np.arange(300) // 2).astype(str))
-    first = bootstrap_threshold(label, score, group, seed=5)
+    rows = OofRows(label, score, group=group)
+    first = bootstrap_threshold(rows, seed=5)
     order = rng.permutation(300)
-    assert bootstrap_threshold(label, score, group, seed=5) == first
-    assert bootstrap_threshold(label[order], score[order], group[order], seed=5) == first
-    assert len({bootstrap_threshold(label, score, group, seed=seed, draws=3) for seed in range(20)}) > 1
+    assert bootstrap_threshold(rows, seed=5) == first
+    assert bootstrap_threshold(OofRows(label[order], score[order], group=group[order]), seed=5) == first
+    assert len({bootstrap_threshold(rows, seed=seed, draws=3) for seed in range(20)}) > 1
 
 
 def test_bootstrap_thresholds_scatter_less_than_best_thresholds():
     rng = np.random.default_rng(0)
     samples = [binormal(rng, 200) for _ in range(60)]
     best = np.std([best_threshold(*sample)[0] for sample in samples])
-    smooth = np.std([bootstrap_threshold(*sample, draws=60) for sample in samples])
+    smooth = np.std([bootstrap_threshold(OofRows(*sample), draws=60) for sample in samples])
     assert smooth < best
 
 
 def test_a_bootstrap_of_no_draws_is_refused():
     with pytest.raises(ValueError, match="draws is 0"):
-        bootstrap_threshold([0, 1], [0.1, 0.9], draws=0)
+        bootstrap_threshold(OofRows([0, 1], [0.1, 0.9]), draws=0)
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=40, unique=True), st.floats(0.01, 0.99))

@@ -8,6 +8,7 @@ from sklearn.metrics import log_loss
 
 from competition.scoring.calibration import CALIBRATORS, check_calibration, choose_calibrator, fit_calibrator
 from competition.scoring.metrics import sigmoid
+from competition.scoring.rows import OofRows
 
 FITTED = [name for name in CALIBRATORS if name != "none"]
 
@@ -23,8 +24,8 @@ def test_overconfident_probabilities_become_right_on_fresh_rows(name):
     rng = np.random.default_rng(0)
     calibrator = fit_calibrator(name, *world(rng, 5000, confidence=4.0))
     label, prob = world(rng, 5000, confidence=4.0)
-    assert not check_calibration(label, prob).holds
-    assert check_calibration(label, calibrator(prob)).error < 0.02
+    assert not check_calibration(OofRows(label, prob)).holds
+    assert check_calibration(OofRows(label, calibrator(prob))).error < 0.02
     assert log_loss(label, calibrator(prob)) < 0.75 * log_loss(label, prob)
 
 
@@ -74,7 +75,7 @@ def test_the_simplest_calibrator_that_does_is_chosen(confidence, truth, expected
     if truth:
         prob = rng.random(4000)
         label = (rng.random(4000) < truth(prob)).astype(int)
-    chosen = choose_calibrator(label, prob)
+    chosen = choose_calibrator(OofRows(label, prob))
     assert chosen.name == expected and list(chosen.losses) == list(CALIBRATORS)
     assert chosen.losses[expected] == pytest.approx(log_loss(label, chosen.prob), rel=1e-6)
 
@@ -83,25 +84,25 @@ def test_the_choice_depends_on_the_seed_and_not_on_the_row_order():
     rng = np.random.default_rng(4)
     label, prob = world(rng, 400, 1.5)
     group, order = np.arange(400) // 2, rng.permutation(400)
-    first = choose_calibrator(label, prob, group, seed=1)
-    again = choose_calibrator(label[order], prob[order], group[order], seed=1)
+    first = choose_calibrator(OofRows(label, prob, group=group), seed=1)
+    again = choose_calibrator(OofRows(label[order], prob[order], group=group[order]), seed=1)
     assert again.losses == pytest.approx(first.losses, rel=1e-6)
-    assert choose_calibrator(label, prob, group, seed=2).losses != first.losses
+    assert choose_calibrator(OofRows(label, prob, group=group), seed=2).losses != first.losses
 
 
 def test_a_rows_cross_fitted_probability_is_not_its_own_groups_doing():
     rng = np.random.default_rng(5)
     label = np.repeat(rng.integers(0, 2, 20), 30)
     prob = np.repeat(rng.random(20), 30)  # says nothing, but each group could be learnt by heart
-    loss = choose_calibrator(label, prob, np.arange(600) // 30).losses["isotonic"]
-    cheated = choose_calibrator(label, prob).losses["isotonic"]
+    loss = choose_calibrator(OofRows(label, prob, group=np.arange(600) // 30)).losses["isotonic"]
+    cheated = choose_calibrator(OofRows(label, prob)).losses["isotonic"]
     assert cheated < loss - 0.05
 
 
 def test_calibration_that_holds_is_seldom_denied_and_one_that_does_not_is():
     rng = np.random.default_rng(6)
-    right = [check_calibration(*world(rng, 1000)) for _ in range(200)]
-    wrong = [check_calibration(*world(rng, 1000, confidence=2.5)) for _ in range(50)]
+    right = [check_calibration(OofRows(*world(rng, 1000))) for _ in range(200)]
+    wrong = [check_calibration(OofRows(*world(rng, 1000, confidence=2.5))) for _ in range(50)]
     assert np.mean([found.p_value < 0.05 for found in right]) < 0.11
     assert np.mean([found.holds for found in right]) > 0.97
     assert np.mean([found.holds for found in wrong]) < 0.1
@@ -111,15 +112,15 @@ def test_rows_of_a_group_that_go_together_prove_less():
     rng = np.random.default_rng(7)
     prob = np.repeat(rng.random(60), 20)
     label = np.repeat(rng.random(60) < prob[::20], 20).astype(int)
-    assert check_calibration(label, prob).p_value < 1e-6
-    assert check_calibration(label, prob, np.arange(1200) // 20).p_value > 0.01
+    assert check_calibration(OofRows(label, prob)).p_value < 1e-6
+    assert check_calibration(OofRows(label, prob, group=np.arange(1200) // 20)).p_value > 0.01
 
 
 def test_with_many_rows_a_trifle_is_significant_and_calibration_still_holds():
     rng = np.random.default_rng(8)
     prob = rng.random(200_000)
     label = (rng.random(200_000) < np.clip(prob + 0.01, 0, 1)).astype(int)
-    found = check_calibration(label, prob)
+    found = check_calibration(OofRows(label, prob))
     assert found.p_value < 0.001 and found.holds and found.error == pytest.approx(0.01, abs=0.004)
 
 

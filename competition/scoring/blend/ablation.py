@@ -4,6 +4,7 @@ Every F1 is cross-fitted: thresholds, and weights where they are fitted, come fr
 stands beside the whole ensemble, with the standard error of the difference, paired and by groups.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,152 +15,106 @@ from numpy.typing import ArrayLike, NDArray
 from competition.scoring.blend.average import mean_logit, mean_prob
 from competition.scoring.blend.select import f1_difference
 from competition.scoring.blend.weights import METHODS
-from competition.scoring.metrics import check_binary, check_group, check_same_length, sigmoid, summary
-from competition.scoring.threshold.rules import (
-    DEFAULT_RULE,
-    Rule,
-    by_fold,
-    choose_threshold,
-    cross_fit,
-    own_rate,
-    own_score,
-)
+from competition.scoring.metrics import sigmoid, summary
+from competition.scoring.rows import Floats, OofRows, stacked
+from competition.scoring.threshold.rules import DEFAULT_RULE, Rule, decide_unseen
 
 
 def leave_one_out(
-    probs: Mapping[str, ArrayLike],
-    label: ArrayLike,
-    fold: ArrayLike,
-    group: ArrayLike | None,
-    methods: Sequence[str] = ("equal",),
-    rule: str | Rule = DEFAULT_RULE,
-    seed: int = 0,
-    tuned: ArrayLike | None = None,
+    members: Mapping[str, OofRows], methods: Sequence[str] = ("equal",), rule: str | Rule = DEFAULT_RULE, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Return for each of two or more members what the ensemble of (n,) probabilities is worth without it.
+    """Return for each of two or more members what the ensemble of their probabilities is worth without it.
 
-    The others are blended by ``methods`` of pooling.METHODS, one for each of the sorted folds or one for all, fitted
-    without the fold it blends. Each row holds member, f1, auc and log_loss without it, and the difference in F1
-    (without it less with it: below 0 the member is missed) with its standard error, se. With a single fold weights are
-    equal and decisions are those at .5. Of a hold-out, ``tuned`` (n,) marks the rows that weights and threshold come
-    from; the others are judged. An auc is None where there is one class only, an error where there is one group.
-    Raises ``ValueError`` for fewer than two members, and what ``mean_prob`` and the rule raise.
+    The others are blended by ``methods`` of weights.METHODS, one for each fold or one for all, fitted without the fold
+    it blends. Each row holds member, f1, auc and log_loss without it, and the difference in F1 (without it less with
+    it: below 0 the member is missed) with its standard error, se. With a single fold weights are equal and decisions
+    are those at .5; of a hold-out, weights and threshold come from the rows that are not held out. An auc is None where
+    there is one class only, an error where there is one group. Raises ``ValueError`` for fewer than two members, and
+    what ``mean_prob`` and the rule raise.
     """
-    if len(probs) < 2:
-        raise ValueError(f"leaving one member out needs two or more; there is {', '.join(probs) or 'none'}")
-    names = sorted(probs)
-    table = np.stack([np.asarray(probs[name], np.float64) for name in names])
-    judge = _Judge(label, fold, group, rule, seed, tuned)
-    whole = judge(judge.blend(table, methods))
-    rows = {}
-    for left_out, name in enumerate(names):
-        without = judge(judge.blend(np.delete(table, left_out, axis=0), methods))
-        rows[name] = {"member": name, **without.figures, **judge.difference(without, whole)}
-    return [rows[name] for name in probs]
+    if len(members) < 2:
+        raise ValueError(f"leaving one member out needs two or more; there is {', '.join(members) or 'none'}")
+    names = sorted(members)
+    rows, table = stacked({name: members[name] for name in names})
+    whole = _decided(rows, _blends(rows, table, methods, seed), rule, seed)
+    found = {}
+    for at, name in enumerate(names):
+        without = _decided(rows, _blends(rows, np.delete(table, at, axis=0), methods, seed), rule, seed)
+        found[name] = {"member": name, **_beside(without, whole)}
+    return [found[name] for name in members]
 
 
 def view_ablation(
-    logits: Mapping[str, ArrayLike],
-    views: Sequence[str],
-    label: ArrayLike,
-    fold: ArrayLike,
-    group: ArrayLike | None,
+    logits: Mapping[str, Mapping[str, ArrayLike]],
+    rows: OofRows,
     weights: ArrayLike | None = None,
     rule: str | Rule = DEFAULT_RULE,
     seed: int = 0,
-    tuned: ArrayLike | None = None,
 ) -> list[dict[str, Any]]:
     """Return what the ensemble is worth under all test-time views, under each alone, and under all but each.
 
-    ``logits``: each member's (V, n), a row for each of the V named ``views``; a member's logit is the mean over the
-    views taken, the ensemble the mean probability by ``weights``: (m,) for the members in their order, (k, m) for each
-    of the sorted folds, as in ``Blend.by_fold``, or None for equal ones. The rows, "all" first, hold views ("all", a
-    name, or "all but" a name), f1, auc, log_loss, and the difference in F1 from all views with its standard error, se.
-    "All but" comes only with three views or more: of two it is the other alone. For a single fold, and ``tuned``, see
-    ``leave_one_out``. Raises ``ValueError`` for logits of another number of views, and what ``mean_logit``,
+    ``logits``: of each member under each view (n,); a member's logit is the mean over the views taken, the ensemble the
+    mean probability by ``weights``: (m,) for the members in their order, (k, m) for each fold, as in ``Blend.by_fold``,
+    or None for equal ones. The probabilities of ``rows`` say nothing here. What is returned, "all" first, holds views
+    ("all", a name, or "all but" a name), f1, auc, log_loss, and the difference in F1 from all views with its standard
+    error, se. "All but" comes only with three views or more: of two it is the other alone. For a single fold and a
+    hold-out, see ``leave_one_out``. Raises ``ValueError`` for members under other views, and what ``mean_logit``,
     ``mean_prob`` and the rule raise.
     """
-    tables = {name: np.asarray(found, np.float64) for name, found in logits.items()}
-    for name, table in tables.items():
-        if table.ndim != 2 or len(table) != len(views):
-            raise ValueError(f"logits of {name} must hold a row for each of {len(views)} views; they are {table.shape}")
-    every = list(range(len(views)))
-    taken = {"all": every}
+    views = list(next(iter(logits.values())))
+    for name, found in logits.items():
+        if list(found) != views:
+            raise ValueError(f"logits of {name} must be those under {', '.join(views)}; they are {', '.join(found)}")
+    taken = {"all": views}
     if len(views) > 1:
-        taken |= {view: [at] for at, view in enumerate(views)}
+        taken |= {view: [view] for view in views}
     if len(views) > 2:
-        taken |= {f"all but {view}": [other for other in every if other != at] for at, view in enumerate(views)}
-    judge = _Judge(label, fold, group, rule, seed, tuned)
-    by_fold = judge.by_fold(np.full(len(tables), 1 / len(tables)) if weights is None else weights)
-    whole, rows = None, []
-    for name, at in taken.items():
-        probs = np.stack([sigmoid(mean_logit(table[at])) for table in tables.values()])
-        found = judge(np.stack([mean_prob(probs, row) for row in by_fold]))
-        whole = whole or found
-        rows.append({"views": name, **found.figures, **judge.difference(found, whole)})
-    return rows
+        taken |= {f"all but {view}": [other for other in views if other != view] for view in views}
+    weights = np.full(len(logits), 1 / len(logits)) if weights is None else np.asarray(weights, np.float64)
+    by_fold = np.broadcast_to(weights, (rows.folds, len(logits)))
+    whole, table = None, []
+    for name, kept in taken.items():
+        probs = np.stack([sigmoid(mean_logit([found[view] for view in kept])) for found in logits.values()])
+        decided = _decided(rows, np.stack([mean_prob(probs, row) for row in by_fold]), rule, seed)
+        whole = whole or decided
+        table.append({"views": name, **_beside(decided, whole)})
+    return table
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Blended:
+    """The rows that are judged, by the probabilities that judge them, and the decisions."""
+
+    rows: OofRows
     decision: NDArray[np.int64]
-    figures: dict[str, float | None]
 
 
-class _Judge:
-    """Scores blends of the same rows in the same way."""
+def _blends(rows: OofRows, table: Floats, methods: Sequence[str], seed: int) -> Floats:
+    """Return the (k, n) blends of (m, n) probabilities, row j by weights fitted without the j-th fold."""
+    if rows.held_out is not None:
+        outside = [~rows.held_out]
+    elif rows.folds > 1:
+        outside = [rows.fold != k for k in range(rows.folds)]
+    else:
+        outside, methods = [np.ones(rows.label.size, bool)], ("equal",)
+    methods = list(methods) * (len(outside) if len(methods) == 1 else 1)
+    return np.stack(
+        [
+            mean_prob(table, METHODS[method](table[:, kept], rows.label[kept], rows.group[kept], seed))
+            for method, kept in zip(methods, outside, strict=True)
+        ]
+    )
 
-    def __init__(self, label, fold, group, rule: str | Rule, seed: int, tuned: ArrayLike | None) -> None:
-        self.label, self.fold = check_binary("label", label), np.asarray(fold)
-        check_same_length(label=self.label, fold=self.fold)
-        self.group, self.rule, self.seed = check_group(group, self.label.size), rule, seed
-        self.names, self.code = np.unique(self.fold, return_inverse=True)
 
-        self.tuned = None if tuned is None else np.asarray(tuned, bool)
+def _decided(rows: OofRows, crossed: Floats, rule: str | Rule, seed: int) -> _Blended:
+    blended = rows.with_prob(crossed[0], crossed)
+    return _Blended(blended.judged, decide_unseen(blended, rule, seed)[0])
 
-    def blend(self, table: NDArray[np.float64], methods: Sequence[str]) -> NDArray[np.float64]:
-        """Return the (k, n) blends of (m, n) probabilities, row j by weights fitted without the j-th fold."""
-        if self.tuned is not None:
-            outside = [self.tuned]
-        elif self.names.size > 1:
-            outside = [self.fold != name for name in self.names]
-        else:
-            outside, methods = [np.ones(self.label.size, bool)], ("equal",)
-        methods = list(methods) * (len(outside) if len(methods) == 1 else 1)
-        return np.stack(
-            [
-                mean_prob(table, METHODS[method](table[:, rows], self.label[rows], self.group[rows], self.seed))
-                for method, rows in zip(methods, outside, strict=True)
-            ]
-        )
 
-    def by_fold(self, weights: ArrayLike) -> NDArray[np.float64]:
-        weights = np.asarray(weights, np.float64)
-        return np.broadcast_to(weights, (1 if self.tuned is not None else self.names.size, weights.shape[-1]))
-
-    def __call__(self, oof: NDArray[np.float64]) -> _Judged:
-        label = self.label
-        if self.tuned is not None:
-            cut = choose_threshold(
-                own_rate(self.rule),
-                label[self.tuned],
-                oof[0][self.tuned],
-                self.group[self.tuned],
-                self.seed,
-                oof[0][~self.tuned],
-            )
-            label, prob = label[~self.tuned], oof[0][~self.tuned]
-            decision = (prob >= cut).astype(np.int64)
-        elif self.names.size > 1:
-            decision, _ = cross_fit(self.label, oof, self.fold, self.group, self.rule, self.seed)
-            prob = own_score(by_fold(oof, self.names.size, self.label.size), self.code)
-        else:
-            prob, decision = oof[0], (oof[0] >= 0.5).astype(np.int64)
-        figures = summary(label, prob, decision)
-        defined = {key: None if np.isnan(figures[key]) else float(figures[key]) for key in ("f1", "auc", "log_loss")}
-        return _Judged(decision, defined)
-
-    def difference(self, one: _Judged, other: _Judged) -> dict[str, float | None]:
-        judged = slice(None) if self.tuned is None else ~self.tuned
-        difference, error = f1_difference(self.label[judged], one.decision, other.decision, self.group[judged])
-        return {"difference": difference, "se": error if np.isfinite(error) else None}
+def _beside(one: _Blended, whole: _Blended) -> dict[str, float | None]:
+    """Return the figures of one blend, and its difference from the whole ensemble's F1."""
+    rows = one.rows
+    figures = summary(rows.label, rows.prob, one.decision)
+    row = {key: None if math.isnan(figures[key]) else figures[key] for key in ("f1", "auc", "log_loss")}
+    difference, error = f1_difference(rows.label, one.decision, whole.decision, rows.group)
+    return {**row, "difference": difference, "se": error if math.isfinite(error) else None}

@@ -4,7 +4,7 @@ Promises: weights are non-negative and sum to 1; those that blend a fold, and th
 saw that fold; and neither the order of the rows nor that of the members matters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,11 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.blend.average import mean_prob
 from competition.scoring.blend.weights import METHODS, equal, recalibrated_loss
-from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length, check_score, f1
+from competition.scoring.groups import grouped_variance
+from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length, f1
+from competition.scoring.rows import Floats, OofRows, stacked
 
-LEAST_GAIN = 1e-6  # nats: members that are copies of each other differ by rounding alone, without any error
+MIN_GAIN = 1e-6  # nats: members that are copies of each other differ by rounding alone, without any error
 AS_SET = "as set"
-PARTS = 5  # into which whole groups are dealt where there are no folds to cross-fit over
+PARTS = 5  # of whole groups, where there are no folds to cross-fit over
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,8 @@ class Blend:
     oof: NDArray[np.float64]
 
 
-def choose_blend(
-    probs: Mapping[str, ArrayLike],
-    label: ArrayLike,
-    fold: ArrayLike,
-    group: ArrayLike | None = None,
-    seed: int = 0,
-    method: str | None = None,
-) -> Blend:
-    """Choose how to blend (n,) out-of-fold probabilities by member; ``fold`` (n,) is any names of folds.
+def choose_blend(members: Mapping[str, OofRows], seed: int = 0, method: str | None = None) -> Blend:
+    """Choose how to blend the probabilities of members, who share all else of their rows.
 
     The rule: of the methods whose cross-fitted, recalibrated log-loss is better than equal weights' by more than one
     standard error, and whose cross-fitted F1 is not worse by more than one, the one with the highest F1; where there is
@@ -70,44 +65,33 @@ def choose_blend(
     times (by F1 70). F1 decides because it is what is scored. The choice is made once for the test set, on all rows,
     and once for each fold, on all other rows, cross-fitted over the folds among them (over PARTS parts of whole groups
     if that is but one). With one fold there are no rows to fit on, and the weights are equal; so they are where rows of
-    one class only are left. A ``method`` that is given, one of pooling.METHODS, is taken without a choice. Raises
-    ``ValueError`` for no members, labels but 0 and 1, probabilities outside [0, 1] and unequal lengths.
+    one class only are left. Of a hold-out the choice is made on the rows that are not held out, over PARTS parts; the
+    others, which judge the blend, take no part, but ``oof`` (1, n) is of all rows. A ``method`` that is given, one of
+    weights.METHODS, is taken without a choice. Raises ``ValueError`` for no members, members of other rows, and
+    probabilities outside [0, 1].
     """
-    rows = _check_rows(probs, label, group, seed)
-    fold = np.asarray(fold)
-    check_same_length(label=rows.label, fold=fold)
-    names = np.unique(fold)
-    if names.size < 2:
+    chooser = _Chooser(members, seed)
+    rows = chooser.rows
+    if rows.held_out is None and rows.folds < 2:
+        weights = equal(chooser.probs, rows.label, rows.group)
         choice = BlendChoice("equal", "with a single fold no other rows are left to fit any on")
-        return _blend(probs, choice, rows.equal(), rows.equal()[None], ("equal",))
-    everywhere = np.ones(fold.size, bool)
-    outside = [fold != name for name in names]
-    if method is None:
-        choice = rows.choose(everywhere, fold)
-        methods = tuple(rows.choose(mask, fold if names.size > 2 else rows.deal(mask)).method for mask in outside)
+        return _blend(members, choice, weights, weights[None], ("equal",))
+    if rows.held_out is None:
+        everywhere, outside = np.ones(rows.fold.size, bool), [rows.fold != k for k in range(rows.folds)]
     else:
-        choice, methods = BlendChoice(method, AS_SET), (method,) * names.size
-    by_fold = np.stack([rows.weights(method, mask) for method, mask in zip(methods, outside, strict=True)])
-    return _blend(probs, choice, rows.weights(choice.method, everywhere), by_fold, methods)
-
-
-def choose_blend_hold_out(
-    probs: Mapping[str, ArrayLike],
-    label: ArrayLike,
-    group: ArrayLike | None,
-    tuned: ArrayLike,
-    seed: int = 0,
-    method: str | None = None,
-) -> Blend:
-    """Choose on the rows that ``tuned`` (n,) bool marks, by the rule of ``choose_blend``, over PARTS parts of them.
-
-    The other rows, which judge the blend, take no part; ``oof`` (1, n) is nevertheless of all rows. Raises as above.
-    """
-    rows, tuned = _check_rows(probs, label, group, seed), np.asarray(tuned, bool)
-    check_same_length(label=rows.label, tuned=tuned)
-    choice = rows.choose(tuned, rows.deal(tuned)) if method is None else BlendChoice(method, AS_SET)
-    weights = rows.weights(choice.method, tuned)
-    return _blend(probs, choice, weights, weights[None], (choice.method,))
+        everywhere = ~rows.held_out
+        outside = [everywhere]
+    if method is not None:
+        choice, methods = BlendChoice(method, AS_SET), (method,) * len(outside)
+    elif rows.held_out is None:
+        choice = chooser.choose(everywhere, rows.fold)
+        parts = [rows.fold if rows.folds > 2 else chooser.parts(mask) for mask in outside]
+        methods = tuple(chooser.choose(mask, part).method for mask, part in zip(outside, parts, strict=True))
+    else:
+        choice = chooser.choose(everywhere, chooser.parts(everywhere))
+        methods = (choice.method,)
+    by_fold = np.stack([chooser.weights(method, mask) for method, mask in zip(methods, outside, strict=True)])
+    return _blend(members, choice, chooser.weights(choice.method, everywhere), by_fold, methods)
 
 
 def f1_difference(label: ArrayLike, one: ArrayLike, other: ArrayLike, group: ArrayLike | None) -> tuple[float, float]:
@@ -125,37 +109,26 @@ def f1_difference(label: ArrayLike, one: ArrayLike, other: ArrayLike, group: Arr
     return float(f1(label, one) - f1(label, other)), _error(influence[0] - influence[1], check_group(group, label.size))
 
 
-def _check_rows(probs: Mapping[str, ArrayLike], label: ArrayLike, group: ArrayLike | None, seed: int) -> "_Rows":
-    if not probs:
-        raise ValueError("probs must hold at least one member; it is empty")
-    label = check_binary("label", label)
-    probs = {
-        name: check_prob(f"probs of {name}", check_score(f"probs of {name}", found)) for name, found in probs.items()
-    }
-    check_same_length(label=label, **probs)
-    order = np.array(sorted(range(len(probs)), key=list(probs).__getitem__))
-    table = np.stack(list(probs.values()))[order]
-    if group is None:  # rows of their own, known by what they hold, so that the order of the rows says nothing
-        group = np.argsort(np.lexsort((label, *table)))
-    return _Rows(table, label, check_group(group, label.size), order, seed)
-
-
-def _blend(probs, choice: BlendChoice, weights, by_fold, methods: tuple[str, ...]) -> Blend:
-    table = np.stack([np.asarray(found, np.float64) for found in probs.values()])
-    choice = replace(choice, weights=dict(zip(probs, weights.tolist(), strict=True)))
+def _blend(
+    members: Mapping[str, OofRows], choice: BlendChoice, weights: Floats, by_fold: Floats, methods: tuple[str, ...]
+) -> Blend:
+    choice = replace(choice, weights=dict(zip(members, weights.tolist(), strict=True)))
+    table = stacked(members)[1]
     return Blend(choice, by_fold, methods, np.stack([mean_prob(table, row) for row in by_fold]))
 
 
-class _Rows:
-    """The rows to choose on, members in the order of their names, and what has been fitted on which of the rows."""
+_Judged = tuple[Floats, NDArray[np.bool_]]  # each row's log-loss and decision
 
-    def __init__(self, probs: NDArray, label: NDArray, group: NDArray, order: NDArray, seed: int) -> None:
-        self.probs, self.label, self.group, self.seed = probs, label, group, seed
-        self._back = np.argsort(order)
-        self._fitted: dict[tuple[str, bytes], NDArray[np.float64]] = {}
 
-    def equal(self) -> NDArray[np.float64]:
-        return equal(self.probs, self.label, self.group)
+class _Chooser:
+    """Fits weights on some of the rows, and chooses a way to; members in the order of their names, so that their own
+    says nothing."""
+
+    def __init__(self, members: Mapping[str, OofRows], seed: int) -> None:
+        self.rows, self.seed, names = stacked(members)[0], seed, sorted(members)
+        self.probs = np.stack([check_prob(f"probs of {name}", members[name].prob) for name in names])
+        self._back = [names.index(name) for name in members]
+        self._fitted: dict[tuple[str, bytes], Floats] = {}
 
     def weights(self, method: str, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return the weights fitted on the masked rows, members in the caller's order."""
@@ -165,59 +138,59 @@ class _Rows:
         # The rows without folds i and j serve the choices for both.
         key = method, mask.tobytes()
         if key not in self._fitted:
-            group = np.unique(self.group[mask], return_inverse=True)[1]
-            self._fitted[key] = METHODS[method](self.probs[:, mask], self.label[mask], group, self.seed)
+            group = np.unique(self.rows.group[mask], return_inverse=True)[1]
+            self._fitted[key] = METHODS[method](self.probs[:, mask], self.rows.label[mask], group, self.seed)
         return self._fitted[key]
 
-    def deal(self, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Return (n,) parts, the masked rows' groups dealt evenly into PARTS of them."""
+    def parts(self, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Return (n,) parts: the groups of the masked rows, divided evenly into PARTS at random."""
         part = np.zeros(mask.size, np.intp)
-        names, group = np.unique(self.group[mask], return_inverse=True)
+        names, group = np.unique(self.rows.group[mask], return_inverse=True)
         part[mask] = (np.random.default_rng([self.seed, 2]).permutation(names.size) % PARTS)[group]
         return part
 
-    def choose(self, mask: NDArray[np.bool_], part: NDArray) -> BlendChoice:
+    def choose(self, mask: NDArray[np.bool_], part: NDArray[np.intp]) -> BlendChoice:
         """Return the choice of a method on the masked rows alone, cross-fitted over their parts."""
         turns = [(mask & (part == name), mask & (part != name)) for name in np.unique(part[mask])]
         if len(self.probs) < 2:
             return BlendChoice("equal", "there is nothing to weigh a single member against")
-        if not turns or any(np.unique(self.label[others]).size < 2 for _, others in turns):
+        if not turns or any(np.unique(self.rows.label[others]).size < 2 for _, others in turns):
             return BlendChoice("equal", "too few rows of both classes are left to fit others on")
+        rows = self.rows.subset(mask)
         judged = {method: self._judge(method, turns) for method in METHODS}
-        label, group = self.label[mask], np.unique(self.group[mask], return_inverse=True)[1]
-        return _pick(label, group, {name: (loss[mask], decision[mask]) for name, (loss, decision) in judged.items()})
+        return _pick(rows, {method: (loss[mask], decision[mask]) for method, (loss, decision) in judged.items()})
 
-    def _judge(self, method: str, turns) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return each row's log-loss and decision by the weights, recalibration and cut of the other parts' rows."""
-        loss, decision = np.zeros(self.label.size), np.zeros(self.label.size, bool)
+    def _judge(self, method: str, turns: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]]) -> _Judged:
+        """Return each row's log-loss and decision by the weights, recalibration and threshold of the other parts."""
+        loss, decision = np.zeros(self.rows.label.size), np.zeros(self.rows.label.size, bool)
         for inside, others in turns:
-            prob = mean_prob(self.probs, self._fit(method, others))
-            decision[inside] = prob[inside] >= best_threshold(self.label[others], prob[others])[0]
-            loss[inside] = recalibrated_loss(self.label, prob, others, inside, self.group, self.seed)
+            rows = self.rows.with_prob(mean_prob(self.probs, self._fit(method, others)))
+            decision[inside] = rows.prob[inside] >= best_threshold(rows.label[others], rows.prob[others])[0]
+            loss[inside] = recalibrated_loss(rows, others, inside, self.seed)
         return loss, decision
 
 
-def _pick(label, group, judged: Mapping[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]) -> BlendChoice:
+def _pick(rows: OofRows, judged: Mapping[str, _Judged]) -> BlendChoice:
     """Apply the rule of ``choose_blend`` to each method's losses and decisions of the same rows."""
     loss_of_equal, decision_of_equal = judged["equal"]
     scores = {name: float(loss.mean()) for name, (loss, _) in judged.items()}
-    f1_of = {name: float(f1(label, decision)) for name, (_, decision) in judged.items()}
+    f1_of = {name: float(f1(rows.label, decision)) for name, (_, decision) in judged.items()}
     gain = {name: scores["equal"] - scores[name] for name in judged if name != "equal"}
     se, admitted = {"equal": 0.0}, []
     for name in gain:
         difference = loss_of_equal - judged[name][0]
-        se[name] = _error((difference - difference.mean()) / label.size, group)
-        f1_gain, f1_error = f1_difference(label, judged[name][1], decision_of_equal, group)
-        if gain[name] > max(se[name], LEAST_GAIN) and f1_gain >= -f1_error:
+        se[name] = _error((difference - difference.mean()) / rows.label.size, rows.group)
+        f1_gain, f1_error = f1_difference(rows.label, judged[name][1], decision_of_equal, rows.group)
+        if gain[name] > max(se[name], MIN_GAIN) and f1_gain >= -f1_error:
             admitted.append(name)
-    said = ", ".join(f"{name} {gain[name]:+.4f}, standard error {se[name]:.4f}" for name in gain)
-    best = max(admitted, key=f1_of.get, default="equal")
+    gains = ", ".join(f"{name} {gain[name]:+.4f}, standard error {se[name]:.4f}" for name in gain)
+    best = max(admitted, key=f1_of.__getitem__, default="equal")
     if best == "equal":
-        why = f"no fitted weights gain clearly in cross-fitted log-loss without losing F1 ({said})"
+        why = f"no fitted weights gain clearly in cross-fitted log-loss without losing F1 ({gains})"
     else:
         why = (
             f"the best cross-fitted F1, {f1_of[best]:.4f} (equal weights {f1_of['equal']:.4f}), of those that gain "
-            f"more than a standard error in cross-fitted log-loss ({said})"
+            f"more than a standard error in cross-fitted log-loss ({gains})"
         )
     return BlendChoice(best, why, f1=f1_of, log_loss=scores, se=se)
 
@@ -227,4 +200,4 @@ def _error(influence: NDArray[np.float64], group: NDArray[np.intp]) -> float:
     groups = int(group.max()) + 1
     if groups < 2:
         return float("inf")
-    return float(np.sqrt(groups / (groups - 1) * np.square(np.bincount(group, influence)).sum()))
+    return float(np.sqrt(groups / (groups - 1) * grouped_variance(influence, group)))

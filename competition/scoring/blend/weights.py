@@ -1,6 +1,6 @@
 """The ways to fit the weights of a mean of members' probabilities: equal, stacking, and Caruana's greedy selection.
 
-Each promises non-negative weights that sum to 1 for (m, n) probabilities; which of them to believe, weights.py decides.
+Each promises non-negative weights that sum to 1 for (m, n) probabilities; which of them to believe, select.py decides.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
+from competition.scoring.groups import take_groups
+from competition.scoring.rows import OofRows
+
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1, so that one sure mistake is not all of the log-loss
-STEEPEST = 50.0  # bound of the recalibration's slope, which perfectly separated classes would send to infinity
+MAX_SLOPE = 50.0  # bound of the recalibration's slope, which perfectly separated classes would send to infinity
 GRAIN = 1000  # weights are whole thousandths: less is noise, and a solver's last bits must not change a submission
 FIT_ROWS = 20_000  # the most rows that log-loss is fitted on, drawn as whole groups: weights then err by about .01
 BAGS, STEPS, BAG_ROWS = 20, 20, 2000  # of caruana: bags, members added in each, and rows of a bag at most
@@ -68,27 +71,18 @@ def draw_rows(group: NDArray, most: int, rng: np.random.Generator) -> NDArray[np
     if group.size <= most:
         return np.arange(group.size)
     code = np.unique(group, return_inverse=True)[1]
-    order = rng.permutation(int(code.max()) + 1)
-    fitting = int((np.cumsum(np.bincount(code)[order]) <= most).sum())
-    drawn = np.zeros(order.size, bool)
-    drawn[order[: max(fitting, 1)]] = True
-    return np.flatnonzero(drawn[code])
+    return np.flatnonzero(take_groups(code, rng.permutation(int(code.max()) + 1), most, 1))
 
 
 def recalibrated_loss(
-    label: NDArray[np.bool_],
-    prob: NDArray[np.float64],
-    fitted: NDArray[np.bool_],
-    judged: NDArray[np.bool_],
-    group: NDArray,
-    seed: int = 0,
+    rows: OofRows, fitted: NDArray[np.bool_], judged: NDArray[np.bool_], seed: int = 0
 ) -> NDArray[np.float64]:
     """Return the log-loss, in nats, of each ``judged`` row after Platt's recalibration on the ``fitted`` ones."""
-    rows = np.flatnonzero(fitted)
-    rows = rows[draw_rows(group[rows], FIT_ROWS, np.random.default_rng([seed, 2]))]
-    _, slope, offset = _solve(prob[None, rows], label[rows])
-    logit = slope * _logit(np.clip(prob[judged], EDGE, 1 - EDGE)) + offset
-    return _log_loss(np.where(label[judged], logit, -logit))
+    known = np.flatnonzero(fitted)
+    known = known[draw_rows(rows.group[known], FIT_ROWS, np.random.default_rng([seed, 2]))]
+    _, slope, offset = _solve(rows.prob[None, known], rows.label[known])
+    logit = slope * _logit(np.clip(rows.prob[judged], EDGE, 1 - EDGE)) + offset
+    return _log_loss(np.where(rows.label[judged], logit, -logit))
 
 
 def _solve(probs: NDArray[np.float64], label: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float, float]:
@@ -112,7 +106,7 @@ def _solve(probs: NDArray[np.float64], label: NDArray[np.bool_]) -> tuple[NDArra
     start = np.array([*np.full(members, 1 / members), 1.0, 0.0])
     ones = np.array([*np.ones(members), 0.0, 0.0])
     simplex = {"type": "eq", "fun": lambda at: at[:members].sum() - 1, "jac": lambda at: ones}
-    bounds = [(0, 1)] * members + [(0, STEEPEST), (None, None)]
+    bounds = [(0, 1)] * members + [(0, MAX_SLOPE), (None, None)]
     found = optimize.minimize(
         loss,
         start,

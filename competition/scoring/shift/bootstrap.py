@@ -3,12 +3,15 @@
 Promises that like is compared with like, single models with single models, and that each resample moves whole groups.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length, check_score, logit
+from competition.scoring.groups import draw_groups, grouped_variance
+from competition.scoring.metrics import check_prob, logit
+from competition.scoring.rows import OofRows
 
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1, so that no single row is beyond doubt
 BINS = 256
@@ -34,45 +37,35 @@ class ScoreDraws:
 
 
 def draw_scores(
-    label: ArrayLike,
-    prob: ArrayLike,
-    fold: ArrayLike,
-    group: ArrayLike | None,
-    test_parts: ArrayLike,
-    cut: float | None = None,
-    draws: int = DRAWS,
-    seed: int = 0,
+    rows: OofRows, test_parts: ArrayLike, cut: float | None = None, draws: int = DRAWS, seed: int = 0
 ) -> ScoreDraws:
     """Return the histograms of the scores and of ``draws`` resamples of whole groups and of test rows.
 
-    ``label``, ``prob``, ``fold`` and ``group`` (n,) are the out-of-fold rows, each judged by one model; ``test_parts``
-    (k, m) holds all test rows judged by the model of the j-th fold name in sorted order; ``cut`` is a probability that
-    shall be an edge between bins. The test scores of all models are stacked, each model weighing as many rows as it
-    judged out of fold, and of either class likewise: all are the same mixture of single models, so that nothing but the
-    rows can differ. A test row is resampled with all
-    its k scores. Groups of test rows are unknown; where groups make the out-of-fold labels or scores vary more than
-    as many single rows would, resamples of the test rows are smaller in proportion (Kish's design effect). Raises
-    ``ValueError`` for one class only, values out of range, unequal lengths and parts that are not one for each fold.
+    Each of ``rows`` is judged by one model; ``test_parts`` (k, m) holds all test rows judged by the model of the j-th
+    fold; ``cut`` is a probability that shall be an edge between bins. The test scores of all models are stacked, each
+    model weighing as many rows as it judged out of fold, and of either class likewise: all are the same mixture of
+    single models, so that nothing but the rows can differ. A test row is resampled with all its k scores. Groups of
+    test rows are unknown; where groups make the out-of-fold labels or scores vary more than as many single rows would,
+    resamples of the test rows are smaller in proportion (Kish's design effect). Raises ``ValueError`` for one class
+    only, values out of range and parts that are not one for each fold.
     """
-    label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
-    names, fold_code = np.unique(np.asarray(fold), return_inverse=True)
-    check_same_length(label=label, prob=prob, fold=fold_code)
-    group = check_group(group, label.size)
+    label, prob, group = rows.label, check_prob("prob", rows.prob), rows.group
     parts = check_prob("test_parts", np.asarray(test_parts, float))
-    if parts.ndim != 2 or len(parts) != names.size or parts.shape[1] == 0:
-        raise ValueError(f"test_parts must be ({names.size}, rows), a row for each fold; its shape is {parts.shape}")
+    if parts.ndim != 2 or len(parts) != rows.folds or parts.shape[1] == 0:
+        raise ValueError(f"test_parts must be ({rows.folds}, rows), a row for each fold; its shape is {parts.shape}")
     if label.all() or not label.any():
         raise ValueError(f"label must hold both classes; all {label.size} rows are {int(label[0])}")
     edges = _edges(prob, parts, cut)
     bins = edges.size + 1
     bin_of, test_bin = np.searchsorted(edges, prob, side="right"), np.searchsorted(edges, parts, side="right")
     rng = np.random.default_rng([seed, 2])
-    share = np.bincount(fold_code) / label.size
-    classes = _resampled(rng, (bin_of + bins * label)[:, None], _row_weight(label, fold_code), group, 2 * bins, draws)
+    share = np.bincount(rows.fold) / label.size
+    times = (draw_groups(rng, group) for _ in range(draws))
+    classes = _histograms((bin_of + bins * label)[:, None], _row_weight(label, rows.fold), 2 * bins, times)
     effect = max(1.0, *(_design_effect(values, group) for values in (label, prob)))
-    rows = max(round(parts.shape[1] / effect), 1)
-    test_weight = np.tile(share, (parts.shape[1], 1))
-    test = _resampled(rng, test_bin.T, test_weight, np.arange(parts.shape[1]), bins, draws, rows)
+    independent = max(round(parts.shape[1] / effect), 1)
+    times = (draw_groups(rng, np.arange(parts.shape[1]), independent) for _ in range(draws))
+    test = _histograms(test_bin.T, np.tile(share, (parts.shape[1], 1)), bins, times)
     test /= test.sum(axis=1, keepdims=True)
     values = np.concatenate([prob, parts.ravel()])
     logits = logit(values, EDGE)
@@ -80,7 +73,7 @@ def draw_scores(
     mean_logit = np.bincount(where, weights=logits, minlength=bins) / np.maximum(np.bincount(where, minlength=bins), 1)
     positive, negative = classes[:, bins:], classes[:, :bins]
     whole = positive.any(axis=1) & negative.any(axis=1)  # a resample of few rows may miss a class
-    return ScoreDraws(positive[whole], negative[whole], test[whole], mean_logit, edges, rows)
+    return ScoreDraws(positive[whole], negative[whole], test[whole], mean_logit, edges, independent)
 
 
 def _edges(prob: NDArray[np.float64], parts: NDArray[np.float64], cut: float | None) -> NDArray[np.float64]:
@@ -103,26 +96,19 @@ def _row_weight(label: NDArray[np.bool_], fold: NDArray[np.intp]) -> NDArray[np.
 def _design_effect(values: NDArray, group: NDArray[np.intp]) -> float:
     """Return how much more the mean of the rows varies than if they were independent: 1 where each is its own group."""
     deviation = values - values.mean()
-    return float((np.bincount(group, deviation) ** 2).sum() / max((deviation**2).sum(), 1e-12))
+    return float(grouped_variance(deviation, group) / max((deviation**2).sum(), 1e-12))
 
 
-def _resampled(
-    rng: np.random.Generator,
-    bin_of: NDArray[np.intp],
-    weight: NDArray[np.float64],
-    group: NDArray[np.intp],
-    bins: int,
-    draws: int,
-    taken: int | None = None,
+def _histograms(
+    bin_of: NDArray[np.intp], weight: NDArray[np.float64], bins: int, resamples: Iterable[NDArray[np.intp]]
 ) -> NDArray[np.float64]:
-    """Return (1 + draws, bins) histograms of (rows, models) weighted bins: as they are, then of resampled groups.
+    """Return (1 + draws, bins) histograms of (rows, models) weighted bins: as they are, then of the resamples.
 
-    A resample takes as many groups as there are, or ``taken``.
+    A resample (rows,) says how often it takes each row.
     """
-    bin_of, groups, models = bin_of.ravel(), int(group.max()) + 1, weight.shape[1]
+    bin_of, models = bin_of.ravel(), weight.shape[1]
     histograms = [np.bincount(bin_of, weights=weight.ravel(), minlength=bins)]
-    for _ in range(draws):
-        times = np.bincount(rng.integers(groups, size=taken or groups), minlength=groups)[group]
+    for times in resamples:
         weights = weight[:, 0] * times if models == 1 else (weight * times[:, None]).ravel()
         histograms.append(np.bincount(bin_of, weights=weights, minlength=bins))
     return np.array(histograms)

@@ -11,14 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn.utils.extmath import randomized_svd
 
+from competition.scoring.groups import grouped_variance, take_groups
 from competition.scoring.metrics import check_group
 
-MOST_ROWS = 2000  # of either side that take part, so that no data set is too large
+MAX_ROWS = 2000  # of either side that take part, so that no data set is too large
 COMPONENTS = 64  # whose scores are given to the classifier ...
 SQUARED = 32  # ... the first of them squared as well: a change of spread is a change too
 ROWS_PER_COMPONENT = 5  # of the smaller side, or more components cost more than they tell
 SPLITS = 5
-FEWEST = 2 * SPLITS  # rows or groups of either side
+MIN_ROWS = 2 * SPLITS  # rows or groups of either side
 PERMUTATIONS = 20
 RIDGE = 0.02  # of the rows, on features of variance 1
 FAR = 5.0  # standard deviations beyond which a value counts as this far
@@ -58,14 +59,8 @@ def domain_auc(
     """
     rng = np.random.default_rng([seed, 3])
     validation, test, weight = _check_sides(validation, test, weight)
-    kept = _some_groups(rng, validation, check_group(group, len(validation)))
-    group = _by_appearance(check_group(group, len(validation))[kept])
-    validation, weight, test = validation[kept], weight[kept], test[_some_groups(rng, test, np.arange(len(test)))]
-    if min(group.max() + 1, len(test)) < FEWEST:
-        raise ValueError(
-            f"a domain AUC needs {FEWEST} rows or groups on either side; "
-            f"there are {group.max() + 1} for validation and {len(test)} for test"
-        )
+    kept, test_kept, group = _sampled(rng, validation, test, check_group(group, len(validation)))
+    validation, weight, test = validation[kept], weight[kept], test[test_kept]
     # Test rows are groups of their own, numbered after the validation groups.
     group = np.concatenate([group, group.max() + 1 + np.arange(len(test))])
     weight = np.concatenate([weight / weight.mean(), np.ones(len(test))])
@@ -107,16 +102,28 @@ def _check_features(name: str, values: ArrayLike) -> NDArray[np.float32]:
     return values
 
 
+def _sampled(
+    rng: np.random.Generator, validation: NDArray[np.float32], test: NDArray[np.float32], group: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return which rows of either side take part, and the groups of the validation rows among them, renumbered."""
+    kept, test_kept = _some_groups(rng, validation, group), _some_groups(rng, test, np.arange(len(test)))
+    group = _by_appearance(group[kept])
+    groups = int(group.max()) + 1
+    if min(groups, test_kept.size) < MIN_ROWS:
+        raise ValueError(
+            f"a domain AUC needs {MIN_ROWS} rows or groups on either side; "
+            f"there are {groups} for validation and {test_kept.size} for test"
+        )
+    return kept, test_kept, group
+
+
 def _some_groups(rng: np.random.Generator, rows: NDArray[np.float32], group: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the rows of as many whole groups as keep to ``MOST_ROWS``, in an order that only their bytes decide."""
+    """Return the rows of as many whole groups as keep to ``MAX_ROWS``, in an order that only their bytes decide."""
     order = np.ascontiguousarray(rows).view(f"V{rows.itemsize * rows.shape[1]}").ravel().argsort(kind="stable")
-    if order.size <= MOST_ROWS:
+    if order.size <= MAX_ROWS:
         return order
     group = _by_appearance(group[order])
-    dealt = rng.permutation(int(group.max()) + 1)
-    taken = np.cumsum(np.bincount(group)[dealt]) <= MOST_ROWS
-    taken[:FEWEST] = True
-    return order[np.isin(group, dealt[taken])]
+    return order[take_groups(group, rng.permutation(int(group.max()) + 1), MAX_ROWS, MIN_ROWS)]
 
 
 def _by_appearance(group: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -144,20 +151,16 @@ def _design(rows: NDArray[np.float32], components: int, seed: int) -> NDArray[np
 
 
 def _shuffled(rng: np.random.Generator, is_test: NDArray[np.bool_], group: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return domain labels dealt anew to whole groups, about as many rows being test rows as before."""
-    size = np.bincount(group)
-    order = rng.permutation(size.size)
-    drawn = np.zeros(size.size, bool)
-    drawn[order] = np.cumsum(size[order]) <= is_test.sum()
-    return drawn[group]
+    """Return domain labels given anew to whole groups, about as many rows being test rows as before."""
+    return take_groups(group, rng.permutation(int(group.max()) + 1), int(is_test.sum()))
 
 
 def _splits(rng: np.random.Generator, is_test: NDArray[np.bool_], group: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return each row's split: whole groups, the validation groups and the test rows each dealt out evenly."""
     groups = int(group.max()) + 1
     validation_groups = groups - int(is_test.sum())
-    dealt = np.concatenate([rng.permutation(validation_groups), rng.permutation(groups - validation_groups)])
-    return (dealt % SPLITS)[group]
+    place = np.concatenate([rng.permutation(validation_groups), rng.permutation(groups - validation_groups)])
+    return (place % SPLITS)[group]
 
 
 def _cross_validated(
@@ -207,8 +210,8 @@ def _weighted_auc(
     other = 1 - _share_below(below, above, above_weight)
     variance = 0.0
     for values, weights, names in ((placement, above_weight, group[is_test]), (other, below_weight, group[~is_test])):
-        deviation = np.bincount(np.unique(names, return_inverse=True)[1], weights=weights * (values - auc))
-        variance += float((deviation**2).sum()) / weights.sum() ** 2
+        code = np.unique(names, return_inverse=True)[1]
+        variance += grouped_variance(weights * (values - auc), code) / weights.sum() ** 2
     return auc, variance
 
 

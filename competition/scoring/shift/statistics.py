@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from competition.scoring.best_threshold import best_threshold
+from competition.scoring.groups import grouped_variance
 from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length
 from competition.scoring.shift.bootstrap import ScoreDraws
 from competition.scoring.shift.class_prior import Prior, prior_of
-from competition.scoring.shift.domain_auc import FEWEST, domain_auc
+from competition.scoring.shift.domain_auc import MIN_ROWS, domain_auc
 
 SIGMAS = 2.8  # by chance in one world of 200, for each of a handful of statistics
 CHANCE = 0.01
@@ -156,7 +157,7 @@ def member_features(member: str, parts: Sequence[FoldFeatures], prior: Prior, se
     domains = []
     for part in parts:
         label, group = check_binary("label", part.label), check_group(part.group, len(part.label))
-        if 0 < label.mean() < 1 and min(group.max() + 1, len(part.test)) >= FEWEST:
+        if 0 < label.mean() < 1 and min(group.max() + 1, len(part.test)) >= MIN_ROWS:
             domains.append(domain_auc(part.validation, part.test, _to_balance(label, prior), part.group, seed))
     name = f"{FEATURES}{member}"
     if not domains:
@@ -206,7 +207,7 @@ def disagreement(
     weight = _to_balance(label, prior)
     expected, found = float(np.average(oof, weights=weight)), float(test.mean())
     influence = weight * (oof - expected)
-    alone, together = np.sum(influence**2), np.sum(np.bincount(group, influence) ** 2)
+    alone, together = np.sum(influence**2), grouped_variance(influence, group)
     grouped = max(together / alone, 1.0) if alone > 0 else 1.0
     variance = grouped * (alone / weight.sum() ** 2 + test.var() / test.size)
     new = found - expected

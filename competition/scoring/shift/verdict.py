@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from numpy.typing import ArrayLike
 
 from competition.scoring.best_threshold import best_threshold
-from competition.scoring.metrics import check_binary, check_prob, check_score
+from competition.scoring.rows import OofRows
 from competition.scoring.shift.bootstrap import draw_scores
 from competition.scoring.shift.class_prior import Prior
 from competition.scoring.shift.statistics import (
@@ -65,10 +65,7 @@ class Shift:
 
 
 def judge_shift(
-    label: ArrayLike,
-    prob: ArrayLike,
-    fold: ArrayLike,
-    group: ArrayLike | None,
+    rows: OofRows,
     test_parts: ArrayLike,
     features: Mapping[str, Sequence[FoldFeatures]] | None = None,
     metadata: AucInterval | None = None,
@@ -77,19 +74,18 @@ def judge_shift(
 ) -> Shift:
     """Judge whether the test rows are of the training rows' world.
 
-    The first five inputs are those of ``draw_scores``: out-of-fold rows (n,) by one model each,
-    ``test_parts`` (k, m) the test rows by the models of the k folds in sorted order. ``features`` maps each member to
-    its fold models' features, ``metadata`` how well files are told apart by what needs no model, ``members`` maps
-    each member to its own ``prob`` (n,) and ``test_parts`` (k, m). These three are optional; features tell most.
+    Each of the out-of-fold ``rows`` is judged by one model; ``test_parts`` (k, m) are the test rows by the models of
+    the k folds in sorted order. ``features`` maps each member to its fold models' features, ``metadata`` how well files
+    are told apart by what needs no model, ``members`` maps each member to its own ``prob`` (n,) and ``test_parts``
+    (k, m). These three are optional; features tell most.
 
     *Another world*: no mix of the two classes' scores gives the test's, or features tell test rows from validation rows
     weighted to the test's class balance; or, where no features show that the images are the same, the positive rate
     collapses, metadata tell, or members newly disagree. *Label shift*: none of these, but the class balance moved.
     Raises ``ValueError`` for what ``draw_scores``, ``domain_auc`` and ``statistics.disagreement`` refuse.
     """
-    label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
-    cut, _ = best_threshold(label, prob)
-    scores = draw_scores(label, prob, fold, group, test_parts, cut, seed=seed)
+    cut, _ = best_threshold(rows.label, rows.prob)
+    scores = draw_scores(rows, test_parts, cut, seed=seed)
     balance, prior = class_balance(scores)
     rate, mixture, distance = positive_rate(scores, cut), score_mixture(scores), score_distance(scores)
     seen = [member_features(name, parts, prior, seed) for name, parts in (features or {}).items()]
@@ -97,7 +93,7 @@ def judge_shift(
     if metadata is not None:
         hints.append(metadata_evidence(metadata))
     if members is not None and len(members) > 1:
-        hints.append(disagreement(label, members, prior, group))
+        hints.append(disagreement(rows.label, members, prior, rows.group))
     shift = Shift(SAME, "", prior, [rate, balance, mixture, distance, *seen, *hints[1:]])
     against = [*seen, mixture, *([] if shift.features_agree else hints)]
     moved = LABEL_SHIFT if balance.alarming else SAME

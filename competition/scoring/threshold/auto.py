@@ -2,29 +2,23 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from competition.scoring.intervals import cv_interval
+from competition.scoring.intervals import Bootstrap, cv_interval
 from competition.scoring.metrics import f1
+from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, Shift
 from competition.scoring.threshold.mean_correction import as_if_averaged
 from competition.scoring.threshold.rules import (
     AUTO,
-    by_fold,
     choose_threshold,
     cross_fit,
     find_rule,
     is_calibrated,
-    own_score,
 )
 
 COMPARED = ("argmax", "bootstrap", "calibrated", "em")
 
 
-def decide(
-    rule: str, label: ArrayLike, prob: ArrayLike, group: ArrayLike | None, shift: Shift | None, seed: int = 0
-) -> tuple[str, str]:
+def decide(rule: str, rows: OofRows, shift: Shift | None, seed: int = 0) -> tuple[str, str]:
     """Return the rule to use, and one clause that says why.
 
     Any rule but ``auto`` is itself. ``auto`` is, by what ``tests/benchmarks/bench_honest.py`` measures:
@@ -44,7 +38,7 @@ def decide(
     find_rule(rule)
     if rule != AUTO:
         return rule, "as set"
-    holds = is_calibrated(label, prob, group, seed)
+    holds = is_calibrated(rows, seed)
     verdict = shift.verdict if shift else None
     if verdict == LABEL_SHIFT and holds and shift.features_agree:
         return "em", "calibrated probabilities hold and only the class balance of the test set differs"
@@ -62,35 +56,14 @@ def decide(
     return found, calibration + (" and no shift was found" if shift else "")
 
 
-def submission_threshold(
-    rule: str,
-    label: ArrayLike,
-    prob: ArrayLike,
-    group: ArrayLike | None,
-    test_prob: ArrayLike,
-    test_parts: ArrayLike,
-    seed: int = 0,
-) -> float:
-    """Return the threshold for ``test_prob`` (m,), the mean of the models' ``test_parts`` (k, m), without NaN.
+def submission_threshold(rule: str, rows: OofRows, test: TestRows, seed: int = 0) -> float:
+    """Return the threshold for ``test.prob``, the mean of the models' ``test.parts``, of rows that models saw.
 
     It is chosen on the out-of-fold rows as the mean would have scored them (``as_if_averaged``), since they were judged
     by single models: that takes the cut of the noisier scores over to the mean's. Where the models agree it is the
-    threshold of ``prob`` (n,) as it is.
+    threshold of the rows as they are.
     """
-    target = np.asarray(test_prob, float)
-    return choose_threshold(
-        rule, label, as_if_averaged(label, prob, test_parts), group, seed, target if target.size else None
-    )
-
-
-def seen_rows(
-    prob: ArrayLike, fold: ArrayLike, test_prob: ArrayLike, test_parts: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the (n,) probabilities that judge the rows, and the test's, (m,) and (k, m), of rows that models saw."""
-    names, code = np.unique(np.asarray(fold), return_inverse=True)
-    test, parts = np.asarray(test_prob, float), np.asarray(test_parts, float)
-    table = by_fold(np.asarray(prob, float), names.size, code.size)
-    return own_score(table, code), test[~np.isnan(test)], parts[:, ~np.isnan(parts).any(axis=0)]
+    return choose_threshold(rule, as_if_averaged(rows, test.parts), seed, test.prob if test.prob.size else None)
 
 
 @dataclass(frozen=True)
@@ -108,34 +81,22 @@ class RuleScore:
     threshold: float
 
 
-def compare_rules(
-    label: ArrayLike,
-    prob: ArrayLike,
-    fold: ArrayLike,
-    group: ArrayLike | None,
-    test_prob: ArrayLike,
-    test_parts: ArrayLike,
-    rule: str = AUTO,
-    seed: int = 0,
-    whole: ArrayLike | None = None,
-) -> dict[str, RuleScore]:
+def compare_rules(rows: OofRows, test: TestRows, rule: str = AUTO, seed: int = 0) -> dict[str, RuleScore]:
     """Return every rule's score by name: those in ``COMPARED``, and ``rule`` where it is another one but ``auto``.
 
-    Inputs are those of ``scorecard.score_predictions``; there must be two folds or more (``ValueError``).
+    Raises ``ValueError`` where there are not two folds or more.
     """
     names = [*COMPARED] + ([rule] if rule not in (*COMPARED, AUTO) else [])
-    return {name: _score_rule(name, label, prob, fold, group, test_prob, test_parts, seed, whole) for name in names}
+    return {name: _score_rule(name, rows, test.seen, seed) for name in names}
 
 
-def _score_rule(name: str, label, prob, fold, group, test_prob, test_parts, seed: int, whole) -> RuleScore:
-    decision, _ = cross_fit(label, prob, fold, group, name, seed)
-    own, test, parts = seen_rows(prob, fold, test_prob, test_parts)
-    whole = own if whole is None else np.asarray(whole, float)
-    threshold = submission_threshold(name, label, whole, group, test, parts, seed)
+def _score_rule(name: str, rows: OofRows, test: TestRows, seed: int) -> RuleScore:
+    decision, _ = cross_fit(rows, name, seed)
+    threshold = submission_threshold(name, rows, test, seed)
     return RuleScore(
-        f1=f1(label, decision),
-        interval=cv_interval(label, decision, group, seed=seed),
+        f1=f1(rows.label, decision),
+        interval=cv_interval(rows.label, decision, rows.group, Bootstrap(seed=seed)),
         oof_rate=float(decision.mean()),
-        test_rate=float((test >= threshold).mean()) if test.size else None,
+        test_rate=float((test.prob >= threshold).mean()) if test.prob.size else None,
         threshold=threshold,
     )

@@ -5,10 +5,11 @@ rows' scores at hand the same search runs on their class balance instead of the 
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from competition.scoring.calibration import Calibrator, choose_calibrator
-from competition.scoring.metrics import check_binary, check_prob, check_score
+from competition.scoring.metrics import check_positives, check_prob, check_score
+from competition.scoring.rows import OofRows
 from competition.scoring.shift.class_prior import em_prior, shift_prior
 
 HALVINGS = 60  # of [0, 1]: less than the spacing of numbers near 1
@@ -25,19 +26,18 @@ def best_expected_f1(prob: ArrayLike) -> float:
     return float((2 * np.cumsum(ordered) / (ordered.sum() + called)).max())
 
 
-def calibrated_threshold(label: ArrayLike, prob: ArrayLike, group: ArrayLike | None = None, seed: int = 0) -> float:
+def calibrated_threshold(rows: OofRows, seed: int = 0) -> float:
     """Return the probability at which a calibrated one is half the best expected F1 of these rows.
 
-    ``label`` (n,) 0/1, ``prob`` (n,) and ``group`` (n,) choose and fit the calibrator (``choose_calibrator``, whose
-    errors these are). Also ``ValueError`` where no label is 1.
+    The rows choose and fit the calibrator (``choose_calibrator``, whose errors these are). Also ``ValueError`` where no
+    label is 1.
     """
-    calibrator = choose_calibrator(_with_positives(label), prob, group, seed).calibrator
-    return _first_reaching(calibrator, best_expected_f1(calibrator(prob)) / 2)
+    check_positives(rows.label)
+    calibrator = choose_calibrator(rows, seed).calibrator
+    return _first_reaching(calibrator, best_expected_f1(calibrator(rows.prob)) / 2)
 
 
-def em_threshold(
-    label: ArrayLike, prob: ArrayLike, group: ArrayLike | None, seed: int, target: ArrayLike | None
-) -> float:
+def em_threshold(rows: OofRows, seed: int, target: ArrayLike | None) -> float:
     """Return the threshold for the class balance of the (m,) ``target`` probabilities, which have no labels.
 
     The calibrator of ``calibrated_threshold``; the most likely class balance of the target rows (Saerens et al. 2002,
@@ -47,9 +47,10 @@ def em_threshold(
     labels are 1.
     """
     if target is None:
-        return calibrated_threshold(label, prob, group, seed)
-    calibrator = choose_calibrator(_with_positives(label), prob, group, seed).calibrator
-    seen, old = calibrator(target), float(np.mean(label))
+        return calibrated_threshold(rows, seed)
+    check_positives(rows.label)
+    calibrator = choose_calibrator(rows, seed).calibrator
+    seen, old = calibrator(target), float(rows.label.mean())
     new = em_prior(seen, old)
     cut = best_expected_f1(shift_prior(seen, old, new)) / 2
     return _first_reaching(calibrator, float(shift_prior(cut, new, old)))
@@ -62,10 +63,3 @@ def _first_reaching(calibrator: Calibrator, value: float) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if calibrator(middle) >= value else (middle, high)
     return high
-
-
-def _with_positives(label: ArrayLike) -> NDArray[np.bool_]:
-    label = check_binary("label", label)
-    if not label.any():
-        raise ValueError(f"label has no 1 among its {label.size} rows, so F1 has no best threshold")
-    return label

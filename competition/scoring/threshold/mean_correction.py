@@ -8,31 +8,35 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from competition.scoring.metrics import check_binary, check_prob, check_same_length, check_score, logit
+from competition.scoring.metrics import check_prob, logit
+from competition.scoring.rows import Floats, OofRows
 
 EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logits stay finite
 LEAST_SPREAD = 0.05  # share of a class's variance that is never taken for noise
 
 
-def as_if_averaged(label: ArrayLike, prob: ArrayLike, test_parts: ArrayLike) -> NDArray[np.float64]:
-    """Return (n,) out-of-fold probabilities as the mean of all folds' models might have given them.
+def as_if_averaged(rows: OofRows, test_parts: ArrayLike) -> OofRows:
+    """Return out-of-fold rows with probabilities as the mean of all folds' models might have given them.
 
-    ``label`` (n,) 0/1, ``prob`` (n,) by the one model that did not train on the row, ``test_parts`` (k, m) each fold's
-    own probabilities of the test rows. With s the variance of a class's logits and v the variance between models (mean
-    over test rows, unbiased), the mean of k models has variance s - v (1 - 1/k): each class's logits are drawn towards
-    their mean by the root of that share. This takes noise as independent of the row, which holds roughly; it is for the
-    submission's threshold and the leaderboard range, never for the score. With fewer than two models, models that agree
-    or no test rows ``prob`` comes back.
+    ``test_parts`` (k, m): each fold's own probabilities of the test rows. With s the variance of a class's logits and v
+    the variance between models (mean over test rows, unbiased), the mean of k models has variance s - v (1 - 1/k): each
+    class's logits are drawn towards their mean by the root of that share. This takes noise as independent of the row,
+    which holds roughly; it is for the submission's threshold and the leaderboard range, never for the score. With fewer
+    than two models, models that agree or no test rows the very ``rows`` come back.
     """
-    label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
-    check_same_length(label=label, prob=prob)
     parts = np.asarray(test_parts, float)
     if parts.ndim != 2 or len(parts) < 2 or not parts.shape[1]:
-        return prob
+        return rows
     noise = logit(parts, EDGE).var(axis=0, ddof=1).mean() * (1 - 1 / len(parts))
     if noise < EDGE:
-        return prob
-    logits = logit(prob, EDGE)
+        return rows
+    crossed = None if rows.crossed is None else [_drawn_in(rows.label, prob, noise) for prob in rows.crossed]
+    return rows.with_prob(_drawn_in(rows.label, rows.prob, noise), crossed)
+
+
+def _drawn_in(label: NDArray[np.bool_], prob: Floats, noise: float) -> Floats:
+    """Return probabilities with each class's logits drawn to their mean, as if without ``noise`` of their variance."""
+    logits = logit(check_prob("prob", prob), EDGE)
     for rows in (label, ~label):
         spread = logits[rows].var() if rows.any() else 0.0
         if spread > 0:

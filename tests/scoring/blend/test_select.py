@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.scoring.blend.average import mean_prob
-from competition.scoring.blend.select import choose_blend, choose_blend_hold_out, f1_difference
+from competition.scoring.blend.select import choose_blend, f1_difference
 from competition.scoring.metrics import f1
+from competition.scoring.rows import OofRows
 from tests.scoring.blend.test_weights import members
 
 ROWS = 600
@@ -17,6 +18,11 @@ FOLD = GROUP % 3
 
 def named(probs):
     return {f"m{at}": prob for at, prob in enumerate(probs)}
+
+
+def rows_of(probs, label, fold=None, group=None, **more):
+    """Each member's rows."""
+    return {name: OofRows(label, prob, fold, group, **more) for name, prob in probs.items()}
 
 
 def with_a_useless_member(seed, rows=ROWS):
@@ -31,7 +37,7 @@ def test_all_weights_are_non_negative_sum_to_1_and_make_the_blend(seed, count, f
     probs, label = members(seed, rows, np.linspace(0, 3, count))
     probs = np.round(probs) if coarse else probs
     fold = np.arange(rows) % folds
-    blend = choose_blend(named(probs), label, fold, None, seed)
+    blend = choose_blend(rows_of(named(probs), label, fold), seed)
     weights = np.array(list(blend.choice.weights.values()))
     assert (
         list(blend.choice.weights) == list(named(probs)) and weights.sum() == pytest.approx(1) and (weights >= 0).all()
@@ -49,20 +55,20 @@ def test_neither_weights_nor_method_of_a_fold_know_its_labels_or_probabilities(f
     changed_label = np.where(inside, 1 - label, label)
     noise = np.random.default_rng(1).random((3, ROWS))
     changed = {name: np.where(inside, noise[at], prob) for at, (name, prob) in enumerate(probs.items())}
-    before = choose_blend(probs, label, fold, group)
-    after = choose_blend(changed, changed_label, fold, group)
+    before = choose_blend(rows_of(probs, label, fold, group))
+    after = choose_blend(rows_of(changed, changed_label, fold, group))
     assert np.array_equal(after.by_fold[1], before.by_fold[1])
     assert after.fold_methods[1] == before.fold_methods[1] != "equal"
     assert not np.array_equal(after.by_fold[0], before.by_fold[0])
 
 
-@pytest.mark.parametrize("group", [GROUP, None])
+@pytest.mark.parametrize("group", [GROUP, np.arange(ROWS)])
 def test_the_order_of_the_rows_does_not_matter(group):
     probs, label = with_a_useless_member(2)
     order = np.random.default_rng(0).permutation(ROWS)
     moved = {name: prob[order] for name, prob in probs.items()}
-    before = choose_blend(probs, label, FOLD, group)
-    after = choose_blend(moved, label[order], FOLD[order], None if group is None else group[order])
+    before = choose_blend(rows_of(probs, label, FOLD, group))
+    after = choose_blend(rows_of(moved, label[order], FOLD[order], group[order]))
     assert after.choice.weights == before.choice.weights and np.array_equal(after.by_fold, before.by_fold)
     assert np.array_equal(after.oof, before.oof[:, order])
     assert before.choice.method != "equal"
@@ -71,15 +77,15 @@ def test_the_order_of_the_rows_does_not_matter(group):
 def test_members_moved_about_take_their_weights_along():
     probs, label = with_a_useless_member(3)
     names = ["m2", "m1", "m0"]
-    before = choose_blend(probs, label, FOLD, GROUP)
-    after = choose_blend({name: probs[name] for name in names}, label, FOLD, GROUP)
+    before = choose_blend(rows_of(probs, label, FOLD, GROUP))
+    after = choose_blend(rows_of({name: probs[name] for name in names}, label, FOLD, GROUP))
     assert list(after.choice.weights) == names and after.choice.weights == before.choice.weights
     assert np.array_equal(after.by_fold, before.by_fold[:, ::-1])
 
 
 def test_the_same_member_thrice_is_blended_equally():
     (prob,), label = members(4, ROWS, [2])
-    blend = choose_blend(named([prob] * 3), label, FOLD, GROUP)
+    blend = choose_blend(rows_of(named([prob] * 3), label, FOLD, GROUP))
     assert blend.choice.method == "equal" and set(blend.fold_methods) == {"equal"}
     assert list(blend.choice.weights.values()) == pytest.approx([1 / 3] * 3)
 
@@ -88,13 +94,13 @@ def test_members_of_equal_quality_are_nearly_always_blended_equally():
     chosen = []
     for seed in range(8):
         probs, label = members(seed, 500, [2, 2, 2])
-        chosen += [choose_blend(named(probs), label, np.arange(500) % 3, None, seed).choice.method]
+        chosen += [choose_blend(rows_of(named(probs), label, np.arange(500) % 3), seed).choice.method]
     assert chosen.count("equal") >= 7
 
 
 def test_a_useless_member_is_pruned_and_the_reason_said():
     probs, label = with_a_useless_member(5)
-    blend = choose_blend(probs, label, FOLD, GROUP)
+    blend = choose_blend(rows_of(probs, label, FOLD, GROUP))
     assert blend.choice.weights["m1"] < 0.1 and blend.by_fold[:, 1].max() < 0.15
     assert (
         blend.choice.log_loss[blend.choice.method] + blend.choice.se[blend.choice.method]
@@ -106,7 +112,7 @@ def test_a_useless_member_is_pruned_and_the_reason_said():
 
 def test_a_strong_member_outweighs_a_weak_and_overconfident_one():
     probs, label = members(6, ROWS, [2.5, 1], [1, 3])
-    blend = choose_blend(named(probs), label, FOLD, GROUP)
+    blend = choose_blend(rows_of(named(probs), label, FOLD, GROUP))
     assert blend.choice.method != "equal" and blend.choice.weights["m0"] > 0.6
 
 
@@ -114,18 +120,18 @@ def test_whole_groups_in_agreement_are_less_evidence_than_as_many_rows():
     probs, label = with_a_useless_member(7, 60)
     rows = np.repeat(np.arange(60), 10)
     probs, label = {name: prob[rows] for name, prob in probs.items()}, label[rows]
-    alone = choose_blend(probs, label, rows % 4, None)
-    grouped = choose_blend(probs, label, rows % 4, rows)
+    alone = choose_blend(rows_of(probs, label, rows % 4))
+    grouped = choose_blend(rows_of(probs, label, rows % 4, rows))
     assert grouped.choice.se["stacking"] > 2 * alone.choice.se["stacking"]
 
 
 def test_a_single_fold_a_single_member_and_a_single_class_leave_equal_weights():
     probs, label = with_a_useless_member(8)
-    single = choose_blend(probs, label, np.zeros(ROWS), GROUP)
+    single = choose_blend(rows_of(probs, label, np.zeros(ROWS), GROUP))
     assert single.choice.method == "equal" and "single fold" in single.choice.why
     assert single.by_fold.tolist() == [pytest.approx([1 / 3] * 3)] and single.oof.shape == (1, ROWS)
-    assert choose_blend({"m0": probs["m0"]}, label, FOLD, GROUP).choice.weights == {"m0": 1}
-    one_class = choose_blend(probs, np.zeros(ROWS, int), FOLD, GROUP)
+    assert choose_blend(rows_of({"m0": probs["m0"]}, label, FOLD, GROUP)).choice.weights == {"m0": 1}
+    one_class = choose_blend(rows_of(probs, np.zeros(ROWS, int), FOLD, GROUP))
     assert (
         one_class.choice.method == "equal"
         and "both classes" in one_class.choice.why
@@ -136,38 +142,38 @@ def test_a_single_fold_a_single_member_and_a_single_class_leave_equal_weights():
 def test_a_hold_out_is_blended_by_its_tuning_rows_alone():
     probs, label = with_a_useless_member(9)
     tuned = FOLD < 2
-    before = choose_blend_hold_out(probs, label, GROUP, tuned)
-    after = choose_blend_hold_out(probs, np.where(tuned, label, 1 - label), GROUP, tuned)
+    before = choose_blend(rows_of(probs, label, group=GROUP, held_out=~tuned))
+    after = choose_blend(rows_of(probs, np.where(tuned, label, 1 - label), group=GROUP, held_out=~tuned))
     assert before.choice.method != "equal" and before.choice.weights["m1"] < 0.15
     assert after.choice.weights == before.choice.weights and after.choice.log_loss == before.choice.log_loss
     assert before.by_fold.shape == (1, 3) and before.oof.shape == (1, ROWS)
-    assert choose_blend_hold_out(probs, label, GROUP, np.zeros(ROWS, bool)).choice.method == "equal"
+    assert choose_blend(rows_of(probs, label, group=GROUP, held_out=np.ones(ROWS, bool))).choice.method == "equal"
 
 
 @pytest.mark.parametrize(
     "probs, label, message",
     [
-        ({}, [0, 1], "at least one member"),
+        ({}, [0, 1], "at least one"),
         ({"a": [0.1, 1.2]}, [0, 1], "a must lie in .* 1.2"),
         ({"a": [0.1, np.nan]}, [0, 1], "row 1 holds nan"),
-        ({"a": [0.1]}, [0, 1], "label 2, a 1"),
+        ({"a": [0.1]}, [0, 1], "label 2, prob 1"),
         ({"a": [0.1, 0.2]}, [0, 2], "row 1 holds 2"),
     ],
 )
 def test_bad_rows_are_refused_with_the_value(probs, label, message):
     with pytest.raises(ValueError, match=message):
-        choose_blend(probs, label, [0, 1])
+        choose_blend(rows_of(probs, label, [0, 1]))
 
 
 def test_a_method_that_is_asked_for_is_taken_without_a_choice():
     probs, label = with_a_useless_member(3)
-    blend = choose_blend(probs, label, FOLD, GROUP, 0, "stacking")
+    blend = choose_blend(rows_of(probs, label, FOLD, GROUP), 0, "stacking")
     assert (
         blend.choice.method == "stacking"
         and set(blend.fold_methods) == {"stacking"}
         and blend.choice.weights["m1"] < 0.2
     )
-    held = choose_blend_hold_out(probs, label, GROUP, FOLD > 0, 0, "equal")
+    held = choose_blend(rows_of(probs, label, group=GROUP, held_out=FOLD == 0), 0, "equal")
     assert set(held.choice.weights.values()) == {1 / 3}
 
 

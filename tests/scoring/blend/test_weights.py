@@ -10,6 +10,7 @@ from sklearn.metrics import log_loss
 from competition.scoring.blend.average import mean_prob
 from competition.scoring.blend.weights import FIT_ROWS, METHODS, caruana, draw_rows, recalibrated_loss, stacking
 from competition.scoring.metrics import sigmoid
+from competition.scoring.rows import OofRows
 
 
 def members(seed, rows, gaps, confidence=1.0, rate=0.4):
@@ -59,7 +60,7 @@ def test_stacking_is_beaten_by_no_other_weights_once_recalibrated(confidence):
     every = np.ones(label.size, bool)
 
     def loss(weights):
-        return recalibrated_loss(label, mean_prob(probs, weights), every, every, np.arange(label.size)).mean()
+        return recalibrated_loss(OofRows(label, mean_prob(probs, weights)), every, every).mean()
 
     best = loss(stacking(probs, label, np.arange(label.size)))
     assert all(best <= loss(weights) + 1e-5 for weights in np.random.default_rng(0).dirichlet([1, 1, 1], 30))
@@ -78,7 +79,7 @@ def test_recalibrated_loss_is_that_of_a_logistic_regression_on_the_fitted_rows()
     logit = np.log(prob / (1 - prob))[:, None]
     platt = LogisticRegression(C=1e9, tol=1e-8).fit(logit[fitted], label[fitted])
     expected = log_loss(label[~fitted], platt.predict_proba(logit[~fitted])[:, 1])
-    assert recalibrated_loss(label, prob, fitted, ~fitted, np.arange(500)).mean() == pytest.approx(expected, abs=1e-4)
+    assert recalibrated_loss(OofRows(label, prob), fitted, ~fitted).mean() == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
+from competition.scoring.rows import OofRows
 from competition.scoring.shift.bootstrap import draw_scores
 from competition.scoring.shift.class_prior import em_prior, prior_of, shift_prior
 
@@ -13,9 +14,9 @@ priors = st.floats(0.02, 0.98)
 probs = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 
 
-def estimate_prior(*rows, **named):
+def estimate_prior(label, prob, fold, group, test_parts, seed=0):
     """The test rows' positive rate as the verdict sees it."""
-    return prior_of(draw_scores(*rows, **named))[0]
+    return prior_of(draw_scores(OofRows(label, prob, fold, group), test_parts, seed=seed))[0]
 
 
 def scores(rng, rows, rate, apart=2.5):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from competition.scoring.rows import OofRows
 from competition.scoring.shift.bootstrap import draw_scores
 from competition.scoring.shift.class_prior import Prior
 from competition.scoring.shift.domain_auc import Domain
@@ -27,7 +28,7 @@ def drawn(seed=0, rows=2000, test_rows=2000, test_rate=0.5, squeeze=1.0, cut=Non
     prob = expit(3 * (rng.normal(size=rows) + apart * (label - 0.5)))
     score = squeeze * (rng.normal(size=(1, test_rows)) + apart * (test_label - 0.5))
     parts = np.repeat(expit(3 * score), 4, axis=0)
-    return label, prob, parts, draw_scores(label, prob, np.arange(rows) % 4, None, parts, cut=cut)
+    return label, prob, parts, draw_scores(OofRows(label, prob, np.arange(rows) % 4), parts, cut)
 
 
 def test_the_rate_is_that_of_the_rows_at_or_above_the_cut():
@@ -79,7 +80,7 @@ def test_a_rare_class_that_became_three_times_rarer_alarms_though_it_moved_by_fe
 def test_a_class_of_two_rows_has_an_estimate_and_no_alarm():
     label = np.arange(200) >= 198
     prob = np.linspace(0, 1, 200)
-    scores = draw_scores(label, prob, np.arange(200) % 2, None, np.tile(prob, (2, 1)), cut=0.99)
+    scores = draw_scores(OofRows(label, prob, np.arange(200) % 2), np.tile(prob, (2, 1)), cut=0.99)
     found = [class_balance(scores)[0], positive_rate(scores, 0.99), score_mixture(scores), score_distance(scores)]
     assert not any(item.alarming for item in found)
     assert all(np.isfinite(value) for item in found for value in item.value.values())

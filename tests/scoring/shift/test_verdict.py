@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from competition.scoring.rows import OofRows
 from competition.scoring.shift.domain_auc import Domain, domain_auc
 from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME, FoldFeatures, judge_shift
 
@@ -49,14 +50,7 @@ def world(seed, rows=1500, test_rows=1500, rate=0.5, test_rate=0.5, apart=2.8, c
         features.append(
             FoldFeatures(k, np.maximum(seen[inside] @ space, 0), label[inside], own, np.maximum(test_seen @ space, 0))
         )
-    return {
-        "label": label,
-        "prob": prob,
-        "fold": fold,
-        "group": group,
-        "test_parts": parts,
-        "features": {"convnext": features},
-    }
+    return {"rows": OofRows(label, prob, fold, group), "test_parts": parts, "features": {"convnext": features}}
 
 
 def alarms(shift):
@@ -149,15 +143,14 @@ def test_each_fold_model_is_asked_in_its_own_feature_space():
 def test_models_that_have_learnt_nothing_raise_no_alarm(spread):
     rng = np.random.default_rng(0)
     prob, parts = (expit(spread * rng.normal(size=shape)) for shape in (600, (3, 200)))
-    shift = judge_shift(rng.integers(0, 2, 600), prob, np.arange(600) % 3, None, parts)
+    shift = judge_shift(OofRows(rng.integers(0, 2, 600), prob, np.arange(600) % 3), parts)
     assert shift.verdict == SAME
 
 
 def test_a_single_fold_is_judged_too():
     inputs = world(4, test_rate=0.25)
-    inside = inputs["fold"] == 2
-    one = {key: inputs[key][inside] for key in ("label", "prob", "fold")}
-    shift = judge_shift(**one, group=None, test_parts=inputs["test_parts"][2:3])
+    rows = inputs["rows"]
+    shift = judge_shift(rows.subset(rows.fold == 2), inputs["test_parts"][2:3])
     assert shift.verdict == LABEL_SHIFT
     assert shift.prior.low < 0.25 < shift.prior.high
 
@@ -178,7 +171,8 @@ def test_the_sentences_say_what_happened_and_the_remedy_what_to_do():
 
 def test_every_figure_is_a_json_value_and_every_evidence_is_there():
     inputs = world(6)
-    members = {"a": (inputs["prob"], inputs["test_parts"]), "b": (inputs["prob"] ** 2, inputs["test_parts"] ** 2)}
+    prob, parts = inputs["rows"].prob, inputs["test_parts"]
+    members = {"a": (prob, parts), "b": (prob**2, parts**2)}
     shift = judge_shift(**inputs, metadata=Domain(0.5, 0.45, 0.55, 0.53, 100, 100), members=members)
     assert json.loads(json.dumps(asdict(shift), allow_nan=False)) == asdict(shift)
     names = [item.name for item in shift.evidence]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.rows import OofRows
 from competition.scoring.threshold.expected_f1 import best_expected_f1, calibrated_threshold, em_threshold
 
 
@@ -32,7 +33,7 @@ def test_the_calibrated_threshold_is_near_the_best_cut_of_a_million_rows(confide
     label, prob = world(rng, 4000, 0.3, confidence)
     fresh_label, fresh = world(rng, 300_000, 0.3, confidence)
     best = best_threshold(fresh_label, fresh)[1]
-    assert f1(fresh_label, fresh >= calibrated_threshold(label, prob)) > best - 0.003
+    assert f1(fresh_label, fresh >= calibrated_threshold(OofRows(label, prob))) > best - 0.003
 
 
 @pytest.mark.parametrize("share", [0.2, 0.8])
@@ -42,17 +43,17 @@ def test_em_follows_the_class_balance_of_the_target_rows_without_their_labels(sh
     label, prob = world(rng, 4000, 0.5, confidence)
     test_label, test = world(rng, 20_000, share, confidence)
     best = best_threshold(test_label, test)[1]
-    lost = best - f1(test_label, test >= em_threshold(label, prob, None, 0, test))
-    blind = best - f1(test_label, test >= calibrated_threshold(label, prob))
+    lost = best - f1(test_label, test >= em_threshold(OofRows(label, prob), 0, test))
+    blind = best - f1(test_label, test >= calibrated_threshold(OofRows(label, prob)))
     assert lost < 0.004 and lost < blind / 3
 
 
 def test_em_on_rows_of_the_same_balance_is_the_calibrated_threshold_or_near_it():
     rng = np.random.default_rng(2)
-    label, prob = world(rng, 4000)
+    rows = OofRows(*world(rng, 4000))
     _, test = world(rng, 20_000)
-    assert em_threshold(label, prob, None, 0, test) == pytest.approx(calibrated_threshold(label, prob), abs=0.06)
-    assert em_threshold(label, prob, None, 0, None) == calibrated_threshold(label, prob)
+    assert em_threshold(rows, 0, test) == pytest.approx(calibrated_threshold(rows), abs=0.06)
+    assert em_threshold(rows, 0, None) == calibrated_threshold(rows)
 
 
 @settings(max_examples=25, deadline=None)
@@ -61,11 +62,12 @@ def test_thresholds_are_probabilities_however_few_the_rows(seed, share, rows):
     rng = np.random.default_rng(seed)
     label, prob = world(rng, rows, share)
     label[:2] = 0, 1
-    for threshold in (calibrated_threshold(label, prob), em_threshold(label, prob, None, 0, prob[: rows // 2])):
+    found = OofRows(label, prob)
+    for threshold in (calibrated_threshold(found), em_threshold(found, 0, prob[: rows // 2])):
         assert 0 < threshold <= 1
 
 
 def test_without_a_positive_there_is_no_best_threshold():
-    for threshold in (calibrated_threshold, lambda *rows: em_threshold(*rows, None, 0, [0.5])):
+    for threshold in (calibrated_threshold, lambda rows: em_threshold(rows, 0, [0.5])):
         with pytest.raises(ValueError, match="no 1 among its 2 rows"):
-            threshold([0, 0], [0.1, 0.2])
+            threshold(OofRows([0, 0], [0.1, 0.2]))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.rows import OofRows
 from competition.scoring.threshold.mean_correction import as_if_averaged
 
 
@@ -21,7 +22,7 @@ def test_it_foretells_what_the_mean_of_the_models_scores_on_rows_none_has_seen(n
         test_label, test = world(1000, 5, noise, rng)
         one = f1(label, logits[0] >= 0)
         gains.append(f1(test_label, test.mean(axis=0) >= 0) - one)
-        foretold.append(f1(label, as_if_averaged(label, sigmoid(logits[0]), sigmoid(test)) >= 0.5) - one)
+        foretold.append(f1(label, as_if_averaged(OofRows(label, sigmoid(logits[0])), sigmoid(test)).prob >= 0.5) - one)
     assert np.mean(gains) > 0.01
     assert np.mean(foretold) == pytest.approx(np.mean(gains), abs=0.012)
 
@@ -29,19 +30,20 @@ def test_it_foretells_what_the_mean_of_the_models_scores_on_rows_none_has_seen(n
 def test_models_that_agree_change_nothing():
     label, logits = world(200, 1, 0.5, np.random.default_rng(1))
     same = np.repeat(sigmoid(logits), 4, axis=0)
-    assert np.array_equal(as_if_averaged(label, sigmoid(logits[0]), same), sigmoid(logits[0]))
+    rows = OofRows(label, sigmoid(logits[0]))
+    assert as_if_averaged(rows, same) is rows
 
 
 @pytest.mark.parametrize("parts", [np.empty((0, 9)), np.full((1, 9), 0.5), np.empty((5, 0))])
 def test_without_several_models_or_without_test_rows_nothing_is_known_and_nothing_changed(parts):
-    prob = np.array([0.1, 0.8, 0.4])
-    assert as_if_averaged([0, 1, 1], prob, parts).tolist() == prob.tolist()
+    rows = OofRows([0, 1, 1], [0.1, 0.8, 0.4])
+    assert as_if_averaged(rows, parts) is rows
 
 
 def test_order_within_a_class_is_kept_however_loud_the_noise():
     rng = np.random.default_rng(2)
     label, logits = world(300, 1, 1.0, rng)
     prob = sigmoid(logits[0])
-    drawn = as_if_averaged(label, prob, sigmoid(rng.normal(scale=30, size=(5, 100))))
+    drawn = as_if_averaged(OofRows(label, prob), sigmoid(rng.normal(scale=30, size=(5, 100)))).prob
     for rows in (label == 0, label == 1):
         assert (np.argsort(drawn[rows]) == np.argsort(prob[rows])).all() and len(np.unique(drawn[rows])) == rows.sum()

@@ -1,0 +1,36 @@
+"""Groups of rows that belong together: drawn, taken and dealt out whole, and what that costs in certainty.
+
+Throughout, ``group`` (n,) holds each row's group as a code 0..G-1, and ``order`` (G,) is a permutation of the groups.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def draw_groups(rng: np.random.Generator, group: NDArray[np.intp], count: int | None = None) -> NDArray[np.intp]:
+    """Return how often (n,) a bootstrap takes each row: ``count`` groups with replacement, by default as many as there
+    are."""
+    groups = int(group.max()) + 1
+    return np.bincount(rng.integers(groups, size=count or groups), minlength=groups)[group]
+
+
+def take_groups(group: NDArray[np.intp], order: NDArray[np.intp], most: int, least: int = 0) -> NDArray[np.bool_]:
+    """Return which rows (n,) to take: groups in their order as long as they hold ``most`` rows together, but at least
+    ``least`` groups."""
+    taken = np.cumsum(np.bincount(group)[order]) <= most
+    taken[:least] = True
+    kept = np.zeros(order.size, bool)
+    kept[order] = taken
+    return kept[group]
+
+
+def deal_groups(group: NDArray[np.intp], order: NDArray[np.intp], parts: int) -> NDArray[np.intp]:
+    """Return each row's part (n,), 0..parts-1: the groups are dealt round in their order."""
+    part = np.empty(order.size, np.intp)
+    part[order] = np.arange(order.size) % parts
+    return part[group]
+
+
+def grouped_variance(influence: NDArray[np.float64], group: NDArray[np.intp]) -> float:
+    """Return the variance of a sum of (n,) influences, of mean 0, where the rows of a group go together."""
+    return float((np.bincount(group, influence) ** 2).sum())
