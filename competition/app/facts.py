@@ -18,8 +18,8 @@ from PIL.JpegImagePlugin import get_sampling
 from competition.data.images.decode import PIL_REFUSALS
 from competition.data.images.file_facts import jpeg_quality
 
-LONGEST = 80  # characters of any text from a file
-SAME_TABLE = 1.0  # mean difference of quantisation steps up to which a table counts as the standard's
+MAX_CHARACTERS = 80  # characters of any text from a file
+MAX_SAME_TABLE = 1.0  # mean difference of quantisation steps up to which a table counts as the standard's
 
 _SUFFIXES = {
     "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".jif"},
@@ -47,21 +47,10 @@ _MODES = {
 }
 _SUBSAMPLING = {0: "4:4:4 (none)", 1: "4:2:2", 2: "4:2:0"}
 # Text chunks in which image generators keep what they were asked for.
-_GENERATOR_KEYS = {
-    "parameters",
-    "prompt",
-    "workflow",
-    "negative_prompt",
-    "dream",
-    "sd-metadata",
-    "invokeai_metadata",
-    "generation_data",
-    "aesthetic_score",
-    "comment",
-    "software",
-    "description",
-    "title",
-}
+_GENERATOR_KEYS = frozenset(
+    "parameters prompt workflow negative_prompt dream sd-metadata invokeai_metadata generation_data aesthetic_score "
+    "comment software description title".split()
+)
 
 
 def fact_lines(raw: bytes, name: str) -> list[tuple[str, str]]:
@@ -123,7 +112,7 @@ def _compression(image: Image.Image) -> list[tuple[str, str]]:
 
 def _quality(tables: dict[int, ArrayLike]) -> str:
     quality, difference = jpeg_quality(tables[min(tables)])
-    if difference > SAME_TABLE:
+    if difference > MAX_SAME_TABLE:
         return f"not a standard table (nearest: {quality})"
     return f"{quality} (the standard table)" if difference == 0 else f"about {quality} (almost the standard table)"
 
@@ -180,11 +169,11 @@ def _provenance(raw: bytes) -> list[tuple[str, str]]:
 
 
 def _printable(text: Any) -> str:
-    """Return any value as one line of at most ``LONGEST`` printable characters."""
+    """Return any value as one line of at most ``MAX_CHARACTERS`` printable characters."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)).split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return line if len(line) <= MAX_CHARACTERS else line[: MAX_CHARACTERS - 1] + "…"
 
 
 def _or_none(read) -> Any:

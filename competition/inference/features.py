@@ -30,23 +30,9 @@ def features_path(folder: Path, predictor: Predictor, weights: str, store: DataS
     recipe, placement = predictor.recipe, predictor.placement
     views = [[view.crop, view.turn] for view in predictor.views]
     spec = store_spec(recipe, store.dtype != np.uint8)
-    seen = [
-        recipe.backbone,
-        recipe.backbone_args,
-        recipe.view,
-        recipe.image_size,
-        recipe.fit,
-        spec.size,
-        spec.cap,
-        "flatten" in recipe.head,
-        recipe.small_stem,
-        weights,
-        placement.precision,
-        placement.memory_format,
-        views,
-        DECODER,
-    ]
-    return folder / f"features-{fingerprint(seen, store.digest)}.npy"
+    model = [recipe.backbone, recipe.backbone_args, recipe.view, recipe.image_size, recipe.fit, spec.size, spec.cap]
+    output = ["flatten" in recipe.head, recipe.small_stem, weights, placement.precision, placement.memory_format]
+    return folder / f"features-{fingerprint([*model, *output, views, DECODER], store.digest)}.npy"
 
 
 def load_features(path: Path) -> list[ArrayStore]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from competition.app.facts import LONGEST, fact_lines
+from competition.app.facts import MAX_CHARACTERS, fact_lines
 from competition.data.images.decode import UnreadableImage, decode
 from competition.data.images.file_facts import jpeg_quality
 
@@ -105,7 +105,7 @@ def test_exif_names_camera_and_software_and_keeps_the_place_to_itself():
     told = fact_lines(_encoded(NOISE, "JPEG", exif=exif), "x.jpg")
     facts = dict(told)
     assert facts["EXIF"].startswith("present") and facts["EXIF camera"] == "Acme"
-    assert facts["EXIF model"].startswith("Model") and len(facts["EXIF software"]) <= LONGEST
+    assert facts["EXIF model"].startswith("Model") and len(facts["EXIF software"]) <= MAX_CHARACTERS
     assert facts["EXIF place"].startswith("present") and not any("48" in text or "51" in text for _, text in told)
     assert _facts(PNG)["EXIF"] == "none"
 
@@ -154,7 +154,7 @@ def test_a_damaged_file_that_still_decodes_never_makes_it_raise(raw, data, name)
     except UnreadableImage:
         return
     for what, told in fact_lines(raw, name):
-        assert what.isprintable() and told.isprintable() and len(told) <= 2 * LONGEST
+        assert what.isprintable() and told.isprintable() and len(told) <= 2 * MAX_CHARACTERS
 
 
 def test_an_image_that_only_opencv_knows_still_has_facts():

@@ -41,7 +41,8 @@ def test_workers_are_spawned_where_none_can_be_forked_and_change_no_pixel(store,
     monkeypatch.setattr(os, "fork", None)
     for mine, theirs in zip(*alone, *epochs(store, 2, numbers=(0,)), strict=True):
         assert torch.equal(mine[0], theirs[0]) and torch.equal(mine[1], theirs[1])
-    batches = [list(eval_feed(store, ROWS, 16, "crop", ["centre"], 8, workers, pin=False)) for workers in (0, 2)]
+    images = EvalSet(store, 16, "crop", ["centre"])
+    batches = [list(eval_feed(images, ROWS, 8, workers, pin=False)) for workers in (0, 2)]
     for mine, theirs in zip(*batches, strict=True):
         assert torch.equal(mine.rows, theirs.rows) and torch.equal(mine.pixels, theirs.pixels)
 

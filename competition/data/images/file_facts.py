@@ -35,23 +35,9 @@ _TABLES = np.clip((_LUMINANCE * _SCALE[:, None] + 50) // 100, 1, 255)  # (100, 6
 
 NUMBERS = ("width", "height", "aspect", "bytes", "bits_per_pixel", "jpeg_quality")
 # Names of which ``None`` or False is the ordinary case: a row is marked by having it.
-KINDS = (
-    "container",
-    "exif",
-    "camera",
-    "software",
-    "exif_text",
-    "exif_tags",
-    "text",
-    "text_keys",
-    "credentials",
-    "icc",
-    "jpeg_tables",
-    "subsampling",
-    "progressive",
-    "mode",
-    "alpha",
-    "greyscale",
+KINDS = tuple(
+    "container exif camera software exif_text exif_tags text text_keys credentials icc jpeg_tables subsampling "
+    "progressive mode alpha greyscale".split()
 )
 
 

@@ -16,41 +16,13 @@ from competition.core.errors import UserError, did_you_mean
 from competition.core.text import counted, listed, on_lines
 
 ID_COLUMNS = ("id", "image_id", "imageid", "uuid", "key")
-FILE_COLUMNS = (
-    "file_name",
-    "filename",
-    "file",
-    "file_path",
-    "filepath",
-    "image_path",
-    "img_path",
-    "path",
-    "image_name",
-    "image_file",
-    "image",
-    "img",
-    "picture",
-    "photo",
-    "name",
+FILE_COLUMNS = tuple(
+    "file_name filename file file_path filepath image_path img_path path image_name image_file image img picture "
+    "photo name".split()
 )
-LABEL_COLUMNS = (
-    "label",
-    "labels",
-    "target",
-    "class",
-    "class_name",
-    "generated",
-    "is_generated",
-    "ai_generated",
-    "is_ai_generated",
-    "is_ai",
-    "is_fake",
-    "ai",
-    "fake",
-    "y",
-    "category",
-    "ground_truth",
-    "answer",
+LABEL_COLUMNS = tuple(
+    "label labels target class class_name generated is_generated ai_generated is_ai_generated is_ai is_fake ai fake y "
+    "category ground_truth answer".split()
 )
 INDEX_COLUMNS = ("", "unnamed:_0")  # how pandas writes a row index, and how it writes one that it has read before
 
