@@ -22,7 +22,7 @@ QUIET = ("note",)  # levels that a run's start leaves to the audit's own files
 
 def audit_folder(config: Config) -> Path:
     """Return where a run's findings lie."""
-    return run_folder(config) / "audit"
+    return run_folder(config.name) / "audit"
 
 
 def regroup(config: Config, dataset: Dataset) -> Dataset:

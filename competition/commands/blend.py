@@ -11,7 +11,7 @@ from competition.commands.finish import conclude
 from competition.core.config import CONFIG_FILE
 from competition.core.errors import UserError
 from competition.core.locks import only_one
-from competition.core.paths import FOLDS_FILE, home, run_folder
+from competition.core.paths import FOLDS_FILE, run_folder
 from competition.core.settings import Config
 from competition.ensemble.finished_runs import _check_alike, _join, _open, run_names
 from competition.ensemble.member import Entry
@@ -23,7 +23,7 @@ def first_settings(names: str) -> dict[str, str]:
     """Return the words that a blend of these runs starts from: the first one's settings, and a name of its own."""
     found = run_names(names)
     read_record(found[0])
-    return {"config": str(home() / "folds" / found[0] / CONFIG_FILE), "name": "-".join(["blend", *found])}
+    return {"config": str(run_folder(found[0]) / CONFIG_FILE), "name": "-".join(["blend", *found])}
 
 
 def combine(config: Config, words: Sequence[str], submit: bool = True) -> Result:
@@ -36,7 +36,7 @@ def combine(config: Config, words: Sequence[str], submit: bool = True) -> Result
     runs = {name: _open(name) for name in run_names(config.names)}
     if config.name in runs:
         raise UserError(f"name={config.name} is one of the runs in names={config.names}: give the blend another name.")
-    if (run_folder(config) / FOLDS_FILE).exists():
+    if (run_folder(config.name) / FOLDS_FILE).exists():
         raise UserError(f"name={config.name} is a trained run's: give the blend another name.")
     first, *others = runs
     for other in others:
@@ -49,7 +49,7 @@ def combine(config: Config, words: Sequence[str], submit: bool = True) -> Result
                 entries[member] = entry
                 seen |= folders
     config = dataclasses.replace(config, members={name: entry.recipe for name, entry in entries.items()})
-    with only_one(run_folder(config) / ".lock", 0):
+    with only_one(run_folder(config.name) / ".lock", 0):
         data = _join(config, runs[first], next(iter(entries.values())))
         check_decisions(config, len(data.test))
         parts = f"{config.folds} folds" if config.shares is None else f"one split ({config.split})"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from competition.core.config import CONFIG_FILE, as_yaml, load_config
 from competition.core.errors import UserError, did_you_mean
-from competition.core.paths import home
+from competition.core.paths import home, run_folder, runs_with
 from competition.core.settings import Config
 
 
@@ -36,11 +36,11 @@ def _defaults(words: Sequence[str], must_exist: bool) -> dict[str, str]:
         return first_settings(named["names"])
     if "data" in named:
         return {"preset": "small"}
-    kept = home() / "folds" / named.get("name", "") / CONFIG_FILE
+    kept = run_folder(named.get("name", "")) / CONFIG_FILE
     if "name" in named and kept.is_file():
         return {"config": str(kept)}
     if "name" in named and must_exist:
-        known = sorted(path.parent.name for path in (home() / "folds").glob(f"*/{CONFIG_FILE}"))
+        known = runs_with(CONFIG_FILE)
         hint = did_you_mean(named["name"], known) if known else ": train one first"
         raise UserError(f"There is no run '{named['name']}' in folds/{hint}")
     if found := _competition_data(home() / "data"):

@@ -69,7 +69,7 @@ def _report(config: Config, data: RunData, result: Result, label: np.ndarray | N
         probs = {name: _known(found.test) for name, found in result.predictions.items()}
         test = ReportRows(data.test["id"].tolist(), truth, probs, label, _thumbnails(data, data.test, 1))
     histories = {name: [folder / "history.jsonl" for folder in entry.folders] for name, entry in result.entries.items()}
-    return write_report(run_folder(config) / "report", oof, test, histories, _facts(config, data, result))
+    return write_report(run_folder(config.name) / "report", oof, test, histories, _facts(config, data, result))
 
 
 def _thumbnails(data: RunData, rows: pd.DataFrame, side: int) -> Callable[[Sequence[int]], list[np.ndarray | None]]:
@@ -135,7 +135,7 @@ def _facts(config: Config, data: RunData, result: Result) -> RunFacts:
 
 def _remember(config: Config, data: RunData, result: Result) -> None:
     """Write down what `predict`, `app`, `export` and a later line with this name alone need to know."""
-    score_of, folder, entries = result.scores[result.final], run_folder(config), result.entries.items()
+    score_of, folder, entries = result.scores[result.final], run_folder(config.name), result.entries.items()
     rows = {"train": len(data.train), "groups": int(data.train["group"].nunique()), "test": len(data.test)}
     cv = {
         "f1": score_of.figures["f1"],

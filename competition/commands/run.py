@@ -53,7 +53,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     models = check_inputs(config, dataset)
     if train:
         engine.check_weights([name for name in models if not has_models(config, name)], dataset.channels)
-    with only_one(run_folder(config) / ".lock", LOCK_PATIENCE):
+    with only_one(run_folder(config.name) / ".lock", LOCK_PATIENCE):
         data = open_data(config, dataset)  # the pixels, in folds that no group crosses
         plans = _plan_jobs(config, data, engine, train, submit)
         print("\n".join(opening_lines(config, data, models, engine.where, notes)))

@@ -46,7 +46,7 @@ def run_session(config: Config, request: Request, output: Path, deadline: float)
     ``deadline`` in seconds since the epoch: no job is begun that would not end before it, and none at all that would be
     made of something else than the request says.
     """
-    outbox, engine = Outbox(output, run_folder(config), request.key, deadline), LocalEngine(config)
+    outbox, engine = Outbox(output, run_folder(config.name), request.key, deadline), LocalEngine(config)
     if request.accelerator != "none" and engine.device == "cpu":
         outbox.close(
             f"there is no GPU in this session, which was asked for {request.accelerator}: see your GPU quota and that "
@@ -61,7 +61,7 @@ def run_session(config: Config, request: Request, output: Path, deadline: float)
     dataset = read_tables(config)
     check_inputs(config, dataset)
     engine.check_weights([name for name in config.members if not has_models(config, name)], dataset.channels)
-    with only_one(run_folder(config) / ".lock", LOCK_PATIENCE):
+    with only_one(run_folder(config.name) / ".lock", LOCK_PATIENCE):
         data = open_data(config, dataset, request.folds_from)
         expected = dict(zip((Job(*job) for job in request.jobs), request.expected, strict=True))
         left = list(expected)

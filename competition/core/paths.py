@@ -24,14 +24,24 @@ def shown(path: Path) -> str:
     return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
 
 
-def run_folder(config: Config) -> Path:
-    """Return folds/<name>."""
-    return home() / "folds" / config.name
+def runs_folder() -> Path:
+    """Return folds/, which holds a folder for each run."""
+    return home() / "folds"
+
+
+def run_folder(name: str) -> Path:
+    """Return folds/<name>, the folder of the run ``name``."""
+    return runs_folder() / name
+
+
+def runs_with(file: str) -> list[str]:
+    """Return the names of the runs in whose folder this file lies, sorted."""
+    return sorted(path.parent.name for path in runs_folder().glob(f"*/{file}"))
 
 
 def cache_folder(config: Config) -> Path:
     """Return the folder of what is computed once: decoded pixels, and features of frozen backbones."""
-    return Path(config.cache).expanduser() if config.cache else home() / "folds" / ".cache"
+    return Path(config.cache).expanduser() if config.cache else runs_folder() / ".cache"
 
 
 def located(folder: str) -> Path:

@@ -90,7 +90,7 @@ def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple[Data
 def _open_folds(
     config: Config, train: pd.DataFrame, folds_from: Callable[[pd.DataFrame], pd.DataFrame] | None
 ) -> pd.DataFrame:
-    path = run_folder(config) / FOLDS_FILE
+    path = run_folder(config.name) / FOLDS_FILE
     if config.overwrite and path.exists():
         # What cannot work is refused before anything is discarded.
         fresh = make_folds(train, config.folds, config.seed, config.shares)

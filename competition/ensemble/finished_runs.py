@@ -8,7 +8,7 @@ import pandas as pd
 
 from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
-from competition.core.paths import FOLDS_FILE, home
+from competition.core.paths import FOLDS_FILE, run_folder
 from competition.core.settings import Config
 from competition.core.text import listed
 from competition.data.layouts.csv_text import read_table
@@ -63,7 +63,7 @@ def _open(name: str) -> Run:
             )
     path = record.folder / FOLDS_FILE
     if config.names:  # a blend has the folds of the runs that it is made of
-        path = home() / "folds" / run_names(config.names)[0] / FOLDS_FILE
+        path = run_folder(run_names(config.names)[0]) / FOLDS_FILE
     return Run(config, record, read_table(path).frame)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from competition.core.errors import UserError, did_you_mean
 from competition.core.files import read_json, write_json
-from competition.core.paths import home
+from competition.core.paths import run_folder, runs_with
 
 FILE = "run.json"
 
@@ -41,7 +41,7 @@ class Record:
     @property
     def folder(self) -> Path:
         """The run's folder, folds/<name>."""
-        return home() / "folds" / self.name
+        return run_folder(self.name)
 
 
 def write_record(record: Record) -> None:
@@ -53,15 +53,14 @@ def write_record(record: Record) -> None:
 
 def read_record(name: str) -> Record:
     """Return the record of the run ``name``; UserError where there is none."""
-    found = read_json(home() / "folds" / name / FILE)
+    found = read_json(run_folder(name) / FILE)
     if found is None:
-        known = sorted(path.parent.name for path in (home() / "folds").glob(f"*/{FILE}"))
+        known = runs_with(FILE)
         hint = did_you_mean(name, known) if known else ": train one with ./run.sh fold=0..4"
         raise UserError(f"There is no finished run '{name}' in folds/{hint}")
     try:
         return Record(**found | {"classes": tuple(found["classes"])})
     except (TypeError, KeyError) as error:
         raise UserError(
-            f"{home() / 'folds' / name / FILE} is of another version ({error}): run the line that trained "
-            f"'{name}' again."
+            f"{run_folder(name) / FILE} is of another version ({error}): run the line that trained '{name}' again."
         ) from error

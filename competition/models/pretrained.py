@@ -21,7 +21,7 @@ def settle_pretrained(config: Config) -> tuple[Config, list[str]]:
     for name, recipe in config.members.items():
         if recipe.pretrained == "auto":
             parts = [part.backbone for part in timm_parts(recipe)]
-            value = None if config.overwrite else _kept(run_folder(config) / name, parts)
+            value = None if config.overwrite else _kept(run_folder(config.name) / name, parts)
             if value == "false" and parts:
                 notes.append(f"{name} goes on from random weights, as it began (overwrite=true looks for others)")
             if value is None:
@@ -46,7 +46,7 @@ def _kept(folder: Path, backbones: list[str]) -> str | None:
 def keep_pretrained(config: Config, requested: Config) -> None:
     """Write down what became of each ``pretrained=auto`` in ``requested``, before the first job of the member."""
     for name, recipe in config.members.items():
-        path = run_folder(config) / name / FILE
+        path = run_folder(config.name) / name / FILE
         value = {"pretrained": recipe.pretrained, "backbones": [part.backbone for part in timm_parts(recipe)]}
         if requested.members[name].pretrained == "auto" and read_json(path) != value:
             write_json(path, value)
@@ -58,6 +58,6 @@ def digest_of(config: Config, member: str) -> str:
     try:
         return weights_digest(config.members[member])
     except UserError:
-        for path in sorted((run_folder(config) / member).glob("*/config.yaml")):
+        for path in sorted((run_folder(config.name) / member).glob("*/config.yaml")):
             return yaml.safe_load(path.read_text(encoding="utf-8"))["pretrained"]
         raise

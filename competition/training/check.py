@@ -30,4 +30,4 @@ def check_inputs(config: Config, dataset: Dataset) -> dict[str, Detector]:
 
 def has_models(config: Config, member: str) -> bool:
     """Whether a member has a trained model, of whatever settings, in the run's folder."""
-    return any((run_folder(config) / member).glob("*/model.safetensors"))
+    return any((run_folder(config.name) / member).glob("*/model.safetensors"))

@@ -44,7 +44,7 @@ class Job:
     def folder(self, config: Config) -> Path:
         """Return folds/<name>/<member>/fold<k>."""
         part = "full" if self.fold is None else f"fold{self.fold}"
-        return run_folder(config) / self.member / (part + (f"-seed{self.index}" if self.index else ""))
+        return run_folder(config.name) / self.member / (part + (f"-seed{self.index}" if self.index else ""))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def make_plans(
     members = dict.fromkeys(job.member for job in jobs)
     places = {}
     for member in members:
-        recipe, path = config.members[member], run_folder(config) / member / PLACEMENT_FILE
+        recipe, path = config.members[member], run_folder(config.name) / member / PLACEMENT_FILE
         kept = stored(recipe, device, path)
         places[member] = kept or (place(data, recipe) if place else place_here(data, recipe, device))
     weights = {member: digest_of(config, member) for member in members}  # files of gigabytes: read once
@@ -183,5 +183,5 @@ def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> No
                 f"{plan.folder} holds results of other settings ({conflict}): keep them with another name=, or discard "
                 "them with overwrite=true."
             )
-        (run_folder(config) / RECORD).unlink(missing_ok=True)  # the models that it answers for go
+        (run_folder(config.name) / RECORD).unlink(missing_ok=True)  # the models that it answers for go
         shutil.rmtree(plan.folder)

@@ -18,7 +18,7 @@ import numpy as np
 
 from competition.core.errors import UserError
 from competition.core.files import cores, file_digest, read_json
-from competition.core.paths import home
+from competition.core.paths import run_folder
 from competition.data.images.decode import fit_store
 from competition.data.tta import TTA, eval_crops, turn
 from competition.inference.classify import Classifier
@@ -121,7 +121,7 @@ def need_package(name: str) -> ModuleType:
 
 def export_folder(name: str) -> Path:
     """Return folds/<name>/export."""
-    return home() / "folds" / name / "export"
+    return run_folder(name) / "export"
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -171,7 +171,7 @@ def open_onnx_classifier(name: str, folder: Path | None = None) -> Classifier[On
 
 def _what_changed(name: str, manifest: Manifest) -> str:
     """Return in what the run, where it is still there, differs from what was exported; nothing where it does not."""
-    run = home() / "folds" / name
+    run = run_folder(name)
     if (run / FILE).exists() and read_record(name) != manifest.record:
         return "its members, threshold or views changed"
     for member in manifest.members.values():

@@ -43,7 +43,7 @@ class Receiver:
 
     def folder(self, session: Session) -> Path:
         """Return where what a kernel left is fetched to, with its log."""
-        return run_folder(self.config) / INBOX / session.ref.split("/")[1] / "output"
+        return run_folder(self.config.name) / INBOX / session.ref.split("/")[1] / "output"
 
     def receive(self, session: Session, state: str, wanted: Mapping[str, str]) -> Received:
         """Take in the jobs that a session finished, and what it settled for those that it began.
@@ -117,7 +117,7 @@ class Receiver:
         return True
 
     def _plan(self, place: str) -> Plan:
-        return next(plan for plan in self.replan() if plan.folder == run_folder(self.config) / place)
+        return next(plan for plan in self.replan() if plan.folder == run_folder(self.config.name) / place)
 
     def _settle(self, plan: Plan, beside: Mapping[str, Any]) -> bool:
         """Take over what a session settled for all jobs of a plan's member, unless it is settled; returns whether that

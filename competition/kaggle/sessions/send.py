@@ -72,7 +72,7 @@ class Sender:
 
     def __init__(self, config: Config, data: RunData, kaggle: Kaggle):
         self.config, self.data, self.kaggle = config, data, kaggle
-        self.folder = run_folder(config)
+        self.folder = run_folder(config.name)
         self.inbox = self.folder / INBOX
         self.folds = file_digest(self.folder / FOLDS_FILE)
         self._announced: set[str] = set()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from competition.core.errors import UserError, did_you_mean
-from competition.core.paths import home, shown
+from competition.core.paths import run_folder, runs_folder, shown
 from competition.data.run_data import data_root
 from competition.kaggle.client.api import Kaggle, closed
 from competition.kaggle.submission.cards import Card, analysis_of, find_card, newest
@@ -95,9 +95,8 @@ def _path(options: SubmitOptions, folder: Path) -> Path:
     if not path.is_file():
         hint = "name one with file=" if options.file else "./run.sh fold=0..4 makes one, or name your own with file="
         raise UserError(f"There is no submission {shown(path)}: {hint}.")
-    runs = home() / "folds"
-    if options.file and options.name and not (runs / options.name).is_dir():
-        known = [entry.name for entry in runs.glob("[!.]*/")]
+    if options.file and options.name and not run_folder(options.name).is_dir():
+        known = [entry.name for entry in runs_folder().glob("[!.]*/")]
         hint = did_you_mean(options.name, known) if known else "."
         raise UserError(f"There is no run '{options.name}' in folds/{hint}")
     return path

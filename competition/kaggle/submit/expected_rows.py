@@ -10,7 +10,7 @@ import pandas as pd
 
 from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import Unfinished, UserError
-from competition.core.paths import home
+from competition.core.paths import run_folder
 from competition.core.settings import Config
 from competition.data.layouts.test_files import SAMPLES, check_same_ids, read_sample
 from competition.data.run_data import data_root, read_tables
@@ -34,7 +34,7 @@ class Form:
 def run_config(name: str, data: str) -> Config | None:
     """Return the settings of the run ``name``, where it is known, with the data folder ``data``, where one is given;
     those of a new run on that folder without a name; None with neither."""
-    path = home() / "folds" / name / CONFIG_FILE
+    path = run_folder(name) / CONFIG_FILE
     words = [f"data={data}"] if data else []
     if name and path.is_file():
         return load_config([f"config={path}", "demo.draw=false", *words])
