@@ -67,7 +67,7 @@ def sample(ids: Sequence[str], count: int, *seed: object) -> NDArray[np.int64]:
 
 def diagnostics_images(evidence_rows: int, held: int, tested: int, floating: bool) -> tuple[int, int]:
     """Return how many images a job sees once more for its features, and how many for its sweep."""
-    if not held:  # a model on all rows leaves no evidence
+    if not held:  # a model on all rows leaves no diagnostics
         return 0, 0
     swept = min(evidence_rows, MAX_SWEEP_ROWS, held)
     return min(evidence_rows, held) + min(evidence_rows, tested), len(conditions(floating)) * swept
@@ -147,7 +147,7 @@ def sweep_logits(
 
 
 def write_diagnostics(folder: Path, diagnostics: Diagnostics) -> None:
-    """Write ``evidence.npz`` into a job's folder, atomically; the same evidence gives the same bytes."""
+    """Write ``evidence.npz`` into a job's folder, atomically; the same diagnostics give the same bytes."""
     with atomic_write(folder / FILE, "wb") as file:
         _pack(diagnostics, file)
 

@@ -66,7 +66,7 @@ def choose_device(wanted: str) -> str:
     return "cuda"
 
 
-def stored(recipe: Recipe, device: str, path: Path) -> Placement | None:
+def read_placement(recipe: Recipe, device: str, path: Path) -> Placement | None:
     """Return the placement in ``path``, or None where there is none or it was settled for another
     precision, memory format or batch size.
 
@@ -78,7 +78,7 @@ def stored(recipe: Recipe, device: str, path: Path) -> Placement | None:
     return dataclasses.replace(Placement(**found), device=device)
 
 
-def settle(recipe: Recipe, device: str, build: Callable[[], nn.Module], pixels: Tensor) -> Placement:
+def choose_placement(recipe: Recipe, device: str, build: Callable[[], nn.Module], pixels: Tensor) -> Placement:
     """Choose precision and memory layout as the recipe says, by measuring where that is ``auto``.
 
     ``build`` makes the model and ``pixels`` (n, c, h, w) is one batch: both serve the measurement alone.
@@ -94,7 +94,7 @@ def _requested(recipe: Recipe) -> list:
     return [recipe.precision, recipe.memory_format, recipe.batch_size]
 
 
-def store(path: Path, placement: Placement, recipe: Recipe) -> None:
+def write_placement(path: Path, placement: Placement, recipe: Recipe) -> None:
     """Write the placement for the member's other jobs, unless it stands there."""
     value = {**dataclasses.asdict(placement), "wish": _requested(recipe)}
     if read_json(path) != value:

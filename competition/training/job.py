@@ -22,7 +22,7 @@ from competition.inference.learner import TRAIN, Learner, features_paths, fresh_
 from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import Detector, build_model, count_parameters
 from competition.models.checkpoint import load_weights, save_weights
-from competition.models.device import stored
+from competition.models.device import read_placement
 from competition.scoring.metrics import sigmoid, summary
 from competition.training.fit import Task, fit
 from competition.training.job_predictions import write_predictions
@@ -83,7 +83,7 @@ def prepare_features(config: Config, data: RunData, plans: Sequence[Plan], worke
 def _settled_micro_batch(run: JobRun) -> int:
     """Return the micro-batch that an earlier job of the member came down to, or the plan's own if it is smaller."""
     placement = run.plan.placement
-    earlier = stored(run.recipe, placement.device, run.plan.folder.parent / PLACEMENT_FILE)
+    earlier = read_placement(run.recipe, placement.device, run.plan.folder.parent / PLACEMENT_FILE)
     return min(earlier.micro_batch, placement.micro_batch) if earlier else placement.micro_batch
 
 

@@ -9,7 +9,7 @@ from competition.data.run_data import RunData
 from competition.inference.learner import Learner, make_learner
 from competition.inference.predict import Predictor
 from competition.models.build import Detector
-from competition.models.device import store
+from competition.models.device import write_placement
 from competition.training.plan import PLACEMENT_FILE, Plan
 
 Progress = Callable[[int, str], None]
@@ -49,5 +49,5 @@ class JobRun:
     def with_micro_batch(self, rows: int) -> "JobRun":
         """Return the same with so many rows in a forward pass, stored for the member's later jobs."""
         plan = dataclasses.replace(self.plan, placement=dataclasses.replace(self.plan.placement, micro_batch=rows))
-        store(plan.folder.parent / PLACEMENT_FILE, plan.placement, self.recipe)
+        write_placement(plan.folder.parent / PLACEMENT_FILE, plan.placement, self.recipe)
         return dataclasses.replace(self, plan=plan)

@@ -22,7 +22,7 @@ from competition.data.run_data import RunData
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
 from competition.inference.run_record import FILE as RECORD
 from competition.models.build import Detector, build_model, normalisation
-from competition.models.device import Placement, settle, stored
+from competition.models.device import Placement, choose_placement, read_placement
 from competition.models.pretrained import digest_of
 
 PLACEMENT_FILE = "placement.json"  # beside a member's folds
@@ -95,7 +95,7 @@ class Plan:
 
 def place_here(data: RunData, recipe: Recipe, device: str) -> Placement:
     """Return the placement that a recipe asks for on a ``device`` of this machine, by measuring for ``auto``."""
-    return settle(recipe, device, *probe_of(data, recipe))
+    return choose_placement(recipe, device, *probe_of(data, recipe))
 
 
 def make_plans(
@@ -113,7 +113,7 @@ def make_plans(
     places = {}
     for member in members:
         recipe, path = config.members[member], run_folder(config.name) / member / PLACEMENT_FILE
-        kept = stored(recipe, device, path)
+        kept = read_placement(recipe, device, path)
         places[member] = kept or (place(data, recipe) if place else place_here(data, recipe, device))
     weights = {member: digest_of(config, member) for member in members}  # files of gigabytes: read once
     return [_make_plan(config, data, job, places[job.member], weights[job.member]) for job in jobs]
@@ -149,7 +149,7 @@ def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, we
         "held_out": fingerprint(predicted, held),
     }
     views: dict[str, Any] = {"tta": config.tta, "test_data": fingerprint(data.test["id"].tolist(), test_store.digest)}
-    if job.fold is not None:  # a model on all rows leaves no evidence
+    if job.fold is not None:  # a model on all rows leaves no diagnostics
         views["evidence_rows"] = config.evidence_rows
     return Plan(job, job.folder(config), placement, settings, views)
 

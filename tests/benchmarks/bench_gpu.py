@@ -22,7 +22,7 @@ from competition.data.images.stores import DecodingStore, PixelStore
 from competition.data.tta import TTA
 from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import build_model
-from competition.models.device import Placement, settle
+from competition.models.device import Placement, choose_placement
 from competition.training.process import prepare_process
 from tests.benchmarks.workload import WARM_STEPS, bare_rate, constant_pixels, fit_rate, open_store, wait, write_jpegs
 
@@ -165,7 +165,9 @@ def measure(device: str, scale: Scale = Scale(), backbones: tuple[str, ...] = BA
                     bench.say(f"{recipe.backbone}, compiled: left out, for want of time")
                     continue
                 torch.compiler.reset()  # compiled code of other networks counts against this one's limit
-                placement = settle(recipe, device, partial(build_model, recipe, load=False), constant_pixels(recipe))
+                placement = choose_placement(
+                    recipe, device, partial(build_model, recipe, load=False), constant_pixels(recipe)
+                )
                 bench.say(
                     f"{recipe.backbone}, {'compiled' if compiled else 'eager'}, {placement.precision}, "
                     f"{placement.memory_format}, batch {scale.batch}, {scale.workers} workers"

@@ -14,7 +14,7 @@ from collections import Counter
 from competition.core.config import load_config
 from competition.core.settings import Recipe
 from competition.models.build import build_model
-from competition.models.device import Placement, choose_device, settle
+from competition.models.device import Placement, choose_device, choose_placement
 from tests.benchmarks.workload import bare_rate, constant_pixels, median_ratio, threads
 
 ROUNDS = 3
@@ -34,7 +34,7 @@ def recipes() -> dict[str, Recipe]:
 def probe(recipe: Recipe, device: str) -> Placement:
     """Return what the product chooses when it is left to choose."""
     asked = dataclasses.replace(recipe, precision="auto", memory_format="auto")
-    return settle(asked, device, lambda: build_model(asked, load=False), constant_pixels(asked))
+    return choose_placement(asked, device, lambda: build_model(asked, load=False), constant_pixels(asked))
 
 
 def measure(name: str, recipe: Recipe, device: str) -> None:
@@ -71,7 +71,7 @@ def half_precision(recipe: Recipe, device: str) -> str:
     if device == "cpu":
         return "bf16"
     usual = dataclasses.replace(recipe, precision="device", memory_format="device")
-    return settle(usual, device, lambda: None, constant_pixels(usual)).precision
+    return choose_placement(usual, device, lambda: None, constant_pixels(usual)).precision
 
 
 def main() -> None:

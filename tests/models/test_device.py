@@ -6,7 +6,14 @@ import torch
 from competition.core.errors import UserError
 from competition.core.settings import Recipe
 from competition.models.build import build_model
-from competition.models.device import Placement, choose_device, settle, step_seconds, store, stored
+from competition.models.device import (
+    Placement,
+    choose_device,
+    choose_placement,
+    read_placement,
+    step_seconds,
+    write_placement,
+)
 
 RECIPE = Recipe(backbone="resnet18", backbone_args={"channels": [4, 8, 8, 8]}, image_size=16, batch_size=4)
 PIXELS = torch.ones(4, 3, 16, 16, dtype=torch.uint8)
@@ -14,7 +21,9 @@ PIXELS = torch.ones(4, 3, 16, 16, dtype=torch.uint8)
 
 def place(recipe, path, build=None):
     """As a job does: what is stored, or else what is settled now."""
-    return stored(recipe, "cpu", path) or settle(recipe, "cpu", build or (lambda: build_model(recipe)), PIXELS)
+    return read_placement(recipe, "cpu", path) or choose_placement(
+        recipe, "cpu", build or (lambda: build_model(recipe)), PIXELS
+    )
 
 
 def test_a_cpu_runs_fp32_in_plain_layout_unless_told(tmp_path):
@@ -31,13 +40,13 @@ def test_auto_measures_once_and_what_it_chose_is_kept(tmp_path):
         return build_model(recipe)
 
     chosen = place(recipe, tmp_path / "p.json", build)
-    store(tmp_path / "p.json", chosen, recipe)
+    write_placement(tmp_path / "p.json", chosen, recipe)
     assert len(built) == 4 and chosen.precision in ("fp32", "bf16")
     assert place(recipe, tmp_path / "p.json", build) == chosen and len(built) == 4
 
 
 def test_a_halved_micro_batch_is_kept_until_the_batch_size_changes(tmp_path):
-    store(tmp_path / "p.json", dataclasses.replace(place(RECIPE, tmp_path / "p.json"), micro_batch=2), RECIPE)
+    write_placement(tmp_path / "p.json", dataclasses.replace(place(RECIPE, tmp_path / "p.json"), micro_batch=2), RECIPE)
     assert place(RECIPE, tmp_path / "p.json").micro_batch == 2
     assert place(dataclasses.replace(RECIPE, batch_size=3), tmp_path / "p.json").micro_batch == 3
 
@@ -73,7 +82,9 @@ def test_a_gpus_precision_follows_its_capability(monkeypatch, capability, precis
     assert choose_device("auto") == "cuda"
     for wish in ("device", "bf16"):  # a T4 claims bf16 and emulates it slowly
         recipe = dataclasses.replace(RECIPE, precision=wish)
-        assert settle(recipe, "cuda", lambda: None, PIXELS) == Placement("cuda", precision, "channels_last", 4)
+        assert choose_placement(recipe, "cuda", lambda: None, PIXELS) == Placement(
+            "cuda", precision, "channels_last", 4
+        )
 
 
 def test_a_gpu_too_old_for_torch_is_one_sentence(monkeypatch):

@@ -18,7 +18,7 @@ from competition.kaggle.client.api import Kaggle
 from competition.kaggle.kernels import last_words, pull_files
 from competition.kaggle.sessions.kernel import STATUS
 from competition.kaggle.sessions.send import INBOX, Session
-from competition.models.device import stored
+from competition.models.device import read_placement
 from competition.training.engines.local import job_line
 from competition.training.plan import PLACEMENT_FILE, Plan
 
@@ -123,7 +123,7 @@ class Receiver:
         """Take over what a session settled for all jobs of a plan's member, unless it is settled; returns whether that
         is new."""
         path = plan.folder.parent / PLACEMENT_FILE
-        if stored(self.config.members[plan.job.member], plan.placement.device, path) is not None:
+        if read_placement(self.config.members[plan.job.member], plan.placement.device, path) is not None:
             return False
         write_json(path, beside[PLACEMENT_FILE])
         return True
