@@ -1,4 +1,4 @@
-"""Weights as safetensors, resume points as plain tensors: written atomically, loaded strictly, never unpickled."""
+"""Resume points as plain tensors: written atomically, and read without unpickling anything."""
 
 import contextlib
 import pickle

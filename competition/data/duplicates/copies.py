@@ -33,31 +33,31 @@ class ImageSet:
         return len(self.paths)
 
 
-def copied(those: ImageSet, these: ImageSet, part: np.ndarray, folder: Path) -> np.ndarray:
-    """Return which of ``those`` pictures are among ``these``, part by part: bool (len(those), parts).
+def copied(images: ImageSet, others: ImageSet, part: np.ndarray, folder: Path) -> np.ndarray:
+    """Return which ``images`` are shown among the ``others``, part by part: bool (len(images), parts).
 
-    ``part``: for each of ``these`` the part it belongs to, 0, 1 and so on, or -1 for none. What is found is kept in
-    ``folder``, by content. Unreadable pictures are copies of nothing; rows of a pixel CSV are compared by value alone.
+    ``part``: for each of the ``others`` the part it belongs to, 0, 1 and so on, or -1 for none. What is found is kept
+    in ``folder``, by content. Unreadable images are copies of nothing; rows of a pixel CSV are compared by value alone.
     """
     part = np.array(part, np.int64)
-    part[list(these.store.bad)] = -1
-    path = folder / f"copies-{fingerprint(those.store.digest, these.store.digest, part, VERSION, DECODER)}.npy"
-    return _kept(path, lambda: _compare(those, these, part, folder))
+    part[list(others.store.bad)] = -1
+    path = folder / f"copies-{fingerprint(images.store.digest, others.store.digest, part, VERSION, DECODER)}.npy"
+    return _kept(path, lambda: _compare(images, others, part, folder))
 
 
-def _compare(those: ImageSet, these: ImageSet, part: np.ndarray, folder: Path) -> np.ndarray:
+def _compare(images: ImageSet, others: ImageSet, part: np.ndarray, folder: Path) -> np.ndarray:
     parts = int(part.max(initial=-1)) + 1
-    names = [pictures.store.digests.view(f"V{pictures.store.digests.shape[1]}").ravel() for pictures in (those, these)]
-    values, number = np.unique(np.concatenate(names), return_inverse=True)
-    where = _parts_of(number[len(those) :], part, len(values), parts)
-    found = where[number[: len(those)]]
-    if those.store.dtype == np.uint8:
-        (hashes, looks), (others, other_looks) = (looks_of(pictures, folder) for pictures in (those, these))
-        pairs = copies(np.concatenate([hashes, others]), np.concatenate([looks, other_looks]))
-        pairs = pairs[(pairs[:, 0] < len(those)) & (pairs[:, 1] >= len(those))]
-        of = part[pairs[:, 1] - len(those)]
+    digests = np.concatenate([images.store.digests, others.store.digests])
+    values, number = np.unique(digests.view(f"V{digests.shape[1]}").ravel(), return_inverse=True)
+    where = _parts_of(number[len(images) :], part, len(values), parts)
+    found = where[number[: len(images)]]
+    if images.store.dtype == np.uint8:
+        hashes, thumbnails = zip(hashes_of(images, folder), hashes_of(others, folder), strict=True)
+        pairs = copies(np.concatenate(hashes), np.concatenate(thumbnails))
+        pairs = pairs[(pairs[:, 0] < len(images)) & (pairs[:, 1] >= len(images))]
+        of = part[pairs[:, 1] - len(images)]
         found[pairs[of >= 0, 0], of[of >= 0]] = True
-    found[list(those.store.bad)] = False
+    found[list(images.store.bad)] = False
     return found
 
 
@@ -68,7 +68,7 @@ def _parts_of(number: np.ndarray, part: np.ndarray, values: int, parts: int) -> 
     return where
 
 
-def looks_of(pictures: ImageSet, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def hashes_of(images: ImageSet, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the perceptual hash uint64 (n,) and thumbnail uint8 (n, 32, 32) of image files, decoding each once.
 
     They are taken from the files as they are, so that no member's image size changes what counts as a copy. An
@@ -76,16 +76,16 @@ def looks_of(pictures: ImageSet, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """
 
     def some(rows: Sequence[int]) -> list[np.ndarray]:
-        return [_thumbnail(pictures.paths[row]) for row in rows]
+        return [_thumbnail(images.paths[row]) for row in rows]
 
     def compute() -> np.ndarray:
-        chunks = chunks_of(len(pictures), CHUNK_IMAGES)
-        found = list(in_order(some, chunks, cores(), f"{pictures.title}: looking for copies"))
+        chunks = chunks_of(len(images), CHUNK_IMAGES)
+        found = list(in_order(some, chunks, cores(), f"{images.title}: looking for copies"))
         return np.array(found, np.uint8).reshape(-1, SIDE, SIDE)
 
-    looks = _kept(folder / f"thumbnails-{fingerprint(pictures.store.digest, VERSION, DECODER)}.npy", compute)
-    chunks = [looks[start : start + 4096] for start in range(0, len(looks), 4096)]
-    return np.concatenate([np.empty(0, np.uint64), *map(perceptual_hashes, chunks)]), looks
+    thumbnails = _kept(folder / f"thumbnails-{fingerprint(images.store.digest, VERSION, DECODER)}.npy", compute)
+    chunks = [thumbnails[start : start + 4096] for start in range(0, len(thumbnails), 4096)]
+    return np.concatenate([np.empty(0, np.uint64), *map(perceptual_hashes, chunks)]), thumbnails
 
 
 def _thumbnail(path: str) -> np.ndarray:
