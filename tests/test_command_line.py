@@ -191,7 +191,7 @@ def test_commands_are_spelt_or_corrected(home):
         (["collect", "label=ai", "out=x"], "Say where the images are"),
         (["config", "preset=convitx", "size="], "preset=convitx needs one of its sizes: large, base, tiny."),
         (["config", "preset=demo", "split=holdout:0.7,0.2"], "split=holdout:0.7,0.2 does not share out all the rows"),
-        (["config", "preset=demo", "split=half"], "split=half is no way to split the data"),
+        (["config", "preset=demo", "split=half"], "split=half is not a way to split the data"),
         (["config", "preset=cifake-resnet50", "fold=0..4"], "fold=0..4 does not go with split=holdout:0.7,0.2,0.1"),
         (["config", "preset=demo", "head=relu"], "head=relu (in the command line) is not a list like [256, relu]"),
     ],

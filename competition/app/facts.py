@@ -46,7 +46,7 @@ _MODES = {
     "F": "grey, floating point",
 }
 _SUBSAMPLING = {0: "4:4:4 (none)", 1: "4:2:2", 2: "4:2:0"}
-# Text chunks in which image generators keep what they were asked for.
+# Text chunks in which image generators keep their prompts and settings.
 _GENERATOR_KEYS = frozenset(
     "parameters prompt workflow negative_prompt dream sd-metadata invokeai_metadata generation_data aesthetic_score "
     "comment software description title".split()

@@ -1,7 +1,7 @@
 """The page: a drop zone, the answers as cards, and what the run knows. Importing this imports Gradio.
 
 Promises: a dropped file is read once and is off the disk before it is judged; one image is judged at a time; the
-browser is told to fetch nothing from anywhere else.
+browser may fetch nothing from anywhere else.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from competition.inference.torch_member import TorchMember
 
 MAX_FILES = 12  # of one drop
 MAX_WAITING = 8  # drops
-MAX_IDLE_SECONDS = 900  # seconds after which an upload that nobody asked about is removed
+MAX_IDLE_SECONDS = 900  # seconds after which an upload that no page asks for is removed
 
 # Gradio's own scripts are inline and build functions from text; what matters here is that all of it is ours.
 POLICY = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'; form-action 'self'"

@@ -26,7 +26,7 @@ Box = tuple[int, int, int, int]  # top, left, height, width, in pixels
 def residual_picture(image: NDArray) -> NDArray[np.uint8]:
     """Return the noise residual of an image (h, w, 3), grey where it is nothing, enlarged if tiny.
 
-    ``image`` is uint8, or standardised floats. The contrast is such that 99 % of the values are told apart.
+    ``image`` is uint8, or standardised floats. The contrast is such that 99 % of the values can be seen.
     """
     residual = _view("residual", image)
     strongest = float(np.quantile(np.abs(residual), 0.99))

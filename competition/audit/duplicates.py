@@ -57,7 +57,7 @@ def clusters(pairs: np.ndarray, n: int) -> np.ndarray:
 def duplicate_findings(
     inputs: AuditInputs, found: Copies, twins: np.ndarray, fold: pd.Series | None
 ) -> Iterator[Finding]:
-    """Yield the findings about copies. ``twins`` (k, 2) are no copies of each other; ``fold``: by training id."""
+    """Yield the findings about copies. ``twins`` (k, 2) do not count as copies; ``fold``: by training id."""
     near = found.near[~_among(found.near, twins)]
     found = Copies(found.exact, near)
     label = inputs.rows["label"].fillna(-1).to_numpy(np.int64)

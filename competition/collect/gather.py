@@ -67,7 +67,7 @@ def collect(settings: CollectOptions) -> Summary:
     """Download what ``settings`` name into the class folder ``out/label``.
 
     Raises ``UserError`` for a list or page that cannot be read or names no image, and while another collection works in
-    ``out``. What becomes of a single address is no error but a row of ``out/label/provenance.csv``.
+    ``out``. What becomes of a single address is not an error but a row of ``out/label/provenance.csv``.
     """
     check(settings)
     out, folder = Path(settings.out), Path(settings.out) / settings.label

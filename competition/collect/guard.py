@@ -22,7 +22,7 @@ from competition.collect.manners import Failed
 def not_public(host: str, number: str) -> Rejected:
     """Return the refusal of a host for its address."""
     means = "" if host == number else f" ({number})"
-    return Rejected(f"{host}{means} is no public address", "allow_local")
+    return Rejected(f"{host}{means} is not a public address", "allow_local")
 
 
 class GuardedHTTP(HTTPConnection):

@@ -11,7 +11,7 @@ from competition.collect.addresses import MAX_ADDRESS, distinct
 # The end of a tag, or its next attribute. No part of it can fail after long work more than once in a page.
 _PART = re.compile(r""">|([^\s/>][^\s/>=]*)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]*)))?""")
 _TAG = re.compile(r"<!--|<(/?)([a-z][^\s/>]*)", re.IGNORECASE)
-# What they hold is no markup but text, up to their own end.
+# What they hold is not markup but text, up to their own end.
 _TEXT_ENDS = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style", "textarea", "title")}
 _LINKS = ("srcset", "data-srcset"), ("data-src", "src")  # lists of candidates, and single ones
 _SLOW_CODECS = ("idna", "punycode")  # for host names: quadratic in the text's length
@@ -62,7 +62,7 @@ def candidates(srcset: str) -> list[tuple[str, float]]:
 def _image_links(text: str) -> tuple[list[str], str]:
     """Return the best candidate of each image tag, and the page's base, empty if it states none."""
     links: list[str] = []
-    base, at, media = "", 0, 0  # media: how many <video> and <audio> are open, whose <source> is no image
+    base, at, media = "", 0, 0  # media: how many <video> and <audio> are open, whose <source> is not an image
     while tag := _TAG.search(text, at):
         if tag[0] == "<!--":
             end = text.find("-->", tag.start() + 2)
@@ -122,7 +122,7 @@ def _largest(found: list[tuple[str, float]]) -> str:
 
 
 def _joined(base: str, link: str) -> str:
-    """Resolve ``link`` against ``base``; the empty text for what is no address at all."""
+    """Resolve ``link`` against ``base``; the empty text for what is not an address at all."""
     try:
         return urldefrag(urljoin(base, link)).url
     except ValueError:

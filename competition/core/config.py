@@ -21,7 +21,7 @@ from competition.core.paths import PRESETS, preset_names
 from competition.core.settings import RECIPE_KEYS, Config, Demo, Layers, Recipe, Remote, chosen_folds
 
 CONFIG_FILE = "config.yaml"  # in a run's folder: what a later line that names the run alone goes by
-WEIGHTS_WORDS = ("true", "false", "auto")  # what pretrained= may say that is no path
+WEIGHTS_WORDS = ("true", "false", "auto")  # what pretrained= may say instead of a path
 TYPES = {item.name: item.type for kind in (Config, Demo, Remote) for item in fields(kind)}
 
 
@@ -70,7 +70,7 @@ def _read_yaml(path: str) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"config={path} cannot be read ({error.strerror}): give the path of a YAML file.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"config={path} is not YAML ({' '.join(str(error).split())}): mend it there.") from error
+        raise UserError(f"config={path} is not YAML ({' '.join(str(error).split())}): correct it there.") from error
     if not isinstance(layer, dict):
         raise UserError(f"config={path} holds no settings: write one 'key: value' a line.")
     return layer

@@ -190,14 +190,14 @@ def parse_shares(split: str) -> tuple[float, ...] | None:
     except ValueError:
         shares = ()
     if kind != "holdout" or len(shares) not in (2, 3):
-        raise UserError(f"split={split} is no way to split the data: {remedy}.")
+        raise UserError(f"split={split} is not a way to split the data: {remedy}.")
     if not all(0 < share < 1 for share in shares) or not math.isclose(sum(shares), 1, abs_tol=1e-6):
         raise UserError(f"split={split} does not share out all the rows: {remedy}.")
     return shares
 
 
 def parse_folds(text: str, folds: int) -> tuple[list[int], bool]:
-    """Return which folds ``text`` names, sorted, and whether a model on all rows is asked for too.
+    """Return which folds ``text`` names, sorted, and whether a model on all rows is requested too.
 
     ``0..4``, ``0,2``, ``all`` and ``full`` (all folds, and the model on all rows) may be joined by commas.
     """
@@ -218,7 +218,7 @@ def parse_folds(text: str, folds: int) -> tuple[list[int], bool]:
 
 
 def chosen_folds(config: Config) -> tuple[list[int], bool]:
-    """Return which folds the run is to train, and whether a model on all rows is asked for too."""
+    """Return which folds the run is to train, and whether a model on all rows is requested too."""
     try:
         return parse_folds(config.fold, config.parts)
     except UserError as error:

@@ -140,7 +140,7 @@ def test_what_is_no_whole_image_of_some_size_is_refused_with_its_reason(site, tm
 def test_loopback_is_refused_unless_allowed_and_asked_for_once_it_is(site, tmp_path):
     (address,) = serve(site, a_png=png(1))
     _, rows = collected(tmp_path, [address], allow_local=False)
-    assert rows[address].status == "refused: 127.0.0.1 is no public address"
+    assert rows[address].status == "refused: 127.0.0.1 is not a public address"
     assert rows[address].setting == "allow_local=false"
     assert site.asked == []
     _, rows = collected(tmp_path, [address], allow_local=True)

@@ -35,7 +35,7 @@ def test_a_redirect_to_what_is_no_plain_web_address_is_refused(site, place, reas
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"])
 def test_loopback_is_never_asked_whatever_it_is_called(site, host):
     port = site.root.rpartition(":")[2]
-    with pytest.raises(Rejected, match="no public address") as refusal:
+    with pytest.raises(Rejected, match="not a public address") as refusal:
         get(f"http://{host}:{port}/x", allow_local=False, robots=True)
     assert refusal.value.setting == "allow_local"
     assert site.asked == []
@@ -45,7 +45,7 @@ def test_loopback_is_never_asked_whatever_it_is_called(site, host):
 @pytest.mark.parametrize("number", ["169.254.169.254", "10.0.0.1", "192.168.0.1", "100.64.1.1", "[fe80::1]", "[::]"])
 def test_private_addresses_are_refused_before_anything_is_sent(scheme, number):
     began = time.monotonic()
-    with pytest.raises(Rejected, match="no public address"):
+    with pytest.raises(Rejected, match="not a public address"):
         get(f"{scheme}://{number}/latest", allow_local=False)
     assert time.monotonic() - began < 1
 
@@ -76,7 +76,7 @@ def test_a_name_that_means_loopback_on_second_thoughts_gets_no_byte(monkeypatch,
         thread.start()
         names = Rebinding("93.184.216.34", socket.getaddrinfo)
         monkeypatch.setattr(socket, "getaddrinfo", names)
-        with pytest.raises(Rejected, match=r"\(127\.0\.0\.1\) is no public address"):
+        with pytest.raises(Rejected, match=r"\(127\.0\.0\.1\) is not a public address"):
             get(f"{scheme}://rebinding.example:{server.getsockname()[1]}/x", allow_local=False)
         thread.join(5)
     assert names.calls == 2
@@ -111,8 +111,8 @@ def test_a_redirect_from_an_allowed_to_a_refused_address_is_refused():
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines() == [
         "b'fine'",
-        "127.0.0.1 is no public address",
-        "169.254.169.254 is no public address",
+        "127.0.0.1 is not a public address",
+        "169.254.169.254 is not a public address",
         "it is not an http or https address",
         "[]",
     ]
