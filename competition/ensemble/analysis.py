@@ -21,7 +21,8 @@ from competition.scoring.blend.select import Blend
 from competition.scoring.metrics import auc, f1, sigmoid
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import Score
-from competition.scoring.shift.verdict import FoldFeatures, Shift, judge_shift
+from competition.scoring.shift.statistics import FoldFeatures
+from competition.scoring.shift.verdict import Shift, judge_shift
 from competition.scoring.threshold.auto import RuleScore, compare_rules
 
 MIN_TEST_ROWS = 50  # below which luck and a shift look alike

@@ -33,7 +33,7 @@ class Run:
         found = {}
         for member, parts in self.record.members.items():
             by_fold: dict[int, list[Path]] = {}
-            full = []
+            full: list[Path] = []
             for folder in (self.record.folder / part for part in parts):
                 fold = job_settings(folder)["fold"]
                 (full if fold is None else by_fold.setdefault(fold, [])).append(folder)

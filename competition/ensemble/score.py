@@ -33,7 +33,7 @@ class Result:
     """
 
     scores: dict[str, Score]
-    predictions: dict[str, Predictions]
+    predictions: Mapping[str, Predictions]
     entries: Mapping[str, Entry]
     weights: Mapping[str, float]
     judged: np.ndarray

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from competition.scoring.groups import draw_groups
-from competition.scoring.metrics import check_binary, check_positives, check_same_length, check_score
+from competition.scoring.metrics import Bools, Codes, check_binary, check_positives, check_same_length, check_score
 from competition.scoring.rows import OofRows
 
 
@@ -78,9 +78,7 @@ def rate_threshold(score: ArrayLike, rate: float) -> float:
     return _between(score[called] if called < score.size else None, score[called - 1])
 
 
-def _best_weighted(
-    label: NDArray[np.bool_], score: NDArray[np.floating], weight: NDArray[np.int64], block_end: NDArray[np.intp]
-) -> float:
+def _best_weighted(label: Bools, score: NDArray[np.floating], weight: NDArray[np.int64], block_end: Codes) -> float:
     """Return the best threshold where row i, in descending order of score, counts ``weight[i]`` times."""
     true_positive = np.cumsum(weight * label)
     called = np.cumsum(weight)[block_end]

@@ -6,16 +6,24 @@ at probabilities of rows which the calibrator behind them has not seen.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 from sklearn.isotonic import IsotonicRegression
 
 from competition.core.errors import did_you_mean
 from competition.scoring.groups import deal_groups, grouped_variance
-from competition.scoring.metrics import check_binary, check_prob, check_same_length, check_score
+from competition.scoring.metrics import (
+    Bools,
+    Codes,
+    Floats,
+    check_binary,
+    check_prob,
+    check_same_length,
+    check_score,
+    sigmoid,
+)
 from competition.scoring.rows import OofRows
 
 EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logarithms stay finite
@@ -26,7 +34,7 @@ BINS = 10
 SIGNIFICANT = 0.001
 TOLERATED = 0.03
 
-Floats = NDArray[np.float64]
+Transform = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Calibrator:
     """A non-decreasing function from probabilities (...,) to calibrated ones, strictly between 0 and 1."""
 
     name: str
-    transform: Callable[[Floats], Floats]
+    transform: Transform
 
     def __call__(self, prob: ArrayLike) -> Floats:
         """Return the calibrated probabilities, in the shape of ``prob``; ``ValueError`` for values outside [0, 1]."""
@@ -135,25 +143,25 @@ def check_calibration(rows: OofRows) -> Calibration:
     return Calibration(error, p_value, p_value >= SIGNIFICANT or error <= TOLERATED)
 
 
-def _none(label: NDArray[np.bool_], prob: Floats) -> Callable[[Floats], Floats]:
+def _none(label: Bools, prob: Floats) -> Transform:
     return lambda values: values
 
 
-def _platt(label: NDArray[np.bool_], prob: Floats) -> Callable[[Floats], Floats]:
+def _platt(label: Bools, prob: Floats) -> Transform:
     return _logistic(label, prob, lambda values: special.logit(values)[..., None])
 
 
-def _beta(label: NDArray[np.bool_], prob: Floats) -> Callable[[Floats], Floats]:
+def _beta(label: Bools, prob: Floats) -> Transform:
     return _logistic(label, prob, lambda values: np.stack([np.log(values), -np.log1p(-values)], axis=-1))
 
 
-def _isotonic(label: NDArray[np.bool_], prob: Floats) -> Callable[[Floats], Floats]:
+def _isotonic(label: Bools, prob: Floats) -> Transform:
     edge = 1 / (label.size + 2)
     model = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip").fit(prob, label)
     return lambda values: model.predict(values.ravel()).reshape(values.shape)
 
 
-CALIBRATORS: dict[str, Callable[[NDArray[np.bool_], Floats], Callable[[Floats], Floats]]] = {
+CALIBRATORS: dict[str, Callable[[Bools, Floats], Transform]] = {
     "none": _none,
     "platt": _platt,
     "beta": _beta,
@@ -162,7 +170,7 @@ CALIBRATORS: dict[str, Callable[[NDArray[np.bool_], Floats], Callable[[Floats], 
 """From the simplest to the most flexible; each fits (n,) labels and probabilities and returns its function."""
 
 
-def _logistic(label: NDArray[np.bool_], prob: Floats, features: Callable[[Floats], Floats]):
+def _logistic(label: Bools, prob: Floats, features: Transform) -> Transform:
     """Fit a logistic regression with non-negative coefficients: all features rise with ``prob``, so must the answer."""
     positives, negatives = np.count_nonzero(label), np.count_nonzero(~label)
     target = np.where(label, (positives + 1) / (positives + 2), 1 / (negatives + 2))
@@ -173,25 +181,18 @@ def _logistic(label: NDArray[np.bool_], prob: Floats, features: Callable[[Floats
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         logit = table @ parameters[1:] + parameters[0]
-        slope = special.expit(logit) - target
+        slope = sigmoid(logit) - target
         return (np.logaddexp(0, logit) - target * logit).mean(), np.append(slope.mean(), slope @ table / len(table))
 
     start = np.append(special.logit(target.mean()), np.ones(table.shape[1]))
     bounds = [(None, None)] + [(0, None)] * table.shape[1]
     found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12}).x
-    return partial(
-        _apply_logistic,
-        features=features,
-        coefficient=found[1:] / scale,
-        intercept=found[0] - (found[1:] / scale) @ centre,
-    )
+    coefficient = found[1:] / scale
+    intercept = found[0] - coefficient @ centre
+    return lambda values: sigmoid(features(values) @ coefficient + intercept)
 
 
-def _apply_logistic(values: Floats, features: Callable[[Floats], Floats], coefficient: Floats, intercept: float):
-    return special.expit(features(values) @ coefficient + intercept)
-
-
-def _cross_fit(name: str, rows: OofRows, part: NDArray[np.intp]) -> Floats:
+def _cross_fit(name: str, rows: OofRows, part: Codes) -> Floats:
     """Return each row's probability by the calibrator fitted on the other parts."""
     found = np.empty(part.size)
     for inside in (part == index for index in range(part.max() + 1)):
@@ -200,14 +201,14 @@ def _cross_fit(name: str, rows: OofRows, part: NDArray[np.intp]) -> Floats:
     return found
 
 
-def _parts(rows: OofRows, parts: int, seed: int) -> NDArray[np.intp]:
+def _parts(rows: OofRows, parts: int, seed: int) -> Codes:
     """Return each row's part: whole groups, in the order of their share of class 1, equals at random."""
     share = np.bincount(rows.group, rows.label) / np.bincount(rows.group)
     order = np.lexsort((np.random.default_rng(seed).random(share.size), share))
     return deal_groups(rows.group, order, parts)
 
 
-def _standard_error(difference: Floats, group: NDArray[np.intp]) -> float:
+def _standard_error(difference: Floats, group: Codes) -> float:
     """Return the standard error of the mean over rows, rows of a group going together."""
     return float(np.sqrt(grouped_variance(difference - difference.mean(), group)) / difference.size)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import brier_score_loss, cohen_kappa_score, confusion_matrix, matthews_corrcoef
 
-from competition.scoring.metrics import check_binary, check_prob, check_same_length, check_score, summary
+from competition.scoring.metrics import Bools, Floats, check_binary, check_prob, check_same_length, check_score, summary
 
 BINS = 10
 
@@ -71,13 +71,12 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    values = list(values)
-    return None if None in values else float(np.mean(values))
+    found = list(values)
+    known = [value for value in found if value is not None]
+    return float(np.mean(known)) if len(known) == len(found) else None
 
 
-def reliability(
-    label: ArrayLike, prob: ArrayLike, bins: int = BINS
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+def reliability(label: ArrayLike, prob: ArrayLike, bins: int = BINS) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Return the mean probability, the share of class 1 and the number of rows of each bin, by rising probability.
 
     The bins hold equally many rows, up to ties: rows of the same probability share a bin, so that the order of the rows
@@ -88,11 +87,11 @@ def reliability(
     bin_of = np.searchsorted(np.sort(prob), prob) * bins // prob.size
     count = np.bincount(bin_of, minlength=bins)
     used = count > 0
-    means = (np.bincount(bin_of, weights=values, minlength=bins)[used] / count[used] for values in (prob, label))
-    return *means, count[used]
+    mean, share = (np.bincount(bin_of, weights=values, minlength=bins)[used] / count[used] for values in (prob, label))
+    return mean, share, count[used]
 
 
-def _calibration_error(label: NDArray[np.bool_], prob: NDArray[np.float64]) -> float:
+def _calibration_error(label: Bools, prob: Floats) -> float:
     mean_prob, share, count = reliability(label, prob)
     return float(np.average(np.abs(mean_prob - share), weights=count))
 
@@ -108,10 +107,10 @@ def agreement(decisions: Mapping[str, ArrayLike], label: ArrayLike) -> dict[str,
     Raises ``ValueError`` for values other than 0 and 1, unequal lengths and no rows.
     """
     label = check_binary("label", label)
-    decisions = {name: check_binary(name, values) for name, values in decisions.items()}
-    check_same_length(label=label, **decisions)
-    wrong = {name: decision != label for name, decision in decisions.items()}
-    times_wrong = sum(error.astype(int) for error in wrong.values())
+    called = {name: check_binary(name, values) for name, values in decisions.items()}
+    check_same_length(label=label, **called)
+    wrong = {name: decision ^ label for name, decision in called.items()}
+    times_wrong = np.sum([error for error in wrong.values()], axis=0)
     all_right, all_wrong = int((times_wrong == 0).sum()), int((times_wrong == len(wrong)).sum())
     return {
         "members": list(decisions),
@@ -119,8 +118,8 @@ def agreement(decisions: Mapping[str, ArrayLike], label: ArrayLike) -> dict[str,
         "pairs": [
             {
                 "members": [one, other],
-                "equal": float((decisions[one] == decisions[other]).mean()),
-                "kappa": _kappa(decisions[one], decisions[other]),
+                "equal": float(np.equal(called[one], called[other]).mean()),
+                "kappa": _kappa(called[one], called[other]),
                 "error_correlation": _phi(wrong[one], wrong[other]),
             }
             for one, other in combinations(decisions, 2)
@@ -132,13 +131,13 @@ def agreement(decisions: Mapping[str, ArrayLike], label: ArrayLike) -> dict[str,
     }
 
 
-def _kappa(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float | None:
+def _kappa(one: Bools, other: Bools) -> float | None:
     if np.unique(np.concatenate([one, other])).size < 2:
         return None
     return float(cohen_kappa_score(one, other, labels=[False, True]))
 
 
-def _phi(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float | None:
+def _phi(one: Bools, other: Bools) -> float | None:
     if any(errors.all() or not errors.any() for errors in (one, other)):
         return None
     return float(matthews_corrcoef(one, other))

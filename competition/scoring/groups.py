@@ -4,17 +4,18 @@ Throughout, ``group`` (n,) holds each row's group as a code 0..G-1, and ``order`
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from competition.scoring.metrics import Bools, Codes, Floats
 
 
-def draw_groups(rng: np.random.Generator, group: NDArray[np.intp], count: int | None = None) -> NDArray[np.intp]:
+def draw_groups(rng: np.random.Generator, group: Codes, count: int | None = None) -> Codes:
     """Return how often (n,) a bootstrap takes each row: ``count`` groups with replacement, by default as many as there
     are."""
     groups = int(group.max()) + 1
     return np.bincount(rng.integers(groups, size=count or groups), minlength=groups)[group]
 
 
-def take_groups(group: NDArray[np.intp], order: NDArray[np.intp], most: int, least: int = 0) -> NDArray[np.bool_]:
+def take_groups(group: Codes, order: Codes, most: int, least: int = 0) -> Bools:
     """Return which rows (n,) to take: groups in their order as long as they hold ``most`` rows together, but at least
     ``least`` groups."""
     taken = np.cumsum(np.bincount(group)[order]) <= most
@@ -24,13 +25,13 @@ def take_groups(group: NDArray[np.intp], order: NDArray[np.intp], most: int, lea
     return kept[group]
 
 
-def deal_groups(group: NDArray[np.intp], order: NDArray[np.intp], parts: int) -> NDArray[np.intp]:
+def deal_groups(group: Codes, order: Codes, parts: int) -> Codes:
     """Return each row's part (n,), 0..parts-1: the groups are dealt round in their order."""
     part = np.empty(order.size, np.intp)
     part[order] = np.arange(order.size) % parts
     return part[group]
 
 
-def grouped_variance(influence: NDArray[np.float64], group: NDArray[np.intp]) -> float:
+def grouped_variance(influence: Floats, group: Codes) -> float:
     """Return the variance of a sum of (n,) influences, of mean 0, where the rows of a group go together."""
     return float((np.bincount(group, influence) ** 2).sum())

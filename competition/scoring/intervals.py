@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from competition.scoring.metrics import check_binary, check_group, check_same_length
+from competition.scoring.metrics import Floats, check_binary, check_group, check_same_length, sigmoid
 from competition.scoring.shift.class_prior import Prior
 
 CHUNK_CELLS = 4_000_000  # of draws x kinds held at once: 32 MB an array
@@ -108,7 +108,7 @@ def _shifted(
     true_positive, false_positive, false_negative, true_negative = counts.T
     rng = np.random.default_rng([bootstrap.seed, 2])
     middle, low, high = special.logit([prior.value, prior.low, prior.high])
-    share = special.expit(rng.normal(middle, (high - low) / (2 * stats.norm.ppf(0.975)), bootstrap.draws))
+    share = sigmoid(rng.normal(middle, (high - low) / (2 * stats.norm.ppf(0.975)), bootstrap.draws))
     positives = rng.binomial(rows, share)
     # A resample may lack a class altogether: half a row of either outcome stands in for it.
     found = rng.binomial(positives, (true_positive + 0.5) / (true_positive + false_negative + 1))
@@ -145,12 +145,12 @@ def _resamples(frequency: NDArray[np.int64], bootstrap: Bootstrap) -> Iterator[N
         yield rng.multinomial(groups, frequency / groups, size=min(chunk, draws - start))
 
 
-def _f1(outcomes: NDArray[np.int64]) -> NDArray[np.float64]:
+def _f1(outcomes: NDArray[np.int64]) -> Floats:
     """Return F1 of (draws, 3) TP, FP and FN; 0 where nothing is true positive."""
     true_positive, false_positive, false_negative = outcomes.T
-    return 2 * true_positive / np.maximum(2 * true_positive + false_positive + false_negative, 1)
+    return np.asarray(2 * true_positive / np.maximum(2 * true_positive + false_positive + false_negative, 1))
 
 
-def _percentiles(values: NDArray[np.float64], level: float) -> tuple[float, float]:
+def _percentiles(values: Floats, level: float) -> tuple[float, float]:
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -4,6 +4,7 @@ Also the checks of inputs which all of ``scoring`` shares: what they refuse, the
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,10 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Codes = NDArray[np.intp]  # folds, groups and parts: numbers 0, 1, ...
+
 
 def f1(label: ArrayLike, decision: ArrayLike) -> float:
     """Return F1 of class 1, 2TP / (2TP + FP + FN); 0 where nothing is true positive, as with ``zero_division=0``.
@@ -25,8 +30,8 @@ def f1(label: ArrayLike, decision: ArrayLike) -> float:
     """
     label, decision = check_binary("label", label), check_binary("decision", decision)
     check_same_length(label=label, decision=decision)
-    true_positive = np.count_nonzero(label & decision)
-    return float(2 * true_positive / max(np.count_nonzero(label) + np.count_nonzero(decision), 1))
+    true_positive, positives, called = (int(np.count_nonzero(rows)) for rows in (label & decision, label, decision))
+    return 2 * true_positive / max(positives + called, 1)
 
 
 def auc(label: ArrayLike, score: ArrayLike) -> float:
@@ -57,17 +62,17 @@ def summary(label: ArrayLike, prob: ArrayLike, decision: ArrayLike) -> dict[str,
     }
 
 
-def sigmoid(logit: ArrayLike) -> NDArray[np.float64]:
+def sigmoid(logit: ArrayLike) -> Floats:
     """Return the probability of each logit, in float64 and without overflow."""
-    return special.expit(np.asarray(logit, dtype=np.float64))
+    return np.asarray(special.expit(np.asarray(logit, np.float64)))
 
 
-def logit(prob: ArrayLike, edge: float) -> NDArray[np.float64]:
+def logit(prob: ArrayLike, edge: float) -> Floats:
     """Return the logit of each probability, in float64; those nearer than ``edge`` to 0 or 1 count as that near."""
-    return special.logit(np.clip(np.asarray(prob, dtype=np.float64), edge, 1 - edge))
+    return np.asarray(special.logit(np.clip(np.asarray(prob, np.float64), edge, 1 - edge)))
 
 
-def check_binary(name: str, values: ArrayLike) -> NDArray[np.bool_]:
+def check_binary(name: str, values: ArrayLike) -> Bools:
     """Return (n,) integers or booleans as booleans; raise ``ValueError`` unless there are some and all are 0 or 1."""
     values = np.asarray(values)
     if values.ndim != 1 or values.size == 0:
@@ -80,7 +85,7 @@ def check_binary(name: str, values: ArrayLike) -> NDArray[np.bool_]:
     return values.astype(np.bool_)
 
 
-def check_positives(label: NDArray[np.bool_]) -> None:
+def check_positives(label: Bools) -> None:
     """Raise ``ValueError`` where no label is 1: F1 then has no best threshold."""
     if not label.any():
         raise ValueError(f"label has no 1 among its {label.size} rows, so F1 has no best threshold")
@@ -99,7 +104,7 @@ def check_score(name: str, values: ArrayLike) -> NDArray[np.floating]:
     return values
 
 
-def check_prob(name: str, values: ArrayLike) -> NDArray[np.float64]:
+def check_prob(name: str, values: ArrayLike) -> Floats:
     """Return probabilities of any shape as float64, or raise ``ValueError`` at the first one outside [0, 1]."""
     values = np.asarray(values, dtype=np.float64)
     outside = ~((values >= 0) & (values <= 1))
@@ -108,7 +113,7 @@ def check_prob(name: str, values: ArrayLike) -> NDArray[np.float64]:
     return values
 
 
-def check_group(group: ArrayLike | None, rows: int) -> NDArray[np.intp]:
+def check_group(group: ArrayLike | None, rows: int) -> Codes:
     """Return (n,) group names as codes 0..G-1 in the names' order; ``None`` makes each row its own group."""
     if group is None:
         return np.arange(rows)
@@ -118,7 +123,7 @@ def check_group(group: ArrayLike | None, rows: int) -> NDArray[np.intp]:
     return np.unique(group, return_inverse=True)[1]
 
 
-def check_same_length(**arrays: NDArray) -> None:
+def check_same_length(**arrays: NDArray[Any]) -> None:
     """Raise ``ValueError`` naming the lengths unless all arrays have the same one."""
     if len({len(array) for array in arrays.values()}) > 1:
         raise ValueError("lengths differ: " + ", ".join(f"{name} {len(array)}" for name, array in arrays.items()))

@@ -1,15 +1,13 @@
 """The rows that scores are made of, as all of ``scoring`` takes them: out of fold, and of the test set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from competition.scoring.metrics import check_binary, check_group, check_same_length, check_score
-
-Floats = NDArray[np.float64]
+from competition.scoring.metrics import Bools, Codes, Floats, check_binary, check_group, check_same_length, check_score
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +20,12 @@ class OofRows:
     ``held_out`` (n,) bool or None: of one split instead of folds, the rows that take part in no choice and are judged.
     """
 
-    label: NDArray[np.bool_]
+    label: Bools
     prob: Floats
-    fold: NDArray[np.intp]
-    group: NDArray[np.intp]
+    fold: Codes
+    group: Codes
     crossed: Floats | None
-    held_out: NDArray[np.bool_] | None
+    held_out: Bools | None
 
     def __init__(
         self,
@@ -79,7 +77,7 @@ class OofRows:
         """The probability (n,) that judges each row: by weights that never saw its fold."""
         return self.by_fold[self.fold, np.arange(self.prob.size)]
 
-    def subset(self, kept: NDArray[np.bool_], prob: Floats | None = None) -> "OofRows":
+    def subset(self, kept: Bools, prob: Floats | None = None) -> "OofRows":
         """Return the rows that ``kept`` (n,) marks, with their ``prob`` or another one (n,)."""
         held_out = None if self.held_out is None else self.held_out[kept]
         prob = self.prob if prob is None else prob
@@ -87,7 +85,7 @@ class OofRows:
 
     def with_prob(self, prob: ArrayLike, crossed: ArrayLike | None = None) -> "OofRows":
         """Return the same rows with other probabilities."""
-        return replace(self, prob=prob, crossed=crossed)
+        return OofRows(self.label, prob, self.fold, self.group, crossed, self.held_out)
 
     @property
     def tuning(self) -> "OofRows":

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.scoring.intervals import Bootstrap, cv_interval, leaderboard_range, leaderboard_rows
-from competition.scoring.metrics import summary
-from competition.scoring.rows import Floats, OofRows, TestRows
+from competition.scoring.metrics import Floats, summary
+from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.shift.verdict import LABEL_SHIFT, Shift
 from competition.scoring.threshold.auto import decide, submission_threshold
 from competition.scoring.threshold.mean_correction import as_if_averaged

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from competition.scoring.blend.average import mean_logit, mean_prob
 from competition.scoring.blend.select import f1_difference
 from competition.scoring.blend.weights import METHODS
-from competition.scoring.metrics import sigmoid, summary
-from competition.scoring.rows import Floats, OofRows, stacked
+from competition.scoring.metrics import Floats, sigmoid, summary
+from competition.scoring.rows import OofRows, stacked
 from competition.scoring.threshold.rules import DEFAULT_RULE, Rule, decide_unseen
 
 
@@ -45,7 +45,7 @@ def leave_one_out(
 
 
 def view_ablation(
-    logits: Mapping[str, Mapping[str, ArrayLike]],
+    logits: Mapping[str, Mapping[str, Floats]],
     rows: OofRows,
     weights: ArrayLike | None = None,
     rule: str | Rule = DEFAULT_RULE,
@@ -74,7 +74,8 @@ def view_ablation(
     by_fold = np.broadcast_to(weights, (rows.folds, len(logits)))
     whole, table = None, []
     for name, kept in taken.items():
-        probs = np.stack([sigmoid(mean_logit([found[view] for view in kept])) for found in logits.values()])
+        means = [mean_logit(np.stack([found[view] for view in kept])) for found in logits.values()]
+        probs = np.stack([sigmoid(mean) for mean in means])
         decided = _decided(rows, np.stack([mean_prob(probs, row) for row in by_fold]), rule, seed)
         whole = whole or decided
         table.append({"views": name, **_beside(decided, whole)})

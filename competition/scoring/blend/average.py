@@ -4,12 +4,12 @@ All sum in float64 and in the order given, so the same inputs give the same byte
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from competition.scoring.metrics import check_prob
+from competition.scoring.metrics import Floats, check_prob
 
 
-def mean_logit(logits: ArrayLike) -> NDArray[np.float64]:
+def mean_logit(logits: ArrayLike) -> Floats:
     """Return the (n,) mean over the first axis of (n_views, n) logits: test-time views, or fold models, of one member.
 
     Raises ``ValueError`` for another shape, no views, and logits that are not finite.
@@ -18,10 +18,10 @@ def mean_logit(logits: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(logits).all():
         view, row = np.argwhere(~np.isfinite(logits))[0]
         raise ValueError(f"logits must be finite; view {view}, row {row} holds {logits[view, row]}")
-    return logits.mean(axis=0)
+    return np.asarray(logits.mean(axis=0))
 
 
-def mean_prob(probs: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float64]:
+def mean_prob(probs: ArrayLike, weights: ArrayLike | None = None) -> Floats:
     """Return the (n,) weighted mean over the first axis of (n_members, n) probabilities; no weights are equal weights.
 
     Raises ``ValueError`` for another shape, no members, probabilities outside [0, 1], and weights that are not one
@@ -34,10 +34,10 @@ def mean_prob(probs: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
         raise ValueError(f"weights must be finite and non-negative with a positive sum; they are {weights.tolist()}")
     # Not a matrix product: its order of summation may change with the number of threads. Rounding may pass 1 by an ulp.
-    return np.clip((weights[:, None] * probs).sum(axis=0) / weights.sum(), 0.0, 1.0)
+    return np.asarray(np.clip((weights[:, None] * probs).sum(axis=0) / weights.sum(), 0.0, 1.0))
 
 
-def _check_table(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _check_table(name: str, values: Floats) -> Floats:
     if values.ndim != 2 or len(values) == 0:
         raise ValueError(f"{name} must be a table of at least one row of predictions; the shape is {values.shape}")
     return values

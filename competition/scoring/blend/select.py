@@ -8,14 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.blend.average import mean_prob
 from competition.scoring.blend.weights import METHODS, equal, recalibrated_loss
 from competition.scoring.groups import grouped_variance
-from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length, f1
-from competition.scoring.rows import Floats, OofRows, stacked
+from competition.scoring.metrics import (
+    Bools,
+    Codes,
+    Floats,
+    check_binary,
+    check_group,
+    check_prob,
+    check_same_length,
+    f1,
+)
+from competition.scoring.rows import OofRows, stacked
 
 MIN_GAIN = 1e-6  # nats: members that are copies of each other differ by rounding alone, without any error
 AS_SET = "as set"
@@ -50,9 +59,9 @@ class Blend:
     """
 
     choice: BlendChoice
-    by_fold: NDArray[np.float64]
+    by_fold: Floats
     fold_methods: tuple[str, ...]
-    oof: NDArray[np.float64]
+    oof: Floats
 
 
 def choose_blend(members: Mapping[str, OofRows], seed: int = 0, method: str | None = None) -> Blend:
@@ -104,9 +113,9 @@ def f1_difference(label: ArrayLike, one: ArrayLike, other: ArrayLike, group: Arr
     check_same_length(label=label, one=one, other=other)
     influence = []
     for decision in (one, other):
-        whole = max(np.count_nonzero(label) + np.count_nonzero(decision), 1)
+        whole = max(int(np.count_nonzero(label)) + int(np.count_nonzero(decision)), 1)
         influence.append((2.0 * (label & decision) - f1(label, decision) * (label + 1.0 * decision)) / whole)
-    return float(f1(label, one) - f1(label, other)), _error(influence[0] - influence[1], check_group(group, label.size))
+    return f1(label, one) - f1(label, other), _error(influence[0] - influence[1], check_group(group, label.size))
 
 
 def _blend(
@@ -117,7 +126,7 @@ def _blend(
     return Blend(choice, by_fold, methods, np.stack([mean_prob(table, row) for row in by_fold]))
 
 
-_Judged = tuple[Floats, NDArray[np.bool_]]  # each row's log-loss and decision
+_Judged = tuple[Floats, Bools]  # each row's log-loss and decision
 
 
 class _Chooser:
@@ -130,11 +139,11 @@ class _Chooser:
         self._back = [names.index(name) for name in members]
         self._fitted: dict[tuple[str, bytes], Floats] = {}
 
-    def weights(self, method: str, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def weights(self, method: str, mask: Bools) -> Floats:
         """Return the weights fitted on the masked rows, members in the caller's order."""
         return self._fit(method, mask)[self._back]
 
-    def _fit(self, method: str, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _fit(self, method: str, mask: Bools) -> Floats:
         # The rows without folds i and j serve the choices for both.
         key = method, mask.tobytes()
         if key not in self._fitted:
@@ -142,14 +151,14 @@ class _Chooser:
             self._fitted[key] = METHODS[method](self.probs[:, mask], self.rows.label[mask], group, self.seed)
         return self._fitted[key]
 
-    def parts(self, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    def parts(self, mask: Bools) -> Codes:
         """Return (n,) parts: the groups of the masked rows, divided evenly into PARTS at random."""
         part = np.zeros(mask.size, np.intp)
         names, group = np.unique(self.rows.group[mask], return_inverse=True)
         part[mask] = (np.random.default_rng([self.seed, 2]).permutation(names.size) % PARTS)[group]
         return part
 
-    def choose(self, mask: NDArray[np.bool_], part: NDArray[np.intp]) -> BlendChoice:
+    def choose(self, mask: Bools, part: Codes) -> BlendChoice:
         """Return the choice of a method on the masked rows alone, cross-fitted over their parts."""
         turns = [(mask & (part == name), mask & (part != name)) for name in np.unique(part[mask])]
         if len(self.probs) < 2:
@@ -160,7 +169,7 @@ class _Chooser:
         judged = {method: self._judge(method, turns) for method in METHODS}
         return _pick(rows, {method: (loss[mask], decision[mask]) for method, (loss, decision) in judged.items()})
 
-    def _judge(self, method: str, turns: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]]) -> _Judged:
+    def _judge(self, method: str, turns: Sequence[tuple[Bools, Bools]]) -> _Judged:
         """Return each row's log-loss and decision by the weights, recalibration and threshold of the other parts."""
         loss, decision = np.zeros(self.rows.label.size), np.zeros(self.rows.label.size, bool)
         for inside, others in turns:
@@ -174,7 +183,7 @@ def _pick(rows: OofRows, judged: Mapping[str, _Judged]) -> BlendChoice:
     """Apply the rule of ``choose_blend`` to each method's losses and decisions of the same rows."""
     loss_of_equal, decision_of_equal = judged["equal"]
     scores = {name: float(loss.mean()) for name, (loss, _) in judged.items()}
-    f1_of = {name: float(f1(rows.label, decision)) for name, (_, decision) in judged.items()}
+    f1_of = {name: f1(rows.label, decision) for name, (_, decision) in judged.items()}
     gain = {name: scores["equal"] - scores[name] for name in judged if name != "equal"}
     se, admitted = {"equal": 0.0}, []
     for name in gain:
@@ -195,7 +204,7 @@ def _pick(rows: OofRows, judged: Mapping[str, _Judged]) -> BlendChoice:
     return BlendChoice(best, why, f1=f1_of, log_loss=scores, se=se)
 
 
-def _error(influence: NDArray[np.float64], group: NDArray[np.intp]) -> float:
+def _error(influence: Floats, group: Codes) -> float:
     """Return the standard error of a sum of (n,) influences whose groups, coded 0..G-1, are drawn together."""
     groups = int(group.max()) + 1
     if groups < 2:

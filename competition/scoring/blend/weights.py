@@ -6,10 +6,10 @@ Each promises non-negative weights that sum to 1 for (m, n) probabilities; which
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import optimize
 
 from competition.scoring.groups import take_groups
+from competition.scoring.metrics import Bools, Codes, Floats, sigmoid
 from competition.scoring.rows import OofRows
 
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1, so that one sure mistake is not all of the log-loss
@@ -18,20 +18,16 @@ GRAIN = 1000  # weights are whole thousandths: less is noise, and a solver's las
 FIT_ROWS = 20_000  # the most rows that log-loss is fitted on, drawn as whole groups: weights then err by about .01
 BAGS, STEPS, BAG_ROWS = 20, 20, 2000  # of caruana: bags, members added in each, and rows of a bag at most
 
-Fit = Callable[[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp], int], NDArray[np.float64]]
+Fit = Callable[[Floats, Bools, Codes, int], Floats]
 """((m, n) probabilities, (n,) label with both classes, (n,) group, seed) -> (m,) weights."""
 
 
-def equal(
-    probs: NDArray[np.float64], label: NDArray[np.bool_], group: NDArray[np.intp], seed: int = 0
-) -> NDArray[np.float64]:
+def equal(probs: Floats, label: Bools, group: Codes, seed: int = 0) -> Floats:
     """Return 1/m for each of m members."""
     return np.full(len(probs), 1 / len(probs))
 
 
-def stacking(
-    probs: NDArray[np.float64], label: NDArray[np.bool_], group: NDArray[np.intp], seed: int = 0
-) -> NDArray[np.float64]:
+def stacking(probs: Floats, label: Bools, group: Codes, seed: int = 0) -> Floats:
     """Return the weights whose mean probability has the least log-loss once it is recalibrated.
 
     That is: least log-loss of sigmoid(slope * logit(weights . probs) + offset), over the weights on the simplex and
@@ -43,9 +39,7 @@ def stacking(
     return _rounded(_solve(probs[:, rows], label[rows])[0])
 
 
-def caruana(
-    probs: NDArray[np.float64], label: NDArray[np.bool_], group: NDArray[np.intp], seed: int = 0
-) -> NDArray[np.float64]:
+def caruana(probs: Floats, label: Bools, group: Codes, seed: int = 0) -> Floats:
     """Return the shares in which greedy selection with replacement picks the members (Caruana et al. 2004).
 
     Each of BAGS bags draws half the rows (at most BAG_ROWS) as whole groups and starts from the best single members, as
@@ -66,7 +60,7 @@ def caruana(
 METHODS: dict[str, Fit] = {"equal": equal, "stacking": stacking, "caruana": caruana}
 
 
-def draw_rows(group: NDArray, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def draw_rows(group: Codes, most: int, rng: np.random.Generator) -> Codes:
     """Return the rows of randomly drawn whole groups: at most ``most`` of them, but one group at least."""
     if group.size <= most:
         return np.arange(group.size)
@@ -74,9 +68,7 @@ def draw_rows(group: NDArray, most: int, rng: np.random.Generator) -> NDArray[np
     return np.flatnonzero(take_groups(code, rng.permutation(int(code.max()) + 1), most, 1))
 
 
-def recalibrated_loss(
-    rows: OofRows, fitted: NDArray[np.bool_], judged: NDArray[np.bool_], seed: int = 0
-) -> NDArray[np.float64]:
+def recalibrated_loss(rows: OofRows, fitted: Bools, judged: Bools, seed: int = 0) -> Floats:
     """Return the log-loss, in nats, of each ``judged`` row after Platt's recalibration on the ``fitted`` ones."""
     known = np.flatnonzero(fitted)
     known = known[draw_rows(rows.group[known], FIT_ROWS, np.random.default_rng([seed, 2]))]
@@ -85,7 +77,7 @@ def recalibrated_loss(
     return _log_loss(np.where(rows.label[judged], logit, -logit))
 
 
-def _solve(probs: NDArray[np.float64], label: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float, float]:
+def _solve(probs: Floats, label: Bools) -> tuple[Floats, float, float]:
     """Return the weights, slope and offset of the least recalibrated log-loss; one member has weight 1.
 
     From equal weights, so that equal members remain equal. Where the solver stops short of its start, that is the
@@ -93,13 +85,13 @@ def _solve(probs: NDArray[np.float64], label: NDArray[np.bool_]) -> tuple[NDArra
     """
     members, sign = len(probs), np.where(label, 1.0, -1.0)
 
-    def loss(parameters):
+    def loss(parameters: Floats) -> tuple[float, Floats]:
         weights, (slope, offset) = parameters[:members], parameters[members:]
         # einsum, not a matrix product, whose last bits and whose speed depend on the number of threads.
         prob = np.clip(np.einsum("m,mn->n", weights, probs), EDGE, 1 - EDGE)
         logit = _logit(prob)
         margin = sign * (slope * logit + offset)
-        pull = -sign * special.expit(-margin) / label.size
+        pull = -sign * sigmoid(-margin) / label.size
         by_weight = np.einsum("mn,n->m", probs, pull * slope / (prob * (1 - prob)))
         return _log_loss(margin).mean(), np.array([*by_weight, (pull * logit).sum(), pull.sum()])
 
@@ -120,16 +112,16 @@ def _solve(probs: NDArray[np.float64], label: NDArray[np.bool_]) -> tuple[NDArra
     return np.clip(best[:members], 0, 1), float(best[members]), float(best[members + 1])
 
 
-def _logit(prob: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.log(prob) - np.log1p(-prob)
+def _logit(prob: Floats) -> Floats:
+    return np.asarray(np.log(prob) - np.log1p(-prob))
 
 
-def _log_loss(margin: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_loss(margin: Floats) -> Floats:
     """Return log(1 + exp(-margin)) without overflow, several times as fast as logaddexp."""
-    return np.maximum(-margin, 0) + np.log1p(np.exp(-np.abs(margin)))
+    return np.asarray(np.maximum(-margin, 0) + np.log1p(np.exp(-np.abs(margin))))
 
 
-def _select(probs: NDArray[np.float64], label: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _select(probs: Floats, label: Bools) -> Floats:
     """Return the shares of the members in one bag's best mean. Of equal means the later, of more picks, is kept."""
     positive, negative = probs[:, label], probs[:, ~label]
     ranking = np.argsort(-_best_f1(positive, negative), kind="stable")
@@ -148,10 +140,10 @@ def _select(probs: NDArray[np.float64], label: NDArray[np.bool_]) -> NDArray[np.
         sums = sums[0] + positive[chosen], sums[1] + negative[chosen]
         if reached[chosen] >= best_f1:
             best, best_f1 = picks.copy(), reached[chosen]
-    return best / best.sum()
+    return np.asarray(best / best.sum())
 
 
-def _best_f1(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> NDArray[np.float64]:
+def _best_f1(positive: Floats, negative: Floats) -> Floats:
     """Return what ``best_threshold`` reaches with each of (c, n) scores, of the two classes apart, without its checks.
 
     The scores are sums where the mean is meant: F1 at the best cut does not know the difference.
@@ -159,10 +151,10 @@ def _best_f1(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> ND
     positive, negative = np.sort(positive, axis=1), np.sort(negative, axis=1)
     below = np.stack([np.searchsorted(no, yes) for no, yes in zip(negative, positive, strict=True)])
     found = np.arange(positive.shape[1], 0, -1)
-    return (2 * found / (found.size + found + negative.shape[1] - below)).max(axis=1)
+    return np.asarray((2 * found / (found.size + found + negative.shape[1] - below)).max(axis=1))
 
 
-def _rounded(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rounded(weights: Floats) -> Floats:
     """Return the weights to the nearest 1/GRAIN, scaled to sum to 1."""
-    whole = np.round(weights / weights.sum() * GRAIN)
-    return whole / whole.sum()
+    whole: Floats = np.round(weights / weights.sum() * GRAIN)
+    return np.asarray(whole / whole.sum())

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from competition.scoring.groups import draw_groups, grouped_variance
-from competition.scoring.metrics import check_prob, logit
+from competition.scoring.metrics import Bools, Codes, Floats, check_prob, logit
 from competition.scoring.rows import OofRows
 
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1, so that no single row is beyond doubt
@@ -28,11 +28,11 @@ class ScoreDraws:
     rows there are.
     """
 
-    positive: NDArray[np.float64]
-    negative: NDArray[np.float64]
-    test: NDArray[np.float64]
-    logit: NDArray[np.float64]
-    edges: NDArray[np.float64]
+    positive: Floats
+    negative: Floats
+    test: Floats
+    logit: Floats
+    edges: Floats
     rows: int
 
 
@@ -76,14 +76,14 @@ def draw_scores(
     return ScoreDraws(positive[whole], negative[whole], test[whole], mean_logit, edges, independent)
 
 
-def _edges(prob: NDArray[np.float64], parts: NDArray[np.float64], cut: float | None) -> NDArray[np.float64]:
+def _edges(prob: Floats, parts: Floats, cut: float | None) -> Floats:
     """Return where bins of about equally many scores begin."""
     levels = np.linspace(0, 1, BINS + 1)[1:-1]
     edges = np.quantile(np.concatenate([prob, parts.ravel()]), levels, method="inverted_cdf")
     return np.unique(edges if cut is None else np.append(edges, cut))
 
 
-def _row_weight(label: NDArray[np.bool_], fold: NDArray[np.intp]) -> NDArray[np.float64]:
+def _row_weight(label: Bools, fold: Codes) -> Floats:
     """Return (n, 1) weights that give each class the same share of every fold, and leave the classes' sizes alone."""
     cell = 2 * fold + label
     in_cell, in_fold = np.bincount(cell, minlength=cell.max() + 1), np.bincount(fold)
@@ -93,15 +93,13 @@ def _row_weight(label: NDArray[np.bool_], fold: NDArray[np.intp]) -> NDArray[np.
     return weight
 
 
-def _design_effect(values: NDArray, group: NDArray[np.intp]) -> float:
+def _design_effect(values: Bools | Floats, group: Codes) -> float:
     """Return how much more the mean of the rows varies than if they were independent: 1 where each is its own group."""
     deviation = values - values.mean()
     return float(grouped_variance(deviation, group) / max((deviation**2).sum(), 1e-12))
 
 
-def _histograms(
-    bin_of: NDArray[np.intp], weight: NDArray[np.float64], bins: int, resamples: Iterable[NDArray[np.intp]]
-) -> NDArray[np.float64]:
+def _histograms(bin_of: Codes, weight: Floats, bins: int, resamples: Iterable[Codes]) -> Floats:
     """Return (1 + draws, bins) histograms of (rows, models) weighted bins: as they are, then of the resamples.
 
     A resample (rows,) says how often it takes each row.

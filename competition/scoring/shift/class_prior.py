@@ -7,11 +7,11 @@ is still a number, and wrong: ``shift.judge_shift`` says which case it is.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
 from competition.scoring import metrics
-from competition.scoring.metrics import check_prob
+from competition.scoring.metrics import Floats, check_prob
 from competition.scoring.shift.bootstrap import EDGE, ScoreDraws
 
 LEVEL = 0.95
@@ -31,7 +31,7 @@ class Prior:
     train: float
 
 
-def shift_prior(prob: ArrayLike, old: float, new: float) -> NDArray[np.float64]:
+def shift_prior(prob: ArrayLike, old: float, new: float) -> Floats:
     """Return probabilities of any shape, calibrated where a share ``old`` is positive, for a share of ``new``.
 
     Bayes' rule: the odds are multiplied by the ratio of the prior odds (Saerens et al. 2002, eq. 2.4). Probabilities of
@@ -64,7 +64,7 @@ def em_prior(prob: ArrayLike, train_prior: float, weight: ArrayLike | None = Non
     return float(_likeliest(ratio.reshape(1, -1), row_weight[None], np.array([train_prior]), rows)[0])
 
 
-def prior_of(scores: ScoreDraws) -> tuple[Prior, NDArray[np.float64], NDArray[np.float64]]:
+def prior_of(scores: ScoreDraws) -> tuple[Prior, Floats, Floats]:
     """Return the test prior, its estimate in each resample, and the training rate in each resample, (draws,) both.
 
     Platt scaling on the out-of-fold rows makes the mean of the probabilities right, the one thing EM cannot do without
@@ -79,9 +79,7 @@ def prior_of(scores: ScoreDraws) -> tuple[Prior, NDArray[np.float64], NDArray[np
     return prior, values[1:], train[1:]
 
 
-def _platt(
-    logit: NDArray[np.float64], positive: NDArray[np.float64], negative: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _platt(logit: Floats, positive: Floats, negative: Floats) -> Floats:
     """Return (draws, B) logits scaled and moved so that they are calibrated on each draw's rows, by Newton's method."""
     total = positive + negative
     rate = positive.sum(1) / total.sum(1)
@@ -89,7 +87,7 @@ def _platt(
     scaled = (logit - centre) / max(np.sqrt(np.average((logit - centre) ** 2, weights=total[0])), EDGE)
     slope, intercept = np.zeros(len(rate)), metrics.logit(rate, EDGE)
     for _ in range(NEWTON_STEPS):
-        prob = special.expit(slope[:, None] * scaled + intercept[:, None])
+        prob = metrics.sigmoid(slope[:, None] * scaled + intercept[:, None])
         residual, curvature = positive - total * prob, total * prob * (1 - prob)
         to_slope, to_intercept = residual @ scaled - RIDGE * slope, residual.sum(1)
         a, b, c = curvature @ scaled**2 + RIDGE, curvature @ scaled, curvature.sum(1) + EDGE
@@ -99,17 +97,15 @@ def _platt(
         slope, intercept = slope + slope_step, intercept + intercept_step
         if max(np.abs(slope_step).max(), np.abs(intercept_step).max()) < 1e-7:
             break
-    return slope[:, None] * scaled + intercept[:, None]
+    return np.asarray(slope[:, None] * scaled + intercept[:, None])
 
 
-def _likelihood_ratio(logit: NDArray[np.float64], train_prior: float | NDArray[np.float64]) -> NDArray[np.float64]:
+def _likelihood_ratio(logit: Floats, train_prior: float | Floats) -> Floats:
     """Return how much likelier a score is in class 1 than in class 0."""
-    return np.exp(np.clip(logit - special.logit(train_prior), -30, 30))
+    return np.asarray(np.exp(np.clip(logit - special.logit(train_prior), -30, 30)))
 
 
-def _likeliest(
-    ratio: NDArray[np.float64], weight: NDArray[np.float64], train: NDArray[np.float64], rows: int
-) -> NDArray[np.float64]:
+def _likeliest(ratio: Floats, weight: Floats, train: Floats, rows: int) -> Floats:
     """Return (draws,) priors at which the mean log of 1 + prior (ratio - 1), concave in it, is highest.
 
     A trace of belief in the (draws,) training rates decides where scores say nothing at all.

@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn.utils.extmath import randomized_svd
 
 from competition.scoring.groups import grouped_variance, take_groups
-from competition.scoring.metrics import check_group
+from competition.scoring.metrics import Bools, Codes, Floats, check_group
 
 MAX_ROWS = 2000  # of either side that take part, so that no data set is too large
 COMPONENTS = 64  # whose scores are given to the classifier ...
@@ -83,7 +83,7 @@ def domain_auc(
 
 def _check_sides(
     validation: ArrayLike, test: ArrayLike, weight: ArrayLike | None
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32], Floats]:
     validation, test = _check_features("validation", validation), _check_features("test", test)
     if validation.shape[1] != test.shape[1]:
         raise ValueError(f"validation has {validation.shape[1]} features and test {test.shape[1]}")
@@ -103,8 +103,8 @@ def _check_features(name: str, values: ArrayLike) -> NDArray[np.float32]:
 
 
 def _sampled(
-    rng: np.random.Generator, validation: NDArray[np.float32], test: NDArray[np.float32], group: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    rng: np.random.Generator, validation: NDArray[np.float32], test: NDArray[np.float32], group: Codes
+) -> tuple[Codes, Codes, Codes]:
     """Return which rows of either side take part, and the groups of the validation rows among them, renumbered."""
     kept, test_kept = _some_groups(rng, validation, group), _some_groups(rng, test, np.arange(len(test)))
     group = _by_appearance(group[kept])
@@ -117,7 +117,7 @@ def _sampled(
     return kept, test_kept, group
 
 
-def _some_groups(rng: np.random.Generator, rows: NDArray[np.float32], group: NDArray[np.intp]) -> NDArray[np.intp]:
+def _some_groups(rng: np.random.Generator, rows: NDArray[np.float32], group: Codes) -> Codes:
     """Return the rows of as many whole groups as keep to ``MAX_ROWS``, in an order that only their bytes decide."""
     order = np.ascontiguousarray(rows).view(f"V{rows.itemsize * rows.shape[1]}").ravel().argsort(kind="stable")
     if order.size <= MAX_ROWS:
@@ -126,13 +126,13 @@ def _some_groups(rng: np.random.Generator, rows: NDArray[np.float32], group: NDA
     return order[take_groups(group, rng.permutation(int(group.max()) + 1), MAX_ROWS, MIN_ROWS)]
 
 
-def _by_appearance(group: NDArray[np.intp]) -> NDArray[np.intp]:
+def _by_appearance(group: Codes) -> Codes:
     """Return the groups' codes 0..G-1 in the order in which they first appear."""
     _, first, code = np.unique(group, return_index=True, return_inverse=True)
     return first.argsort().argsort()[code]
 
 
-def _design(rows: NDArray[np.float32], components: int, seed: int) -> NDArray[np.float64]:
+def _design(rows: NDArray[np.float32], components: int, seed: int) -> Floats:
     """Return standardised principal components and their squares, and a column of ones. It sees no domain label."""
     spread = rows.std(axis=0)
     varies = spread > 1e-6 * np.maximum(np.abs(rows).max(axis=0), 1e-12)
@@ -150,12 +150,12 @@ def _design(rows: NDArray[np.float32], components: int, seed: int) -> NDArray[np
     return np.concatenate([columns, np.ones((len(rows), 1))], axis=1)
 
 
-def _shuffled(rng: np.random.Generator, is_test: NDArray[np.bool_], group: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _shuffled(rng: np.random.Generator, is_test: Bools, group: Codes) -> Bools:
     """Return domain labels given anew to whole groups, about as many rows being test rows as before."""
     return take_groups(group, rng.permutation(int(group.max()) + 1), int(is_test.sum()))
 
 
-def _splits(rng: np.random.Generator, is_test: NDArray[np.bool_], group: NDArray[np.intp]) -> NDArray[np.intp]:
+def _splits(rng: np.random.Generator, is_test: Bools, group: Codes) -> Codes:
     """Return each row's split: whole groups, the validation groups and the test rows each dealt out evenly."""
     groups = int(group.max()) + 1
     validation_groups = groups - int(is_test.sum())
@@ -164,12 +164,12 @@ def _splits(rng: np.random.Generator, is_test: NDArray[np.bool_], group: NDArray
 
 
 def _cross_validated(
-    design: NDArray[np.float64],
-    domain: NDArray[np.bool_],
-    weight: NDArray[np.float64],
-    group: NDArray[np.intp],
-    split: NDArray[np.intp],
-) -> tuple[NDArray[np.float64], float]:
+    design: Floats,
+    domain: Bools,
+    weight: Floats,
+    group: Codes,
+    split: Codes,
+) -> tuple[Floats, float]:
     """Return the AUC of each column of domain labels, and the variance of the first's.
 
     Every column is regressed on the same weighted rows, so one matrix is solved for all: shuffles cost nearly nothing.
@@ -192,10 +192,10 @@ def _cross_validated(
 
 
 def _weighted_auc(
-    score: NDArray[np.float64],
-    is_test: NDArray[np.bool_],
-    weight: NDArray[np.float64],
-    group: NDArray[np.intp],
+    score: Floats,
+    is_test: Bools,
+    weight: Floats,
+    group: Codes,
     with_variance: bool,
 ) -> tuple[float, float]:
     """Return the probability that a test row scores above a validation row, ties half, and its DeLong variance."""
@@ -215,10 +215,10 @@ def _weighted_auc(
     return auc, variance
 
 
-def _share_below(score: NDArray, reference: NDArray, weight: NDArray) -> NDArray[np.float64]:
+def _share_below(score: Floats, reference: Floats, weight: Floats) -> Floats:
     """Return the weighted share of the reference scores below each score, equal ones counting half."""
     order = np.argsort(reference)
-    total = np.concatenate([[0.0], np.cumsum(weight[order])])
+    total: Floats = np.concatenate([[0.0], np.cumsum(weight[order])])
     reference = reference[order]
     low, high = np.searchsorted(reference, score, side="left"), np.searchsorted(reference, score, side="right")
-    return (total[low] + total[high]) / 2 / total[-1]
+    return (total[low] + total[high]) / 2 / float(total[-1])

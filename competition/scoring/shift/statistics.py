@@ -15,7 +15,7 @@ from scipy import special, stats
 
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.groups import grouped_variance
-from competition.scoring.metrics import check_binary, check_group, check_prob, check_same_length
+from competition.scoring.metrics import Bools, Floats, check_binary, check_group, check_prob, check_same_length
 from competition.scoring.shift.bootstrap import ScoreDraws
 from competition.scoring.shift.class_prior import Prior, prior_of
 from competition.scoring.shift.domain_auc import MIN_ROWS, domain_auc
@@ -53,10 +53,10 @@ class FoldFeatures:
     """
 
     fold: int
-    validation: NDArray
-    label: NDArray
-    group: NDArray | None
-    test: NDArray
+    validation: NDArray[Any]
+    label: NDArray[Any]
+    group: NDArray[Any] | None
+    test: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def member_features(member: str, parts: Sequence[FoldFeatures], prior: Prior, se
             domains.append(domain_auc(part.validation, part.test, _to_balance(label, prior), part.group, seed))
     name = f"{FEATURES}{member}"
     if not domains:
-        value = {"auc": None, "low": None, "high": None, "null": None, "folds": []}
+        value: dict[str, Any] = {**dict.fromkeys(AUC_KEYS), "folds": []}
         return Statistic(name, value, f"too few rows to ask the {name}", False)
     auc, low, high, null = (float(np.median([getattr(domain, key) for domain in domains])) for key in AUC_KEYS)
     alarming = auc >= TELLABLE and low > 0.5 and auc > null
@@ -226,14 +226,14 @@ def _luck(share: float, rows: int, rate: float) -> float:
     return float(stats.binom.sf(np.floor(share * rows) - 1, rows, rate))
 
 
-def _to_balance(label: NDArray[np.bool_], prior: Prior) -> NDArray[np.float64]:
+def _to_balance(label: Bools, prior: Prior) -> Floats:
     """Return the weights that give labelled rows of both classes the test's class balance."""
     rate = label.mean()
-    return np.where(label, prior.value / rate, (1 - prior.value) / (1 - rate))
+    return np.asarray(np.where(label, prior.value / rate, (1 - prior.value) / (1 - rate)))
 
 
-def _distribution(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.cumsum(counts, axis=1) / counts.sum(1, keepdims=True)
+def _distribution(counts: Floats) -> Floats:
+    return np.asarray(np.cumsum(counts, axis=1) / counts.sum(1, keepdims=True))
 
 
 def _percent(share: float) -> str:

@@ -40,7 +40,7 @@ def decide(rule: str, rows: OofRows, shift: Shift | None, seed: int = 0) -> tupl
         return rule, "as set"
     holds = is_calibrated(rows, seed)
     verdict = shift.verdict if shift else None
-    if verdict == LABEL_SHIFT and holds and shift.features_agree:
+    if shift and verdict == LABEL_SHIFT and holds and shift.features_agree:
         return "em", "calibrated probabilities hold and only the class balance of the test set differs"
     found = "calibrated" if holds else "bootstrap"
     calibration = "calibrated probabilities hold" if holds else "calibrated probabilities do not hold"

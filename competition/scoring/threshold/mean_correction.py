@@ -5,11 +5,10 @@ seen without any label: the folds' models disagree on the test rows by just the 
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from numpy.typing import ArrayLike
 
-from competition.scoring.metrics import check_prob, logit
-from competition.scoring.rows import Floats, OofRows
+from competition.scoring.metrics import Bools, Floats, check_prob, logit, sigmoid
+from competition.scoring.rows import OofRows
 
 EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logits stay finite
 LEAST_SPREAD = 0.05  # share of a class's variance that is never taken for noise
@@ -34,7 +33,7 @@ def as_if_averaged(rows: OofRows, test_parts: ArrayLike) -> OofRows:
     return rows.with_prob(_drawn_in(rows.label, rows.prob, noise), crossed)
 
 
-def _drawn_in(label: NDArray[np.bool_], prob: Floats, noise: float) -> Floats:
+def _drawn_in(label: Bools, prob: Floats, noise: float) -> Floats:
     """Return probabilities with each class's logits drawn to their mean, as if without ``noise`` of their variance."""
     logits = logit(check_prob("prob", prob), EDGE)
     for rows in (label, ~label):
@@ -43,4 +42,4 @@ def _drawn_in(label: NDArray[np.bool_], prob: Floats, noise: float) -> Floats:
             share = max(1 - noise / spread, LEAST_SPREAD)
             centre = logits[rows].mean()
             logits[rows] = centre + (logits[rows] - centre) * np.sqrt(share)
-    return special.expit(logits)
+    return sigmoid(logits)

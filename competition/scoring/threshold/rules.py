@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from competition.core.errors import UserError, did_you_mean
 from competition.scoring.best_threshold import best_threshold, bootstrap_threshold, rate_threshold
 from competition.scoring.calibration import check_calibration, choose_calibrator
-from competition.scoring.rows import Floats, OofRows
+from competition.scoring.metrics import Floats
+from competition.scoring.rows import OofRows
 from competition.scoring.threshold.expected_f1 import calibrated_threshold, em_threshold
 
 Rule = Callable[[OofRows, int, ArrayLike | None], float]
