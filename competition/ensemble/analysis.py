@@ -1,4 +1,4 @@
-"""What stands behind a score: how the members are weighed, whether the test set is of the same world, and what each
+"""What stands behind a score: how the members are weighed, whether the test set differs, and what each
 member, each test-time view and each kind of damage to the images is worth."""
 
 import math
@@ -72,7 +72,7 @@ class Predicted:
 
 
 def cannot_tell(test: TestRows, missing: bool, trained_on: bool) -> str:
-    """Return why the test set cannot be asked about its world; nothing where it can, or there is none."""
+    """Return why it cannot be known whether the test set differs; nothing where it can be, or there is no test set."""
     rows = test.seen.parts.shape[1]
     if missing or not test.prob.size:
         return ""
@@ -82,9 +82,9 @@ def cannot_tell(test: TestRows, missing: bool, trained_on: bool) -> str:
 
 
 def find_shift(found: Predicted, entries: Mapping[str, Entry], audit: Audit | None, seed: int) -> Shift:
-    """Judge whether the test set is of the training rows' world, by all that the finished jobs left behind.
+    """Judge whether the test set differs from the training rows, by all that the finished jobs left behind.
 
-    Of a hold-out its validation part is asked: the labels of the judged part choose nothing.
+    Of a hold-out the validation part is compared with it: the labels of the judged part choose nothing.
     """
     parts = found.test.parts
     seen = ~np.isnan(parts).any(axis=0)
@@ -132,7 +132,7 @@ def find_worth(
 def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], found: Predicted, score: Score) -> list[ConditionScore]:
     """Return the ensemble's F1 and AUC on the sampled rows under each condition, at each row's weights and threshold.
 
-    Only conditions that all members were seen under are told.
+    Only conditions that all members were seen under are included.
     """
     rows = found.rows
     used = np.full(rows.label.size, np.nan)

@@ -24,7 +24,7 @@ class Entry:
         return [folder for folders in [*self.by_fold, self.full] for folder in folders]
 
     def done(self) -> list[dict]:
-        """Return what each model's job said when it was done."""
+        """Return each model's done.json."""
         return [read_json(folder / "done.json") for folder in self.folders]
 
     def seconds(self) -> float:

@@ -57,9 +57,9 @@ def check_decisions(config: Config, test_rows: int) -> None:
     """Raise UserError for a threshold rule that does not exist, and for a leaderboard without rows."""
     find_rule(config.threshold)
     if is_number(config.threshold) and not 0 <= float(config.threshold) <= 1:
-        raise UserError(f"threshold={config.threshold} is no probability: give one from 0 to 1, or a rule.")
+        raise UserError(f"threshold={config.threshold} is not a probability: give a number from 0 to 1, or a rule.")
     if test_rows and round(test_rows * config.public_fraction) < 1:
-        raise UserError(f"public_fraction={config.public_fraction} of {test_rows} test rows is no row: raise it.")
+        raise UserError(f"public_fraction={config.public_fraction} of {test_rows} test rows leaves none: raise it.")
 
 
 def score_run(config: Config, data: RunData, plans: Sequence[Plan], audit: Audit | None = None) -> Result:
@@ -86,8 +86,8 @@ def score(
 ) -> Result:
     """Average each member's models of ``folds``, weigh the members, and score them all.
 
-    With folds missing, the members weigh the same, and nothing is asked of the test set; nor is it of one whose images
-    were ``trained_on``.
+    With folds missing, the members weigh the same, and the test set is not examined; nor is one whose images were
+    ``trained_on``.
     """
     missing = [fold for fold in range(config.parts) if fold not in folds]
     known = np.any([data.predicted(fold) for fold in folds], axis=0)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from competition.report import style as look
 from competition.report.trust import ConditionScore
 from competition.scoring.metrics import check_binary, check_prob, check_same_length, logit
-from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME, Shift
+from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME, Shift
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ TICKS = (0.5, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999, 1e-4, 1 - 1e-4, 1e-5, 1 - 1e-5
 TITLES = {
     SAME: "Test images score like the training images",
     LABEL_SHIFT: "Test images score like another mix of classes",
-    ANOTHER_WORLD: "Test images score like no mix of the classes",
+    DOMAIN_SHIFT: "Test images score like no mix of the classes",
 }
 CONDITIONS = {
     "clean": "as they are",

@@ -8,13 +8,13 @@ from rich.table import Table
 from competition.audit.findings import AuditSummary
 from competition.report.trust import METHODS, Analysis
 from competition.scoring.scorecard import Score
-from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, Shift
+from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, Shift
 
 WORTH = ("F1", "CV\ninterval", "leaderboard\nrange", "AUC", "log-loss", "threshold")
 DETAIL = ("precision", "recall", "positive\nOOF", "positive\ntest", "time")
 LABEL = 12  # columns of the word that a line below the table starts with
 VAGUE = 0.4  # width of the interval of the test's positive rate, from which no number is worth telling
-STYLES = {"alarm": "red", "warning": "yellow", ANOTHER_WORLD: "bold red", LABEL_SHIFT: "yellow"}
+STYLES = {"alarm": "red", "warning": "yellow", DOMAIN_SHIFT: "bold red", LABEL_SHIFT: "yellow"}
 WIDE = 132  # columns that both halves side by side need, with a long member's name
 
 
@@ -89,7 +89,7 @@ def analysis_lines(analysis: Analysis) -> list[tuple[str, str | None]]:
 
 def _verdict(shift: Shift) -> list[str]:
     """Return the verdict, what it rests on where that is an alarm, and what to do."""
-    if shift.verdict == ANOTHER_WORLD:
+    if shift.verdict == DOMAIN_SHIFT:
         reasons = [item.sentence.rstrip(".") for item in shift.evidence if item.alarming]
         return [f"{shift.verdict.upper()}: {shift.remedy}", *(_labelled("", f"- {reason}") for reason in reasons)]
     seen, prior = "", shift.prior

@@ -1,6 +1,6 @@
 """From scores that rank to probabilities that mean what they say: calibrators, the choice between them, and the check.
 
-Promises: no calibrator ever reverses the order of two rows, none answers 0 or 1, and the choice and the check look only
+Promises: no calibrator ever reverses the order of two rows, none returns 0 or 1, and the choice and the check look only
 at probabilities of rows which the calibrator behind them has not seen.
 """
 
@@ -29,10 +29,10 @@ from competition.scoring.rows import OofRows
 EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logarithms stay finite
 FOLDS = 5
 BINS = 10
-# Calibration fails only where the error is no chance (level of the test) and large (root mean square over rows): a
+# Calibration fails only where the error is not by chance (level of the test) and large (root mean square over rows): a
 # false alarm would keep ``auto`` from following the test set's class balance.
-SIGNIFICANT = 0.001
-TOLERATED = 0.03
+MIN_P_VALUE = 0.001
+MAX_ERROR = 0.03
 
 Transform = Callable[[Floats], Floats]
 
@@ -140,7 +140,7 @@ def check_calibration(rows: OofRows) -> Calibration:
     count, gap, variance = count[used], gap[used], variance[used] * inflation
     p_value = float(stats.chi2.sf((gap**2 / variance).sum(), len(count)))
     error = float(np.sqrt(max(((gap**2 - variance) / count).sum() / label.size, 0.0)))
-    return Calibration(error, p_value, p_value >= SIGNIFICANT or error <= TOLERATED)
+    return Calibration(error, p_value, p_value >= MIN_P_VALUE or error <= MAX_ERROR)
 
 
 def _none(label: Bools, prob: Floats) -> Transform:
@@ -171,7 +171,7 @@ CALIBRATORS: dict[str, Callable[[Bools, Floats], Transform]] = {
 
 
 def _logistic(label: Bools, prob: Floats, features: Transform) -> Transform:
-    """Fit a logistic regression with non-negative coefficients: all features rise with ``prob``, so must the answer."""
+    """Fit a logistic regression with non-negative coefficients: all features rise with ``prob``, so must the result."""
     positives, negatives = np.count_nonzero(label), np.count_nonzero(~label)
     target = np.where(label, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     table = features(prob)

@@ -1,4 +1,4 @@
-"""Groups of rows that belong together: drawn, taken and dealt out whole, and what that costs in certainty.
+"""Groups of rows that belong together: drawn, taken and divided whole, and what that costs in certainty.
 
 Throughout, ``group`` (n,) holds each row's group as a code 0..G-1, and ``order`` (G,) is a permutation of the groups.
 """
@@ -26,7 +26,7 @@ def take_groups(group: Codes, order: Codes, most: int, least: int = 0) -> Bools:
 
 
 def deal_groups(group: Codes, order: Codes, parts: int) -> Codes:
-    """Return each row's part (n,), 0..parts-1: the groups are dealt round in their order."""
+    """Return each row's part (n,), 0..parts-1: the groups go to the parts in turn, in their order."""
     part = np.empty(order.size, np.intp)
     part[order] = np.arange(order.size) % parts
     return part[group]

@@ -1,7 +1,7 @@
 """How far to believe an F1: the two intervals, both by bootstrap over groups, that stand beside every score.
 
 The *CV interval* says how well the score is known; the *leaderboard range* says where a test set of a given size should
-land. Both hold for rows of the same world only; of a shift the range can follow one kind, a class balance that is told.
+land. Both hold for rows of the same world only; the range can follow one kind of shift, a class balance that is known.
 """
 
 from collections.abc import Iterator

@@ -108,7 +108,7 @@ def _check_crossed(crossed: ArrayLike, rows: OofRows) -> Floats:
 @dataclass(frozen=True, eq=False)
 class TestRows:
     """The test set's rows as models see them, without labels: ``prob`` (m,), the mean that decides, and ``parts``
-    (k, m), what the models of each fold say of them alone. NaN where no model could see an image."""
+    (k, m), what the models of each fold alone make of them. NaN where no model could see an image."""
 
     __test__ = False  # not a test case, whatever pytest makes of the name
 

@@ -60,8 +60,8 @@ def score_predictions(
     decisions are those at .5, or at the number that ``rule`` is.
 
     With folds, the leaderboard range reaches from the lower end for one model to the upper end for the mean of all (see
-    ``as_if_averaged``). Where ``shift`` is a label shift that features vouch for, it is for the test's estimated class
-    balance, at what the rule makes of the out-of-fold rows when it is shown the test's scores.
+    ``as_if_averaged``). Where ``shift`` is a label shift and features show no other, the range is for the test's
+    estimated class balance, at what the rule makes of the out-of-fold rows when it is shown the test's scores.
     """
     seen, judged, bootstrap = test.seen, rows.judged, Bootstrap(seed=seed)
     prior = shift.prior if seen.prob.size and shift and shift.verdict == LABEL_SHIFT and shift.features_agree else None

@@ -20,14 +20,14 @@ from competition.scoring.best_threshold import best_threshold
 from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import score_predictions
-from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME, judge_shift
+from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME, judge_shift
 from competition.scoring.threshold.auto import submission_threshold
 from tests.benchmarks.scenarios import GENERATOR, WORLDS, Draw, World, draw
 from tests.benchmarks.scenarios import SAME as SAME_KIND
 
 RULES = ("argmax", "bootstrap", "calibrated", "em", "prior")  # prior: with the test's true rate declared
 JUDGED = (*RULES, "auto")
-VERDICTS = (SAME, LABEL_SHIFT, ANOTHER_WORLD)
+VERDICTS = (SAME, LABEL_SHIFT, DOMAIN_SHIFT)
 WORSE, BIAS, COVERED = 0.003, 0.003, (0.92, 0.98)
 DETECTED, FALSE_ALARMS, FLAGGED = 0.9, 0.05, 0.95
 MANY_ROWS = 200_000
@@ -180,7 +180,7 @@ def promises(findings: Sequence[Finding]) -> list[Promise]:
             )
         )
     if COLLAPSED in by_name:
-        rate = by_name[COLLAPSED].verdicts[ANOTHER_WORLD]
+        rate = by_name[COLLAPSED].verdicts[DOMAIN_SHIFT]
         made.append(
             Promise(
                 f"another generator is called another world at least {FLAGGED:.0%} of the time",

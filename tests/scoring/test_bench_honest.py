@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT
+from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT
 from tests.benchmarks.bench_honest import HEADINGS, markdown, measure, promises
 from tests.benchmarks.scenarios import WORLDS, draw
 
@@ -29,7 +29,7 @@ def test_label_shift_is_seen_and_auto_follows_it(findings):
 
 def test_another_generator_is_called_another_world_and_em_is_not_let_near_it(findings):
     found = findings["another generator"]
-    assert found.verdicts[ANOTHER_WORLD] == 1 and "em" not in found.rules
+    assert found.verdicts[DOMAIN_SHIFT] == 1 and "em" not in found.rules
     assert found.regret["em"][0] > found.regret["auto"][0] > found.regret["prior"][0] + 0.3
 
 

@@ -8,7 +8,7 @@ from competition.scoring.metrics import f1, sigmoid
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import AS_GIVEN, AT_HALF, CROSS_FITTED, HOLD_OUT, score_predictions
 from competition.scoring.shift.class_prior import Prior
-from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME
+from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME
 from competition.scoring.threshold.rules import choose_threshold, cross_fit
 
 RNG = np.random.default_rng(0)
@@ -97,7 +97,7 @@ def test_under_label_shift_the_range_is_for_the_tests_class_balance_and_the_scor
     assert found.leaderboard == leaderboard_range(LABEL, plain.decision, None, len(TEST), prior)
 
 
-@pytest.mark.parametrize("verdict", [SAME, ANOTHER_WORLD])
+@pytest.mark.parametrize("verdict", [SAME, DOMAIN_SHIFT])
 def test_the_range_keeps_to_the_training_balance_unless_the_verdict_is_label_shift(verdict):
     found = score_predictions(ROWS, TEST_ROWS, "0.5", shift=shifted(verdict))
     assert found.leaderboard == score_predictions(ROWS, TEST_ROWS, "0.5").leaderboard

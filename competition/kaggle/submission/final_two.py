@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from competition.kaggle.submission.figures import Figures, place
-from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT
+from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT
 
 CV, LEADERBOARD = "CV", "the leaderboard"
 MIN_HISTORY = 5  # submissions with both scores, from which their history says anything
@@ -116,9 +116,9 @@ def _few(both: Sequence[Figures]) -> tuple[str, str]:
             f"every public score ({len(places)} of {len(places)}) fell outside its leaderboard range, so "
             "CV is about another test set"
         )
-    shifted = [one.world for one in both if one.world in (ANOTHER_WORLD, LABEL_SHIFT)]
+    shifted = [one.world for one in both if one.world in (DOMAIN_SHIFT, LABEL_SHIFT)]
     if 2 * len(shifted) > len(both):
-        verdict = max((ANOTHER_WORLD, LABEL_SHIFT), key=shifted.count)
+        verdict = max((DOMAIN_SHIFT, LABEL_SHIFT), key=shifted.count)
         return LEADERBOARD, (
             f"the verdict on the test set was no 'same world' but '{verdict}', so CV is about another test set"
         )

@@ -55,7 +55,7 @@ def view_ablation(
 
     ``logits``: of each member under each view (n,); a member's logit is the mean over the views taken, the ensemble the
     mean probability by ``weights``: (m,) for the members in their order, (k, m) for each fold, as in ``Blend.by_fold``,
-    or None for equal ones. The probabilities of ``rows`` say nothing here. What is returned, "all" first, holds views
+    or None for equal ones. The probabilities of ``rows`` play no part. What is returned, "all" first, holds views
     ("all", a name, or "all but" a name), f1, auc, log_loss, and the difference in F1 from all views with its standard
     error, se. "All but" comes only with three views or more: of two it is the other alone. For a single fold and a
     hold-out, see ``leave_one_out``. Raises ``ValueError`` for members under other views, and what ``mean_logit``,

@@ -37,7 +37,7 @@ class BlendChoice:
 
     By method: ``f1``, cross-fitted; ``log_loss``, cross-fitted and recalibrated, in nats; ``se``, the standard error,
     by groups, of its difference from that of equal weights. All three are empty where there was nothing to choose from;
-    ``why`` says so.
+    ``why`` gives the reason.
     """
 
     method: str

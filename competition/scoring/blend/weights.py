@@ -14,9 +14,9 @@ from competition.scoring.rows import OofRows
 
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1, so that one sure mistake is not all of the log-loss
 MAX_SLOPE = 50.0  # bound of the recalibration's slope, which perfectly separated classes would send to infinity
-GRAIN = 1000  # weights are whole thousandths: less is noise, and a solver's last bits must not change a submission
-FIT_ROWS = 20_000  # the most rows that log-loss is fitted on, drawn as whole groups: weights then err by about .01
-BAGS, STEPS, BAG_ROWS = 20, 20, 2000  # of caruana: bags, members added in each, and rows of a bag at most
+WEIGHT_UNITS = 1000  # weights are whole thousandths: less is noise, and a solver's last bits must change no submission
+MAX_FIT_ROWS = 20_000  # the most rows that log-loss is fitted on, drawn as whole groups: weights then err by about .01
+BAGS, STEPS, MAX_BAG_ROWS = 20, 20, 2000  # of caruana: bags, members added in each, and rows of a bag at most
 
 Fit = Callable[[Floats, Bools, Codes, int], Floats]
 """((m, n) probabilities, (n,) label with both classes, (n,) group, seed) -> (m,) weights."""
@@ -33,25 +33,26 @@ def stacking(probs: Floats, label: Bools, group: Codes, seed: int = 0) -> Floats
     That is: least log-loss of sigmoid(slope * logit(weights . probs) + offset), over the weights on the simplex and
     both parameters of Platt's recalibration. A mean of calibrated members is too timid (Ranjan & Gneiting 2010), so
     plain log-loss would rather take one sure member than a better order; the threshold, chosen afterwards, sees only
-    the order, so confidence is left to the recalibration. Of more than FIT_ROWS rows that many are drawn.
+    the order, so confidence is left to the recalibration. Of more than MAX_FIT_ROWS rows that many are drawn.
     """
-    rows = draw_rows(group, FIT_ROWS, np.random.default_rng([seed, 0]))
+    rows = draw_rows(group, MAX_FIT_ROWS, np.random.default_rng([seed, 0]))
     return _rounded(_solve(probs[:, rows], label[rows])[0])
 
 
 def caruana(probs: Floats, label: Bools, group: Codes, seed: int = 0) -> Floats:
     """Return the shares in which greedy selection with replacement picks the members (Caruana et al. 2004).
 
-    Each of BAGS bags draws half the rows (at most BAG_ROWS) as whole groups and starts from the best single members, as
-    many as make the best mean (the sorted initialisation). STEPS times it adds the member with which F1 at its own best
-    threshold is highest; it keeps the best mean it passed, and the bags are averaged. Bags are of rows, not of members:
-    of few members a bag would often lack the best one. F1, because it is the score, and bags smooth it; selection by
-    log-loss is a slower stacking. Members whose F1 is tied are taken in their order; ``choose_blend`` sorts them.
+    Each of BAGS bags draws half the rows (at most MAX_BAG_ROWS) as whole groups and starts from the best single
+    members, as many as make the best mean (the sorted initialisation). STEPS times it adds the member with which F1 at
+    its own best threshold is highest; it keeps the best mean it passed, and the bags are averaged. Bags are of rows,
+    not of members: of few members a bag would often lack the best one. F1, because it is the score, and bags smooth it;
+    selection by log-loss is a slower stacking. Members whose F1 is tied are taken in their order; ``choose_blend``
+    sorts them.
     """
     rng = np.random.default_rng([seed, 1])
     total = np.zeros(len(probs))
     for _ in range(BAGS):
-        rows = draw_rows(group, min(BAG_ROWS, label.size // 2), rng)
+        rows = draw_rows(group, min(MAX_BAG_ROWS, label.size // 2), rng)
         if label[rows].any():
             total += _select(probs[:, rows], label[rows])
     return _rounded(total / total.sum()) if total.any() else equal(probs, label, group)
@@ -71,7 +72,7 @@ def draw_rows(group: Codes, most: int, rng: np.random.Generator) -> Codes:
 def recalibrated_loss(rows: OofRows, fitted: Bools, judged: Bools, seed: int = 0) -> Floats:
     """Return the log-loss, in nats, of each ``judged`` row after Platt's recalibration on the ``fitted`` ones."""
     known = np.flatnonzero(fitted)
-    known = known[draw_rows(rows.group[known], FIT_ROWS, np.random.default_rng([seed, 2]))]
+    known = known[draw_rows(rows.group[known], MAX_FIT_ROWS, np.random.default_rng([seed, 2]))]
     _, slope, offset = _solve(rows.prob[None, known], rows.label[known])
     logit = slope * _logit(np.clip(rows.prob[judged], EDGE, 1 - EDGE)) + offset
     return _log_loss(np.where(rows.label[judged], logit, -logit))
@@ -155,6 +156,6 @@ def _best_f1(positive: Floats, negative: Floats) -> Floats:
 
 
 def _rounded(weights: Floats) -> Floats:
-    """Return the weights to the nearest 1/GRAIN, scaled to sum to 1."""
-    whole: Floats = np.round(weights / weights.sum() * GRAIN)
+    """Return the weights to the nearest 1/WEIGHT_UNITS, scaled to sum to 1."""
+    whole: Floats = np.round(weights / weights.sum() * WEIGHT_UNITS)
     return np.asarray(whole / whole.sum())

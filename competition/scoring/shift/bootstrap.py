@@ -37,13 +37,13 @@ class ScoreDraws:
 
 
 def draw_scores(
-    rows: OofRows, test_parts: ArrayLike, cut: float | None = None, draws: int = DRAWS, seed: int = 0
+    rows: OofRows, test_parts: ArrayLike, threshold: float | None = None, draws: int = DRAWS, seed: int = 0
 ) -> ScoreDraws:
     """Return the histograms of the scores and of ``draws`` resamples of whole groups and of test rows.
 
     Each of ``rows`` is judged by one model; ``test_parts`` (k, m) holds all test rows judged by the model of the j-th
-    fold; ``cut`` is a probability that shall be an edge between bins. The test scores of all models are stacked, each
-    model weighing as many rows as it judged out of fold, and of either class likewise: all are the same mixture of
+    fold; ``threshold`` is a probability that shall be an edge between bins. The test scores of all models are stacked,
+    each model weighing as many rows as it judged out of fold, and of either class likewise: all are the same mixture of
     single models, so that nothing but the rows can differ. A test row is resampled with all its k scores. Groups of
     test rows are unknown; where groups make the out-of-fold labels or scores vary more than as many single rows would,
     resamples of the test rows are smaller in proportion (Kish's design effect). Raises ``ValueError`` for one class
@@ -55,7 +55,7 @@ def draw_scores(
         raise ValueError(f"test_parts must be ({rows.folds}, rows), a row for each fold; its shape is {parts.shape}")
     if label.all() or not label.any():
         raise ValueError(f"label must hold both classes; all {label.size} rows are {int(label[0])}")
-    edges = _edges(prob, parts, cut)
+    edges = _edges(prob, parts, threshold)
     bins = edges.size + 1
     bin_of, test_bin = np.searchsorted(edges, prob, side="right"), np.searchsorted(edges, parts, side="right")
     rng = np.random.default_rng([seed, 2])
@@ -76,11 +76,11 @@ def draw_scores(
     return ScoreDraws(positive[whole], negative[whole], test[whole], mean_logit, edges, independent)
 
 
-def _edges(prob: Floats, parts: Floats, cut: float | None) -> Floats:
+def _edges(prob: Floats, parts: Floats, threshold: float | None) -> Floats:
     """Return where bins of about equally many scores begin."""
     levels = np.linspace(0, 1, BINS + 1)[1:-1]
     edges = np.quantile(np.concatenate([prob, parts.ravel()]), levels, method="inverted_cdf")
-    return np.unique(edges if cut is None else np.append(edges, cut))
+    return np.unique(edges if threshold is None else np.append(edges, threshold))
 
 
 def _row_weight(label: Bools, fold: Codes) -> Floats:
@@ -102,7 +102,7 @@ def _design_effect(values: Bools | Floats, group: Codes) -> float:
 def _histograms(bin_of: Codes, weight: Floats, bins: int, resamples: Iterable[Codes]) -> Floats:
     """Return (1 + draws, bins) histograms of (rows, models) weighted bins: as they are, then of the resamples.
 
-    A resample (rows,) says how often it takes each row.
+    A resample (rows,) holds how often it takes each row.
     """
     bin_of, models = bin_of.ravel(), weight.shape[1]
     histograms = [np.bincount(bin_of, weights=weight.ravel(), minlength=bins)]

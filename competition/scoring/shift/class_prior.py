@@ -1,7 +1,7 @@
 """How many test rows are positive: the test set's class balance, read off its scores without a label.
 
 Sound where only the class balance differs between training and test (*label shift*). Under any other change the figure
-is still a number, and wrong: ``shift.judge_shift`` says which case it is.
+is still a number, and wrong: ``verdict.judge_shift`` finds out which case it is.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from competition.scoring.shift.bootstrap import EDGE, ScoreDraws
 
 LEVEL = 0.95
 RIDGE = 0.01  # on the slope alone: finite where the classes are wholly apart, and the mean stays right
-BELIEF = 1e-9  # of a row
+TRAIN_RATE_ROWS = 1e-9  # how many rows the training rate counts as
 NEWTON_STEPS = 50
 HALVINGS = 35  # of the interval [0, 1] of priors: 3e-11 is left
 
@@ -50,7 +50,7 @@ def em_prior(prob: ArrayLike, train_prior: float, weight: ArrayLike | None = Non
     ``prob`` (m,), or (k, m) where k models each judge all m rows, is calibrated where a share ``train_prior`` is
     positive; ``weight`` (k,) weighs the models, equally if ``None``. This is the point to which the EM algorithm of
     Saerens, Latinne and Decaestecker (2002, Neural Computation 14) converges, found by halving: the likelihood is
-    concave in the prior. The answer keeps half a row away from 0 and 1, so that it can serve as a prior. Raises
+    concave in the prior. The estimate keeps half a row away from 0 and 1, so that it can serve as a prior. Raises
     ``ValueError`` for probabilities outside [0, 1], no rows, and a ``train_prior`` outside (0, 1).
     """
     prob = np.atleast_2d(check_prob("prob", prob))
@@ -108,13 +108,13 @@ def _likelihood_ratio(logit: Floats, train_prior: float | Floats) -> Floats:
 def _likeliest(ratio: Floats, weight: Floats, train: Floats, rows: int) -> Floats:
     """Return (draws,) priors at which the mean log of 1 + prior (ratio - 1), concave in it, is highest.
 
-    A trace of belief in the (draws,) training rates decides where scores say nothing at all.
+    A trace of a row at the (draws,) training rates decides where scores are uninformative.
     """
     low, high = np.zeros(len(ratio)), np.ones(len(ratio))
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         slope = (weight * (ratio - 1) / (1 + middle[:, None] * (ratio - 1))).sum(1)
-        rises = slope + BELIEF * (train / middle - (1 - train) / (1 - middle)) > 0
+        rises = slope + TRAIN_RATE_ROWS * (train / middle - (1 - train) / (1 - middle)) > 0
         low, high = np.where(rises, middle, low), np.where(rises, high, middle)
     return np.clip((low + high) / 2, 0.5 / rows, 1 - 0.5 / rows)
 

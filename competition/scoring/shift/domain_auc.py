@@ -1,4 +1,4 @@
-"""Can training rows be told from test rows by their features? A small classifier tries, and its AUC is the answer.
+"""Can training rows be distinguished from test rows by their features? A small classifier tries; its AUC shows it.
 
 An AUC of .5 means no. With validation rows weighted to the test's class balance it stays at .5 under pure label shift,
 so whatever it then finds is a change of the pictures themselves.
@@ -15,14 +15,14 @@ from competition.scoring.groups import grouped_variance, take_groups
 from competition.scoring.metrics import Bools, Codes, Floats, check_group
 
 MAX_ROWS = 2000  # of either side that take part, so that no data set is too large
-COMPONENTS = 64  # whose scores are given to the classifier ...
-SQUARED = 32  # ... the first of them squared as well: a change of spread is a change too
+MAX_COMPONENTS = 64  # whose scores are given to the classifier ...
+MAX_SQUARED = 32  # ... the first of them squared as well: a change of spread is a change too
 ROWS_PER_COMPONENT = 5  # of the smaller side, or more components cost more than they tell
 SPLITS = 5
 MIN_ROWS = 2 * SPLITS  # rows or groups of either side
 PERMUTATIONS = 20
 RIDGE = 0.02  # of the rows, on features of variance 1
-FAR = 5.0  # standard deviations beyond which a value counts as this far
+MAX_DEVIATION = 5.0  # standard deviations beyond which a value counts as this far
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def domain_auc(
     group: ArrayLike | None = None,
     seed: int = 0,
 ) -> Domain:
-    """Return how well a classifier that never saw a row tells whether it is a test row.
+    """Return how well a classifier that never saw a row finds out whether it is a test row.
 
     ``validation`` (n, d) and ``test`` (m, d) are features by one and the same model, or metadata; ``weight`` (n,) >= 0
     weighs validation rows, ``group`` (n,) names validation rows that must not be split (``None``: each row alone).
@@ -65,7 +65,7 @@ def domain_auc(
     group = np.concatenate([group, group.max() + 1 + np.arange(len(test))])
     weight = np.concatenate([weight / weight.mean(), np.ones(len(test))])
     is_test = np.arange(group.size) >= len(validation)
-    components = min(COMPONENTS, max(min(len(validation), len(test)) // ROWS_PER_COMPONENT, 2))
+    components = min(MAX_COMPONENTS, max(min(len(validation), len(test)) // ROWS_PER_COMPONENT, 2))
     design = _design(np.concatenate([validation, test]), components, seed)
     domain = np.stack([is_test, *(_shuffled(rng, is_test, group) for _ in range(PERMUTATIONS))], axis=1)
     split = _splits(rng, is_test, group)
@@ -139,12 +139,12 @@ def _design(rows: NDArray[np.float32], components: int, seed: int) -> Floats:
     if not varies.any():
         return np.ones((len(rows), 1))
     rows = (rows[:, varies] - rows[:, varies].mean(axis=0)) / spread[varies]
-    rows = np.clip(rows, -FAR, FAR)
+    rows = np.clip(rows, -MAX_DEVIATION, MAX_DEVIATION)
     if rows.shape[1] > components:
         left, _, _ = randomized_svd(rows, components, n_oversamples=10, n_iter=2, random_state=seed)
         rows = left - left.mean(axis=0)
-        rows = np.clip(rows / np.maximum(rows.std(axis=0), 1e-12), -FAR, FAR)
-    columns = np.concatenate([rows, rows[:, :SQUARED] ** 2], axis=1).astype(np.float64)
+        rows = np.clip(rows / np.maximum(rows.std(axis=0), 1e-12), -MAX_DEVIATION, MAX_DEVIATION)
+    columns = np.concatenate([rows, rows[:, :MAX_SQUARED] ** 2], axis=1).astype(np.float64)
     spread = columns.std(axis=0)
     columns = (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1)
     return np.concatenate([columns, np.ones((len(rows), 1))], axis=1)
@@ -156,7 +156,7 @@ def _shuffled(rng: np.random.Generator, is_test: Bools, group: Codes) -> Bools:
 
 
 def _splits(rng: np.random.Generator, is_test: Bools, group: Codes) -> Codes:
-    """Return each row's split: whole groups, the validation groups and the test rows each dealt out evenly."""
+    """Return each row's split: whole groups, the validation groups and the test rows each spread evenly."""
     groups = int(group.max()) + 1
     validation_groups = groups - int(is_test.sum())
     place = np.concatenate([rng.permutation(validation_groups), rng.permutation(groups - validation_groups)])

@@ -21,21 +21,21 @@ from competition.scoring.shift.class_prior import Prior, prior_of
 from competition.scoring.shift.domain_auc import MIN_ROWS, domain_auc
 
 SIGMAS = 2.8  # by chance in one world of 200, for each of a handful of statistics
-CHANCE = 0.01
-BALANCE_POINTS = 0.04  # a smaller change of the class balance costs next to no F1 ...
-BALANCE_ODDS = 2.0  # ... unless one class is rare
-COLLAPSE = 5.0  # odds ratio of the positive rates beyond which label shift is the less likely story
-MISFIT = 0.05  # greatest gap between the test's scores and the best mix of the two classes'
-DISTANT = 0.10  # Kolmogorov-Smirnov distance of the scores
-TELLABLE = 0.57  # domain AUC from which features count as changed; below it they vouch for the same pictures
-METADATA_TELLABLE = 0.75  # differences in size or format that a model need not see
+MAX_P_VALUE = 0.01
+MIN_BALANCE_CHANGE = 0.04  # a smaller change of the class balance costs next to no F1 ...
+MIN_BALANCE_ODDS_RATIO = 2.0  # ... unless one class is rare
+MAX_RATE_ODDS_RATIO = 5.0  # odds ratio of the positive rates beyond which label shift is the less likely story
+MIN_GAP = 0.05  # greatest gap between the test's scores and the best mix of the two classes'
+MIN_DISTANCE = 0.10  # Kolmogorov-Smirnov distance of the scores
+MIN_FEATURES_AUC = 0.57  # domain AUC from which features count as changed; below it the images are the same
+MIN_METADATA_AUC = 0.75  # differences in size or format that a model need not see
 FEATURES = "features of "  # a member: the start of the name of its statistic
 AUC_KEYS = ("auc", "low", "high", "null")
-DISAGREEMENT = 0.05  # share of rows on which members newly disagree, and at least half as many again
+MIN_DISAGREEMENT = 0.05  # share of rows on which members newly disagree, and at least half as many again
 
 
 class AucInterval(Protocol):
-    """How well two kinds of rows are told apart: an AUC and the ends of its 95 % interval, as of ``Domain``."""
+    """How well two kinds of rows can be distinguished: an AUC and the ends of its 95 % interval, as of ``Domain``."""
 
     @property
     def auc(self) -> float: ...
@@ -76,8 +76,9 @@ def class_balance(scores: ScoreDraws) -> tuple[Statistic, Prior]:
     change = prior.value - prior.train
     spread = float(np.std(values - train))
     odds = abs(special.logit(prior.value) - special.logit(prior.train))
-    large = abs(change) >= BALANCE_POINTS or odds >= np.log(BALANCE_ODDS)
-    alarming = large and abs(change) > SIGMAS * spread and _luck(prior.value, scores.rows, prior.train) <= CHANCE / 2
+    large = abs(change) >= MIN_BALANCE_CHANGE or odds >= np.log(MIN_BALANCE_ODDS_RATIO)
+    rare = _luck(prior.value, scores.rows, prior.train) <= MAX_P_VALUE / 2
+    alarming = large and rare and abs(change) > SIGMAS * spread
     sentence = (
         f"test rows look like {_percent(prior.value)} positive ({_percents(prior.low, prior.high)}), "
         f"the training rows were {_percent(prior.train)}"
@@ -86,20 +87,20 @@ def class_balance(scores: ScoreDraws) -> tuple[Statistic, Prior]:
     return Statistic("class balance", value, sentence, bool(alarming)), prior
 
 
-def positive_rate(scores: ScoreDraws, cut: float) -> Statistic:
-    """Return whether the share called positive, score >= ``cut``, collapsed or soared: whether its odds changed much.
+def positive_rate(scores: ScoreDraws, threshold: float) -> Statistic:
+    """Return whether the odds of being called positive, score >= ``threshold``, collapsed or soared.
 
-    ``cut`` is the one that ``draw_scores`` was given.
+    ``threshold`` is the one that ``draw_scores`` was given.
     """
-    called = np.arange(scores.logit.size) > np.searchsorted(scores.edges, cut)
+    called = np.arange(scores.logit.size) > np.searchsorted(scores.edges, threshold)
     oof_counts = scores.positive + scores.negative
     rows = oof_counts.sum(1)
     oof, test = oof_counts[:, called].sum(1) / rows, scores.test[:, called].sum(1)
     least = 0.5 / min(rows[0], scores.rows)  # so that a rate of 0 has odds, and the same on both sides
     oof_logit, test_logit = (special.logit(np.clip(rate, least, 1 - least)) for rate in (oof, test))
     change = test_logit - oof_logit
-    significant = abs(change[0]) > SIGMAS * np.std(change[1:]) and _luck(test[0], scores.rows, oof[0]) <= CHANCE / 2
-    alarming = significant and abs(change[0]) > np.log(COLLAPSE)
+    rare = _luck(test[0], scores.rows, oof[0]) <= MAX_P_VALUE / 2
+    alarming = rare and abs(change[0]) > max(SIGMAS * np.std(change[1:]), np.log(MAX_RATE_ODDS_RATIO))
     sentence = f"{_percent(test[0])} of the test rows are called positive, {_percent(oof[0])} of the out-of-fold rows"
     value = {"test": float(test[0]), "oof": float(oof[0]), "odds_ratio": float(np.exp(change[0]))}
     return Statistic("positive rate", value, sentence, bool(alarming))
@@ -109,8 +110,8 @@ def score_mixture(scores: ScoreDraws) -> Statistic:
     """Return whether some mix of the two classes' out-of-fold scores gives the test's, as under pure label shift.
 
     The mix is that of least squared distance between distribution functions, which needs no calibration; the gap is the
-    greatest distance left (Kolmogorov-Smirnov). Chance is told by the resamples' deviations from what was observed, so
-    it counts the noise of the out-of-fold rows and of the mix as well.
+    greatest distance left (Kolmogorov-Smirnov). What chance does is seen in the resamples' deviations from what was
+    observed; that counts the noise of the out-of-fold rows and of the mix as well.
     """
     positive, negative, test = (_distribution(counts) for counts in (scores.positive, scores.negative, scores.test))
     apart = positive - negative
@@ -119,7 +120,7 @@ def score_mixture(scores: ScoreDraws) -> Statistic:
     left = test - negative - share * apart
     gap, by_chance = float(np.abs(left[0]).max()), np.abs(left[1:] - left[0]).max(1)
     p_value = float((1 + np.count_nonzero(by_chance >= gap)) / (1 + by_chance.size))
-    alarming = gap >= MISFIT and p_value <= CHANCE
+    alarming = gap >= MIN_GAP and p_value <= MAX_P_VALUE
     limit = float(np.quantile(by_chance, 0.95))
     sentence = (
         f"{'no' if alarming else 'a'} mix of the two classes' scores gives the test scores "
@@ -137,22 +138,22 @@ def score_distance(scores: ScoreDraws) -> Statistic:
     oof_counts = scores.positive + scores.negative
     gap = _distribution(scores.test) - _distribution(oof_counts)
     distance = float(np.abs(gap[0]).max())
-    limit = float(np.quantile(np.abs(gap[1:] - gap[0]).max(1), 1 - CHANCE))
+    limit = float(np.quantile(np.abs(gap[1:] - gap[0]).max(1), 1 - MAX_P_VALUE))
     logit, order = scores.logit, np.argsort(scores.logit)
     spread = np.sqrt(np.cov(logit, aweights=oof_counts[0], ddof=0))
     moved = np.cumsum((scores.test[0] / scores.test[0].sum() - oof_counts[0] / oof_counts[0].sum())[order])
     wasserstein = float(np.abs(moved[:-1]) @ np.diff(logit[order]) / max(spread, 1e-12))
     sentence = f"test scores lie {distance:.3f} from the out-of-fold scores (by chance up to {limit:.3f})"
     value = {"ks": distance, "chance": limit, "wasserstein": wasserstein}
-    return Statistic("score distance", value, sentence, distance >= DISTANT and distance > limit)
+    return Statistic("score distance", value, sentence, distance >= MIN_DISTANCE and distance > limit)
 
 
 def member_features(member: str, parts: Sequence[FoldFeatures], prior: Prior, seed: int = 0) -> Statistic:
     """Return whether a member's features tell test rows from validation rows weighted to the test's class balance.
 
-    Each fold model is asked in its own feature space, and the median AUC counts: several models' features put together
-    would be told apart by construction. Folds with one class or fewer than ten rows or groups are left out; where none
-    is left ``auc`` is None.
+    Each fold's model is examined in its own feature space, and the median AUC counts: several models' features put
+    together would differ by construction. Folds with one class or fewer than ten rows or groups are left out; where
+    none is left ``auc`` is None.
     """
     domains = []
     for part in parts:
@@ -162,9 +163,9 @@ def member_features(member: str, parts: Sequence[FoldFeatures], prior: Prior, se
     name = f"{FEATURES}{member}"
     if not domains:
         value: dict[str, Any] = {**dict.fromkeys(AUC_KEYS), "folds": []}
-        return Statistic(name, value, f"too few rows to ask the {name}", False)
+        return Statistic(name, value, f"too few rows to compare the {name}", False)
     auc, low, high, null = (float(np.median([getattr(domain, key) for domain in domains])) for key in AUC_KEYS)
-    alarming = auc >= TELLABLE and low > 0.5 and auc > null
+    alarming = auc >= MIN_FEATURES_AUC and low > 0.5 and auc > null
     sentence = (
         f"{name} {'tell' if alarming else 'do not tell'} test rows from training rows of the same class balance "
         f"(AUC {auc:.2f}, {low:.2f}-{high:.2f}; by chance up to {null:.2f})"
@@ -174,8 +175,8 @@ def member_features(member: str, parts: Sequence[FoldFeatures], prior: Prior, se
 
 
 def metadata(domain: AucInterval) -> Statistic:
-    """Return whether what is known of the files without a model tells test files from training files."""
-    alarming = domain.auc >= METADATA_TELLABLE and domain.low > 0.5
+    """Return whether what is known of the files without a model distinguishes test files from training files."""
+    alarming = domain.auc >= MIN_METADATA_AUC and domain.low > 0.5
     sentence = (
         f"metadata {'tell' if alarming else 'do not tell'} test files from training files "
         f"(AUC {domain.auc:.2f}, {domain.low:.2f}-{domain.high:.2f})"
@@ -190,8 +191,8 @@ def disagreement(
     """Return whether members decide apart on more test rows than on out-of-fold rows of the test's class balance.
 
     ``members`` maps two members or more to their ``prob`` (n,) and ``test_parts`` (k, m); each decides at its own best
-    out-of-fold cut, and fold models are compared fold by fold. Rows of a ``group`` (n,) go together; the test rows,
-    whose groups are unknown, are taken to be grouped alike. Raises ``ValueError`` for unequal shapes.
+    out-of-fold threshold, and fold models are compared fold by fold. Rows of a ``group`` (n,) go together; the test
+    rows, whose groups are unknown, are taken to be grouped alike. Raises ``ValueError`` for unequal shapes.
     """
     label = check_binary("label", label)
     group = check_group(group, label.size)
@@ -199,9 +200,9 @@ def disagreement(
     for name, (prob, parts) in members.items():
         prob, parts = check_prob(f"prob of {name}", prob), check_prob(f"test_parts of {name}", parts)
         check_same_length(label=label, prob=prob)
-        cut, _ = best_threshold(label, prob)
-        oof.append(prob >= cut)
-        test.append(np.atleast_2d(parts) >= cut)
+        threshold, _ = best_threshold(label, prob)
+        oof.append(prob >= threshold)
+        test.append(np.atleast_2d(parts) >= threshold)
     oof = np.mean([one != other for one, other in combinations(oof, 2)], axis=0)
     test = np.mean([(one != other).mean(axis=0) for one, other in combinations(test, 2)], axis=0)
     weight = _to_balance(label, prior)
@@ -211,7 +212,7 @@ def disagreement(
     grouped = max(together / alone, 1.0) if alone > 0 else 1.0
     variance = grouped * (alone / weight.sum() ** 2 + test.var() / test.size)
     new = found - expected
-    alarming = new >= DISAGREEMENT and found >= 1.5 * expected and new > SIGMAS * np.sqrt(variance)
+    alarming = new >= MIN_DISAGREEMENT and found >= 1.5 * expected and new > SIGMAS * np.sqrt(variance)
     sentence = f"members disagree on {_percent(found)} of the test rows, where {_percent(expected)} were to be expected"
     return Statistic("disagreement", {"test": found, "expected": expected}, sentence, bool(alarming))
 

@@ -15,7 +15,7 @@ from competition.scoring.shift.bootstrap import draw_scores
 from competition.scoring.shift.class_prior import Prior
 from competition.scoring.shift.statistics import (
     FEATURES,
-    TELLABLE,
+    MIN_FEATURES_AUC,
     AucInterval,
     FoldFeatures,
     Statistic,
@@ -30,14 +30,14 @@ from competition.scoring.shift.statistics import metadata as metadata_evidence
 
 SAME = "same world"
 LABEL_SHIFT = "label shift"
-ANOTHER_WORLD = "another world"
+DOMAIN_SHIFT = "another world"
 REMEDIES = {
     SAME: "Nothing to do: the CV score and the leaderboard range speak for this test set.",
     LABEL_SHIFT: (
         "The CV score is that of the training balance; threshold=auto follows the test's by rule em, and a rate "
         "that is known is declared with threshold=prior:P."
     ),
-    ANOTHER_WORLD: (
+    DOMAIN_SHIFT: (
         "Do not believe the CV score for this test set. If its positive rate is known, say threshold=prior:P."
     ),
 }
@@ -47,7 +47,7 @@ REMEDIES = {
 class Shift:
     """How the test rows differ from the training rows, as a card holds it.
 
-    ``verdict`` is ``SAME``, ``LABEL_SHIFT`` or ``ANOTHER_WORLD``, ``remedy`` what to do in a sentence or two, ``prior``
+    ``verdict`` is ``SAME``, ``LABEL_SHIFT`` or ``DOMAIN_SHIFT``, ``remedy`` what to do in a sentence or two, ``prior``
     the estimated positive rate of the test rows, and ``evidence`` every statistic that was looked at.
     """
 
@@ -61,7 +61,7 @@ class Shift:
         """Whether every member's features say that the images are the same but for their class balance; None where no
         features were given."""
         aucs = [item.value["auc"] for item in self.evidence if item.name.startswith(FEATURES)]
-        return all(auc is not None and auc < TELLABLE for auc in aucs) if aucs else None
+        return all(auc is not None and auc < MIN_FEATURES_AUC for auc in aucs) if aucs else None
 
 
 def judge_shift(
@@ -84,10 +84,10 @@ def judge_shift(
     collapses, metadata tell, or members newly disagree. *Label shift*: none of these, but the class balance moved.
     Raises ``ValueError`` for what ``draw_scores``, ``domain_auc`` and ``statistics.disagreement`` refuse.
     """
-    cut, _ = best_threshold(rows.label, rows.prob)
-    scores = draw_scores(rows, test_parts, cut, seed=seed)
+    threshold, _ = best_threshold(rows.label, rows.prob)
+    scores = draw_scores(rows, test_parts, threshold, seed=seed)
     balance, prior = class_balance(scores)
-    rate, mixture, distance = positive_rate(scores, cut), score_mixture(scores), score_distance(scores)
+    rate, mixture, distance = positive_rate(scores, threshold), score_mixture(scores), score_distance(scores)
     seen = [member_features(name, parts, prior, seed) for name, parts in (features or {}).items()]
     hints = [rate]
     if metadata is not None:
@@ -97,5 +97,5 @@ def judge_shift(
     shift = Shift(SAME, "", prior, [rate, balance, mixture, distance, *seen, *hints[1:]])
     against = [*seen, mixture, *([] if shift.features_agree else hints)]
     moved = LABEL_SHIFT if balance.alarming else SAME
-    verdict = ANOTHER_WORLD if any(item.alarming for item in against) else moved
+    verdict = DOMAIN_SHIFT if any(item.alarming for item in against) else moved
     return replace(shift, verdict=verdict, remedy=REMEDIES[verdict])

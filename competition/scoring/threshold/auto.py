@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from competition.scoring.intervals import Bootstrap, cv_interval
 from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows, TestRows
-from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, Shift
+from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, Shift
 from competition.scoring.threshold.mean_correction import as_if_averaged
 from competition.scoring.threshold.rules import (
     AUTO,
@@ -25,7 +25,7 @@ def decide(rule: str, rows: OofRows, shift: Shift | None, seed: int = 0) -> tupl
 
     - ``bootstrap`` where calibration fails on rows that the calibrator has not seen: without it, probabilities promise
       nothing, and only counts are left;
-    - ``em`` where calibration holds, the verdict on the test set is *label shift*, and the members' features vouch that
+    - ``em`` where calibration holds, the verdict on the test set is *label shift*, and the members' features show that
       nothing else changed: then it alone follows the test set's class balance. Scores alone cannot tell a rarer class
       from a new generator's images that pass for the other one;
     - ``calibrated`` otherwise, as the steadiest of those that need nothing from the test set. Under *another world*
@@ -44,13 +44,13 @@ def decide(rule: str, rows: OofRows, shift: Shift | None, seed: int = 0) -> tupl
         return "em", "calibrated probabilities hold and only the class balance of the test set differs"
     found = "calibrated" if holds else "bootstrap"
     calibration = "calibrated probabilities hold" if holds else "calibrated probabilities do not hold"
-    if verdict == ANOTHER_WORLD:
+    if verdict == DOMAIN_SHIFT:
         return found, (
             f"{calibration}, but the test set is another world, where no threshold from training rows is "
             "right: declare its positive rate with threshold=prior:P if you know it"
         )
     if verdict == LABEL_SHIFT and holds:
-        return found, f"{calibration}, but no features vouch that the test set differs in its class balance alone"
+        return found, f"{calibration}, but no features show that the test set differs in its class balance alone"
     if verdict == LABEL_SHIFT:
         return found, f"{calibration}, so the test set's class balance cannot be followed"
     return found, calibration + (" and no shift was found" if shift else "")

@@ -11,7 +11,7 @@ from competition.scoring.metrics import Bools, Floats, check_prob, logit, sigmoi
 from competition.scoring.rows import OofRows
 
 EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logits stay finite
-LEAST_SPREAD = 0.05  # share of a class's variance that is never taken for noise
+MIN_SPREAD_SHARE = 0.05  # share of a class's variance that is never taken for noise
 
 
 def as_if_averaged(rows: OofRows, test_parts: ArrayLike) -> OofRows:
@@ -39,7 +39,7 @@ def _drawn_in(label: Bools, prob: Floats, noise: float) -> Floats:
     for rows in (label, ~label):
         spread = logits[rows].var() if rows.any() else 0.0
         if spread > 0:
-            share = max(1 - noise / spread, LEAST_SPREAD)
+            share = max(1 - noise / spread, MIN_SPREAD_SHARE)
             centre = logits[rows].mean()
             logits[rows] = centre + (logits[rows] - centre) * np.sqrt(share)
     return sigmoid(logits)

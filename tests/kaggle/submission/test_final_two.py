@@ -6,7 +6,7 @@ import pytest
 from competition.kaggle.submission.figures import Figures, place
 from competition.kaggle.submission.final_two import CV, LEADERBOARD, choose_final_two, f1_error
 from competition.scoring.metrics import f1
-from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME
+from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME
 
 
 def entrant(key, cv, public, error=0.005, rows=2000, world=SAME, reach=0.03):
@@ -59,7 +59,7 @@ def test_few_submissions_leave_cv_in_charge_unless_all_fell_outside_or_the_world
     assert choose_final_two(history([0.90, 0.92], [0.80, 0.90])).by == CV  # one of two
     outside = choose_final_two(history([0.90, 0.92], [0.80, 0.70]))
     assert outside.by == LEADERBOARD and "2 of 2" in outside.why and outside.keys == ("s0", "s1")
-    for world in (ANOTHER_WORLD, LABEL_SHIFT):
+    for world in (DOMAIN_SHIFT, LABEL_SHIFT):
         told = choose_final_two(history([0.90, 0.92], [0.91, 0.90], world=world))
         assert told.by == LEADERBOARD and world in told.why
 
@@ -68,7 +68,7 @@ CVS = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95]
 
 
 def test_one_common_offset_leaves_cv_in_charge_however_large_it_is():
-    chosen = choose_final_two(history(CVS, [0.70, 0.72, 0.71, 0.74, 0.73, 0.75], world=ANOTHER_WORLD))
+    chosen = choose_final_two(history(CVS, [0.70, 0.72, 0.71, 0.74, 0.73, 0.75], world=DOMAIN_SHIFT))
     assert chosen.by == CV and "one common offset" in chosen.why and chosen.keys[0] == "s5"
 
 

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from competition.scoring.blend.average import mean_prob
-from competition.scoring.blend.weights import FIT_ROWS, METHODS, caruana, draw_rows, recalibrated_loss, stacking
+from competition.scoring.blend.weights import MAX_FIT_ROWS, METHODS, caruana, draw_rows, recalibrated_loss, stacking
 from competition.scoring.metrics import sigmoid
 from competition.scoring.rows import OofRows
 
@@ -106,7 +106,7 @@ def test_rows_are_drawn_as_whole_groups(group, most, seed):
 
 
 def test_more_rows_than_are_fitted_change_weights_but_little():
-    probs, label = members(7, 2 * FIT_ROWS, [2, 1.5])
-    half = slice(FIT_ROWS)
+    probs, label = members(7, 2 * MAX_FIT_ROWS, [2, 1.5])
+    half = slice(MAX_FIT_ROWS)
     whole = stacking(probs, label, np.arange(label.size))
-    assert whole == pytest.approx(stacking(probs[:, half], label[half], np.arange(FIT_ROWS)), abs=0.06)
+    assert whole == pytest.approx(stacking(probs[:, half], label[half], np.arange(MAX_FIT_ROWS)), abs=0.06)

@@ -20,7 +20,7 @@ from competition.scoring.shift.statistics import (
 )
 
 
-def drawn(seed=0, rows=2000, test_rows=2000, test_rate=0.5, squeeze=1.0, cut=None, rate=0.5, apart=3):
+def drawn(seed=0, rows=2000, test_rows=2000, test_rate=0.5, squeeze=1.0, threshold=None, rate=0.5, apart=3):
     """Histograms of two normal classes, with another balance and another sharpness in the test set."""
     rng = np.random.default_rng(seed)
     label = rng.random(rows) < rate
@@ -28,22 +28,22 @@ def drawn(seed=0, rows=2000, test_rows=2000, test_rate=0.5, squeeze=1.0, cut=Non
     prob = expit(3 * (rng.normal(size=rows) + apart * (label - 0.5)))
     score = squeeze * (rng.normal(size=(1, test_rows)) + apart * (test_label - 0.5))
     parts = np.repeat(expit(3 * score), 4, axis=0)
-    return label, prob, parts, draw_scores(OofRows(label, prob, np.arange(rows) % 4), parts, cut)
+    return label, prob, parts, draw_scores(OofRows(label, prob, np.arange(rows) % 4), parts, threshold)
 
 
 def test_the_rate_is_that_of_the_rows_at_or_above_the_cut():
     _, prob, parts, _ = drawn()
     cut = float(prob[17])
-    found = positive_rate(drawn(cut=cut)[3], cut)
+    found = positive_rate(drawn(threshold=cut)[3], cut)
     assert found.value["oof"] == pytest.approx((prob >= cut).mean(), abs=0.002)
     assert found.value["test"] == pytest.approx((parts >= cut).mean(), abs=1e-12)
 
 
 def test_a_collapsed_rate_alarms_and_one_that_few_rows_explain_does_not():
-    assert positive_rate(drawn(test_rate=0.02, cut=0.5)[3], 0.5).alarming
-    assert not positive_rate(drawn(test_rate=0.3, cut=0.5)[3], 0.5).alarming
+    assert positive_rate(drawn(test_rate=0.02, threshold=0.5)[3], 0.5).alarming
+    assert not positive_rate(drawn(test_rate=0.3, threshold=0.5)[3], 0.5).alarming
     # Where one row in twenty is positive, no positive at all is luck among 70 rows, and not among 400.
-    few, many = (drawn(1, 10 * rows, rows, 0.0, cut=0.5, rate=0.05, apart=8)[3] for rows in (70, 400))
+    few, many = (drawn(1, 10 * rows, rows, 0.0, threshold=0.5, rate=0.05, apart=8)[3] for rows in (70, 400))
     assert positive_rate(few, 0.5).value["odds_ratio"] < 1 / 5 and not positive_rate(few, 0.5).alarming
     assert not class_balance(few)[0].alarming
     assert positive_rate(many, 0.5).alarming and class_balance(many)[0].alarming
@@ -80,7 +80,7 @@ def test_a_rare_class_that_became_three_times_rarer_alarms_though_it_moved_by_fe
 def test_a_class_of_two_rows_has_an_estimate_and_no_alarm():
     label = np.arange(200) >= 198
     prob = np.linspace(0, 1, 200)
-    scores = draw_scores(OofRows(label, prob, np.arange(200) % 2), np.tile(prob, (2, 1)), cut=0.99)
+    scores = draw_scores(OofRows(label, prob, np.arange(200) % 2), np.tile(prob, (2, 1)), threshold=0.99)
     found = [class_balance(scores)[0], positive_rate(scores, 0.99), score_mixture(scores), score_distance(scores)]
     assert not any(item.alarming for item in found)
     assert all(np.isfinite(value) for item in found for value in item.value.values())

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from competition.scoring.rows import OofRows
 from competition.scoring.shift.domain_auc import Domain, domain_auc
-from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME, FoldFeatures, judge_shift
+from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME, FoldFeatures, judge_shift
 
 LATENT = 12
 FOLDS = 5
@@ -84,9 +84,9 @@ ANOTHER_FORMAT = {"change": "all", "recall_lost": 0.4, "nuisance": 0.8}
         (LABEL_SHIFT, {"test_rate": 0.4}),
         (LABEL_SHIFT, {"test_rate": 0.75, "pairs": True}),
         (LABEL_SHIFT, {"rate": 0.1, "test_rate": 0.25}),
-        (ANOTHER_WORLD, ANOTHER_GENERATOR),
-        (ANOTHER_WORLD, MILDER_GENERATOR),
-        (ANOTHER_WORLD, {**ANOTHER_GENERATOR, "rows": 500, "test_rows": 500}),
+        (DOMAIN_SHIFT, ANOTHER_GENERATOR),
+        (DOMAIN_SHIFT, MILDER_GENERATOR),
+        (DOMAIN_SHIFT, {**ANOTHER_GENERATOR, "rows": 500, "test_rows": 500}),
     ],
 )
 def test_the_verdict_is_the_truth(true, made, seen, seed):
@@ -99,7 +99,7 @@ def test_the_verdict_is_the_truth(true, made, seen, seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_another_format_of_both_classes_is_seen_in_the_features(seed):
     shift = judge_shift(**world(seed, **ANOTHER_FORMAT))
-    assert shift.verdict == ANOTHER_WORLD and "features of convnext" in alarms(shift)
+    assert shift.verdict == DOMAIN_SHIFT and "features of convnext" in alarms(shift)
 
 
 def test_false_alarms_are_rare():
@@ -111,13 +111,13 @@ def test_a_collapse_of_the_rate_is_label_shift_only_where_features_agree():
     inputs = world(0, test_rate=0.04, apart=4.0)
     agreed, alone = judge_shift(**inputs), judge_shift(**without(inputs, "features"))
     assert agreed.verdict == LABEL_SHIFT and agreed.features_agree is True
-    assert alone.verdict == ANOTHER_WORLD and alarms(alone) - {"class balance", "score distance"} == {"positive rate"}
+    assert alone.verdict == DOMAIN_SHIFT and alarms(alone) - {"class balance", "score distance"} == {"positive rate"}
     assert alone.features_agree is None
 
 
 def test_fakes_that_no_longer_look_fake_are_no_label_shift_where_features_moved():
     inputs = world(1, change="fakes", recall_lost=2.8, nuisance=1.5)
-    assert judge_shift(**inputs).verdict == ANOTHER_WORLD
+    assert judge_shift(**inputs).verdict == DOMAIN_SHIFT
 
 
 def test_one_member_that_sees_the_change_is_enough_and_none_that_does_not_can_outvote_it():
@@ -127,7 +127,7 @@ def test_one_member_that_sees_the_change_is_enough_and_none_that_does_not_can_ou
         for part in inputs["features"]["convnext"]
     ]
     both = judge_shift(**{**inputs, "features": {"blind": blind, **inputs["features"]}})
-    assert both.verdict == ANOTHER_WORLD and figures(both, "features of blind")["auc"] == 0.5
+    assert both.verdict == DOMAIN_SHIFT and figures(both, "features of blind")["auc"] == 0.5
     assert alarms(both) >= {"features of convnext"} and "features of blind" not in alarms(both)
 
 
@@ -185,7 +185,7 @@ def test_metadata_that_tell_count_unless_features_agree():
     inputs = world(7)
     assert judge_shift(**inputs, metadata=tells).verdict == SAME
     alone = judge_shift(**without(inputs, "features"), metadata=tells)
-    assert alone.verdict == ANOTHER_WORLD and alarms(alone) == {"metadata"}
+    assert alone.verdict == DOMAIN_SHIFT and alarms(alone) == {"metadata"}
 
 
 def test_the_same_seed_gives_the_same_judgement():

@@ -10,7 +10,7 @@ from competition.scoring.best_threshold import best_threshold
 from competition.scoring.intervals import cv_interval
 from competition.scoring.metrics import f1, sigmoid
 from competition.scoring.rows import OofRows, TestRows
-from competition.scoring.shift.verdict import ANOTHER_WORLD, LABEL_SHIFT, SAME
+from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME
 from competition.scoring.threshold.auto import COMPARED, compare_rules, decide, submission_threshold
 from competition.scoring.threshold.rules import choose_threshold, cross_fit
 
@@ -41,7 +41,7 @@ def beyond_calibration():
         (None, "calibrated", "probabilities hold"),
         (SAME, "calibrated", "no shift was found"),
         (LABEL_SHIFT, "em", "only the class balance"),
-        (ANOTHER_WORLD, "calibrated", "threshold=prior:P"),
+        (DOMAIN_SHIFT, "calibrated", "threshold=prior:P"),
     ],
 )
 def test_auto_takes_the_rule_that_the_verdict_calls_for_and_says_why(verdict, expected, because):
@@ -51,7 +51,7 @@ def test_auto_takes_the_rule_that_the_verdict_calls_for_and_says_why(verdict, ex
 
 @pytest.mark.parametrize(
     "verdict, because",
-    [(SAME, "do not hold"), (LABEL_SHIFT, "cannot be followed"), (ANOTHER_WORLD, "threshold=prior:P")],
+    [(SAME, "do not hold"), (LABEL_SHIFT, "cannot be followed"), (DOMAIN_SHIFT, "threshold=prior:P")],
 )
 def test_without_calibration_auto_counts_and_never_follows_a_class_balance(verdict, because):
     rule, why = decide("auto", beyond_calibration(), verdict_of(verdict))
@@ -60,7 +60,7 @@ def test_without_calibration_auto_counts_and_never_follows_a_class_balance(verdi
 
 @pytest.mark.parametrize("rule", ["argmax", "em", "prior:0.3", "0.5"])
 def test_a_rule_that_was_set_is_kept_whatever_the_verdict(rule):
-    assert decide(rule, ROWS, verdict_of(ANOTHER_WORLD)) == (rule, "as set")
+    assert decide(rule, ROWS, verdict_of(DOMAIN_SHIFT)) == (rule, "as set")
 
 
 def test_an_unknown_rule_is_the_users_mistake():
@@ -119,4 +119,4 @@ def test_without_features_that_agree_a_rarer_class_is_not_told_from_a_new_genera
     for agree in (None, False):
         shift = SimpleNamespace(verdict=LABEL_SHIFT, features_agree=agree)
         rule, why = decide("auto", ROWS, shift)
-        assert rule == "calibrated" and "no features vouch" in why
+        assert rule == "calibrated" and "no features show" in why
