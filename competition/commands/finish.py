@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from competition.core.settings import Config, chosen_folds
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.run_data import RunData, data_root
 from competition.ensemble.card import make_card, provenance
+from competition.ensemble.member import Entry
 from competition.ensemble.score import Result
 from competition.inference.run_record import Record, write_record
 from competition.kaggle.submission.final_two import place
@@ -95,18 +97,6 @@ def _facts(config: Config, data: RunData, result: Result) -> RunFacts:
         "judged": int(result.judged.sum()),
         "leaderboard": round(len(data.test) * config.public_fraction),
     }
-    members = {}
-    for name, entry in result.entries.items():
-        recipe, done = entry.recipe, entry.done()
-        members[name] = {
-            "backbone": recipe.backbone,
-            "view": recipe.view,
-            "image_size": recipe.image_size,
-            "epochs": max(line["epochs"] for line in done),
-            "parameters": done[0]["parameters"],
-            "trained_parameters": done[0]["trained_parameters"],
-            "pretrained": recipe.pretrained,
-        }
     settings = {
         "data": data.dataset.root.name,
         "split": config.split,
@@ -124,13 +114,26 @@ def _facts(config: Config, data: RunData, result: Result) -> RunFacts:
         scores=result.scores,
         seconds=result.seconds,
         rows=rows,
-        members=members,
+        members={name: _member_facts(entry) for name, entry in result.entries.items()},
         settings=settings,
         notes=data.notes,
         provenance=provenance(),
         analysis=result.analysis,
         test_scores=seen if seen.size and not result.missing else None,
     )
+
+
+def _member_facts(entry: Entry) -> dict[str, Any]:
+    recipe, done = entry.recipe, entry.done()
+    return {
+        "backbone": recipe.backbone,
+        "view": recipe.view,
+        "image_size": recipe.image_size,
+        "epochs": max(line["epochs"] for line in done),
+        "parameters": done[0]["parameters"],
+        "trained_parameters": done[0]["trained_parameters"],
+        "pretrained": recipe.pretrained,
+    }
 
 
 def _remember(config: Config, data: RunData, result: Result) -> None:

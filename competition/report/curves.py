@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.report import style as look
+from competition.report import style
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
     from matplotlib.axes import Axes
@@ -33,14 +33,14 @@ def epoch_training_curves(histories: Mapping[str, Sequence[History]], path: Path
     """
     kept = _with_epochs(histories)
     if not kept:
-        return look.save_empty_page("No training curves to show", "no fold has finished an epoch", path)
-    figure = look.new_page(*_epoch_title(kept), HEAD + ROW * len(kept) + FOOT)
+        return style.save_empty_page("No training curves to show", "no fold has finished an epoch", path)
+    figure = style.new_page(*_epoch_title(kept), HEAD + ROW * len(kept) + FOOT)
     top: list[Axes] = []
     for bottom, folds in _rows(figure, kept):
         places = zip((0.5, 2.92), top or (None, None), strict=True)
-        panels = [look.add_panel(figure, left, bottom, 1.93, 1.0, scales_of) for left, scales_of in places]
-        _by_epoch(panels[0], folds, ("train_loss", "train loss", look.MUTED), ("val_loss", "validation", look.BLUE))
-        _by_epoch(panels[1], folds, ("val_f1", "validation F1", look.BLUE), ("val_auc", "AUC", look.RED))
+        panels = [style.add_panel(figure, left, bottom, 1.93, 1.0, scales_of) for left, scales_of in places]
+        _by_epoch(panels[0], folds, ("train_loss", "train loss", style.MUTED), ("val_loss", "validation", style.BLUE))
+        _by_epoch(panels[1], folds, ("val_f1", "validation F1", style.BLUE), ("val_auc", "AUC", style.RED))
         top = top or panels
     epochs = [line["epoch"] for folds in kept.values() for fold in folds for line in fold]
     margin = 0.04 * (max(epochs) - min(epochs)) or 0.5
@@ -49,8 +49,8 @@ def epoch_training_curves(histories: Mapping[str, Sequence[History]], path: Path
         panel.locator_params(axis="x", nbins=5, integer=True, min_n_ticks=1)
         panel.locator_params(axis="y", nbins=4)
     for panel in panels:
-        look.name_axes(panel, "epoch")
-    look.save_page(figure, path)
+        style.name_axes(panel, "epoch")
+    style.save_page(figure, path)
 
 
 def batch_training_curves(histories: Mapping[str, Sequence[History]], path: Path) -> None:
@@ -64,17 +64,17 @@ def batch_training_curves(histories: Mapping[str, Sequence[History]], path: Path
     """
     kept = _with_epochs(histories)
     if not kept:
-        return look.save_empty_page("No training curves to show", "no fold has finished an epoch", path)
+        return style.save_empty_page("No training curves to show", "no fold has finished an epoch", path)
     tracks = {member: [track for track in map(_by_part, folds) if len(track[0])] for member, folds in kept.items()}
-    figure = look.new_page(*_batch_title(tracks), HEAD + ROW * len(kept) + FOOT)
-    panel: Axes | None = None
+    figure = style.new_page(*_batch_title(tracks), HEAD + ROW * len(kept) + FOOT)
+    above: Axes | None = None
     for (bottom, _), own in zip(_rows(figure, kept), tracks.values(), strict=True):
-        panel = look.add_panel(figure, 0.5, bottom, 4.35, 1.0, panel)
+        panel = above = style.add_panel(figure, 0.5, bottom, 4.35, 1.0, above)
         for track in own if len(own) > 1 else ():
-            panel.plot(*track, color=look.BLUE, linewidth=0.5, alpha=0.4, **look.point_marker(track[0], 3))
+            panel.plot(*track, color=style.BLUE, linewidth=0.5, alpha=0.4, **style.point_marker(track[0], 3))
         if own:
             mean = _mean_track(own)
-            panel.plot(*mean, color=look.BLUE, linewidth=1.4, **look.point_marker(mean[0], 5))
+            panel.plot(*mean, color=style.BLUE, linewidth=1.4, **style.point_marker(mean[0], 5))
         else:
             _say_not_recorded(panel)
     known = [track for own in tracks.values() for track in own]
@@ -88,8 +88,8 @@ def batch_training_curves(histories: Mapping[str, Sequence[History]], path: Path
         panel.set_yticks([])
     panel.set_xlim(0, max(line["epoch"] for folds in kept.values() for fold in folds for line in fold))
     panel.locator_params(axis="x", nbins=10, integer=True, min_n_ticks=1)
-    look.name_axes(panel, "epochs done")
-    look.save_page(figure, path)
+    style.name_axes(panel, "epochs done")
+    style.save_page(figure, path)
 
 
 def _with_epochs(histories: Mapping[str, Sequence[History]]) -> dict[str, list[History]]:
@@ -103,9 +103,9 @@ def _rows(figure: "Figure", kept: Mapping[str, Sequence[History]]) -> Iterator[t
         bottom = FOOT + ROW * (len(kept) - 1 - index) + 0.25
         longest, plural = max(len(fold) for fold in folds), "s" if len(folds) > 1 else ""
         size = f"{longest} epoch{'s' if longest > 1 else ''}, {len(folds)} fold{plural}"
-        style = {"fontsize": look.fit_size(10, 36, member), "fontweight": "bold", "color": look.INK}
-        look.add_text(figure, 0.5, bottom + 1.29, member, **style)
-        look.add_text(figure, 4.85, bottom + 1.29, size, fontsize=8, ha="right")
+        options = {"fontsize": style.fit_size(10, 36, member), "fontweight": "bold", "color": style.INK}
+        style.add_text(figure, 0.5, bottom + 1.29, member, **options)
+        style.add_text(figure, 4.85, bottom + 1.29, size, fontsize=8, ha="right")
         yield bottom, folds
 
 
@@ -113,12 +113,12 @@ def _epoch_title(histories: Mapping[str, Sequence[History]]) -> tuple[str, str]:
     several = any(len(folds) > 1 for folds in histories.values())
     basis = "thin: each fold; bold: their mean, to the last epoch they share" if several else "at the last epoch"
     for key, name, best in (("val_f1", "validation F1", max), ("train_loss", "training loss", min)):
-        last = {member: last_mean(folds, key) for member, folds in histories.items()}
-        last = {member: value for member, value in last.items() if value is not None}
+        means = {member: last_mean(folds, key) for member, folds in histories.items()}
+        last = {member: value for member, value in means.items() if value is not None}
         if last:
-            member = best(last, key=last.__getitem__)
+            member = best(last, key=lambda member: last[member])
             lead = f"Best of {len(last)}: {member}," if len(last) > 1 else f"{member}:"
-            return f"{lead} {name} {look.decimals(last[member])}", basis
+            return f"{lead} {name} {style.decimals(last[member])}", basis
     return "Training curves", "the folds share no epoch whose figures are known"
 
 
@@ -143,11 +143,11 @@ def _by_epoch(panel: "Axes", folds: Sequence[History], *curves: tuple[str, str, 
         if not tracks:
             continue
         for track in tracks if len(tracks) > 1 else ():
-            style = {"color": colour, "linewidth": 0.6, "alpha": 0.55, **look.point_marker(track, 3)}
-            panel.plot(list(track), list(track.values()), **style)
+            options: dict[str, Any] = {"color": colour, "linewidth": 0.6, "alpha": 0.55, **style.point_marker(track, 3)}
+            panel.plot(list(track), list(track.values()), **options)
         epochs, mean = _mean(tracks)
-        panel.plot(epochs, mean, color=colour, linewidth=2, **look.point_marker(mean, 5))
-        value = f"{name} {look.decimals(mean[-1])}" if mean else name
+        panel.plot(epochs, mean, color=colour, linewidth=2, **style.point_marker(mean, 5))
+        value = f"{name} {style.decimals(mean[-1])}" if mean else name
         panel.text(x, 1.06, value, transform=panel.transAxes, ha=side, fontsize=8, color=colour)
     panel.margins(y=0.1)
     if not panel.lines:
@@ -155,8 +155,8 @@ def _by_epoch(panel: "Axes", folds: Sequence[History], *curves: tuple[str, str, 
 
 
 def _say_not_recorded(panel: "Axes") -> None:
-    where = {"transform": panel.transAxes, "ha": "center", "va": "center"}
-    panel.text(0.5, 0.5, "not recorded", **where, color=look.MUTED, fontsize=9)
+    place: dict[str, Any] = {"transform": panel.transAxes, "ha": "center", "va": "center"}
+    panel.text(0.5, 0.5, "not recorded", **place, color=style.MUTED, fontsize=9)
 
 
 def _tracks(folds: Sequence[History], key: str) -> list[dict[float, float]]:
@@ -173,13 +173,11 @@ def _mean(tracks: Sequence[dict[float, float]]) -> tuple[list[float], list[float
 
 def _by_part(fold: History) -> Track:
     """Return where the parts of a fold's epochs stand, and their finite losses."""
-    epochs: list[float] = []
-    losses: list[float] = []
+    points: list[tuple[float, float]] = []
     for line in fold:
         parts = line.get("batch_loss") or []
-        epochs += [line["epoch"] - 1 + (part + 0.5) / len(parts) for part in range(len(parts))]
-        losses += [np.nan if loss is None else loss for loss in parts]
-    epochs, losses = np.array(epochs, float), np.array(losses, float)
+        points += [(line["epoch"] - 1 + (part + 0.5) / len(parts), loss) for part, loss in enumerate(parts)]
+    epochs, losses = np.array(points, float).reshape(-1, 2).T  # None becomes NaN
     return epochs[np.isfinite(losses)], losses[np.isfinite(losses)]
 
 
@@ -187,4 +185,4 @@ def _mean_track(tracks: Sequence[Track]) -> Track:
     start, end = max(epochs[0] for epochs, _ in tracks), min(epochs[-1] for epochs, _ in tracks)
     finest = max((epochs for epochs, _ in tracks), key=len)
     shared = finest[(finest >= start) & (finest <= end)]
-    return shared, np.mean([np.interp(shared, *track) for track in tracks], axis=0)
+    return shared, np.stack([np.interp(shared, *track) for track in tracks]).mean(axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from competition.report import style as look
+from competition.report import style
 
 SIDE = 160  # pixels
 ACROSS = 4
@@ -53,20 +53,20 @@ def mistakes_gallery(
     """
     rows = -(-len(mistakes) // ACROSS)
     cell, text = 1.1, 0.66
-    subtitle = f"with its id, its class and the probability of {look.elide(classes[1], 26)}"
-    figure = look.new_page("Most confident mistakes", subtitle, 0.8 + rows * (cell + text))
+    subtitle = f"with its id, its class and the probability of {style.elide(classes[1], 26)}"
+    figure = style.new_page("Most confident mistakes", subtitle, 0.8 + rows * (cell + text))
     for index, (mistake, image) in enumerate(zip(mistakes, images, strict=True)):
         left = 0.15 + index % ACROSS * (cell + 0.1)
         bottom = 0.05 + (rows - 1 - index // ACROSS) * (cell + text) + text
-        axes = look.add_panel(figure, left, bottom, cell, cell)
+        axes = style.add_panel(figure, left, bottom, cell, cell)
         axes.set_axis_off()
         if image is None:
-            axes.text(0.5, 0.5, "no image", ha="center", va="center", color=look.MUTED, fontsize=8)
+            axes.text(0.5, 0.5, "no image", ha="center", va="center", color=style.MUTED, fontsize=8)
         else:
             axes.imshow(image, interpolation="nearest")
             axes.set_anchor("SW")
         truth = f"is {classes[mistake['label']]}"
-        look.add_text(figure, left, bottom - 0.13, look.elide(mistake["id"], 24), fontsize=6)
-        look.add_text(figure, left, bottom - 0.28, look.elide(truth, 19), fontsize=7.5, color=look.INK)
-        look.add_text(figure, left, bottom - 0.43, look.decimals(mistake["prob"]), fontsize=8.5, color=look.INK)
-    look.save_page(figure, path)
+        style.add_text(figure, left, bottom - 0.13, style.elide(mistake["id"], 24), fontsize=6)
+        style.add_text(figure, left, bottom - 0.28, style.elide(truth, 19), fontsize=7.5, color=style.INK)
+        style.add_text(figure, left, bottom - 0.43, style.decimals(mistake["prob"]), fontsize=8.5, color=style.INK)
+    style.save_page(figure, path)

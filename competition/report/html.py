@@ -6,7 +6,7 @@ does every sentence that was made elsewhere, so that a reader, and a test, can l
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from competition.report.trust import METHODS
 HERE = Path(__file__).parent
 SOURCES = tuple(HERE / name for name in ("page.html", "honest.html", "macros.html", "page.css"))
 UNKNOWN, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-SHAPES = {
+SHAPES: dict[str, Callable[[Any], str]] = {
     "score": decimals,
     "signed": lambda value: f"{value:+.3f}".replace("-", MINUS),
     "percent": "{:.1%}".format,
@@ -30,7 +30,7 @@ SHAPES = {
 
 
 def render_page(metrics: Mapping[str, Any], pictures: Mapping[str, bytes], thumbnails: Sequence[bytes | None]) -> str:
-    """Return the HTML of ``metrics`` (see ``story.measure``) with the figures as PNG and the mistakes' images as JPEG.
+    """Return the HTML of ``metrics`` (see ``measure``) with the figures as PNG and the mistakes' images as JPEG.
 
     All text is escaped. A figure that is not among ``pictures`` is left out with its caption.
     """

@@ -7,13 +7,13 @@ versions give the same bytes: pyplot is not used, no setting of matplotlib is ch
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sklearn_metrics
 
-from competition.report import style as look
+from competition.report import style
 from competition.scoring.metrics import check_binary, check_prob, check_same_length, f1
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
@@ -40,10 +40,10 @@ def roc_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) ->
         false_positive, true_positive, _ = sklearn_metrics.roc_curve(label, prob)
         curves[name] = false_positive, true_positive, float(sklearn_metrics.auc(false_positive, true_positive))
     figure, axes = _ranking(curves, "ROC AUC", label.size, "lower right")
-    axes.plot([0, 1], [0, 1], color=look.MUTED, linewidth=0.8, linestyle=look.DOTTED, zorder=1)
-    axes.text(0.16, 0.13, "chance", color=look.MUTED, fontsize=8, rotation=45, va="center", ha="center")
-    look.name_axes(axes, "false positive rate", "true positive rate")
-    look.save_page(figure, path)
+    axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=0.8, linestyle=style.DOTTED, zorder=1)
+    axes.text(0.16, 0.13, "chance", color=style.MUTED, fontsize=8, rotation=45, va="center", ha="center")
+    style.name_axes(axes, "false positive rate", "true positive rate")
+    style.save_page(figure, path)
 
 
 def pr_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) -> None:
@@ -62,20 +62,20 @@ def pr_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) -> 
     figure, axes = _ranking(curves, "average precision", label.size, "lower left")
     for value in (0.6, 0.8, 0.9):
         recall = np.linspace(value / (2 - value), 1, 200)
-        axes.plot(recall, value * recall / (2 * recall - value), color=look.MUTED, linewidth=0.5, zorder=1)
-        axes.text(1.02, value / (2 - value), f"F1 {value}", color=look.MUTED, fontsize=8, va="center")
+        axes.plot(recall, value * recall / (2 * recall - value), color=style.MUTED, linewidth=0.5, zorder=1)
+        axes.text(1.02, value / (2 - value), f"F1 {value}", color=style.MUTED, fontsize=8, va="center")
     rate = label.mean()
-    axes.axhline(rate, color=look.MUTED, linewidth=0.8, linestyle=look.DOTTED, zorder=1)
-    axes.text(0.99, rate - 0.015, "chance", color=look.MUTED, fontsize=8, ha="right", va="top")
-    look.name_axes(axes, "recall", "precision")
-    look.save_page(figure, path)
+    axes.axhline(rate, color=style.MUTED, linewidth=0.8, linestyle=style.DOTTED, zorder=1)
+    axes.text(0.99, rate - 0.015, "chance", color=style.MUTED, fontsize=8, ha="right", va="top")
+    style.name_axes(axes, "recall", "precision")
+    style.save_page(figure, path)
 
 
 def _is_one_class(label: NDArray[np.bool_], curve: str, path: Path) -> bool:
     """Tell whether there is nothing to rank, after drawing a page that says so."""
     if label.any() and not label.all():
         return False
-    look.save_empty_page(f"No {curve} to show", f"all {label.size:,} images are of class {int(label[0])}", path)
+    style.save_empty_page(f"No {curve} to show", f"all {label.size:,} images are of class {int(label[0])}", path)
     return True
 
 
@@ -84,29 +84,29 @@ def check_members(label: ArrayLike, members: Mapping[str, ArrayLike]) -> tuple[N
     if not members:
         raise ValueError("members is empty: there is no curve to draw")
     label = check_binary("label", label)
-    members = {name: check_prob(name, prob) for name, prob in members.items()}
-    check_same_length(label=label, **members)
-    return label, members
+    probs = {name: check_prob(name, prob) for name, prob in members.items()}
+    check_same_length(label=label, **probs)
+    return label, probs
 
 
-def _ranking(curves: Mapping[str, Curve], measure: str, rows: int, corner: str) -> tuple["Figure", "Axes"]:
+def _ranking(curves: Mapping[str, Curve], measure: str, rows: int, corner: style.Corner) -> tuple["Figure", "Axes"]:
     """Return a square picture of the curves, the last one bold, and a legend of the best in that corner."""
     *names, final = curves
     best = max(names, key=lambda name: curves[name][2], default=None)
     subject = "Ensemble" if final == "ensemble" else final
-    single = f"best single member: {best}, {look.decimals(curves[best][2])}; " if best else ""
-    figure = look.new_page(f"{subject} {measure} {look.decimals(curves[final][2])}", f"{single}{rows:,} images", 5.3)
-    axes = look.add_panel(figure, 0.55, 0.55, 3.95, 3.95)
+    single = f"best single member: {best}, {style.decimals(curves[best][2])}; " if best else ""
+    figure = style.new_page(f"{subject} {measure} {style.decimals(curves[final][2])}", f"{single}{rows:,} images", 5.3)
+    axes = style.add_panel(figure, 0.55, 0.55, 3.95, 3.95)
     handles = {}
     for index, (name, (x, y, _)) in enumerate(curves.items()):
-        style = look.BOLD if name == final else look.curve_style(index)
-        (handles[name],) = axes.plot(*look.thin_out(x, y), **style)
+        options = style.BOLD if name == final else style.curve_style(index)
+        (handles[name],) = axes.plot(*style.thin_out(x, y), **options)
     axes.set(xlim=(-0.012, 1.012), ylim=(-0.012, 1.012))
     shown = [final, *sorted(names, key=lambda name: -curves[name][2])[: NAMED - 1]]
     # The figures come first, so that they stand in a column.
-    texts = [f"{look.decimals(curves[name][2])}  {name}" for name in shown]
+    texts = [f"{style.decimals(curves[name][2])}  {name}" for name in shown]
     if names:
-        look.name_curves(axes, [handles[name] for name in shown], texts, corner)
+        style.name_curves(axes, [handles[name] for name in shown], texts, corner)
     return figure, axes
 
 
@@ -120,27 +120,26 @@ def confusion_matrix(label: ArrayLike, decision: ArrayLike, classes: tuple[str, 
     check_same_length(label=label, decision=decision)
     count = sklearn_metrics.confusion_matrix(label, decision, labels=[False, True])
     total, wrong = count.sum(axis=1), int(count[0, 1] + count[1, 0])
-    title = f"F1 {look.decimals(f1(label, decision))}, {wrong / label.size:.1%} called wrong"
-    figure = look.new_page(title, f"{wrong:,} of {label.size:,} images", 4.7)
-    axes = look.add_panel(figure, 1.05, 0.8, 3.8, 3.15)
+    title = f"F1 {style.decimals(f1(label, decision))}, {wrong / label.size:.1%} called wrong"
+    figure = style.new_page(title, f"{wrong:,} of {label.size:,} images", 4.7)
+    axes = style.add_panel(figure, 1.05, 0.8, 3.8, 3.15)
     for row, column in np.ndindex(2, 2):
         share = count[row, column] / total[row] if total[row] else 0.0
-        x, y = column + np.array([0.01, 0.99, 0.99, 0.01]), row + np.array([0.01, 0.01, 0.99, 0.99])
-        axes.fill(x, y, color=look.BLUE if row == column else look.RED, alpha=0.1 + 0.9 * share, linewidth=0)
-        style = {"color": "white" if share > 0.75 else look.INK, "ha": "center", "va": "center"}
-        axes.text(column + 0.5, row + 0.45, f"{count[row, column]:,}", fontsize=20, **style)
-        axes.text(column + 0.5, row + 0.68, f"{share:.1%}" if total[row] else "no rows", fontsize=11, **style)
+        style.fill_cell(axes, column, row, style.BLUE if row == column else style.RED, 0.1 + 0.9 * share)
+        percentage, colour = f"{share:.1%}" if total[row] else "no rows", "white" if share > 0.75 else style.INK
+        style.centre_text(axes, column + 0.5, row + 0.45, f"{count[row, column]:,}", 20, colour)
+        style.centre_text(axes, column + 0.5, row + 0.68, percentage, 11, colour)
     names = [textwrap.fill(name, 18) for name in classes]
-    style = {"fontsize": 10, "color": look.INK, "parse_math": False, "multialignment": "center"}
-    axes.set_xticks((0.5, 1.5), names, **style)
+    options: dict[str, Any] = {"fontsize": 10, "color": style.INK, "parse_math": False, "multialignment": "center"}
+    axes.set_xticks((0.5, 1.5), names, **options)
     totals = [f"{name}\n{rows:,}" for name, rows in zip(names, total, strict=True)]
-    axes.set_yticks((0.5, 1.5), totals, **style, rotation=90, va="center")
+    axes.set_yticks((0.5, 1.5), totals, **options, rotation=90, va="center")
     axes.set(xlim=(0, 2), ylim=(2, 0))
     axes.grid(False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    look.name_axes(axes, "predicted class", "true class; each row adds to 100%")
-    look.save_page(figure, path)
+    style.name_axes(axes, "predicted class", "true class; each row adds to 100%")
+    style.save_page(figure, path)
 
 
 def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, path: Path) -> None:
@@ -153,33 +152,38 @@ def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, path: P
     label, prob = check_binary("label", label), check_prob("prob", prob)
     check_same_length(label=label, prob=prob)
     if not label.any():
-        return look.save_empty_page("No threshold curve to show", f"none of {label.size:,} images is of class 1", path)
+        return style.save_empty_page("No threshold curve to show", f"none of {label.size:,} images is of class 1", path)
     cut, (value, precision, recall, called) = _by_threshold(label, prob)
     good = np.flatnonzero(np.diff(value >= value.max() - FLAT, prepend=False, append=False))
     low, high = cut[np.maximum(good[::2] - 1, 0)], cut[good[1::2] - 1]
     span = f"shaded, {low[0]:.3f} to {high[-1]:.3f}"
     at = min(int(np.searchsorted(cut, threshold)), cut.size - 1)
-    title = f"F1 {look.decimals(value[at])} at threshold {threshold:.3f}"
-    figure = look.new_page(title, f"{span}: F1 within {FLAT} of these images' best, {look.decimals(value.max())}", 4.8)
-    axes = look.add_panel(figure, 0.55, 1.0, 4.25, 2.85)
+    title = f"F1 {style.decimals(value[at])} at threshold {threshold:.3f}"
+    best = style.decimals(value.max())
+    figure = style.new_page(title, f"{span}: F1 within {FLAT} of these images' best, {best}", 4.8)
+    axes = style.add_panel(figure, 0.55, 1.0, 4.25, 2.85)
     for start, end in zip(low, high, strict=True):
-        axes.axvspan(start, end, color=look.SHADE, linewidth=0, zorder=0)
-    axes.axvline(threshold, color=look.INK, linewidth=0.9, zorder=1.5)
+        axes.axvspan(start, end, color=style.SHADE, linewidth=0, zorder=0)
+    axes.axvline(threshold, color=style.INK, linewidth=0.9, zorder=1.5)
     side = "left" if threshold < 0.1 else "right" if threshold > 0.9 else "center"
-    axes.text(threshold, 1.03, f"threshold {threshold:.3f}", fontsize=8.5, color=look.INK, ha=side)
-    curves = {"F1": (value, look.BLUE, 2.4, "-"), "precision": (precision, look.RED, 1.3, "-")}
-    curves |= {"recall": (recall, look.GREEN, 1.3, look.DASHED)}
-    curves |= {"predicted positive": (called, look.MUTED, 1.3, look.DOTTED)}
-    for name, (curve, colour, width, dash) in curves.items():
-        here = "undefined" if np.isnan(curve[at]) else look.decimals(curve[at])
-        style = {"color": colour, "linewidth": width, "linestyle": dash, "zorder": 3 if name == "F1" else 2}
-        axes.plot(*look.thin_out(cut, curve), **style, drawstyle="steps-pre", label=f"{name} {here}")
+    axes.text(threshold, 1.03, f"threshold {threshold:.3f}", fontsize=8.5, color=style.INK, ha=side)
+    curves: list[tuple[str, NDArray, str, float, Any]] = [
+        ("F1", value, style.BLUE, 2.4, "-"),
+        ("precision", precision, style.RED, 1.3, "-"),
+        ("recall", recall, style.GREEN, 1.3, style.DASHED),
+        ("predicted positive", called, style.MUTED, 1.3, style.DOTTED),
+    ]
+    for name, curve, colour, width, dash in curves:
+        here = "undefined" if np.isnan(curve[at]) else style.decimals(curve[at])
+        options: dict[str, Any] = {"color": colour, "linewidth": width, "linestyle": dash}
+        options |= {"zorder": 3 if name == "F1" else 2, "drawstyle": "steps-pre", "label": f"{name} {here}"}
+        axes.plot(*style.thin_out(cut, curve), **options)
         axes.plot(threshold, curve[at], "o", color=colour, markersize=4.5, zorder=4)
-    style = {"ncols": 2, "frameon": False, "fontsize": 9, "labelcolor": look.INK}
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), **style)
+    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)}
+    axes.legend(ncols=2, frameon=False, fontsize=9, labelcolor=style.INK, **below)
     axes.set(xlim=(min(0, threshold), max(1, threshold)), ylim=(-0.012, 1.012))
-    look.name_axes(axes, "threshold")
-    look.save_page(figure, path)
+    style.name_axes(axes, "threshold")
+    style.save_page(figure, path)
 
 
 def _by_threshold(label: NDArray[np.bool_], prob: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[NDArray]]:

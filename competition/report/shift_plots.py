@@ -5,12 +5,12 @@ Like is compared with like: single fold models judge training rows out of fold, 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from competition.report import style as look
+from competition.report import style
 from competition.report.trust import ConditionScore
 from competition.scoring.metrics import check_binary, check_prob, check_same_length, logit
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME, Shift
@@ -61,21 +61,21 @@ def shift_figure(
     human, machine = (_density(prob[label == number], edge) for number in (0, 1))
     parts = f"by {len(scores)} fold models" if len(scores) > 1 else "by one fold's models"
     subtitle = f"{label.size:,} training images out of fold, {scores.shape[1]:,} test images {parts}"
-    figure = look.new_page(TITLES[shift.verdict] if shift else "Scores of training and test images", subtitle, 4.15)
-    axes = look.add_panel(figure, 0.3, 1.0, 4.4, 2.35)
+    figure = style.new_page(TITLES[shift.verdict] if shift else "Scores of training and test images", subtitle, 4.15)
+    axes = style.add_panel(figure, 0.3, 1.0, 4.4, 2.35)
     rate = label.mean()
     below, above = (1 - rate) * human, _mix(human, machine, rate)
-    style, names = {"fill": True, "alpha": 0.5, "linewidth": 0}, [look.elide(name, 26) for name in classes]
-    axes.stairs(below, edge, color=look.BLUE, label=f"training, {names[0]}", **style)
-    axes.stairs(above, edge, baseline=below, color=look.RED, label=f"training, {names[1]}", **style)
-    axes.stairs(_density(test, edge), edge, color=look.INK, linewidth=1.8, label="test", zorder=3)
+    names = [f"training, {style.elide(name, 26)}" for name in classes]
+    axes.stairs(below, edge, color=style.BLUE, label=names[0], fill=True, alpha=0.5, linewidth=0)
+    axes.stairs(above, edge, baseline=below, color=style.RED, label=names[1], fill=True, alpha=0.5, linewidth=0)
+    axes.stairs(_density(test, edge), edge, color=style.INK, linewidth=1.8, label="test", zorder=3)
     if shift and shift.verdict != SAME and shift.prior and 0 < rate < 1:
         prior = shift.prior.value
-        style = {"color": look.MUTED, "linewidth": 1.1, "linestyle": look.DASHED, "zorder": 2}
-        name = f"training, if {prior:.0%} were {look.elide(names[1], 14)}"
-        axes.stairs(_mix(human, machine, prior), edge, label=name, **style)
+        options: dict[str, Any] = {"color": style.MUTED, "linewidth": 1.1, "linestyle": style.DASHED, "zorder": 2}
+        name = f"training, if {prior:.0%} were {style.elide(classes[1], 14)}"
+        axes.stairs(_mix(human, machine, prior), edge, label=name, **options)
     _finish(axes, edge)
-    look.save_page(figure, path)
+    style.save_page(figure, path)
 
 
 def _mix(human: NDArray[np.float64], machine: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
@@ -86,13 +86,13 @@ def _finish(axes: "Axes", edge: NDArray[np.float64]) -> None:
     """Name the logits by their probabilities and the areas by a legend below."""
     legend = axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.18), ncols=2, frameon=False, fontsize=8.5)
     for text in legend.get_texts():
-        text.set(color=look.INK, parse_math=False)
+        text.set(color=style.INK, parse_math=False)
     axes.set_xlim(edge[0], edge[-1])
     axes.set_xticks(*_ticks(edge[0], edge[-1]))
     axes.set_ylim(0, None)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    look.name_axes(axes, "probability by one fold's models, on the logit scale")
+    style.name_axes(axes, "probability by one fold's models, on the logit scale")
 
 
 def _edges(*logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -134,19 +134,19 @@ def robustness_figure(found: Sequence[ConditionScore], path: Path) -> None:
     ``found`` has one entry or more. The one named "clean", else the first, is what the others are compared with.
     """
     clean = next((row for row in found if row.condition == "clean"), found[0])
-    figure = look.new_page(*_title(found, clean), 1.6 + 0.36 * len(found))
-    axes = look.add_panel(figure, 1.32, 0.5, 2.33, 0.36 * len(found))
-    column = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "right", "fontsize": 9}
+    figure = style.new_page(*_title(found, clean), 1.6 + 0.36 * len(found))
+    axes = style.add_panel(figure, 1.32, 0.5, 2.33, 0.36 * len(found))
+    column: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "right", "fontsize": 9}
     for place, row in enumerate(found):
         _draw_condition(axes, place, row, clean)
         for x, value, weight in ((F1_AT, row.f1, "bold"), (AUC_AT, row.auc, "normal")):
-            text = "-" if value is None else look.decimals(value)
-            axes.text(x, place, text, color=look.INK, fontweight=weight, **column)
+            text = "-" if value is None else style.decimals(value)
+            axes.text(x, place, text, color=style.INK, fontweight=weight, **column)
     for x, text in ((F1_AT, "● F1"), (AUC_AT, "◇ AUC")):
-        axes.text(x, -0.8, text, color=look.MUTED, **column)
-    axes.axvline(clean.f1, color=look.INK, linewidth=0.9, linestyle=look.DOTTED, zorder=1)
-    names = [look.elide(CONDITIONS.get(row.condition, row.condition), 20) for row in found]
-    axes.set_yticks(range(len(found)), names, fontsize=9, color=look.INK, parse_math=False)
+        axes.text(x, -0.8, text, color=style.MUTED, **column)
+    axes.axvline(clean.f1, color=style.INK, linewidth=0.9, linestyle=style.DOTTED, zorder=1)
+    names = [style.elide(CONDITIONS.get(row.condition, row.condition), 20) for row in found]
+    axes.set_yticks(range(len(found)), names, fontsize=9, color=style.INK, parse_math=False)
     known = [value for row in found for value in (row.f1, row.auc) if value is not None]
     margin = max(0.02, 0.06 * (max(known) - min(known)))
     axes.set(xlim=(min(known) - margin, max(known) + margin), ylim=(len(found) - 0.5, -0.5))
@@ -154,15 +154,15 @@ def robustness_figure(found: Sequence[ConditionScore], path: Path) -> None:
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    look.save_page(figure, path)
+    style.save_page(figure, path)
 
 
 def _draw_condition(axes: "Axes", place: int, row: ConditionScore, clean: ConditionScore) -> None:
     """Mark a condition's AUC and F1, this one with a line from the unchanged images' F1."""
     if row.auc is not None:
-        style = {"color": "white", "markeredgecolor": look.MUTED, "markeredgewidth": 0.9, "markersize": 4.5}
-        axes.plot(row.auc, place, "D", **style)
-    colour = look.INK if row is clean else look.RED if clean.f1 - row.f1 >= COSTLY else look.BLUE
+        options: dict[str, Any] = {"markeredgecolor": style.MUTED, "markeredgewidth": 0.9, "markersize": 4.5}
+        axes.plot(row.auc, place, "D", color="white", **options)
+    colour = style.INK if row is clean else style.RED if clean.f1 - row.f1 >= COSTLY else style.BLUE
     axes.plot([clean.f1, row.f1], [place, place], color=colour, linewidth=2.2)
     axes.plot(row.f1, place, "o", color=colour, markersize=7)
 
@@ -176,5 +176,5 @@ def _title(found: Sequence[ConditionScore], clean: ConditionScore) -> tuple[str,
     fall = clean.f1 - worst.f1
     if fall < 0.005:
         return "No change to the images costs F1", subtitle
-    name = look.elide(CONDITIONS.get(worst.condition, worst.condition), 16)
-    return f"F1 {look.decimals(clean.f1)} falls to {look.decimals(worst.f1)} at worst: {name}", subtitle
+    name = style.elide(CONDITIONS.get(worst.condition, worst.condition), 16)
+    return f"F1 {style.decimals(clean.f1)} falls to {style.decimals(worst.f1)} at worst: {name}", subtitle

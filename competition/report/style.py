@@ -5,7 +5,7 @@ Same inputs and versions, same bytes: pyplot is not used, no setting of matplotl
 
 from collections.abc import Sequence, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,14 @@ if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who dr
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+Corner = Literal["upper left", "lower left", "lower right"]
+
 WIDTH, DPI = 5.0, 240  # inches and pixels per inch: three pixels here are one on a phone
 INK, MUTED, RULE, SHADE = "#1b1f24", "#666d76", "#e4e7eb", "#d6e7f3"
 BLUE, RED, GREEN = "#0072b2", "#d55e00", "#009e73"
 PALETTE = (BLUE, RED, GREEN, "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's, safe for the colour-blind
-BOLD = {"color": INK, "linewidth": 2.2, "linestyle": "-", "zorder": 3}  # the ensemble, or the only member
+# The line of the ensemble, or of the only member.
+BOLD: dict[str, Any] = {"color": INK, "linewidth": 2.2, "linestyle": "-", "zorder": 3}
 DASHED, DOTTED = (0, (4, 1.5)), (0, (1.2, 1.2))
 
 
@@ -43,7 +46,7 @@ def elide(text: str, room: int) -> str:
     return f"{text[: room - 1 - tail]}…{text[len(text) - tail :]}"
 
 
-def curve_style(index: int) -> dict[str, object]:
+def curve_style(index: int) -> dict[str, Any]:
     """Return the thin line of the member of that number: a colour each, dashed when they have all been used."""
     dash = DASHED if index // len(PALETTE) % 2 else "-"
     return {"color": PALETTE[index % len(PALETTE)], "linewidth": 1, "linestyle": dash, "zorder": 2}
@@ -54,7 +57,8 @@ def new_page(title: str, subtitle: str, height: float) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white", layout="none")
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
+    figure.set_layout_engine("none")
     FigureCanvasAgg(figure)
     add_text(figure, 0.15, height - 0.33, title, fontsize=fit_size(13, 42, title), fontweight="bold", color=INK)
     add_text(figure, 0.15, height - 0.55, subtitle, fontsize=fit_size(9, 70, subtitle))
@@ -66,10 +70,21 @@ def save_empty_page(title: str, reason: str, path: Path) -> None:
     save_page(new_page(title, reason, 0.8), path)
 
 
-def add_text(figure: "Figure", x: float, y: float, text: str, **look: object) -> None:
+def add_text(figure: "Figure", x: float, y: float, text: str, **options: Any) -> None:
     """Write ``text``, whatever signs are in it, with its base line at (x, y) inches from the lower left corner."""
-    look = {"color": MUTED, **look}
-    figure.text(x / WIDTH, y / figure.get_figheight(), text, parse_math=False, **look)
+    options = {"color": MUTED, **options}
+    figure.text(x / WIDTH, y / figure.get_figheight(), text, parse_math=False, **options)
+
+
+def fill_cell(axes: "Axes", column: int, row: int, colour: str, shade: float = 1.0) -> None:
+    """Fill a cell of a matrix whose cells are one unit wide and high; ``shade`` from 0 to 1."""
+    x, y = [column + edge for edge in (0.01, 0.99, 0.99, 0.01)], [row + edge for edge in (0.01, 0.01, 0.99, 0.99)]
+    axes.fill(x, y, color=colour, alpha=shade, linewidth=0)
+
+
+def centre_text(axes: "Axes", x: float, y: float, text: str, size: float, colour: str) -> None:
+    """Write ``text`` around (x, y) in the units of the axes."""
+    axes.text(x, y, text, fontsize=size, color=colour, ha="center", va="center")
 
 
 def add_panel(
@@ -93,7 +108,7 @@ def name_axes(axes: "Axes", x: str, y: str = "") -> None:
     axes.set_ylabel(y, color=MUTED, fontsize=9, parse_math=False)
 
 
-def name_curves(axes: "Axes", curves: Sequence["Line2D"], names: Sequence[str], corner: str) -> None:
+def name_curves(axes: "Axes", curves: Sequence["Line2D"], names: Sequence[str], corner: Corner) -> None:
     """Add a legend in that corner; its letters shrink where a name is long, and no sign in it is read as a formula."""
     legend = axes.legend(curves, names, loc=corner, fontsize=fit_size(8.5, 34, *names))
     legend.get_frame().set(facecolor="white", edgecolor="none", alpha=0.9)
@@ -115,6 +130,6 @@ def thin_out(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
     return x[keep], y[keep]
 
 
-def point_marker(points: Sized, size: float) -> dict[str, object]:
+def point_marker(points: Sized, size: float) -> dict[str, Any]:
     """Return the look that makes a line of one point visible."""
     return {"marker": "o", "markersize": size, "markeredgewidth": 0} if len(points) == 1 else {}

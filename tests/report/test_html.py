@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from competition.audit.findings import AuditSummary
-from competition.report import style as look
+from competition.report import style
 from competition.report.html import render_page, show
 from competition.report.metrics_json import measure
 from competition.report.trust import Analysis
@@ -59,7 +59,7 @@ class Page(HTMLParser):
 def coarse():
     """Figures of fewer pixels, which are still wider than a phone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(look, "DPI", 80)
+        patch.setattr(style, "DPI", 80)
         yield
 
 
@@ -308,7 +308,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_a_browser_nothing_overflows_and_nothing_is_fetched(tmp_path, browser, kind, monkeypatch):
     if kind == "usual":
-        monkeypatch.setattr(look, "DPI", 240)  # wider than a desk's page
+        monkeypatch.setattr(style, "DPI", 240)  # wider than a desk's page
     address = write(tmp_path, **KINDS[kind]).as_uri()
     for width in (390, 1280):
         page = browser.new_page(viewport={"width": width, "height": 844})

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from competition.report import agreement, calibration, curves, gallery, plots
+from competition.report import agreement, calibration, curves, gallery, plots, style
 from competition.report import shift_plots as world
-from competition.report import style as look
 from competition.report.trust import ConditionScore
 from competition.scoring import evaluation
 from tests.report import runs
@@ -79,7 +78,7 @@ def test_the_same_inputs_give_the_same_bytes_whatever_is_set_for_pyplot_and_no_s
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
 
 
-@pytest.mark.parametrize("module", sorted(Path(look.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("module", sorted(Path(style.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
 def test_importing_costs_no_matplotlib(module, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)  # importing it fails
@@ -101,7 +100,7 @@ def test_curves_take_one_member_or_more_than_a_legend_can_name(tmp_path, draw, n
 
 
 def test_names_are_drawn_as_they_are_and_never_read_as_formulas(tmp_path, monkeypatch):
-    monkeypatch.setattr(look, "DPI", 40)
+    monkeypatch.setattr(style, "DPI", 40)
     label, members = runs.world(names=("$\\bad$", "_hidden", "a" * 70, "ensemble"))
     plots.roc_curve(label, members, tmp_path / "roc.png")
     curves.epoch_training_curves({"$\\bad$": [history()], "b" * 70: [history()]}, tmp_path / "epochs.png")
@@ -142,7 +141,7 @@ def test_without_a_positive_there_is_no_threshold_curve(tmp_path):
 
 def shaded(path):
     """Return the share of pixels in the colour of the region of good thresholds."""
-    colour = tuple(int(look.SHADE[i : i + 2], 16) for i in (1, 3, 5))
+    colour = tuple(int(style.SHADE[i : i + 2], 16) for i in (1, 3, 5))
     return float((pixels(path) == colour).all(axis=2).mean())
 
 

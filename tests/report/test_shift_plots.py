@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from competition.report import style as look
+from competition.report import style
 from competition.report.shift_plots import robustness_figure, shift_figure
 from competition.report.trust import ConditionScore
 from competition.scoring.shift.class_prior import Prior
@@ -23,7 +23,7 @@ def colour(path, name, tolerance=3):
 
 def line_columns(path):
     """Return the columns of the panel, as a share of it, over which the test's line stands high."""
-    image = colour(path, look.INK)[200:740]
+    image = colour(path, style.INK)[200:740]
     return np.flatnonzero(image[:360].any(axis=0)) / image.shape[1]
 
 
@@ -45,7 +45,7 @@ def test_the_mix_at_the_estimated_balance_is_drawn_unless_the_world_is_the_same(
     drawn = {}
     for verdict in ("same world", "label shift", "another world"):
         path = draw(tmp_path / f"{verdict}.png", [test], Shift(verdict, "", prior, []))
-        drawn[verdict] = colour(path, look.MUTED, 0)[250:700].sum()
+        drawn[verdict] = colour(path, style.MUTED, 0)[250:700].sum()
     assert drawn["same world"] < min(drawn["label shift"], drawn["another world"]) / 2
 
 
@@ -81,8 +81,8 @@ def sweep(**values):
 def test_a_costly_change_is_orange_and_a_cheap_one_blue(tmp_path):
     robustness_figure(sweep(clean=0.94, jpeg95=0.93), tmp_path / "cheap.png")
     robustness_figure(sweep(clean=0.94, jpeg95=0.6), tmp_path / "costly.png")
-    assert colour(tmp_path / "cheap.png", look.BLUE).any() and not colour(tmp_path / "cheap.png", look.RED).any()
-    assert colour(tmp_path / "costly.png", look.RED).any() and not colour(tmp_path / "costly.png", look.BLUE).any()
+    assert colour(tmp_path / "cheap.png", style.BLUE).any() and not colour(tmp_path / "cheap.png", style.RED).any()
+    assert colour(tmp_path / "costly.png", style.RED).any() and not colour(tmp_path / "costly.png", style.BLUE).any()
 
 
 def test_the_sweep_grows_by_a_row_for_every_condition(tmp_path):

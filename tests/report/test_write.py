@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from competition.report import style as look
+from competition.report import style
 from competition.report.metrics_json import plain
 from competition.report.write import write_report
 from competition.scoring.evaluation import evaluate
@@ -31,7 +31,7 @@ ALWAYS = {
 def coarse():
     """Figures of few pixels: here it matters when they are drawn, not what they show."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(look, "DPI", 40)
+        patch.setattr(style, "DPI", 40)
         yield
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from competition.kaggle.submission.figures import Row, figures_in, number, place
-from competition.report import style as look
+from competition.report import style
 from competition.report.terminal import WIDE
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
@@ -47,7 +47,7 @@ def _cells(row: Row) -> dict[str, str]:
     one = figures_in(row)
     return {
         "date": row["time"][:10],
-        "name": look.elide(row["name"] or row["file"] or "-", 24),
+        "name": style.elide(row["name"] or row["file"] or "-", 24),
         "file": row["fingerprint"] or "-",
         "CV": _decimal(one.cv),
         "CV\ninterval": span(one.interval),
@@ -85,7 +85,7 @@ def points_of(rows: Sequence[Row]) -> list[Point]:
     """Return the rows that have both scores."""
     points = []
     for row in rows:
-        one, name = figures_in(row), f"{look.elide(row['name'] or row['file'], 13)} {row['fingerprint']}"
+        one, name = figures_in(row), f"{style.elide(row['name'] or row['file'], 13)} {row['fingerprint']}"
         if one.cv is not None and one.public is not None:
             points.append(Point(name, one.key, one.cv, one.public, one.interval, one.leaderboard))
     return points
@@ -102,28 +102,28 @@ def leaderboard_figure(points: Sequence[Point], final: Collection[str], path: Pa
     if not outside:
         title = "Every public score inside its range"
     subtitle = "across: CV interval; upright: leaderboard range; dashed: as CV; ringed: final two"
-    figure = look.new_page(title, subtitle, 4.65)
-    axes = look.add_panel(figure, *PANEL)
+    figure = style.new_page(title, subtitle, 4.65)
+    axes = style.add_panel(figure, *PANEL)
     for one in points:
         _draw(axes, one, one in outside, one.key in final)
     _limit(axes, points)
-    axes.axline((0, 0), slope=1, color=look.MUTED, linewidth=0.8, linestyle=look.DASHED, zorder=1.8)
+    axes.axline((0, 0), slope=1, color=style.MUTED, linewidth=0.8, linestyle=style.DASHED, zorder=1.8)
     ringed = [one for one in points if one.key in final]
     plain = [one for one in points if one not in ringed]
     _name(axes, [*ringed, *plain[max(0, len(plain) - MAX_NAMES + len(ringed)) :]], final)
-    look.name_axes(axes, "CV F1", "public leaderboard F1")
-    look.save_page(figure, path)
+    style.name_axes(axes, "CV F1", "public leaderboard F1")
+    style.save_page(figure, path)
 
 
 def _draw(axes: "Axes", one: Point, outside: bool, final: bool) -> None:
-    colour = look.RED if outside else look.BLUE
+    colour = style.RED if outside else style.BLUE
     if one.leaderboard:
-        axes.plot([one.cv] * 2, one.leaderboard, color=look.SHADE, linewidth=4, solid_capstyle="butt", zorder=1.5)
+        axes.plot([one.cv] * 2, one.leaderboard, color=style.SHADE, linewidth=4, solid_capstyle="butt", zorder=1.5)
     if one.interval:
         axes.plot(one.interval, [one.public] * 2, color=colour, linewidth=0.9, zorder=2)
     axes.plot(one.cv, one.public, "o", color=colour, markersize=5, markeredgewidth=0, zorder=4)
     if final:
-        axes.plot(one.cv, one.public, "o", fillstyle="none", color=look.INK, markersize=9, zorder=4)
+        axes.plot(one.cv, one.public, "o", fillstyle="none", color=style.INK, markersize=9, zorder=4)
 
 
 def _limit(axes: "Axes", points: Sequence[Point]) -> None:
@@ -154,7 +154,7 @@ def _name(axes: "Axes", points: Sequence[Point], final: Collection[str]) -> None
         axes.plot(
             [one.cv, right, edge],
             [one.public, one.public, height],
-            color=look.RULE,
+            color=style.RULE,
             linewidth=0.7,
             zorder=1,
             clip_on=False,
@@ -163,9 +163,9 @@ def _name(axes: "Axes", points: Sequence[Point], final: Collection[str]) -> None
         axes.text(
             edge,
             height,
-            f" {look.elide(one.name, 24)}",
+            f" {style.elide(one.name, 24)}",
             fontsize=7.5,
-            color=look.INK,
+            color=style.INK,
             va="center",
             fontweight=weight,
             parse_math=False,

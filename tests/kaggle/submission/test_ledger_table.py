@@ -9,7 +9,7 @@ from rich.console import Console
 from competition.kaggle.submission.figures import Figures, figures_in
 from competition.kaggle.submission.ledger import new_row
 from competition.kaggle.submission.ledger_table import leaderboard_figure, ledger_tables, points_of
-from competition.report import style as look
+from competition.report import style
 from tests.report.runs import pixels
 
 
@@ -31,7 +31,7 @@ def test_the_picture_shows_any_number_of_submissions_with_any_names_in_the_same_
     assert len(points) == count  # what was made by hand has no CV
     for path in (tmp_path / "a.png", tmp_path / "b.png"):
         leaderboard_figure(points, {points[0].key}, path)
-    red = [int(look.RED[at : at + 2], 16) for at in (1, 3, 5)]
+    red = [int(style.RED[at : at + 2], 16) for at in (1, 3, 5)]
     assert (pixels(tmp_path / "a.png") == np.array(red)).all(axis=2).any() == (count > 6)  # the first outside its range
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
