@@ -23,7 +23,7 @@ from competition.ensemble.card import make_card, provenance
 from competition.ensemble.member import Entry
 from competition.ensemble.score import Result
 from competition.inference.run_record import Record, write_record
-from competition.kaggle.submission.final_two import place
+from competition.kaggle.submission.figures import place
 from competition.kaggle.submission.ledger_table import span
 from competition.kaggle.submission.validate import read_submission
 from competition.kaggle.submission.write import LATEST, submission_bytes, write_submission

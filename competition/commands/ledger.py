@@ -26,6 +26,7 @@ from competition.kaggle.submission.ledger import (
     REFUSED,
     UPLOADING,
     known_rows,
+    now,
     open_ledger,
     read_ledger,
     settle,
@@ -38,7 +39,7 @@ from competition.kaggle.submission.ledger_table import (
     span,
 )
 from competition.kaggle.submit.admission import connect
-from competition.kaggle.submit.upload import as_listed, now
+from competition.kaggle.submit.upload import listed
 from competition.report.terminal import STYLES, console, show
 
 PICTURE = "ledger.png"
@@ -86,10 +87,9 @@ def main(words: Sequence[str]) -> None:
 def _refresh(folder: Path, slugs: Sequence[str], wait: float) -> None:
     kaggle = connect(wait)
     for slug in slugs:
-        listed = [as_listed(one) for one in kaggle.submissions(slug)]
-        known = known_rows(folder, slug)
+        found, known = listed(kaggle, slug), known_rows(folder, slug)
         with open_ledger(folder) as rows:
-            settle(rows, slug, listed, known, now())
+            settle(rows, slug, found, known, now())
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:

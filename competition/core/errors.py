@@ -1,7 +1,7 @@
 """The exceptions of the package, and the nearest right spelling.
 
     UserError            core.errors: a mistake in what was given
-        Refused          kaggle.client.retry: Kaggle's answer is no
+        KaggleRefusal    kaggle.client.retry: Kaggle's answer is no
         Unfinished       core.errors: not there yet, through no mistake; the same line goes on later
             Unreachable  kaggle.client.retry: Kaggle does not answer
     UnreadableImage      data.images.decode: not a whole image; a declared policy says what becomes of its row

@@ -13,7 +13,7 @@ from competition.core.files import write_json
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.cli import run_cli
 from competition.kaggle.client.polling import looks
-from competition.kaggle.client.retry import Refused, Unreachable
+from competition.kaggle.client.retry import KaggleRefusal, Unreachable
 
 METADATA = "kernel-metadata.json"
 PUSH_SECONDS, PULL_SECONDS = 120.0, 300.0  # that a push, and a pull of next to nothing, may take
@@ -134,7 +134,7 @@ def watch_kernels(
             refusals, unreachable = 0, None
         except Unreachable as error:
             unreachable = error
-        except Refused:  # for hours of waiting, one such answer says little
+        except KaggleRefusal:  # for hours of waiting, one such answer says little
             refusals += 1
             if refusals == MAX_REFUSALS:
                 raise

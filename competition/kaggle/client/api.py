@@ -30,13 +30,13 @@ from kagglesdk.kernels.types.kernels_api_service import (
 from kagglesdk.security.types.oauth_service import IntrospectTokenRequest
 
 from competition.core.errors import UserError
-from competition.kaggle.client.retry import Asking, Refused, bad_credentials, unaccepted_rules
+from competition.kaggle.client.retry import Asking, KaggleRefusal, bad_credentials, unaccepted_rules
 
 PAGE = 200
 
 
 class Kaggle(Asking):
-    """What Kaggle knows. Every method raises Refused and Unreachable."""
+    """What Kaggle knows. Every method raises KaggleRefusal and Unreachable."""
 
     @cached_property
     def username(self) -> str:
@@ -47,7 +47,7 @@ class Kaggle(Asking):
         request.token = self.account.token
         found = self._ask("your token", lambda client: client.security.oauth_client.introspect_token(request))
         if not found.active or not found.username:
-            raise Refused(bad_credentials(self.account), 401)
+            raise KaggleRefusal(bad_credentials(self.account), 401)
         return found.username
 
     def competition(self, slug: str) -> ApiCompetition:

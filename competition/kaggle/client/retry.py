@@ -28,7 +28,7 @@ class Unreachable(Unfinished):
     """Kaggle does not answer, or answers with errors of its own."""
 
 
-class Refused(UserError):
+class KaggleRefusal(UserError):
     """Kaggle's answer is no; ``code`` is HTTP's (401 credentials, 403 not allowed, 404 nothing there, 400 other)."""
 
     def __init__(self, sentence: str, code: int):
@@ -37,7 +37,7 @@ class Refused(UserError):
 
 
 class Asking:
-    """Makes requests as ``account``'s user; all raise Refused and Unreachable; ``patience`` in seconds."""
+    """Makes requests as ``account``'s user; all raise KaggleRefusal and Unreachable; ``patience`` in seconds."""
 
     def __init__(self, account: Account, patience: float = PATIENCE):
         self.account, self.patience = account, patience
@@ -88,7 +88,7 @@ class Asking:
         """Ask for one thing; None where there is no such thing."""
         try:
             return self._ask(what, call)
-        except Refused as error:
+        except KaggleRefusal as error:
             if error.code in (403, 404):  # a private one of somebody else's answers 403
                 return None
             raise
@@ -130,17 +130,17 @@ def _pause(state: RetryCallState) -> float:
     return max(least, wait_exponential(FIRST_PAUSE, LONGEST_PAUSE)(state))
 
 
-def _refusal(error: requests.exceptions.HTTPError, what: str, account: Account) -> Refused:
+def _refusal(error: requests.exceptions.HTTPError, what: str, account: Account) -> KaggleRefusal:
     """Return in a sentence why Kaggle does not do what it was asked to, and what to do about it."""
     code, reason = _code(error), " ".join(str(error).split())
     slug = what.removeprefix("competition ") if what.startswith("competition ") else ""
     if code == 401:
-        return Refused(bad_credentials(account), code)
+        return KaggleRefusal(bad_credentials(account), code)
     if code == 404:
-        return Refused(f"There is no {what} on Kaggle: check the name.", code)
+        return KaggleRefusal(f"There is no {what} on Kaggle: check the name.", code)
     if code == 403 and slug:
-        return Refused(f"{unaccepted_rules(slug)} (Kaggle says: {reason})", code)
-    return Refused(f"Kaggle refuses to answer about {what} ({code}: {reason}): remove that cause first.", code)
+        return KaggleRefusal(f"{unaccepted_rules(slug)} (Kaggle says: {reason})", code)
+    return KaggleRefusal(f"Kaggle refuses to answer about {what} ({code}: {reason}): remove that cause first.", code)
 
 
 def unaccepted_rules(slug: str) -> str:

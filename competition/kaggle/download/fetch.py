@@ -25,8 +25,8 @@ def fetch(kaggle: Kaggle, slug: str, folder: Path, unpacked: int, patience: floa
     """Return the archive of all of a competition's files, in ``folder``, which is its own.
 
     ``unpacked``: bytes that its files are known to take, so that there is room for both before anything is fetched.
-    Raises Refused where Kaggle says no, UserError without disk room, and Unfinished after ``patience`` seconds without
-    a byte more, or for an archive that is damaged, which is thrown away; the same call then goes on.
+    Raises KaggleRefusal where Kaggle says no, UserError without disk room, and Unfinished after ``patience`` seconds
+    without a byte more, or for an archive that is damaged, which is thrown away; the same call then goes on.
     """
     total = kaggle.archive_bytes(slug)
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,12 +39,8 @@ def fetch(kaggle: Kaggle, slug: str, folder: Path, unpacked: int, patience: floa
         while True:
             _drop_other_than_zip(folder)
             require_room(folder, total - size_in(folder) + max(unpacked, total), "the archive and its files")
-            reply = run_cli(
-                ["competitions", "download", slug, "-q", "-p", str(folder)],
-                max(patience / CALLS, MIN_SILENCE),
-                lambda: size_in(folder),
-                show,
-            )
+            words = ["competitions", "download", slug, "-q", "-p", str(folder)]
+            reply = run_cli(words, max(patience / CALLS, MIN_SILENCE), lambda: size_in(folder), show)
             if found := _whole(folder, slug, total):
                 return found
             try:

@@ -4,6 +4,7 @@ Its source text stands at the top of what is pushed, so it needs Python's standa
 package. What cannot be is a RuntimeError of one sentence, which ends the session as failed.
 """
 
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
@@ -73,15 +74,11 @@ def competition_folder(slug: str, names: Sequence[str], root: Path = INPUT) -> P
             f"No folder below {root} holds {' or '.join(names)} (there is {mounted}): add "
             f"{slug or 'the competition'} to this notebook's input."
         )
-    return min(
-        held,
-        key=lambda folder: (
-            slug not in folder.relative_to(root).parts,
-            -len(held[folder]),
-            len(folder.parts),
-            str(folder),
-        ),
-    )
+
+    def order(folder: Path) -> tuple[bool, int, int, str]:
+        return slug not in folder.relative_to(root).parts, -len(held[folder]), len(folder.parts), str(folder)
+
+    return min(held, key=order)
 
 
 def readable(folder: Path, target: Path = UNPACKED) -> Path:
@@ -171,23 +168,18 @@ def _requirements(wheel: Path) -> list[tuple[str, list[str]]]:
 
 def _accepted(name: str, clauses: Sequence[str]) -> bool:
     """Whether the image has ``name`` in a version that is no older than a ``>=`` and equal to an ``==`` clause."""
-    version = _version(name)
-    if version is None:
-        return False
-    for clause in clauses:
-        kind, number = re.findall(r"([<>=!~]=?)\s*(.*)", clause)[0]
+    version = _version(name) or ""
+    for kind, number in (re.findall(r"([<>=!~]=?)\s*(.*)", clause)[0] for clause in clauses):
         if (kind == ">=" and _numbers(version) < _numbers(number)) or (kind == "==" and version != number):
             return False
-    return True
+    return bool(version)
 
 
 def _version(name: str) -> str | None:
     """Return the version of a distribution that the image has; any opencv is as good as another."""
     for one in OPENCV if name.startswith("opencv") else (name,):
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return importlib.metadata.version(one)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return None
 
 

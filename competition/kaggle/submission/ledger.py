@@ -5,6 +5,7 @@ Kaggle's list is the truth about what was accepted and how it scored; the ledger
 
 import contextlib
 import csv
+import datetime
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ COLUMNS = (
 NEEDED = ("competition", "fingerprint", "ref")  # columns that every ledger has
 UPLOADING, REFUSED = "uploading", "refused"  # not seen on Kaggle's list yet; and Kaggle's answer was no
 PENDING, COMPLETE, ERROR = "pending", "complete", "error"  # as Kaggle says
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 PATIENCE = 30.0  # seconds to wait for another process that changes the ledger
 
 
@@ -42,6 +44,20 @@ class Listed:
     public: str
     private: str
     error: str
+
+
+def now() -> str:
+    """Return the time as a row writes it."""
+    return datetime.datetime.now(datetime.UTC).strftime(TIME)
+
+
+def seconds_since(time: str) -> float:
+    """Return the seconds since a row's time; 0 where it is in the future or no time at all."""
+    try:
+        then = datetime.datetime.strptime(time, TIME).replace(tzinfo=datetime.UTC)
+    except ValueError:
+        return 0.0
+    return max(0.0, (datetime.datetime.now(datetime.UTC) - then).total_seconds())
 
 
 def new_row(figures: Figures, competition: str, file: str, mark: str) -> Row:

@@ -9,7 +9,7 @@ from kagglesdk.competitions.types.competition_api_service import ApiCompetition,
 from competition.core.errors import Unfinished, UserError
 from competition.kaggle.client.account import find_account
 from competition.kaggle.client.api import Kaggle, accepted_rules
-from competition.kaggle.client.retry import Refused
+from competition.kaggle.client.retry import KaggleRefusal
 
 
 def connect(patience: float) -> Kaggle:
@@ -39,7 +39,7 @@ def room(kaggle: Kaggle, slug: str) -> str:
     """Return how many submissions are left today, in words, "" where Kaggle does not say; UserError where none is."""
     try:
         limits = kaggle.limits(slug)
-    except Refused:
+    except KaggleRefusal:
         return ""
     if not (limits.num_allowed_now or limits.num_today or limits.num_total):
         return ""  # Kaggle counts nothing before the first submission

@@ -5,7 +5,6 @@ before the first, so that a line that is cut short anywhere is picked up by the 
 """
 
 import contextlib
-import datetime
 import re
 import sys
 import time
@@ -21,9 +20,9 @@ from competition.core.locks import only_one
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.cli import CliReply, run_cli
 from competition.kaggle.client.retry import Unreachable
+from competition.kaggle.submission import ledger
 from competition.kaggle.submission.figures import Row
 from competition.kaggle.submission.fingerprint import marks_in
-from competition.kaggle.submission.ledger import PENDING, REFUSED, UPLOADING, Listed, begin, open_ledger, settle
 
 ATTEMPTS = 3
 BACKOFF = 2.0  # seconds before the second attempt, tripled before the next
@@ -31,7 +30,6 @@ SECOND_LOOK = 3.0  # seconds after which the list is read again before an attemp
 LISTED_WITHIN = 60.0  # seconds in which an upload that the command line calls done must appear on the list
 LATE = 10.0  # seconds in which one that was cut short on its way may still appear, before that is left open
 ARRIVES_WITHIN = 60.0  # seconds after its end in which one that an earlier line cut short may still appear
-TIME = "%Y-%m-%dT%H:%M:%SZ"  # as the ledger writes it
 PAUSES = 2.0, 15.0  # the first and the longest between two looks at a score in the making, in seconds
 MIN_BYTES_PER_SECOND = 20_000  # that an upload makes at least
 # What the command line prints where nobody refused: its own failed upload, and errors that may pass.
@@ -63,29 +61,27 @@ class Upload:
 
     def look(self) -> list[Row]:
         """Read Kaggle's list into the ledger; return the rows on it that carry this fingerprint, the newest last."""
-        listed = [as_listed(one) for one in self.kaggle.submissions(self.slug)]
-        with open_ledger(self.folder) as rows:
-            settle(rows, self.slug, listed, {**self.known, self.row["fingerprint"]: self.row}, now())
+        found = listed(self.kaggle, self.slug)
+        with ledger.open_ledger(self.folder) as rows:
+            ledger.settle(rows, self.slug, found, {**self.known, self.row["fingerprint"]: self.row}, ledger.now())
             own = [dict(row) for row in rows if row["ref"] and self._same(row)]
         return sorted(own, key=lambda row: (row["time"], row["ref"]))
 
     def waiting(self) -> float | None:
         """Return how many seconds ago an earlier line was last known to upload this, of which it did not live to see
         what came; None where there is no such line."""
-        with open_ledger(self.folder) as rows:
-            ages = [
-                _age(row["time"]) for row in rows if row["status"] == UPLOADING and not row["ref"] and self._same(row)
-            ]
-        return min(ages, default=None)
+        with ledger.open_ledger(self.folder) as rows:
+            cut = [row for row in rows if row["status"] == ledger.UPLOADING and not row["ref"] and self._same(row)]
+        return min((ledger.seconds_since(row["time"]) for row in cut), default=None)
 
     def refs(self) -> set[str]:
         """Return the references under which the ledger knows this fingerprint."""
-        with open_ledger(self.folder) as rows:
+        with ledger.open_ledger(self.folder) as rows:
             return {row["ref"] for row in rows if row["ref"] and self._same(row)}
 
     def note(self, **changes: str) -> None:
         """Change the row of this submission, which is not on Kaggle's list yet."""
-        with open_ledger(self.folder) as rows:
+        with ledger.open_ledger(self.folder) as rows:
             for row in rows:
                 if self._same(row) and not row["ref"]:
                     row |= changes
@@ -96,26 +92,16 @@ class Upload:
         return row["competition"] == self.slug and mark in marks
 
 
-def now() -> str:
-    """Return the time as the ledger writes it."""
-    return datetime.datetime.now(datetime.UTC).strftime(TIME)
+def listed(kaggle: Kaggle, slug: str) -> list[ledger.Listed]:
+    """Return the user's submissions to a competition as the ledger reads them."""
+    return [_listed(one) for one in kaggle.submissions(slug)]
 
 
-def _age(time_: str) -> float:
-    """Return the seconds since a time of the ledger; 0 where it is in the future or no time at all."""
-    try:
-        then = datetime.datetime.strptime(time_, TIME).replace(tzinfo=datetime.UTC)
-    except ValueError:
-        return 0.0
-    return max(0.0, (datetime.datetime.now(datetime.UTC) - then).total_seconds())
-
-
-def as_listed(one: ApiSubmission) -> Listed:
-    """Return one of Kaggle's submissions as the ledger reads it."""
-    date = one.date.strftime(TIME) if one.date else ""
+def _listed(one: ApiSubmission) -> ledger.Listed:
+    date = one.date.strftime(ledger.TIME) if one.date else ""
     scores = one.public_score or "", one.private_score or ""
     named = str(one.ref), date, one.description or "", one.file_name or "", one.status.name.lower()
-    return Listed(*named, *scores, one.error_description or "")
+    return ledger.Listed(*named, *scores, one.error_description or "")
 
 
 def alone(folder: Path) -> contextlib.AbstractContextManager[None]:
@@ -136,8 +122,8 @@ def send(upload: Upload, before: Collection[str]) -> Row:
     """
     if found := _fresh(upload, before):
         return found
-    with open_ledger(upload.folder) as rows:
-        begin(rows, upload.row, now())
+    with ledger.open_ledger(upload.folder) as rows:
+        ledger.begin(rows, upload.row, ledger.now())
     for attempt in range(ATTEMPTS):
         try:
             if attempt:
@@ -171,7 +157,7 @@ def _stop_unless_repeatable(upload: Upload, reply: CliReply, reason: str) -> Non
             "repeat the same line in a minute, which reads the list first."
         )
     if not _trouble(reply):
-        upload.note(status=REFUSED, error=reply.last)
+        upload.note(status=ledger.REFUSED, error=reply.last)
         raise UserError(
             f"Kaggle refuses the submission to {upload.slug}, and nothing was submitted; it says: {reply.last}"
         )
@@ -194,11 +180,11 @@ def arrived(upload: Upload, age: float, seen: Collection[str]) -> None:
 
 def _attempt(upload: Upload) -> CliReply:
     """Let the command line upload, and keep in the ledger when it was last at work, however that ends."""
-    upload.note(time=now())
+    upload.note(time=ledger.now())
     try:
         return run_cli(["competitions", "submit", upload.slug, *upload.words, "--quiet"], upload.timeout)
     finally:
-        upload.note(time=now())
+        upload.note(time=ledger.now())
 
 
 def _fresh(upload: Upload, before: Collection[str]) -> Row | None:
@@ -241,7 +227,7 @@ def follow(upload: Upload, row: Row, wait: float) -> Row:
     accepted = f"The submission is accepted (reference {row['ref']}) and not scored yet"
     pause, max_pause = PAUSES
     with tqdm(bar_format="Scoring     {elapsed}", disable=None, leave=False) as bar:
-        while row["status"] == PENDING:
+        while row["status"] == ledger.PENDING:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Unfinished(f"{accepted} after {wait:.0f} seconds: ./run.sh ledger picks it up later.")

@@ -56,13 +56,11 @@ def run_side_by_side(
             kind, value = _next_message(messages, workers)
             if kind == "progress":
                 on_progress(*value)
-            elif kind == "error":
-                raise UserError(value)
-            elif kind == "crash":
-                raise RuntimeError(f"A job failed:\n{value}")
-            else:
+            elif kind == "done":
                 on_done(plans[value[0]], value[1])
                 left -= 1
+            else:
+                raise UserError(value) if kind == "error" else RuntimeError(f"A job failed:\n{value}")
     finally:
         for worker in workers:
             if worker.is_alive():
