@@ -23,12 +23,13 @@ PREDICTION = ("timm", "omegaconf")  # what prediction imports of the pure-Python
 PURE = (*PREDICTION, "albumentations", "albucore")  # and what training imports too
 PACKAGE = Path(__file__).resolve().parents[1]
 NAME = "telltale"
+FOR_READERS = (".md", ".png")  # what lies beside the code for people: a training kernel has room for 1 MB in all
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
 NOT_CARRIED = ("INSTALLER", "REQUESTED", "RECORD", "direct_url.json")  # what an installer says of one machine
 
 
 def telltale_wheel(folder: Path) -> Path:
-    """Write this very package, with all its data files, as a wheel into ``folder`` and return its path.
+    """Write this very package, with the files that its code reads, as a wheel into ``folder`` and return its path.
 
     Its metadata come from the pyproject.toml beside the package, or from the installed distribution. Raises UserError
     where there is neither.
@@ -36,7 +37,7 @@ def telltale_wheel(folder: Path) -> Path:
     contents = {
         path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes()
         for path in PACKAGE.rglob("*")
-        if path.is_file() and _is_source(path.relative_to(PACKAGE))
+        if path.is_file() and path.suffix not in FOR_READERS and _is_source(path.relative_to(PACKAGE))
     }
     info = f"{NAME}-{__version__}.dist-info"
     contents[f"{info}/METADATA"] = _own_metadata().encode()

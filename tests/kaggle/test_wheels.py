@@ -12,7 +12,7 @@ import pytest
 from competition import __version__
 from competition.core.errors import UserError
 from competition.kaggle.notebook import session_setup as onkaggle
-from competition.kaggle.wheels import PACKAGE, PURE, installed_wheel, telltale_wheel
+from competition.kaggle.wheels import FOR_READERS, PACKAGE, PURE, installed_wheel, telltale_wheel
 from tests.standin import image as kaggle_image
 
 # Prints where packages would be imported from.
@@ -41,7 +41,8 @@ def test_the_wheels_install_without_network_or_dependencies_and_telltale_runs_fr
     target = tmp_path / "target"
     done = python("-m", "pip", "install", "--no-deps", "--no-index", "--target", target, *sorted(wheels.iterdir()))
     assert done.returncode == 0, done.stderr
-    own = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    files = [path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".pyc", *FOR_READERS)]
+    own = {path.relative_to(PACKAGE) for path in files}
     there = {
         path.relative_to(target / "competition")
         for path in (target / "competition").rglob("*")
