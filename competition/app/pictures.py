@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from competition.data.images.decode import fit_store
 from competition.data.tta import window_corner
-from competition.models.views import make_view
+from competition.models.views import find_view
 
 TINY = 128  # pixels: smaller pictures are enlarged, each pixel to a square
 DIMMED = 0.4  # what is left of the brightness outside the box
@@ -90,7 +90,7 @@ def _view(name: str, image: NDArray) -> NDArray[np.float32]:
     floating = image.dtype != np.uint8
     channels = image.shape[2]
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
-    view = make_view(name, (0.0,) * channels, (1.0,) * channels, floating)
+    view = find_view(name)((0.0,) * channels, (1.0,) * channels, floating)
     with torch.inference_mode():
         return view(pixels if floating else pixels / 255)[0].permute(1, 2, 0).numpy()
 

@@ -24,22 +24,22 @@ CROPS = {
 }
 
 
-# The inverse of each turn; the keys are the 8 symmetries of the square.
-UNDO = {
-    "identity": "identity",
-    "hflip": "hflip",
-    "vflip": "vflip",
-    "rot180": "rot180",
-    "rot90": "rot270",
-    "rot270": "rot90",
-    "transpose": "transpose",
-    "antitranspose": "antitranspose",
+# The 8 symmetries of the square: whether rows and columns are swapped, and along which axes the result is mirrored.
+TURNS = {
+    "identity": (False, ()),
+    "hflip": (False, (-1,)),
+    "vflip": (False, (-2,)),
+    "rot180": (False, (-2, -1)),
+    "rot90": (True, (-2,)),
+    "rot270": (True, (-1,)),
+    "transpose": (True, ()),
+    "antitranspose": (True, (-2, -1)),
 }
 
 
 @dataclass(frozen=True)
 class TestView:
-    """One test-time view: which part of the image (one of ``CROPS``), then how it is turned (a key of ``UNDO``)."""
+    """One test-time view: which part of the image (one of ``CROPS``), then how it is turned (a key of ``TURNS``)."""
 
     __test__ = False  # not a test case, whatever pytest makes of the name
 
@@ -51,38 +51,22 @@ class TestView:
 TTA: dict[str, tuple[TestView, ...]] = {
     "none": (TestView("identity", "centre", "identity"),),
     "flip": (TestView("identity", "centre", "identity"), TestView("hflip", "centre", "hflip")),
-    "d4": tuple(TestView(turn, "centre", turn) for turn in UNDO),
+    "d4": tuple(TestView(turn, "centre", turn) for turn in TURNS),
     "crops": tuple(TestView(crop, crop, "identity") for crop in CROPS),
 }
 
 
 def turn(batch: Any, name: str) -> Any:
-    """Apply one of the 8 symmetries of the square to (n, C, H, W), an array or a torch tensor.
+    """Apply one of the ``TURNS`` to (n, C, H, W), an array or a torch tensor; rotations are counter-clockwise.
 
-    Rotations are counter-clockwise; ``turn(turn(batch, name), UNDO[name])`` is ``batch``. Torch itself is not imported
-    here, and whoever has arrays needs none.
+    Torch itself is not imported here, and whoever has arrays needs none.
     """
-    match name:
-        case "identity":
-            return batch
-        case "hflip":
-            return _mirror(batch, -1)
-        case "vflip":
-            return _mirror(batch, -2)
-        case "rot180":
-            return _mirror(batch, -2, -1)
-        case "rot90":
-            return _mirror(batch.swapaxes(-2, -1), -2)
-        case "rot270":
-            return _mirror(batch.swapaxes(-2, -1), -1)
-        case "transpose":
-            return batch.swapaxes(-2, -1)
-        case "antitranspose":
-            return _mirror(batch.swapaxes(-2, -1), -2, -1)
-    raise UserError(f"'{name}' is not a turn of a test-time view{did_you_mean(name, UNDO)}")
-
-
-def _mirror(batch: Any, *axes: int) -> Any:
+    if name not in TURNS:
+        raise UserError(f"'{name}' is not a turn of a test-time view{did_you_mean(name, TURNS)}")
+    swapped, axes = TURNS[name]
+    batch = batch.swapaxes(-2, -1) if swapped else batch
+    if not axes:
+        return batch
     return np.flip(batch, axes) if isinstance(batch, np.ndarray) else batch.flip(axes)
 
 

@@ -12,7 +12,7 @@ from competition.core.settings import Recipe
 from competition.models.backbones import backbone_cfg, check_weights, make_timm
 from competition.models.heads import WithHead, make_head
 from competition.models.own_backbones import OwnBackbone, find_own
-from competition.models.views import View, make_view
+from competition.models.views import View, find_view
 from competition.models.weights import source_digest
 
 
@@ -58,7 +58,7 @@ def build_model(recipe: Recipe, channels: int = 3, floating: bool = False, load:
     UserError for an unknown backbone, arguments it does not take, and weights that are missing or do not fit.
     """
     mean, std = normalisation(recipe, channels, floating)
-    return Detector(make_view(recipe.view, mean, std, floating), _backbone(recipe, channels, load), floating)
+    return Detector(find_view(recipe.view)(mean, std, floating), _backbone(recipe, channels, load), floating)
 
 
 def _backbone(recipe: Recipe, channels: int, load: bool) -> nn.Module:

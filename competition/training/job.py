@@ -25,8 +25,7 @@ from competition.models.checkpoint import load_weights, save_weights
 from competition.models.device import read_placement
 from competition.scoring.metrics import sigmoid, summary
 from competition.training.fit import Task, fit
-from competition.training.job_predictions import write_predictions
-from competition.training.job_run import JobRun, Progress
+from competition.training.job_run import JobRun, Progress, write_predictions
 from competition.training.plan import PLACEMENT_FILE, Plan
 
 FEATURES_FILE = "features.json"  # beside a frozen member's folds: what its features took

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from competition.app.heat import heat
 from competition.models.build import Detector
-from competition.models.views import make_view
+from competition.models.views import find_view
 
 SIDE, WINDOW, MARGIN = 32, 10, 2  # pixels; a map of 8 x 8 cells knows a place to within half a cell
 CONVNEXT = {"patch_size": 2, "depths": (1, 1, 1, 1), "dims": (16, 24, 32, 48), "ls_init_value": 0.1}
@@ -108,7 +108,7 @@ def _untrained(name: str, seed: int = 0) -> Detector:
 
 
 def _detector(network: nn.Module) -> Detector:
-    return Detector(make_view("rgb", (0.5,) * 3, (0.25,) * 3, floating=False), network, floating=False)
+    return Detector(find_view("rgb")((0.5,) * 3, (0.25,) * 3, floating=False), network, floating=False)
 
 
 @functools.cache
@@ -200,7 +200,7 @@ def test_an_image_without_any_evidence_gives_no_heat():
 @pytest.mark.parametrize("view", ["residual", "fourier"])
 @pytest.mark.parametrize("shape", [(32, 32), (40, 64)])
 def test_any_view_shape_and_number_type_has_a_heat(view, shape):
-    model = Detector(make_view(view, (0.0,), (1.0,), True), nn.Sequential(nn.Conv2d(1, 4, 3), nn.GELU(), _Mean()), True)
+    model = Detector(find_view(view)((0.0,), (1.0,), True), nn.Sequential(nn.Conv2d(1, 4, 3), nn.GELU(), _Mean()), True)
     found = heat(model, torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(0)))
     assert found.shape == shape and np.isfinite(found).all()
 

@@ -183,7 +183,7 @@ KILLS = {
     "between weights and predictions": ("swin/fold0", "competition.inference.learner", "predict_logits", 1, "before"),
     "between predictions and evidence": (
         "convnext/fold0",
-        "competition.training.job_predictions",
+        "competition.training.job_run",
         "write_diagnostics",
         1,
         "before",

@@ -39,8 +39,3 @@ class View(nn.Module):
 def find_view(name: str) -> type[View]:
     """Return the view of the file ``name``."""
     return import_module(f"{__name__}.{name}").VIEW
-
-
-def make_view(name: str, mean: Sequence[float], std: Sequence[float], floating: bool) -> View:
-    """Return the view ``name`` for images of as many channels as ``mean`` has."""
-    return find_view(name)(mean, std, floating)
