@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from competition.app.answer import Answer, Picture
 from competition.core.settings import Recipe
+from competition.core.text import counted
 from competition.inference.classify import Verdict, verdict_words
 from competition.inference.run_record import Record
 from competition.models.views import find_view
@@ -143,7 +144,7 @@ def about(record: Record, recipes: Mapping[str, Recipe]) -> str:
         recipe = recipes[name]
         members.append(
             f"<li><b>{text(name)}</b>: {text(recipe.backbone)} on {find_view(recipe.view).caption}, "
-            f"{recipe.image_size} px, the mean of {_counted(len(folders), 'model')}</li>"
+            f"{recipe.image_size} px, the mean of {counted(len(folders), 'model')}</li>"
         )
     groups = f" in {rows['groups']:,} groups" if rows.get("groups", rows["train"]) != rows["train"] else ""
     words = verdict_words(record.classes)
@@ -175,7 +176,3 @@ def _score(record: Record) -> str:
         f"On images of that data set which they had not seen, their F1 is <b>{cv['f1']:.3f}</b>{how}{interval}; "
         "1 is perfect."
     )
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" + ("" if count == 1 else "s")

@@ -21,16 +21,6 @@ from competition.data.images.file_facts import jpeg_quality
 MAX_CHARACTERS = 80  # characters of any text from a file
 MAX_SAME_TABLE = 1.0  # mean difference of quantisation steps up to which a table counts as the standard's
 
-_SUFFIXES = {
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".jif"},
-    "PNG": {".png", ".apng"},
-    "WEBP": {".webp"},
-    "GIF": {".gif"},
-    "BMP": {".bmp", ".dib"},
-    "TIFF": {".tif", ".tiff"},
-    "AVIF": {".avif", ".avifs"},
-    "MPO": {".jpg", ".jpeg", ".mpo"},
-}
 _MODES = {
     "1": "black and white, 1 bit",
     "L": "grey, 8 bit",
@@ -75,9 +65,9 @@ def fact_lines(raw: bytes, name: str) -> list[tuple[str, str]]:
 def _shape(image: Image.Image, raw: bytes, name: str) -> list[tuple[str, str]]:
     kind = image.format or "unknown"
     suffix = PurePath(name).suffix.lower()
-    known = next((other for other, suffixes in _SUFFIXES.items() if suffix in suffixes), None)
+    claimed = Image.registered_extensions().get(suffix)
     facts = [("format", kind)]
-    if known and suffix not in _SUFFIXES.get(kind, {suffix}):
+    if claimed and claimed != kind and (claimed, kind) != ("JPEG", "MPO"):  # an MPO begins as a JPEG
         facts.append(("name", f"ends in {_printable(suffix)}, but the content is {kind}"))
     facts += [
         ("size", f"{image.width} x {image.height} pixels"),

@@ -23,7 +23,7 @@ from competition.collect.known import survey
 from competition.collect.manners import SILENT, Failed
 from competition.collect.options import CollectOptions, check
 from competition.collect.pages import page_images, page_text
-from competition.collect.provenance import NAME, appending, read_rows, remove_halves
+from competition.collect.provenance import NAME, Row, appending, read_rows, remove_halves
 from competition.core.errors import UserError
 from competition.core.locks import only_one
 from competition.core.text import counted, listed
@@ -36,29 +36,26 @@ SPARE = 100_000_000  # bytes of disk left free beside one more image
 
 @dataclass(frozen=True)
 class Summary:
-    """How many addresses became what in this run; ``finished`` were so before it, and ``too_long`` ones have no row."""
+    """What a run did: how many addresses became what, by ``Row.kind``; how many were ``finished`` before it, and how
+    many were ``too_long`` for a row."""
 
     label: str
     out: Path
-    saved: int
-    duplicates: int
-    near_duplicates: int
-    refused: int
-    failed: int
+    counts: Counter[str]
     finished: int
     too_long: int
 
     def lines(self) -> list[str]:
         """Return what is printed at the end; the last line says what to do next."""
+        some, count = self.counts, {kind: counted(self.counts[kind], kind) for kind in ("duplicate", "near-duplicate")}
         lines = [
-            f"{self.label}: {counted(self.saved, 'image')} saved, {counted(self.duplicates, 'duplicate')}, "
-            f"{counted(self.near_duplicates, 'near-duplicate')}, {self.refused:,} refused, {self.failed:,} failed; "
-            f"{self.finished:,} done before.",
+            f"{self.label}: {counted(some['saved'], 'image')} saved, {count['duplicate']}, {count['near-duplicate']}, "
+            f"{some['refused']:,} refused, {some['failed']:,} failed; {self.finished:,} done before.",
             f"Where each came from, and why not: {self.out / self.label / NAME}",
         ]
         if self.too_long:
             lines.append(f"Addresses of more than {MAX_ADDRESS:,} characters, left out: {self.too_long:,}")
-        if self.failed:
+        if some["failed"]:
             lines.append("What failed may succeed later: run the same line again.")
         return [*lines, _what_next(self.label, self.out)]
 
@@ -71,6 +68,7 @@ def collect(settings: CollectOptions) -> Summary:
     """
     check(settings)
     out, folder = Path(settings.out), Path(settings.out) / settings.label
+    counts: Counter[str] = Counter()
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(settings.connections))
         fetcher = stack.enter_context(  # left before the pool, so that no thread goes on waiting
@@ -81,12 +79,7 @@ def collect(settings: CollectOptions) -> Summary:
         stack.enter_context(_alone(out))
         remove_halves(folder)  # of a killed run: we hold the lock
         rows = read_rows(folder / NAME)
-        done = {same(row.address) for row in rows if row.finished(settings)}
-        # What failed by itself comes last: else a few dead addresses would again keep the rest of a host from its turn.
-        tried = {same(row.address) for row in rows if row.kind == "failed" and not row.status.endswith(SILENT)}
-        todo = [address for address in addresses if same(address) not in done]
-        todo = taking_turns(sorted(todo, key=lambda address: same(address) in tried))
-        counts: Counter[str] = Counter()
+        todo = _unfinished(addresses, rows, settings)
         if todo:
             _check_disk(out, settings.limit)
             again = {same(address) for address in todo}
@@ -100,17 +93,16 @@ def collect(settings: CollectOptions) -> Summary:
                 record.add(row)
                 counts[row.kind] += 1
                 bar.update()
-    return Summary(
-        label=settings.label,
-        out=out,
-        saved=counts["saved"],
-        duplicates=counts["duplicate"],
-        near_duplicates=counts["near-duplicate"],
-        refused=counts["refused"],
-        failed=counts["failed"],
-        finished=len(addresses) - len(todo),
-        too_long=len(named) - len(addresses),
-    )
+    return Summary(settings.label, out, counts, len(addresses) - len(todo), len(named) - len(addresses))
+
+
+def _unfinished(addresses: Sequence[str], rows: Sequence[Row], settings: CollectOptions) -> list[str]:
+    """Return the addresses that have yet to be requested, in the order in which they will be."""
+    done = {same(row.address) for row in rows if row.finished(settings)}
+    # What failed by itself comes last: else a few dead addresses would again keep the rest of a host from its turn.
+    tried = {same(row.address) for row in rows if row.kind == "failed" and not row.status.endswith(SILENT)}
+    todo = [address for address in addresses if same(address) not in done]
+    return taking_turns(sorted(todo, key=lambda address: same(address) in tried))
 
 
 def _alone(out: Path) -> AbstractContextManager[None]:

@@ -16,4 +16,4 @@ def main(words: Sequence[str]) -> int:
     """Collect, and print what became of the addresses."""
     summary = collect(parse(words, CollectOptions))
     print("\n".join(summary.lines()))
-    return 1 if summary.failed else 0
+    return 1 if summary.counts["failed"] else 0

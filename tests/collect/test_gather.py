@@ -23,7 +23,12 @@ def test_images_are_stored_as_served_and_named_by_content_and_true_format(site, 
     }
     addresses = serve(site, **bodies)
     summary, rows = collected(tmp_path, addresses)
-    assert (summary.saved, summary.refused, summary.failed, summary.finished) == (6, 0, 0, 0)
+    assert (summary.counts["saved"], summary.counts["refused"], summary.counts["failed"], summary.finished) == (
+        6,
+        0,
+        0,
+        0,
+    )
     for address, body, ending in zip(
         addresses, bodies.values(), ["jpg", "png", "webp", "gif", "bmp", "tif"], strict=True
     ):
@@ -70,7 +75,7 @@ def test_the_same_bytes_are_kept_once_whatever_the_class(site, tmp_path):
     _, rows = collected(tmp_path, [one, other], connections=1)
     assert rows[other].status == f"duplicate of {rows[one].file}"
     summary, rows = collected(tmp_path, [one], label="human")
-    assert rows[one].status.startswith("duplicate of ai/") and summary.duplicates == 1
+    assert rows[one].status.startswith("duplicate of ai/") and summary.counts["duplicate"] == 1
     assert images_in(tmp_path / "data" / "human") == []
 
 
@@ -86,7 +91,7 @@ def test_a_reencoded_or_rescaled_copy_is_a_near_duplicate_and_another_picture_is
         f"near-duplicate of {first}",
         "saved",
     ]
-    assert (summary.saved, summary.near_duplicates) == (2, 2)
+    assert (summary.counts["saved"], summary.counts["near-duplicate"]) == (2, 2)
 
 
 def test_images_that_were_in_the_folder_before_count_for_duplicates(site, tmp_path):
@@ -131,7 +136,7 @@ def test_what_is_no_whole_image_of_some_size_is_refused_with_its_reason(site, tm
     assert answers[6].setting == "max_mb=0.05"
     assert reasons[7] == "refused: the server says 404 Not Found"
     assert reasons[8:] == ["refused: it is not an http or https address", "refused: it is not an address"]
-    assert (summary.saved, summary.refused, summary.failed) == (0, 9, 1)
+    assert (summary.counts["saved"], summary.counts["refused"], summary.counts["failed"]) == (0, 9, 1)
     assert not any(row.setting for row in (answers[5], *answers[7:]))
     assert summary.lines()[-1].startswith("No image is in")
     assert images_in(tmp_path / "data" / "ai") == []
@@ -157,13 +162,13 @@ def test_images_of_a_page_and_of_a_list_come_together(site, tmp_path):
     (extra,) = serve(site, extra_png=png(9))
     page = f"{site.root}/shop/index.html"
     summary, rows = collected(tmp_path, [extra, f"{site.root}/c.png"], page=page)
-    assert summary.saved == 5
+    assert summary.counts["saved"] == 5
     assert set(rows) == {f"{site.root}{path}" for path in ("/pics/a.png", "/pics/b.png", "/c.png", "/pics/d.png")} | {
         extra
     }
     assert site.times_asked("/c.png") == 1 and site.times_asked("/robots.txt") == 1
     again, _ = collected(tmp_path, page=page)
-    assert (again.saved, again.finished) == (0, 4)
+    assert (again.counts["saved"], again.finished) == (0, 4)
 
 
 def test_addresses_longer_than_any_server_takes_are_left_out_and_said(site, tmp_path):
@@ -218,5 +223,5 @@ def test_no_more_than_the_stated_number_of_requests_are_under_way(site, tmp_path
 
     site.pages.update({f"/{seed}": slow(seed) for seed in range(9)})
     summary, _ = collected(tmp_path, [f"{site.root}/{seed}" for seed in range(9)], connections=3, robots=False)
-    assert summary.saved == 9
+    assert summary.counts["saved"] == 9
     assert site.most_at_once in (2, 3)

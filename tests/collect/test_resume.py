@@ -22,13 +22,13 @@ def test_a_second_run_asks_only_for_what_failed_and_what_is_new(site, tmp_path):
     good, none, failing, new = [f"{site.root}/{name}" for name in ("good", "none", "failing", "new")]
     site.pages.update({"/good": Answer(png(1)), "/failing": Answer(b"", 503), "/new": Answer(png(3))})
     first, rows = collected(tmp_path, [good, none, failing], retries=1, robots=False)
-    assert (first.saved, first.refused, first.failed) == (1, 1, 1)
+    assert (first.counts["saved"], first.counts["refused"], first.counts["failed"]) == (1, 1, 1)
     assert rows[failing].status == "failed: the server says 503 Service Unavailable"
     assert "run the same line again" in " ".join(first.lines())
     site.pages["/failing"] = Answer(png(2))
     site.asked.clear()
     second, rows = collected(tmp_path, [good, none, failing, new], robots=False)
-    assert (second.saved, second.finished) == (2, 2)
+    assert (second.counts["saved"], second.finished) == (2, 2)
     assert sorted(site.asked) == ["/failing", "/new"]
     assert {row.status for row in rows.values()} == {"saved", "refused: the server says 404 Not Found"}
     provenance = tmp_path / "data/ai/provenance.csv"
@@ -43,7 +43,7 @@ def test_what_the_user_weeded_out_is_not_fetched_again(site, tmp_path):
     (tmp_path / "data" / rows[address].file).unlink()
     same, near, first = serve(site, b_png=png(1), c_jpg=encoded(picture(1), "JPEG"), d_png=png(2))
     summary, again = collected(tmp_path, [address, same, near, first])
-    assert (summary.finished, summary.saved) == (1, 1) and site.times_asked("/a.png") == 1
+    assert (summary.finished, summary.counts["saved"]) == (1, 1) and site.times_asked("/a.png") == 1
     assert again[same].status == f"duplicate of {rows[address].file}, which is gone"
     assert again[near].status == f"near-duplicate of {rows[address].file}, which is gone"
 
@@ -123,7 +123,7 @@ def test_a_row_cut_short_is_dropped_and_its_image_keeps_its_place(site, tmp_path
     raw = path.read_bytes()
     path.write_bytes(raw[: int(len(raw) * kept)])
     summary, again = collected(tmp_path, addresses)
-    assert {row.status for row in again.values()} == {"saved"} and summary.saved in (1, 2)
+    assert {row.status for row in again.values()} == {"saved"} and summary.counts["saved"] in (1, 2)
     assert {row.file for row in again.values()} == {row.file for row in rows.values()}
     assert len(images_in(tmp_path / "data" / "ai")) == 2
 
@@ -184,7 +184,7 @@ def test_a_killed_run_goes_on_where_it_was_and_fetches_nothing_twice(site, tmp_p
     site.pages["/3"] = Answer(png(3))
     site.asked.clear()
     summary = collect(replace(settings, connections=4))
-    assert summary.finished == len(recorded) and summary.saved == 6 - len(recorded)
+    assert summary.finished == len(recorded) and summary.counts["saved"] == 6 - len(recorded)
     assert not {f"{site.root}{path}" for path in site.asked} & recorded
     assert len(site.asked) == 6 - len(recorded)
     rows = read_rows(folder / "provenance.csv")
