@@ -3,6 +3,7 @@
 import os
 import signal
 
+import hypothesis
 import pytest
 
 from tests.kaggle_world import kaggle_world  # noqa: F401 - a fixture
@@ -11,6 +12,9 @@ from tests.running import TINY, done_inside, once
 # A shell starts what runs in the background deaf to Ctrl-C, and so would be all that tests start from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes whose threads fight over two cores take far longer
+
+hypothesis.settings.register_profile("telltale", deadline=None)  # a busy machine is no mistake of the code's
+hypothesis.settings.load_profile("telltale")
 
 FROZEN = [
     "members.probe.backbone=resnet18",

@@ -140,7 +140,10 @@ def hit_rate(model: Detector, n: int = 40) -> float:
     return hits / n
 
 
-@pytest.mark.parametrize("name", TRAINING)
+OFTEN = ("plain", "convnext", "swin")  # the others take a training of their own, and run with ./run.sh test all
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in OFTEN else pytest.mark.slow) for n in TRAINING])
 def test_the_heat_lies_where_the_evidence_was_planted(name):
     assert hit_rate(trained(name)) >= (FOUND_BY_CONVNEXT if name == "convnext" else FOUND)
 
@@ -150,6 +153,7 @@ def test_the_heat_of_two_fused_backbones_lies_where_the_evidence_was_planted():
     assert hit_rate(_detector(fused).eval()) >= FOUND
 
 
+@pytest.mark.slow
 def test_a_frozen_trunk_that_runs_without_gradients_shows_its_evidence_too():
     trunk = copy.deepcopy(trained("resnet").backbone)
     assert hit_rate(_detector(Frozen(trunk, trunk.get_classifier())).eval()) >= FOUND

@@ -357,6 +357,7 @@ def test_overwrite_with_another_seed_makes_other_folds_and_side_by_side_jobs_agr
     done_inside(copied, *TINY, "members.swin=null", "fold=0..2", "seed=1")
 
 
+@pytest.mark.slow
 def test_several_seeds_and_a_model_on_all_rows_join_the_average(copied, straight):
     before = weights_of(copied)
     printed = done_inside(copied, *TINY, "members.swin=null", "seeds=2", "fold=full")

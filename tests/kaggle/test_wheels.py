@@ -94,6 +94,7 @@ def pretend(image, **versions):
         (site / f"{name}-{old}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {old}\n")
 
 
+@pytest.mark.slow
 def test_an_image_is_given_what_it_lacks_and_what_is_too_old_and_keeps_the_rest(wheels, tmp_path):
     image = kaggle_image.build(tmp_path / "image", without=("albucore",))
     pretend(image, albumentations="2.0.9", omegaconf="2.3.0")  # pinned exactly, and from 2.4 on

@@ -16,23 +16,27 @@ def findings():
     return {finding.world.name: finding for finding in measure(worlds, repeats=4, processes=1)}
 
 
+@pytest.mark.slow
 def test_the_reported_score_is_near_the_leaderboard_and_the_range_holds_it(findings):
     found = findings["n=500"]
     assert abs(found.bias[0]) < 0.01 and found.coverage >= 0.5 and found.verdicts["same world"] >= 0.75
 
 
+@pytest.mark.slow
 def test_label_shift_is_seen_and_auto_follows_it(findings):
     found = findings["shift .5 to .25"]
     assert found.verdicts[LABEL_SHIFT] >= 0.75 and found.rules.get("em", 0) >= 3
     assert found.regret["auto"][0] < found.regret["argmax"][0] / 2 and found.coverage >= 0.5
 
 
+@pytest.mark.slow
 def test_another_generator_is_called_another_world_and_em_is_not_let_near_it(findings):
     found = findings["another generator"]
     assert found.verdicts[DOMAIN_SHIFT] == 1 and "em" not in found.rules
     assert found.regret["em"][0] > found.regret["auto"][0] > found.regret["prior"][0] + 0.3
 
 
+@pytest.mark.slow
 def test_the_promises_and_the_table_speak_of_every_world(findings):
     assert len(promises(list(findings.values()))) == 6
     lines = list(markdown(list(findings.values())))

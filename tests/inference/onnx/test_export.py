@@ -39,7 +39,10 @@ def test_the_spectrum_by_matrix_products_is_that_of_the_view(size, seed):
     assert torch.allclose(found, wanted, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", TINY)
+OFTEN = ("convnext", "swin", "small_cnn")  # the others run with ./run.sh test all
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in OFTEN else pytest.mark.slow) for n in TINY])
 def test_every_kind_of_backbone_gives_torchs_logits_whatever_the_batch(name, tmp_path):
     model = random_model(TINY[name])
     write_onnx(MeanLogit([model], 32), 32, tmp_path / "a.onnx")

@@ -280,7 +280,7 @@ def test_a_session_with_jobs_side_by_side_leaves_each_that_is_finished(tmp_path:
     asked = [(job.member, job.fold, job.index) for job in jobs]
     request = Request("0", "far", asked, expected, folds, "drawn", "", [], 8, "none", {}, {})
     write_request(tmp_path / "request.json", request)
-    done_inside(tmp_path, "session", f"{tmp_path}/request.json", f"{time.time() + 99:.0f}", f"{tmp_path}/out")
+    done_inside(tmp_path, "session", f"{tmp_path}/request.json", f"{time.time() + 900:.0f}", f"{tmp_path}/out")
     status = json.loads((tmp_path / "out/status.json").read_text())
     assert status["why"] == "done" and sorted(status["jobs"]) == [f"convnext/fold{fold}" for fold in range(3)]
     for fold in range(3):
@@ -305,6 +305,6 @@ def test_a_session_without_its_gpu_or_of_other_data_or_versions_ends_before_any_
     )
     write_request(tmp_path / "request.json", request)
     (tmp_path / "out").mkdir()
-    done_inside(tmp_path, "session", f"{tmp_path}/request.json", f"{time.time() + 99:.0f}", f"{tmp_path}/out")
+    done_inside(tmp_path, "session", f"{tmp_path}/request.json", f"{time.time() + 900:.0f}", f"{tmp_path}/out")
     assert says in json.loads((tmp_path / "out/status.json").read_text())["why"]
     assert not list(tmp_path.rglob("model.safetensors"))
