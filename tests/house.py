@@ -27,11 +27,6 @@ MAX_FLOORS = 8
 MAX_FILE_LINES = 250
 MAX_FUNCTION_LINES = 40
 MANY_PARAMETERS = 7
-# Ceilings of what is not clean yet. They only come down.
-MAX_LONG_PARAMETER_LISTS = 3
-MAX_LONG_FUNCTIONS = 8
-MAX_LONG_FILES = 2
-MAX_CLASS_NAMES_TWICE = 1
 
 
 @dataclass(frozen=True)

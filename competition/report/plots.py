@@ -154,15 +154,14 @@ def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, path: P
     if not label.any():
         return style.save_empty_page("No threshold curve to show", f"none of {label.size:,} images is of class 1", path)
     cut, (value, precision, recall, called) = _by_threshold(label, prob)
-    good = np.flatnonzero(np.diff(value >= value.max() - FLAT, prepend=False, append=False))
-    low, high = cut[np.maximum(good[::2] - 1, 0)], cut[good[1::2] - 1]
-    span = f"shaded, {low[0]:.3f} to {high[-1]:.3f}"
+    good = _within_flat(cut, value)
+    span = f"shaded, {good[0][0]:.3f} to {good[-1][1]:.3f}"
     at = min(int(np.searchsorted(cut, threshold)), cut.size - 1)
     title = f"F1 {style.decimals(value[at])} at threshold {threshold:.3f}"
     best = style.decimals(value.max())
     figure = style.new_page(title, f"{span}: F1 within {FLAT} of these images' best, {best}", 4.8)
     axes = style.add_panel(figure, 0.55, 1.0, 4.25, 2.85)
-    for start, end in zip(low, high, strict=True):
+    for start, end in good:
         axes.axvspan(start, end, color=style.SHADE, linewidth=0, zorder=0)
     axes.axvline(threshold, color=style.INK, linewidth=0.9, zorder=1.5)
     side = "left" if threshold < 0.1 else "right" if threshold > 0.9 else "center"
@@ -175,15 +174,20 @@ def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, path: P
     ]
     for name, curve, colour, width, dash in curves:
         here = "undefined" if np.isnan(curve[at]) else style.decimals(curve[at])
-        options: dict[str, Any] = {"color": colour, "linewidth": width, "linestyle": dash}
-        options |= {"zorder": 3 if name == "F1" else 2, "drawstyle": "steps-pre", "label": f"{name} {here}"}
-        axes.plot(*style.thin_out(cut, curve), **options)
+        line: dict[str, Any] = {"color": colour, "linewidth": width, "linestyle": dash, "zorder": 2 + (name == "F1")}
+        axes.plot(*style.thin_out(cut, curve), drawstyle="steps-pre", label=f"{name} {here}", **line)
         axes.plot(threshold, curve[at], "o", color=colour, markersize=4.5, zorder=4)
     below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)}
     axes.legend(ncols=2, frameon=False, fontsize=9, labelcolor=style.INK, **below)
     axes.set(xlim=(min(0, threshold), max(1, threshold)), ylim=(-0.012, 1.012))
     style.name_axes(axes, "threshold")
     style.save_page(figure, path)
+
+
+def _within_flat(cut: NDArray[np.float64], value: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Return the stretches of thresholds, as (start, end), at which F1 is within FLAT of the best."""
+    turns = np.flatnonzero(np.diff(value >= value.max() - FLAT, prepend=False, append=False))
+    return list(zip(cut[np.maximum(turns[::2] - 1, 0)], cut[turns[1::2] - 1], strict=True))
 
 
 def _by_threshold(label: NDArray[np.bool_], prob: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[NDArray]]:
