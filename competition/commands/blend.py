@@ -13,8 +13,8 @@ from competition.core.errors import UserError
 from competition.core.locks import only_one
 from competition.core.paths import FOLDS_FILE, run_folder
 from competition.core.settings import Config
-from competition.ensemble.finished_runs import _check_alike, _join, _open, run_names
-from competition.ensemble.member import Entry
+from competition.ensemble.finished_runs import check_alike, joined_data, open_run, run_names
+from competition.ensemble.member import Member
 from competition.ensemble.score import Result, check_decisions, score
 from competition.inference.run_record import read_record
 
@@ -33,31 +33,31 @@ def combine(config: Config, words: Sequence[str], submit: bool = True) -> Result
     same test-time views.
     """
     check_decisions(config, test_rows=0)
-    runs = {name: _open(name) for name in run_names(config.names)}
+    runs = {name: open_run(name) for name in run_names(config.names)}
     if config.name in runs:
         raise UserError(f"name={config.name} is one of the runs in names={config.names}: give the blend another name.")
     if (run_folder(config.name) / FOLDS_FILE).exists():
         raise UserError(f"name={config.name} is a trained run's: give the blend another name.")
     first, *others = runs
     for other in others:
-        _check_alike(first, runs[first], other, runs[other])
-    entries: dict[str, Entry] = {}
+        check_alike(first, runs[first], other, runs[other])
+    members: dict[str, Member] = {}
     seen: set[Path] = set()
     for name, run in runs.items():
-        for member, entry in run.entries(name.replace(".", "-")).items():
-            if not seen.intersection(folders := {folder.resolve() for folder in entry.folders}):  # a blend has it too
-                entries[member] = entry
+        for own, member in run.members(name.replace(".", "-")).items():
+            if not seen.intersection(folders := {folder.resolve() for folder in member.folders}):  # a blend has it too
+                members[own] = member
                 seen |= folders
-    config = dataclasses.replace(config, members={name: entry.recipe for name, entry in entries.items()})
+    config = dataclasses.replace(config, members={name: member.recipe for name, member in members.items()})
     with only_one(run_folder(config.name) / ".lock", 0):
-        data = _join(config, runs[first], next(iter(entries.values())))
+        data = joined_data(config, runs[first], next(iter(members.values())))
         check_decisions(config, len(data.test))
         parts = f"{config.folds} folds" if config.shares is None else f"one split ({config.split})"
         print(
-            f"Blending {len(entries)} members of {', '.join(runs)} over {parts}: {len(data.train):,} training rows, "
+            f"Blending {len(members)} members of {', '.join(runs)} over {parts}: {len(data.train):,} training rows, "
             f"{len(data.test):,} test rows"
         )
         trained_on = any(run.record.trained_on_test for run in runs.values())
-        result = score(config, data, entries, range(config.parts), trained_on=trained_on)
+        result = score(config, data, members, range(config.parts), trained_on=trained_on)
         conclude(config, data, result, words, submit)
     return result

@@ -20,7 +20,7 @@ from competition.core.settings import Config, chosen_folds
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.run_data import RunData, data_root
 from competition.ensemble.card import make_card, provenance
-from competition.ensemble.member import Entry
+from competition.ensemble.member import Member
 from competition.ensemble.score import Result
 from competition.inference.run_record import Record, write_record
 from competition.kaggle.submission.figures import place
@@ -70,7 +70,7 @@ def _report(config: Config, data: RunData, result: Result, label: np.ndarray | N
     if label is not None and (truth := _truth(data)) is not None:
         probs = {name: _known(found.test) for name, found in result.predictions.items()}
         test = ReportRows(data.test["id"].tolist(), truth, probs, label, _thumbnails(data, data.test, 1))
-    histories = {name: [folder / "history.jsonl" for folder in entry.folders] for name, entry in result.entries.items()}
+    histories = {name: [folder / "history.jsonl" for folder in one.folders] for name, one in result.members.items()}
     return write_report(run_folder(config.name) / "report", oof, test, histories, _facts(config, data, result))
 
 
@@ -114,7 +114,7 @@ def _facts(config: Config, data: RunData, result: Result) -> RunFacts:
         scores=result.scores,
         seconds=result.seconds,
         rows=rows,
-        members={name: _member_facts(entry) for name, entry in result.entries.items()},
+        members={name: _member_facts(member) for name, member in result.members.items()},
         settings=settings,
         notes=data.notes,
         provenance=provenance(),
@@ -123,8 +123,8 @@ def _facts(config: Config, data: RunData, result: Result) -> RunFacts:
     )
 
 
-def _member_facts(entry: Entry) -> dict[str, Any]:
-    recipe, done = entry.recipe, entry.done()
+def _member_facts(member: Member) -> dict[str, Any]:
+    recipe, done = member.recipe, member.done()
     return {
         "backbone": recipe.backbone,
         "view": recipe.view,
@@ -138,7 +138,7 @@ def _member_facts(entry: Entry) -> dict[str, Any]:
 
 def _remember(config: Config, data: RunData, result: Result) -> None:
     """Write down what `predict`, `app`, `export` and a later line with this name alone need to know."""
-    score_of, folder, entries = result.scores[result.final], run_folder(config.name), result.entries.items()
+    score_of, folder, members = result.scores[result.final], run_folder(config.name), result.members.items()
     rows = {"train": len(data.train), "groups": int(data.train["group"].nunique()), "test": len(data.test)}
     cv = {
         "f1": score_of.figures["f1"],
@@ -155,7 +155,7 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
             source=root.name,
             kind=data.dataset.kind,
             rows=rows,
-            members={name: [os.path.relpath(path, folder) for path in one.folders] for name, one in entries},
+            members={name: [os.path.relpath(path, folder) for path in one.folders] for name, one in members},
             tta=config.tta,
             threshold=score_of.threshold,
             cv=cv,

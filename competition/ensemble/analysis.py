@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from competition.audit.findings import Audit
-from competition.ensemble.member import Entry
+from competition.ensemble.member import Member
 from competition.inference.diagnostics import collect_sweep, collect_views, read_diagnostics
 from competition.inference.oof import Predictions
 from competition.report.trust import ConditionScore
@@ -81,25 +81,25 @@ def cannot_tell(test: TestRows, missing: bool, trained_on: bool) -> str:
     return f"{rows} test rows are too few to tell" if rows < MIN_TEST_ROWS else ""
 
 
-def find_shift(found: Predicted, entries: Mapping[str, Entry], audit: Audit | None, seed: int) -> Shift:
+def find_shift(found: Predicted, members: Mapping[str, Member], audit: Audit | None, seed: int) -> Shift:
     """Judge whether the test set differs from the training rows, by all that the finished jobs left behind.
 
     Of a hold-out the validation part is compared with it: the labels of the judged part choose nothing.
     """
     parts = found.test.parts
     seen = ~np.isnan(parts).any(axis=0)
-    members = {name: (found.oof[name].tuning.prob, found.test_rows[name].parts[:, seen]) for name in entries}
+    scores = {name: (found.oof[name].tuning.prob, found.test_rows[name].parts[:, seen]) for name in members}
     rows = pd.DataFrame({"label": found.rows.label, "group": found.rows.group}, index=found.ids)
     rows = rows if found.rows.held_out is None else rows[~found.rows.held_out]
-    features = {name: seen_by for name, entry in entries.items() if (seen_by := _features(entry, rows))}
+    features = {name: seen_by for name, member in members.items() if (seen_by := _features(member, rows))}
     metadata = audit.domain if audit else None
-    return judge_shift(found.rows.tuning, parts[:, seen], features, metadata, members, seed)
+    return judge_shift(found.rows.tuning, parts[:, seen], features, metadata, scores, seed)
 
 
-def _features(entry: Entry, rows: pd.DataFrame) -> list[FoldFeatures]:
+def _features(member: Member, rows: pd.DataFrame) -> list[FoldFeatures]:
     """Return what each fold's first model saw of held-out and test rows; none where a sample is too small."""
     found = []
-    for number, folders in enumerate(entry.by_fold):
+    for number, folders in enumerate(member.by_fold):
         kept = read_diagnostics(folders[0])
         inside = np.isin(kept.validation_ids, rows.index)
         known = rows.loc[kept.validation_ids[inside]]
@@ -112,7 +112,7 @@ def _features(entry: Entry, rows: pd.DataFrame) -> list[FoldFeatures]:
 
 
 def find_worth(
-    found: Predicted, entries: Mapping[str, Entry], score: Score, seed: int
+    found: Predicted, members: Mapping[str, Member], score: Score, seed: int
 ) -> tuple[Worth, Worth, Sequence[ConditionScore]]:
     """Return what the members and the test-time views are worth to the ensemble, and what changed images cost it.
 
@@ -120,12 +120,11 @@ def find_worth(
     """
     without: Worth = []
     if found.blend is not None:
-        members = {name: found.oof[name] for name in entries}
-        without = leave_one_out(members, found.blend.fold_methods, score.rule, seed)
-    logits = {name: collect_views(entry.by_fold, found.ids) for name, entry in entries.items()}
+        without = leave_one_out({name: found.oof[name] for name in members}, found.blend.fold_methods, score.rule, seed)
+    logits = {name: collect_views(member.by_fold, found.ids) for name, member in members.items()}
     several = len(next(iter(logits.values()))) > 1
     views = view_ablation(logits, found.rows, found.weights, score.rule, seed) if several else []
-    sweeps = [collect_sweep(entry.by_fold, found.ids) for entry in entries.values()]
+    sweeps = [collect_sweep(member.by_fold, found.ids) for member in members.values()]
     return without, views, _robustness(sweeps, found, score)
 
 

@@ -18,7 +18,7 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
     """Return what is known about a submission; the same results give the same card, whenever they were made."""
     score_of = result.scores[result.final]
     analysis = dataclasses.asdict(result.analysis)
-    jobs = [done["prediction_key"] for entry in result.entries.values() for done in entry.done()]
+    jobs = [done["prediction_key"] for member in result.members.values() for done in member.done()]
     return {
         "name": config.name,
         "competition": config.competition,
@@ -37,11 +37,11 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
         "members": {
             name: {
                 "weight": result.weights[name],
-                "backbone": entry.recipe.backbone,
-                "view": entry.recipe.view,
-                "models": len(entry.folders),
+                "backbone": member.recipe.backbone,
+                "view": member.recipe.view,
+                "models": len(member.folders),
             }
-            for name, entry in result.entries.items()
+            for name, member in result.members.items()
         },
         "tta": config.tta,
         "rows": {"train": len(data.train), "test": len(data.test)},

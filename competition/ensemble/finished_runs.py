@@ -14,7 +14,7 @@ from competition.core.text import listed
 from competition.data.layouts.csv_text import read_table
 from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.run_data import RunData, read_tables
-from competition.ensemble.member import Entry
+from competition.ensemble.member import Member
 from competition.inference.oof import read_predictions
 from competition.inference.run_record import Record, read_record
 from competition.inference.torch_member import job_settings
@@ -28,7 +28,7 @@ class Run:
     record: Record
     folds: pd.DataFrame
 
-    def entries(self, prefix: str) -> dict[str, Entry]:
+    def members(self, prefix: str) -> dict[str, Member]:
         """Return the run's members, named after the run as well; a run of one member by its own name."""
         found = {}
         for member, parts in self.record.members.items():
@@ -38,7 +38,7 @@ class Run:
                 fold = job_settings(folder)["fold"]
                 (full if fold is None else by_fold.setdefault(fold, [])).append(folder)
             name = prefix if len(self.record.members) == 1 else f"{prefix}-{member}"
-            found[name] = Entry(self.config.members[member], [by_fold[fold] for fold in sorted(by_fold)], full)
+            found[name] = Member(self.config.members[member], [by_fold[fold] for fold in sorted(by_fold)], full)
         return found
 
 
@@ -50,7 +50,8 @@ def run_names(names: str) -> list[str]:
     return found
 
 
-def _open(name: str) -> Run:
+def open_run(name: str) -> Run:
+    """Return the finished run of that name; UserError where one of its members lacks a fold."""
     record = read_record(name)
     config = load_config([f"config={record.folder / CONFIG_FILE}"])
     for member, parts in record.members.items():
@@ -67,7 +68,7 @@ def _open(name: str) -> Run:
     return Run(config, record, read_table(path).frame)
 
 
-def _check_alike(first: str, one: Run, other: str, another: Run) -> None:
+def check_alike(first: str, one: Run, other: str, another: Run) -> None:
     """Raise UserError where a row is in another fold, or a test row is missing, in one of two runs."""
     pair = f"The runs '{first}' and '{other}' cannot be blended"
     for what in ("tta", "classes", "kind"):
@@ -102,7 +103,7 @@ def _test_ids(run: Run) -> list[str]:
     return read_predictions(run.record.folder / member[0] / "test.csv")["id"].tolist()
 
 
-def _join(config: Config, run: Run, entry: Entry) -> RunData:
+def joined_data(config: Config, run: Run, member: Member) -> RunData:
     """Return the data that the runs share: their folds, and the test rows as the submission must list them."""
     dataset: Dataset = read_tables(config)
     if config.limit:
@@ -125,6 +126,6 @@ def _join(config: Config, run: Run, entry: Entry) -> RunData:
         )
     train = train.assign(group=rows["group"].to_numpy(), fold=rows["fold"].astype("int64").to_numpy())
     test = dataset.test.assign(row=np.arange(len(dataset.test)))
-    predicted = read_predictions(entry.folders[0] / "test.csv").set_index("id")["logit"]
+    predicted = read_predictions(member.folders[0] / "test.csv").set_index("id")["logit"]
     unread = [id for id in test["id"] if id in predicted.index and np.isnan(predicted[id])]
     return RunData(dataset, train, test, unread, {}, (len(dataset.train), len(dataset.test)), [])

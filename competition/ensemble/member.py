@@ -10,7 +10,7 @@ from competition.training.job import FEATURES_FILE
 
 
 @dataclass(frozen=True)
-class Entry:
+class Member:
     """One member with its finished models: ``by_fold``, for each finished fold their folders (one a seed), and
     ``full``, the folders of models on all rows."""
 

@@ -11,7 +11,7 @@ from competition.core.settings import Config
 from competition.data.folds import JUDGED
 from competition.data.run_data import RunData
 from competition.ensemble.analysis import Predicted, cannot_tell, find_rules, find_shift, find_worth
-from competition.ensemble.member import Entry
+from competition.ensemble.member import Member
 from competition.inference.oof import Predictions, blend, collect_member
 from competition.report.trust import Analysis, ThresholdChoice
 from competition.scoring.blend.select import choose_blend
@@ -25,7 +25,7 @@ ENSEMBLE = "ensemble"
 
 @dataclass(frozen=True)
 class Result:
-    """``scores`` and ``predictions`` by member, the ensemble last; ``entries`` by member.
+    """``scores`` and ``predictions`` by member, the ensemble last; ``members`` by member.
 
     ``judged``: (n,) bool, the training rows that the scores are about: those with an out-of-fold prediction, or a
     hold-out's test part where it has one. ``missing``: the folds that are not finished. ``weights``: each member's.
@@ -34,7 +34,7 @@ class Result:
 
     scores: dict[str, Score]
     predictions: Mapping[str, Predictions]
-    entries: Mapping[str, Entry]
+    members: Mapping[str, Member]
     weights: Mapping[str, float]
     judged: np.ndarray
     missing: list[int]
@@ -49,7 +49,7 @@ class Result:
     @property
     def seconds(self) -> dict[str, float]:
         """What each member's jobs took, and all together."""
-        own = {name: entry.seconds() for name, entry in self.entries.items()}
+        own = {name: member.seconds() for name, member in self.members.items()}
         return own | ({self.final: sum(own.values())} if self.final not in own else {})
 
 
@@ -67,19 +67,19 @@ def score_run(config: Config, data: RunData, plans: Sequence[Plan], audit: Audit
     folds = [fold for fold in range(config.parts) if all(p.is_done() for p in plans if p.job.fold == fold)]
     if not folds:
         raise UserError(f"No fold of {config.name} is trained by all its members yet: train one with fold=0.")
-    entries: dict[str, Entry] = {}
-    for member, recipe in config.members.items():
-        own = [plan for plan in plans if plan.job.member == member]
+    members: dict[str, Member] = {}
+    for name, recipe in config.members.items():
+        own = [plan for plan in plans if plan.job.member == name]
         by_fold = [[plan.folder for plan in own if plan.job.fold == fold] for fold in folds]
         full = [plan.folder for plan in own if plan.job.fold is None] if len(folds) == config.parts else []
-        entries[member] = Entry(recipe, by_fold, full)
-    return score(config, data, entries, folds, audit, bool(config.pseudo))
+        members[name] = Member(recipe, by_fold, full)
+    return score(config, data, members, folds, audit, bool(config.pseudo))
 
 
 def score(
     config: Config,
     data: RunData,
-    entries: Mapping[str, Entry],
+    members: Mapping[str, Member],
     folds: Sequence[int],
     audit: Audit | None = None,
     trained_on: bool = False,
@@ -91,15 +91,15 @@ def score(
     """
     missing = [fold for fold in range(config.parts) if fold not in folds]
     known = np.any([data.predicted(fold) for fold in folds], axis=0)
-    found = _ensemble(config, data, entries, known, "equal" if missing else config.blend)
+    found = _ensemble(config, data, members, known, "equal" if missing else config.blend)
     unasked = cannot_tell(found.test, bool(missing), trained_on)
     no_shift = missing or unasked or data.test.empty
-    shift = None if no_shift else find_shift(found, entries, audit, config.seed)
+    shift = None if no_shift else find_shift(found, members, audit, config.seed)
     settings = config.threshold, config.seed, config.public_fraction, shift
     scores = {name: score_predictions(rows, found.test_rows[name], *settings) for name, rows in found.oof.items()}
     final = scores[found.final]
     rules = {} if missing else find_rules(found, config.threshold, config.seed)
-    without, views, robustness = ((), (), ()) if missing else find_worth(found, entries, final, config.seed)
+    without, views, robustness = ((), (), ()) if missing else find_worth(found, members, final, config.seed)
     analysis = Analysis(
         shift,
         unasked,
@@ -110,16 +110,18 @@ def score(
         robustness,
         audit.summary() if audit else None,
     )
-    weights = found.blend.choice.weights if found.blend else dict.fromkeys(entries, 1.0)
+    weights = found.blend.choice.weights if found.blend else dict.fromkeys(members, 1.0)
     if data.judged_apart:
         known = known & (data.train["fold"] == JUDGED).to_numpy()
-    return Result(scores, found.predictions, entries, weights, known, missing, analysis, trained_on)
+    return Result(scores, found.predictions, members, weights, known, missing, analysis, trained_on)
 
 
-def _ensemble(config: Config, data: RunData, entries: Mapping[str, Entry], known: np.ndarray, method: str) -> Predicted:
+def _ensemble(
+    config: Config, data: RunData, members: Mapping[str, Member], known: np.ndarray, method: str
+) -> Predicted:
     """Average each member's models, and the members by weights fitted on the ``known`` (n,) training rows."""
     ids = data.train["id"], data.test["id"]
-    predictions = {name: collect_member(entry.by_fold, entry.full, *ids) for name, entry in entries.items()}
+    predictions = {name: collect_member(member.by_fold, member.full, *ids) for name, member in members.items()}
     train, held_out, fold = data.train[known], None, data.train["fold"][known]
     if data.judged_apart:
         held_out, fold = (fold == JUDGED).to_numpy(), None

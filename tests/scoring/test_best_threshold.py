@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
@@ -38,7 +38,6 @@ def brute_force(label, score):
     return (middle if middle > lower else upper), values[best]
 
 
-@settings(deadline=None)  # scikit-learn's first call may take its time on a busy machine
 @given(st.one_of(tied, spread, narrow))
 def test_best_threshold_is_the_best_of_all_distinct_cuts(rows):
     label, score = rows

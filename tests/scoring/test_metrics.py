@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
@@ -14,7 +14,6 @@ from competition.scoring import metrics
 pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40)
 
 
-@settings(deadline=None)  # scikit-learn's first call may take its time on a busy machine
 @given(pairs)
 def test_f1_equals_scikit_learn_with_zero_division_0(rows):
     label, decision = np.array(rows).T
@@ -31,7 +30,6 @@ def test_f1_is_0_without_a_true_positive():
     assert metrics.f1([1, 0], [0, 1]) == 0
 
 
-@settings(deadline=None)  # scikit-learn's first call may take its time on a busy machine
 @given(pairs, st.randoms(use_true_random=False))
 def test_summary_equals_scikit_learn(rows, random):
     label, decision = np.array(rows).T
