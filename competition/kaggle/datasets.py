@@ -107,7 +107,7 @@ class _DatasetUpload:
         limit = UPLOAD_SECONDS + sum(self.sizes.values()) / MIN_BYTES_PER_SECOND
         reply = run_cli(["datasets", *words, "-p", str(self.folder), "--dir-mode", "zip"], limit)
         taken, refused = "being created" in reply.text, REFUSED.search(reply.text)
-        # A call whose answer was lost may have been heard, and its repetition refused: so look before believing a no.
+        # A call whose answer was lost may have worked, and its repetition is refused then: look before believing it.
         version = self._arrived(before, self.seconds if taken else SEEN_SECONDS, stale)
         if version and (missing := self.missing()):
             return 0, f"{len(missing)} of its files are missing or cut short, first {missing[0]}"

@@ -1,4 +1,4 @@
-"""What Kaggle knows, by its typed API: for asking and for reading back what the command line did."""
+"""What Kaggle knows, by its typed API: also what came of the calls of its command line."""
 
 import datetime
 from functools import cached_property
@@ -30,12 +30,12 @@ from kagglesdk.kernels.types.kernels_api_service import (
 from kagglesdk.security.types.oauth_service import IntrospectTokenRequest
 
 from competition.core.errors import UserError
-from competition.kaggle.client.retry import Asking, KaggleRefusal, bad_credentials, unaccepted_rules
+from competition.kaggle.client.retry import ApiClient, KaggleRefusal, bad_credentials, unaccepted_rules
 
 PAGE = 200
 
 
-class Kaggle(Asking):
+class Kaggle(ApiClient):
     """What Kaggle knows. Every method raises KaggleRefusal and Unreachable."""
 
     @cached_property
@@ -45,7 +45,7 @@ class Kaggle(Asking):
             return self.account.username
         request = IntrospectTokenRequest()
         request.token = self.account.token
-        found = self._ask("your token", lambda client: client.security.oauth_client.introspect_token(request))
+        found = self._request("your token", lambda client: client.security.oauth_client.introspect_token(request))
         if not found.active or not found.username:
             raise KaggleRefusal(bad_credentials(self.account), 401)
         return found.username
@@ -54,7 +54,7 @@ class Kaggle(Asking):
         """Return what is known of a competition, with whether the user has entered it."""
         request = ApiGetCompetitionRequest()
         request.competition_name = slug
-        return self._ask(_named(slug), lambda client: _competitions(client).get_competition(request))
+        return self._request(_named(slug), lambda client: _competitions(client).get_competition(request))
 
     def files(self, slug: str, pages: int = 10_000) -> list[ApiDataFile]:
         """Return the competition's files, with their sizes as they lie there (total_bytes), up to ``pages`` pages of
@@ -69,7 +69,7 @@ class Kaggle(Asking):
         """Return the size of the archive of all files, 0 if Kaggle does not say; nothing of it is fetched."""
         request = ApiDownloadDataFilesRequest()
         request.competition_name = slug
-        with self._ask(_named(slug), lambda client: _competitions(client).download_data_files(request)) as response:
+        with self._request(_named(slug), lambda client: _competitions(client).download_data_files(request)) as response:
             return int(response.headers.get("Content-Length", 0))
 
     def submissions(self, slug: str, pages: int = 10) -> list[ApiSubmission]:
@@ -84,7 +84,7 @@ class Kaggle(Asking):
         """Return how many submissions were made today and may still be."""
         request = ApiGetSubmissionLimitsRequest()
         request.competition_name = slug
-        return self._ask(_named(slug), lambda client: _competitions(client).get_submission_limits(request))
+        return self._request(_named(slug), lambda client: _competitions(client).get_submission_limits(request))
 
     def dataset(self, ref: str) -> ApiDataset | None:
         """Return a data set by OWNER/SLUG, or None where there is none (or none that this user may see)."""
@@ -96,7 +96,7 @@ class Kaggle(Asking):
         """Return ``ready``, ``error``, or another word while a data set's newest version is being made."""
         request = ApiGetDatasetStatusRequest()
         request.owner_slug, request.dataset_slug = ref.split("/")
-        found = self._ask(f"data set {ref}", lambda client: _datasets(client).get_dataset_status(request))
+        found = self._request(f"data set {ref}", lambda client: _datasets(client).get_dataset_status(request))
         return found.status.name.lower()
 
     def dataset_files(self, ref: str) -> dict[str, int]:
@@ -121,7 +121,7 @@ class Kaggle(Asking):
         failed."""
         request = ApiGetKernelSessionStatusRequest()
         request.user_name, request.kernel_slug = ref.split("/")
-        found = self._ask(f"kernel {ref}", lambda client: _kernels(client).get_kernel_session_status(request))
+        found = self._request(f"kernel {ref}", lambda client: _kernels(client).get_kernel_session_status(request))
         return found.status.name.lower(), found.failure_message or ""
 
 

@@ -1,4 +1,4 @@
-"""Asking Kaggle: every request with a time-out of ours, repeated with patience, and refusals told in sentences.
+"""Requests to Kaggle: each with a time-out of ours, repeated with patience, and refusals explained in a sentence.
 
 The token of a login holds for hours: when it has run out, the request is repeated once with a new one.
 """
@@ -18,7 +18,7 @@ from competition.kaggle.client.account import Account
 
 ANSWER = 60.0  # seconds that one request may take
 PATIENCE = 120.0  # seconds over which a request that fails through no fault of the user's is repeated
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two tries, doubling
+FIRST_PAUSE, MAX_PAUSE = 0.5, 30.0  # seconds between two tries, doubling
 
 T = TypeVar("T")
 Call = Callable[[KaggleClient], T]
@@ -36,7 +36,7 @@ class KaggleRefusal(UserError):
         self.code = code
 
 
-class Asking:
+class ApiClient:
     """Makes requests as ``account``'s user; all raise KaggleRefusal and Unreachable; ``patience`` in seconds."""
 
     def __init__(self, account: Account, patience: float = PATIENCE):
@@ -58,9 +58,9 @@ class Asking:
 
     def _logged_in(self, call: Call) -> KaggleClient:
         """Return a client with the token of the login that ``call`` returns."""
-        return KaggleClient(env=get_env(), api_token=self._ask("your login", call, renew=False))
+        return KaggleClient(env=get_env(), api_token=self._request("your login", call, renew=False))
 
-    def _ask(self, what: str, call: Call, renew: bool = True) -> Any:
+    def _request(self, what: str, call: Call, renew: bool = True) -> Any:
         """Make a request until it is answered or refused, or patience ends; ``what`` it is about, for sentences."""
         answer = min(ANSWER, self.patience)
         tries = Retrying(
@@ -71,7 +71,7 @@ class Asking:
         except requests.exceptions.HTTPError as error:
             if renew and (login := self._login) and _code(error) == 401:
                 self._client = self._logged_in(lambda _: _new_token(login))
-                return self._ask(what, call, renew=False)
+                return self._request(what, call, renew=False)
             if not _may_pass(error):
                 raise _refusal(error, what, self.account) from error
             reason = f"{_code(error)}, {'too many requests' if _code(error) == 429 else 'an error of its own'}"
@@ -85,19 +85,19 @@ class Asking:
         )
 
     def _or_none(self, what: str, call: Call) -> Any:
-        """Ask for one thing; None where there is no such thing."""
+        """Request one thing; None where there is no such thing."""
         try:
-            return self._ask(what, call)
+            return self._request(what, call)
         except KaggleRefusal as error:
             if error.code in (403, 404):  # a private one of somebody else's answers 403
                 return None
             raise
 
     def _pages(self, what: str, call: Call, request: Any, items: str, most: int = 10_000) -> list:
-        """Ask page by page, up to ``most``; return all that stands under ``items``. ``call`` makes the ``request``."""
+        """Return all that ``request``, made by ``call``, lists under ``items``, in ``most`` pages or fewer."""
         found: list = []
         for _ in range(most):
-            page = self._ask(what, call)
+            page = self._request(what, call)
             found += getattr(page, items) or []
             if not page.next_page_token:
                 break
@@ -126,12 +126,12 @@ def _pause(state: RetryCallState) -> float:
     error, least = state.outcome and state.outcome.exception(), 0.0
     if isinstance(error, requests.exceptions.HTTPError) and error.response is not None and _code(error) == 429:
         after = error.response.headers.get("Retry-After", "")
-        least = float(after) if after.isdigit() else LONGEST_PAUSE / 3
-    return max(least, wait_exponential(FIRST_PAUSE, LONGEST_PAUSE)(state))
+        least = float(after) if after.isdigit() else MAX_PAUSE / 3
+    return max(least, wait_exponential(FIRST_PAUSE, MAX_PAUSE)(state))
 
 
 def _refusal(error: requests.exceptions.HTTPError, what: str, account: Account) -> KaggleRefusal:
-    """Return in a sentence why Kaggle does not do what it was asked to, and what to do about it."""
+    """Return a sentence on why Kaggle refuses a request, and what to do about it."""
     code, reason = _code(error), " ".join(str(error).split())
     slug = what.removeprefix("competition ") if what.startswith("competition ") else ""
     if code == 401:

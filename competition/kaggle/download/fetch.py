@@ -13,7 +13,7 @@ from tqdm import tqdm
 from competition.core.errors import Unfinished
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.cli import CliReply, run_cli
-from competition.kaggle.client.retry import FIRST_PAUSE, LONGEST_PAUSE, Unreachable
+from competition.kaggle.client.retry import FIRST_PAUSE, MAX_PAUSE, Unreachable
 from competition.kaggle.download.unpack import gigabytes, require_room
 
 MARKER = ".kaggle-partial"  # beside a file that the Kaggle command line has begun, with what it needs to resume
@@ -57,7 +57,7 @@ def fetch(kaggle: Kaggle, slug: str, folder: Path, unpacked: int, patience: floa
                     f"({_why(reply)}): the same line goes on from there."
                 )
             time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_PAUSE)
 
 
 def size_in(folder: Path) -> int:

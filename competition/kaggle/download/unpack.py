@@ -19,9 +19,9 @@ from tqdm import tqdm
 from competition.core.errors import UserError
 
 CHUNK = 1 << 20
-SLACK = 1.02  # folders, and what file systems round up
-RATIO, ALWAYS = 20, 100_000_000  # an archive may unpack to 20 times its size, and to 100 MB in any case
-LONGEST_NAME = 255  # bytes of one part of a path, on nearly every file system
+ROOM = 1.02  # for folders, and what file systems round up
+MAX_RATIO, ALWAYS_ALLOWED = 20, 100_000_000  # an archive may unpack to 20 times its size, and to 100 MB in any case
+MAX_NAME = 255  # bytes of one part of a path, on nearly every file system
 
 Plan = list[tuple[zipfile.ZipInfo, PurePosixPath]]
 
@@ -40,7 +40,7 @@ def unpack(archive: Path, folder: Path, expected: int = 0) -> None:
     ``expected``: bytes that its files are known to have, where that is known; one of far more is refused. Raises Unsafe
     and Damaged, UserError where the disk has no room for it, and OSError.
     """
-    most = max(2 * expected, RATIO * archive.stat().st_size) + ALWAYS
+    most = max(2 * expected, MAX_RATIO * archive.stat().st_size) + ALWAYS_ALLOWED
     with _opened(archive) as source:
         plan = judged(source, most)
         declared = sum(info.file_size for info, _ in plan)
@@ -85,9 +85,9 @@ def require_room(folder: Path, needed: float, what: str) -> None:
     """Raise UserError unless ``needed`` bytes, and a little more, are free where ``folder`` is or will be."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
-    if needed * SLACK > free:
+    if needed * ROOM > free:
         raise UserError(
-            f"{gigabytes(free)} are free at {there} and {what} need {gigabytes(needed * SLACK)}: make room "
+            f"{gigabytes(free)} are free at {there} and {what} need {gigabytes(needed * ROOM)}: make room "
             "there, or name a folder on another disk with data=."
         )
 
@@ -131,7 +131,7 @@ def _path(info: zipfile.ZipInfo) -> PurePosixPath:
         raise Unsafe(f"{_shown(info)} leads out of its folder")
     if not path.parts or re.search(r"[\\\x00-\x1f\x7f]", name):
         raise Unsafe(f"{_shown(info)} is no name for a file")
-    if any(len(part.encode("utf-8", "surrogateescape")) > LONGEST_NAME for part in path.parts):
+    if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME for part in path.parts):
         raise Unsafe(f"{_shown(info)} is too long a name")
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG):

@@ -23,7 +23,7 @@ WARNING = """\
 NO TEST IMAGE CAN BE READ in {root}.
 {out} IS A PLACEHOLDER, no prediction: {what}.
 Kaggle shows the test set of a code competition when it scores the notebook,
-which is when the models predict it. If this one is public, mend the input and
+which is when the models predict it. If this one is public, correct the input and
 do not submit this file.
 ******************************************************************************"""
 

@@ -28,7 +28,7 @@ ATTEMPTS = 3
 BACKOFF = 2.0  # seconds before the second attempt, tripled before the next
 SECOND_LOOK = 3.0  # seconds after which the list is read again before an attempt counts as failed
 LISTED_WITHIN = 60.0  # seconds in which an upload that the command line calls done must appear on the list
-LATE = 10.0  # seconds in which one that was cut short on its way may still appear, before that is left open
+ARRIVAL_SECONDS = 10.0  # seconds in which one that was cut short on its way may still appear, before that is left open
 ARRIVES_WITHIN = 60.0  # seconds after its end in which one that an earlier line cut short may still appear
 PAUSES = 2.0, 15.0  # the first and the longest between two looks at a score in the making, in seconds
 MIN_BYTES_PER_SECOND = 20_000  # that an upload makes at least
@@ -195,7 +195,7 @@ def _read_back(upload: Upload, before: Collection[str], reply: CliReply) -> Row 
     """Look for the submission on Kaggle's list: once where it was refused, twice in trouble, longer where it may still
     arrive or the command line calls it done; Unfinished where that is not confirmed."""
     done = reply.status == 0 and not _trouble(reply)
-    late = min(LATE, upload.timeout)
+    late = min(ARRIVAL_SECONDS, upload.timeout)
     patience = LISTED_WITHIN if done else late if _hanging(reply) else SECOND_LOOK if _trouble(reply) else 0.0
     started = time.monotonic()
     while (found := _fresh(upload, before)) is None:
@@ -211,7 +211,7 @@ def _read_back(upload: Upload, before: Collection[str], reply: CliReply) -> Row 
 
 
 def _trouble(reply: CliReply) -> bool:
-    """Return whether an attempt may fare better when repeated: nobody said no."""
+    """Return whether an attempt may fare better when repeated: Kaggle has not refused it."""
     return reply.status is None or bool(TROUBLE.search(reply.text))
 
 
