@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from competition import __version__
 from competition.core.config import CONFIG_FILE, WEIGHTS_WORDS, as_yaml
@@ -24,12 +23,11 @@ from competition.ensemble.member import Member
 from competition.ensemble.score import Result
 from competition.inference.run_record import Record, write_record
 from competition.kaggle.submission.figures import place
-from competition.kaggle.submission.ledger_table import span
 from competition.kaggle.submission.validate import read_submission
 from competition.kaggle.submission.write import LATEST, submission_bytes, write_submission
 from competition.report.gallery import visible
 from competition.report.metrics_json import ReportRows, RunFacts
-from competition.report.terminal import LABEL, analysis_lines, closing_tables, console
+from competition.report.terminal import analysis_lines, closing_tables, console, show, span
 from competition.report.write import write_report
 from competition.scoring.metrics import f1, summary
 
@@ -49,9 +47,9 @@ def conclude(config: Config, data: RunData, result: Result, words: Sequence[str]
     last = ""
     if submit:
         _remember(config, data, result)
-        last = _submit(config, data, result, label, words, out)
+        last = _submit(config, data, result, label, words)
     if config.report or not submit:  # after the submission, so that no picture can cost it
-        out.print(f"Report      {shown(_report(config, data, result, label))}")
+        show("Report", shown(_report(config, data, result, label)))
     if last:
         out.print(last)
 
@@ -203,9 +201,7 @@ def _known(prob: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(prob), 0.5, prob)
 
 
-def _submit(
-    config: Config, data: RunData, result: Result, label: np.ndarray | None, words: Sequence[str], out: Console
-) -> str:
+def _submit(config: Config, data: RunData, result: Result, label: np.ndarray | None, words: Sequence[str]) -> str:
     """Write the submission, where there can be one, and return the line that says what to do next."""
     if result.missing:
         return f"To complete the submission: ./run.sh {_line(words, result.missing)}"
@@ -217,10 +213,10 @@ def _submit(
     card = make_card(config, data, result)
     path, new = write_submission(home() / "submissions", config.name, content, card, provenance())
     latest = shown(home() / "submissions" / LATEST)
-    out.print(f"Submission  {latest}, {len(label):,} rows, {label.mean():.1%} positive")
-    out.print(f"Card        {shown(path.with_suffix('.json'))}" + ("" if new else " (unchanged)"))
+    show("Submission", f"{latest}, {len(label):,} rows, {label.mean():.1%} positive")
+    show("Card", shown(path.with_suffix(".json")) + ("" if new else " (unchanged)"))
     if (truth := _truth(data)) is not None:
-        _reveal(truth, label, result, out)
+        _reveal(truth, label, result)
     return "Upload      ./run.sh submit" + ("" if config.competition else " competition=SLUG")
 
 
@@ -230,12 +226,12 @@ def _truth(data: RunData) -> np.ndarray | None:
     return None if kept is None else kept.set_index("id")["label"][data.test["id"]].to_numpy()
 
 
-def _reveal(truth: np.ndarray, label: np.ndarray, result: Result, out: Console) -> None:
+def _reveal(truth: np.ndarray, label: np.ndarray, result: Result) -> None:
     """Print the submission's score on labels that were kept aside until now."""
     value, ends = f1(truth, label), result.scores[result.final].leaderboard
     where = "inside" if place(value, ends) == "inside" else "OUTSIDE"
-    out.print(f"Leaderboard F1 {value:.4f} on the labels kept aside, {where} the range {span(ends)}")
+    show("Leaderboard", f"F1 {value:.4f} on the labels kept aside, {where} the range {span(ends)}")
     figures = summary(truth, _known(result.predictions[result.final].test), label)
     names = {key: key for key in ("accuracy", "precision", "recall")} | {"auc": "AUC", "pr_auc": "average precision"}
     known = [f"{name} {figures[key]:.4f}" for key, name in names.items() if not math.isnan(figures[key])]
-    out.print(f"{'':<{LABEL}}{', '.join(known)}")
+    show("", ", ".join(known))

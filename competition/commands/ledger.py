@@ -36,11 +36,10 @@ from competition.kaggle.submission.ledger_table import (
     leaderboard_figure,
     ledger_tables,
     points_of,
-    span,
 )
 from competition.kaggle.submit.admission import connect
 from competition.kaggle.submit.upload import listed
-from competition.report.terminal import STYLES, console, show
+from competition.report.terminal import STYLES, console, show, span
 
 PICTURE = "ledger.png"
 

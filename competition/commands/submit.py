@@ -18,12 +18,11 @@ from competition.kaggle.client.api import Kaggle
 from competition.kaggle.submission.figures import Figures, Row, number, place
 from competition.kaggle.submission.fingerprint import describe
 from competition.kaggle.submission.ledger import ERROR, LEDGER, known_rows, new_row
-from competition.kaggle.submission.ledger_table import span
 from competition.kaggle.submit.admission import room
 from competition.kaggle.submit.choose import OUTPUT, Candidate, choose
 from competition.kaggle.submit.options import SubmitOptions, parse_submit
 from competition.kaggle.submit.upload import Upload, alone, arrived, follow, send
-from competition.report.terminal import analysis_lines, console, show
+from competition.report.terminal import analysis_lines, console, show, span
 
 
 def main(words: Sequence[str]) -> int:

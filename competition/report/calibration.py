@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from competition.report import style
-from competition.report.plots import NAMED, check_members
+from competition.report.plots import MAX_NAMED, check_members
 from competition.scoring.evaluation import evaluate, reliability
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
@@ -41,7 +41,7 @@ def calibration_curve(label: ArrayLike, members: Mapping[str, ArrayLike], classe
             options |= style.BOLD | {"markersize": 5}
         mean_prob, share, _ = reliability(truth, prob)
         (handles[name],) = axes.plot(mean_prob, share, marker="o", **options)
-    shown = [final, *sorted(names, key=lambda name: figures[name]["ece"])[: NAMED - 1]]
+    shown = [final, *sorted(names, key=lambda name: figures[name]["ece"])[: MAX_NAMED - 1]]
     texts = [f"{style.decimals(figures[name]['ece'])}  {name}" for name in shown]
     if names:
         style.name_curves(axes, [handles[name] for name in shown], texts, "upper left")

@@ -20,7 +20,7 @@ History = Sequence[Mapping[str, Any]]
 Track = tuple[NDArray[np.float64], NDArray[np.float64]]  # epochs, as a continuous number, and losses
 
 ROW, HEAD, FOOT = 1.75, 0.75, 0.3  # inches: a member's panels, the title above them all and the axis' name below
-SPIKE = 99  # percentile of the losses that the scale reaches up to: the first batches of all would flatten the rest
+SCALE_PERCENTILE = 99  # of the losses, where the scale ends: the first batches of all would flatten the rest
 
 
 def epoch_training_curves(histories: Mapping[str, Sequence[History]], path: Path) -> None:
@@ -80,7 +80,7 @@ def batch_training_curves(histories: Mapping[str, Sequence[History]], path: Path
     known = [track for own in tracks.values() for track in own]
     if known:
         losses = np.concatenate([loss for _, loss in known])
-        high = np.percentile(losses, SPIKE)
+        high = np.percentile(losses, SCALE_PERCENTILE)
         margin = 0.06 * (high - losses.min()) or 0.1
         panel.set_ylim(losses.min() - margin, high + margin)
         panel.locator_params(axis="y", nbins=4)

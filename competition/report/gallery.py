@@ -11,21 +11,21 @@ from PIL import Image
 
 from competition.report import style
 
-SIDE = 160  # pixels
-ACROSS = 4
+MAX_SIDE = 160  # pixels
+IMAGES_PER_ROW = 4
 
 
 def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an (H, W, 3) image with its longer side at most ``SIDE``.
+    """Return an (H, W, 3) image with its longer side at most ``MAX_SIDE``.
 
     A larger one is averaged down; the pixels of a smaller one are repeated, so that they stay visible as they are.
     """
     height, width = image.shape[:2]
     longer = max(height, width)
-    if longer > SIDE:
-        size = max(1, round(width * SIDE / longer)), max(1, round(height * SIDE / longer))
+    if longer > MAX_SIDE:
+        size = max(1, round(width * MAX_SIDE / longer)), max(1, round(height * MAX_SIDE / longer))
         return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
-    times = SIDE // longer
+    times = MAX_SIDE // longer
     return image.repeat(times, axis=0).repeat(times, axis=1)
 
 
@@ -51,13 +51,13 @@ def mistakes_gallery(
 
     ``mistakes`` hold ``id``, ``label`` and ``prob``; ``images`` are their thumbnails, None where one cannot be read.
     """
-    rows = -(-len(mistakes) // ACROSS)
+    rows = -(-len(mistakes) // IMAGES_PER_ROW)
     cell, text = 1.1, 0.66
     subtitle = f"with its id, its class and the probability of {style.elide(classes[1], 26)}"
     figure = style.new_page("Most confident mistakes", subtitle, 0.8 + rows * (cell + text))
     for index, (mistake, image) in enumerate(zip(mistakes, images, strict=True)):
-        left = 0.15 + index % ACROSS * (cell + 0.1)
-        bottom = 0.05 + (rows - 1 - index // ACROSS) * (cell + text) + text
+        left = 0.15 + index % IMAGES_PER_ROW * (cell + 0.1)
+        bottom = 0.05 + (rows - 1 - index // IMAGES_PER_ROW) * (cell + text) + text
         axes = style.add_panel(figure, left, bottom, cell, cell)
         axes.set_axis_off()
         if image is None:

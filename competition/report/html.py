@@ -17,7 +17,7 @@ from competition.report.style import decimals
 from competition.report.trust import METHODS
 
 HERE = Path(__file__).parent
-SOURCES = tuple(HERE / name for name in ("page.html", "honest.html", "macros.html", "page.css"))
+SOURCES = tuple(HERE / name for name in ("page.html", "trust.html", "macros.html", "page.css"))
 UNKNOWN, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 SHAPES: dict[str, Callable[[Any], str]] = {
     "score": decimals,
@@ -42,7 +42,7 @@ def render_page(metrics: Mapping[str, Any], pictures: Mapping[str, bytes], thumb
         "final": metrics["final"],
         "n": lambda *place, how="score": number(metrics, place, how),
         "at": lambda *place: _at(metrics, place),
-        "said": lambda *place: _said(metrics, place),
+        "quote": lambda *place: _quote(metrics, place),
         "methods": METHODS,
         "value": lambda *place: Markup("").join(_generic(metrics, place)),
         "pictures": {name: _data_uri("png", content) for name, content in pictures.items()},
@@ -70,15 +70,15 @@ def show(value: float | None, how: str) -> str:
 
 
 def number(metrics: Mapping[str, Any], place: Sequence[str | int], how: str) -> Markup:
-    """Return the number at ``place`` in ``metrics`` as HTML that tells its place as a JSON pointer (RFC 6901)."""
+    """Return the number at ``place`` in ``metrics`` as HTML that holds its place as a JSON pointer (RFC 6901)."""
     value = _at(metrics, place)
     if value is None:
         return Markup(UNKNOWN)
     return Markup('<data value="{}" title="{}">{}</data>').format(json.dumps(value), _pointer(place), show(value, how))
 
 
-def _said(metrics: Mapping[str, Any], place: Sequence[str | int]) -> Markup:
-    """Return the text at ``place``, whatever numbers are in it, as HTML that tells its place like a number's."""
+def _quote(metrics: Mapping[str, Any], place: Sequence[str | int]) -> Markup:
+    """Return the text at ``place``, whatever numbers are in it, as HTML that holds its place like a number's."""
     return Markup('<span class="said" title="{}">{}</span>').format(_pointer(place), _at(metrics, place))
 
 

@@ -14,8 +14,8 @@ from competition.report.trust import Analysis
 from competition.scoring.evaluation import agreement, evaluate
 from competition.scoring.scorecard import Score
 
-LEVEL = 0.95  # of both intervals: the default in scoring.interval
-GALLERY = 12
+LEVEL = 0.95  # of both intervals: the default in scoring.intervals
+MAX_MISTAKES = 12  # that are shown
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ReportRows:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a report tells of a run besides its rows; ``members``, ``settings`` and ``provenance`` hold JSON values.
+    """What a report shows of a run besides its rows; ``members``, ``settings`` and ``provenance`` hold JSON values.
 
     ``scores`` and ``seconds`` of training, by member, the last one included. ``rows``: train, groups, test, judged, and
     leaderboard where that is fewer than test. ``members``: backbone, view, image_size, epochs, parameters,
@@ -76,8 +76,8 @@ def measure(
     held = None
     if seen_test and leaderboard:
         held = leaderboard[0] <= (seen_test[oof.final]["1"]["f1"] or 0.0) <= leaderboard[1]
-    decided = decisions(oof, threshold)
-    members = {name: decided[name] for name in list(decided)[:-1]}
+    decided = _decisions(oof, threshold)
+    del decided[oof.final]
     return plain(
         {
             "name": run.name,
@@ -91,7 +91,7 @@ def measure(
             "rows": {**run.rows, "leaderboard": run.rows.get("leaderboard", run.rows["test"])},
             "oof": _evaluate_all(oof, threshold),
             "test": seen_test,
-            "agreement": agreement(members, oof.label) if len(members) > 1 else None,
+            "agreement": agreement(decided, oof.label) if len(decided) > 1 else None,
             "mistakes": [_describe(oof, position) for position in mistakes(oof)],
             "training": {name: _last_epoch(folds) for name, folds in histories.items()},
             "honest": asdict(run.analysis),
@@ -103,24 +103,22 @@ def measure(
     )
 
 
-def decisions(judged: ReportRows, threshold: Mapping[str, float]) -> dict[str, NDArray]:
-    """Return each member's decisions: the last one's as given, the others' at their own threshold."""
-    cut = {name: np.asarray(prob) >= threshold[name] for name, prob in judged.probs.items()}
-    return cut | {judged.final: np.asarray(judged.decision)}
-
-
-def mistakes(judged: ReportRows) -> list[int]:
+def mistakes(rows: ReportRows) -> list[int]:
     """Return the positions of the dozen wrong rows whose true class was given the least probability, worst first."""
-    label, decision = np.asarray(judged.label), np.asarray(judged.decision)
-    prob = np.asarray(judged.probs[judged.final], float)
-    wrong = np.flatnonzero(label != decision)
-    of_truth = np.where(label[wrong] == 1, prob[wrong], 1 - prob[wrong])
-    return wrong[np.argsort(of_truth, kind="stable")[:GALLERY]].tolist()
+    prob = rows.probs[rows.final]
+    wrong = np.flatnonzero(rows.label != rows.decision)
+    of_truth = np.where(rows.label[wrong] == 1, prob[wrong], 1 - prob[wrong])
+    return wrong[np.argsort(of_truth, kind="stable")[:MAX_MISTAKES]].tolist()
 
 
-def _evaluate_all(judged: ReportRows, threshold: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    decided = decisions(judged, threshold)
-    return {name: evaluate(judged.label, prob, decided[name]) for name, prob in judged.probs.items()}
+def _decisions(rows: ReportRows, threshold: Mapping[str, float]) -> dict[str, NDArray]:
+    """Return each member's decisions: the last one's as given, the others' at their own threshold."""
+    return {name: prob >= threshold[name] for name, prob in rows.probs.items()} | {rows.final: rows.decision}
+
+
+def _evaluate_all(rows: ReportRows, threshold: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    decided = _decisions(rows, threshold)
+    return {name: evaluate(rows.label, prob, decided[name]) for name, prob in rows.probs.items()}
 
 
 def _score_figures(score: Score, seconds: float) -> dict[str, Any]:
@@ -128,10 +126,9 @@ def _score_figures(score: Score, seconds: float) -> dict[str, Any]:
     return {**score.figures, **kept, "seconds": seconds}
 
 
-def _describe(judged: ReportRows, position: int) -> dict[str, Any]:
-    votes = {name: np.asarray(prob)[position] for name, prob in judged.probs.items()}
-    row = {"id": str(np.asarray(judged.id, object)[position]), "label": np.asarray(judged.label)[position]}
-    return {**row, "prob": votes.pop(judged.final), "votes": votes}
+def _describe(rows: ReportRows, position: int) -> dict[str, Any]:
+    votes = {name: prob[position] for name, prob in rows.probs.items()}
+    return {"id": rows.id[position], "label": rows.label[position], "prob": votes.pop(rows.final), "votes": votes}
 
 
 def _last_epoch(folds: Sequence[History]) -> dict[str, Any]:

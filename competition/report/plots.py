@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who dr
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # x, y and the area or average that sums them up
 
-NAMED = 12  # as many curves as a legend can name: two rounds of the palette, the second one dashed
-FLAT = 0.005  # F1 this close to the best is as good for any test set of a usual size
+MAX_NAMED = 12  # as many curves as a legend can name: two rounds of the palette, the second one dashed
+MAX_F1_LOSS = 0.005  # F1 this close to the best is as good for any test set of a usual size
 
 
 def roc_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) -> None:
@@ -102,7 +102,7 @@ def _ranking(curves: Mapping[str, Curve], measure: str, rows: int, corner: style
         options = style.BOLD if name == final else style.curve_style(index)
         (handles[name],) = axes.plot(*style.thin_out(x, y), **options)
     axes.set(xlim=(-0.012, 1.012), ylim=(-0.012, 1.012))
-    shown = [final, *sorted(names, key=lambda name: -curves[name][2])[: NAMED - 1]]
+    shown = [final, *sorted(names, key=lambda name: -curves[name][2])[: MAX_NAMED - 1]]
     # The figures come first, so that they stand in a column.
     texts = [f"{style.decimals(curves[name][2])}  {name}" for name in shown]
     if names:
@@ -154,12 +154,12 @@ def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, path: P
     if not label.any():
         return style.save_empty_page("No threshold curve to show", f"none of {label.size:,} images is of class 1", path)
     cut, (value, precision, recall, called) = _by_threshold(label, prob)
-    good = _within_flat(cut, value)
+    good = _near_best(cut, value)
     span = f"shaded, {good[0][0]:.3f} to {good[-1][1]:.3f}"
     at = min(int(np.searchsorted(cut, threshold)), cut.size - 1)
     title = f"F1 {style.decimals(value[at])} at threshold {threshold:.3f}"
     best = style.decimals(value.max())
-    figure = style.new_page(title, f"{span}: F1 within {FLAT} of these images' best, {best}", 4.8)
+    figure = style.new_page(title, f"{span}: F1 within {MAX_F1_LOSS} of these images' best, {best}", 4.8)
     axes = style.add_panel(figure, 0.55, 1.0, 4.25, 2.85)
     for start, end in good:
         axes.axvspan(start, end, color=style.SHADE, linewidth=0, zorder=0)
@@ -184,9 +184,9 @@ def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, path: P
     style.save_page(figure, path)
 
 
-def _within_flat(cut: NDArray[np.float64], value: NDArray[np.float64]) -> list[tuple[float, float]]:
-    """Return the stretches of thresholds, as (start, end), at which F1 is within FLAT of the best."""
-    turns = np.flatnonzero(np.diff(value >= value.max() - FLAT, prepend=False, append=False))
+def _near_best(cut: NDArray[np.float64], value: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Return the stretches of thresholds, as (start, end), at which F1 is within MAX_F1_LOSS of the best."""
+    turns = np.flatnonzero(np.diff(value >= value.max() - MAX_F1_LOSS, prepend=False, append=False))
     return list(zip(cut[np.maximum(turns[::2] - 1, 0)], cut[turns[1::2] - 1], strict=True))
 
 

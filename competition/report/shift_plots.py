@@ -18,8 +18,8 @@ from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME, S
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
     from matplotlib.axes import Axes
 
-SURE = 1e-6  # probabilities nearer to 0 or 1 count as this near: their logits would be infinite
-TAIL = 0.25  # per cent of the scores that the outermost bars gather on either side
+MIN_PROB = 1e-6  # probabilities nearer to 0 or 1 count as this near: their logits would be infinite
+TAIL_PERCENT = 0.25  # per cent of the scores that the outermost bars gather on either side
 TICKS = (0.5, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999, 1e-4, 1 - 1e-4, 1e-5, 1 - 1e-5, 0.3, 0.7, 0.2, 0.8, 0.4, 0.6)
 TITLES = {
     SAME: "Test images score like the training images",
@@ -35,7 +35,7 @@ CONDITIONS = {
     "half": "halved and back",
 }
 F1_AT, AUC_AT = 1.26, 1.5  # where the figures stand: panel widths from its left edge
-COSTLY = 0.05  # of F1: a fall from here on is drawn in the colour of errors
+MIN_COSTLY_FALL = 0.05  # of F1: a fall from here on is drawn in the colour of errors
 
 
 def shift_figure(
@@ -57,7 +57,7 @@ def shift_figure(
     check_same_length(label=label, prob=prob)
     scores = np.atleast_2d(np.asarray(test_scores, float))
     test = check_prob("test_scores", scores[np.isfinite(scores)])
-    edge = _edges(logit(prob, SURE), logit(test, SURE))
+    edge = _edges(logit(prob, MIN_PROB), logit(test, MIN_PROB))
     human, machine = (_density(prob[label == number], edge) for number in (0, 1))
     parts = f"by {len(scores)} fold models" if len(scores) > 1 else "by one fold's models"
     subtitle = f"{label.size:,} training images out of fold, {scores.shape[1]:,} test images {parts}"
@@ -98,7 +98,7 @@ def _finish(axes: "Axes", edge: NDArray[np.float64]) -> None:
 def _edges(*logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the edges of bars that show either set of scores: the fewer scores, the fewer bars."""
     both = np.concatenate(logits)
-    low, high = np.percentile(both, [TAIL, 100 - TAIL])
+    low, high = np.percentile(both, [TAIL_PERCENT, 100 - TAIL_PERCENT])
     if high - low < 0.1:
         low, high = low - 0.5, high + 0.5
     bars = int(np.clip(2 * min(map(len, logits)) ** (1 / 3), 8, 48))
@@ -107,7 +107,7 @@ def _edges(*logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _density(prob: NDArray[np.float64], edge: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the share of the rows in each bar; the outermost ones gather what lies beyond."""
-    count, _ = np.histogram(np.clip(logit(prob, SURE), edge[0], edge[-1]), edge)
+    count, _ = np.histogram(np.clip(logit(prob, MIN_PROB), edge[0], edge[-1]), edge)
     return count / max(1, count.sum())
 
 
@@ -115,7 +115,7 @@ def _ticks(low: float, high: float) -> tuple[list[float], list[str]]:
     """Return round probabilities as logits, none too near to another, and their names."""
     kept: list[float] = []
     for prob in TICKS:
-        at = float(logit(prob, SURE))
+        at = float(logit(prob, MIN_PROB))
         if low <= at <= high and all(abs(at - other) >= (high - low) / 9 for other in kept):
             kept.append(at)
     kept = sorted(kept) if len(kept) > 1 else [float(low), float(high)]
@@ -162,7 +162,7 @@ def _draw_condition(axes: "Axes", place: int, row: ConditionScore, clean: Condit
     if row.auc is not None:
         options: dict[str, Any] = {"markeredgecolor": style.MUTED, "markeredgewidth": 0.9, "markersize": 4.5}
         axes.plot(row.auc, place, "D", color="white", **options)
-    colour = style.INK if row is clean else style.RED if clean.f1 - row.f1 >= COSTLY else style.BLUE
+    colour = style.INK if row is clean else style.RED if clean.f1 - row.f1 >= MIN_COSTLY_FALL else style.BLUE
     axes.plot([clean.f1, row.f1], [place, place], color=colour, linewidth=2.2)
     axes.plot(row.f1, place, "o", color=colour, markersize=7)
 

@@ -10,12 +10,12 @@ from competition.report.trust import METHODS, Analysis
 from competition.scoring.scorecard import Score
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, Shift
 
-WORTH = ("F1", "CV\ninterval", "leaderboard\nrange", "AUC", "log-loss", "threshold")
-DETAIL = ("precision", "recall", "positive\nOOF", "positive\ntest", "time")
-LABEL = 12  # columns of the word that a line below the table starts with
-VAGUE = 0.4  # width of the interval of the test's positive rate, from which no number is worth telling
+WORTH = ("", "F1", "CV\ninterval", "leaderboard\nrange", "AUC", "log-loss", "threshold")
+DETAIL = ("", "precision", "recall", "positive\nOOF", "positive\ntest", "time")
+LABEL_WIDTH = 12  # of the word that a line below the table starts with
+MAX_UNCERTAINTY = 0.4  # width of the interval of the test's positive rate, beyond which no number is printed
 STYLES = {"alarm": "red", "warning": "yellow", DOMAIN_SHIFT: "bold red", LABEL_SHIFT: "yellow"}
-WIDE = 132  # columns that both halves side by side need, with a long member's name
+MIN_WIDTH = 132  # characters that both halves side by side need, with a long member's name
 
 
 def closing_tables(scores: Mapping[str, Score], seconds: Mapping[str, float], title: str, width: int) -> list[Table]:
@@ -23,27 +23,40 @@ def closing_tables(scores: Mapping[str, Score], seconds: Mapping[str, float], ti
 
     Rates are shares of rows called positive; times are the sums of the jobs' own.
     """
-    halves = [(*WORTH, *DETAIL)] if width >= WIDE else [WORTH, DETAIL]
-    return [_table(scores, seconds, title if not index else "", half) for index, half in enumerate(halves)]
+    cells = [({"": name, **_cells(score, seconds[name])}, None) for name, score in scores.items()]
+    cells[-1] = (cells[-1][0], "bold")
+    return in_halves(cells, (WORTH, DETAIL), title, width, left=("",))
 
 
-def _table(scores: Mapping[str, Score], seconds: Mapping[str, float], title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in ("", *columns):
-        table.add_column(column, justify="right" if column else "left", no_wrap=True)
-    last = list(scores)[-1]
-    for name, score in scores.items():
-        cells = _cells(score, seconds[name])
-        table.add_row(name, *(cells[column] for column in columns), style="bold" if name == last else None)
-    return table
+def in_halves(
+    rows: Sequence[tuple[Mapping[str, str], str | None]],
+    halves: tuple[Sequence[str], Sequence[str]],
+    title: str,
+    width: int,
+    left: Sequence[str],
+) -> list[Table]:
+    """Return rows (cells by column, and rich's style) as one table, or as two where ``width`` columns are too few.
+
+    Both ``halves`` of the columns start with the one that names a row; those in ``left`` start at the left.
+    """
+    first, second = halves
+    tables = []
+    for index, columns in enumerate([(*first, *second[1:])] if width >= MIN_WIDTH else halves):
+        table = Table(title=None if index else title, title_justify="left", box=None, pad_edge=False)
+        for column in columns:
+            table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
+        for cells, style in rows:
+            table.add_row(*(cells[column] for column in columns), style=style)
+        tables.append(table)
+    return tables
 
 
 def _cells(score: Score, seconds: float) -> dict[str, str]:
     figures = score.figures
     return {
         "F1": f"{figures['f1']:.4f}",
-        "CV\ninterval": _span(score.interval),
-        "leaderboard\nrange": _span(score.leaderboard),
+        "CV\ninterval": span(score.interval),
+        "leaderboard\nrange": span(score.leaderboard),
         "AUC": f"{figures['auc']:.4f}",
         "log-loss": f"{figures['log_loss']:.4f}",
         "threshold": f"{score.threshold:.4f}",
@@ -55,7 +68,8 @@ def _cells(score: Score, seconds: float) -> dict[str, str]:
     }
 
 
-def _span(ends: tuple[float, float] | None) -> str:
+def span(ends: tuple[float, float] | None) -> str:
+    """Return a range as it is printed."""
     return "-" if ends is None else f"{ends[0]:.3f}-{ends[1]:.3f}"
 
 
@@ -93,7 +107,7 @@ def _verdict(shift: Shift) -> list[str]:
         reasons = [item.sentence.rstrip(".") for item in shift.evidence if item.alarming]
         return [f"{shift.verdict.upper()}: {shift.remedy}", *(_labelled("", f"- {reason}") for reason in reasons)]
     seen, prior = "", shift.prior
-    if prior and prior.high - prior.low > VAGUE:
+    if prior and prior.high - prior.low > MAX_UNCERTAINTY:
         seen = "as far as can be told, for these scores hardly tell the classes apart"
     elif prior:
         shares = prior.value, prior.low, prior.high, prior.train
@@ -115,7 +129,7 @@ def _findings(audit: AuditSummary) -> Iterator[tuple[str, str | None]]:
 
 
 def _labelled(label: str, head: str, rest: str = "") -> str:
-    return f"{label:<{LABEL}}{head}" + (f": {rest}" if rest else "")
+    return f"{label:<{LABEL_WIDTH}}{head}" + (f": {rest}" if rest else "")
 
 
 def _short(value: float, places: int = 3) -> str:
@@ -126,11 +140,11 @@ def _short(value: float, places: int = 3) -> str:
 def console() -> Console:
     """Return the console results are printed on: as wide as the terminal, or wide enough for one table in a file."""
     found = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-    return (
-        found if found.is_terminal else Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=WIDE)
-    )
+    if not found.is_terminal:
+        found.width = MIN_WIDTH
+    return found
 
 
 def show(label: str, text: str, style: str = "") -> None:
     """Print a line that starts with a label, in one of ``STYLES``."""
-    console().print(f"{label:<{LABEL}}{text}", style=STYLES.get(style))
+    console().print(_labelled(label, text), style=STYLES.get(style))

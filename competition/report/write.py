@@ -15,17 +15,8 @@ from competition.report.metrics_json import ReportRows, RunFacts, measure, mista
 
 METRICS, PAGE, STAMP = "metrics.json", "report.html", "figures.json"
 FIGURES = (
-    "epoch_training_curves",
-    "batch_training_curves",
-    "confusion_matrix",
-    "roc_curve",
-    "pr_curve",
-    "calibration",
-    "threshold",
-    "agreement",
-    "mistakes",
-    "shift",
-    "robustness",
+    *("epoch_training_curves", "batch_training_curves", "confusion_matrix", "roc_curve", "pr_curve"),
+    *("calibration", "threshold", "agreement", "mistakes", "shift", "robustness"),
 )
 
 

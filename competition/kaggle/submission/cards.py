@@ -8,8 +8,6 @@ from typing import Any
 from competition.audit.findings import AuditSummary, FindingSummary
 from competition.core.errors import UserError, did_you_mean
 from competition.core.files import read_json
-from competition.kaggle.submission.figures import Figures, figures_of
-from competition.kaggle.submission.fingerprint import file_mark
 from competition.kaggle.submission.write import LATEST
 from competition.report.trust import Analysis
 from competition.scoring.shift.class_prior import Prior
@@ -62,8 +60,3 @@ def newest(folder: Path, name: str) -> Path:
         hint = did_you_mean(name, known) if known else ": ./run.sh fold=0..4 makes one"
         raise UserError(f"The run '{name}' has no submission in {folder}{hint}")
     return max(own)[1]
-
-
-def figures_by_mark(folder: Path) -> dict[str, tuple[Path, Figures]]:
-    """Return the file and the figures behind each mark that a submission of this folder may carry."""
-    return {file_mark(csv.read_bytes()): (csv, figures_of(card)) for csv, card in cards(folder)}

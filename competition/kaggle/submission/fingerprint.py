@@ -9,7 +9,7 @@ from competition.core.errors import UserError
 from competition.core.files import fingerprint
 
 DIGITS = 8
-MAX_LENGTH = 300  # characters of a description: the digits stand at its end, and must not be cut off
+MAX_DESCRIPTION = 300  # characters of a description: the digits stand at its end, and must not be cut off
 
 
 def file_mark(content: bytes) -> str:
@@ -33,9 +33,9 @@ def describe(message: str, parts: list[str], mark: str) -> str:
     Line breaks become spaces. Raises UserError where it would be too long for Kaggle to keep whole.
     """
     text = f"{' '.join(message.split())} [{mark}]" if message.strip() else " ".join([*parts, mark])
-    if len(text) > MAX_LENGTH:
+    if len(text) > MAX_DESCRIPTION:
         raise UserError(
-            f"message= has {len(message):,} characters, and with the mark at its end {MAX_LENGTH} are the "
+            f"message= has {len(message):,} characters, and with the mark at its end {MAX_DESCRIPTION} are the "
             "most: shorten it."
         )
     return text

@@ -15,9 +15,9 @@ from competition.core.errors import UserError
 from competition.core.files import atomic_write
 from competition.core.locks import only_one
 from competition.core.paths import shown
-from competition.kaggle.submission.cards import figures_by_mark
-from competition.kaggle.submission.figures import Figures, Row, cells_of
-from competition.kaggle.submission.fingerprint import marks_in
+from competition.kaggle.submission.cards import cards
+from competition.kaggle.submission.figures import Figures, Row, cells_of, figures_of
+from competition.kaggle.submission.fingerprint import file_mark, marks_in
 
 LEDGER = "ledger.csv"
 COLUMNS = (
@@ -68,10 +68,11 @@ def new_row(figures: Figures, competition: str, file: str, mark: str) -> Row:
 
 def known_rows(folder: Path, competition: str) -> dict[str, Row]:
     """Return, by its mark, the row that a submission of each file in ``folder`` with a card would have."""
-    return {
-        mark: new_row(figures, competition, shown(file), mark)
-        for mark, (file, figures) in figures_by_mark(folder).items()
-    }
+    rows = {}
+    for csv_path, card in cards(folder):
+        mark = file_mark(csv_path.read_bytes())
+        rows[mark] = new_row(figures_of(card), competition, shown(csv_path), mark)
+    return rows
 
 
 def read_ledger(path: Path) -> list[Row]:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from competition.kaggle.submission.figures import Row, figures_in, number, place
 from competition.report import style
-from competition.report.terminal import WIDE
+from competition.report.terminal import in_halves, span
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
     from matplotlib.axes import Axes
@@ -28,19 +28,9 @@ def called(row: Row) -> str:
 
 def ledger_tables(rows: Sequence[Row], title: str, width: int) -> list[Table]:
     """Return one competition's submissions as a table, or as two where ``width`` columns are too few."""
-    halves = [(*BEFOREHAND, *AFTERWARDS[1:])] if width >= WIDE else [BEFOREHAND, AFTERWARDS]
-    tables = []
-    for index, columns in enumerate(halves):
-        table = Table(
-            title=None if index else title, title_justify="left", header_style="bold", box=None, pad_edge=False
-        )
-        for column in columns:
-            table.add_column(column, justify="left" if column in LEFT_ALIGNED else "right", no_wrap=True)
-        for row in rows:
-            cells = _cells(row)
-            table.add_row(*(cells[column] for column in columns), style="red" if cells["range"] == "OUTSIDE" else None)
-        tables.append(table)
-    return tables
+    cells = [_cells(row) for row in rows]
+    styled = [(row, "red" if row["range"] == "OUTSIDE" else None) for row in cells]
+    return in_halves(styled, (BEFOREHAND, AFTERWARDS), title, width, LEFT_ALIGNED)
 
 
 def _cells(row: Row) -> dict[str, str]:
@@ -62,11 +52,6 @@ def _cells(row: Row) -> dict[str, str]:
 
 def _decimal(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-def span(ends: tuple[float, float] | None) -> str:
-    """Return a range as it is printed."""
-    return "-" if ends is None else f"{ends[0]:.3f}-{ends[1]:.3f}"
 
 
 @dataclass(frozen=True)
