@@ -34,7 +34,7 @@ def regroup(config: Config, dataset: Dataset) -> Dataset:
 
 
 def quick_audit(config: Config, data: RunData) -> tuple[Audit, Sequence[str]]:
-    """Return what a look of seconds finds at a run's start, and the lines that its user should read now."""
+    """Return the audit of a few seconds that starts a run, and the lines of it to print."""
     folds = data.train[["id", "label", "group", "fold"]]
     found = audit(data.dataset, cache_folder(config), "quick", folds, config.seed)
     about, kept = audit_subject(data.dataset, folds), read_json(audit_folder(config) / REPORT) or {}

@@ -140,7 +140,7 @@ class Fetcher:
 
     @contextlib.contextmanager
     def _in_flight(self, connected: socket.socket) -> Iterator[None]:
-        """Let leaving the fetcher cut the socket short."""
+        """Have the socket shut when the fetcher is left."""
         with self._lock:
             self._live.add(connected)
         try:

@@ -11,7 +11,8 @@ T = TypeVar("T")
 def within(seconds: float, call: Callable[[], T]) -> T:
     """Return what ``call`` returns, or raise what it raises; TimeoutError after ``seconds``.
 
-    For what knows no time limit of its own: it runs in a thread, which is then left behind and ends with the process.
+    For calls without a time limit of their own: the call runs in a thread, which after a TimeoutError is left behind
+    and ends with the process.
     """
     future: Future[T] = Future()
 
