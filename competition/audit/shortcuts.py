@@ -105,10 +105,7 @@ def domain_shortcut(inputs: AuditInputs, group: np.ndarray, seed: int) -> tuple[
     table, inside = inputs.facts, inputs.facts.index.to_numpy()
     is_test = (inside >= inputs.train).astype(np.int64)
     names = pd.Series(
-        [
-            *(f"train {name}" for name in group),
-            *(f"test {number}" for number in range(len(inputs.rows) - inputs.train)),
-        ]
+        [*(f"train {name}" for name in group), *(f"test {number}" for number in range(len(inputs.rows) - inputs.train))]
     )
     apart = separation(table, is_test, names.to_numpy(object)[inside], seed)
     if apart is None or apart.level is None:
@@ -148,12 +145,7 @@ def _measure(
 
 
 def _feature_finding(
-    inputs: AuditInputs,
-    family: str,
-    names: list[str],
-    table: pd.DataFrame,
-    label: np.ndarray,
-    aucs: dict[str, float],
+    inputs: AuditInputs, family: str, names: list[str], table: pd.DataFrame, label: np.ndarray, aucs: dict[str, float]
 ) -> Finding:
     best = names[0]
     points = _points_to(table[best], label)

@@ -31,12 +31,7 @@ from competition.kaggle.submission.ledger import (
     read_ledger,
     settle,
 )
-from competition.kaggle.submission.ledger_table import (
-    called,
-    leaderboard_figure,
-    ledger_tables,
-    points_of,
-)
+from competition.kaggle.submission.ledger_table import called, leaderboard_figure, ledger_tables, points_of
 from competition.kaggle.submit.admission import connect
 from competition.kaggle.submit.upload import listed
 from competition.report.terminal import STYLES, console, show, span

@@ -116,10 +116,7 @@ def _candidates(recipe: Recipe, device: str) -> tuple[list[str], list[str]]:
         "device": ["channels_last" if device == "cuda" else "contiguous"],
         "auto": ["contiguous", "channels_last"],
     }
-    return (
-        precisions.get(wanted, [wanted]),
-        formats.get(recipe.memory_format, [recipe.memory_format]),
-    )
+    return (precisions.get(wanted, [wanted]), formats.get(recipe.memory_format, [recipe.memory_format]))
 
 
 def step_seconds(placement: Placement, model: nn.Module, pixels: Tensor) -> float:

@@ -39,12 +39,7 @@ MIN_COSTLY_FALL = 0.05  # of F1: a fall from here on is drawn in the colour of e
 
 
 def shift_figure(
-    label: ArrayLike,
-    prob: ArrayLike,
-    test_scores: ArrayLike,
-    classes: tuple[str, str],
-    shift: Shift | None,
-    path: Path,
+    label: ArrayLike, prob: ArrayLike, test_scores: ArrayLike, classes: tuple[str, str], shift: Shift | None, path: Path
 ) -> None:
     """Draw how the scores of both classes add up to the training images', and the line of the test images.
 

@@ -23,8 +23,10 @@ def closing_tables(scores: Mapping[str, Score], seconds: Mapping[str, float], ti
 
     Rates are shares of rows called positive; times are the sums of the jobs' own.
     """
-    cells = [({"": name, **_cells(score, seconds[name])}, None) for name, score in scores.items()]
-    cells[-1] = (cells[-1][0], "bold")
+    last = list(scores)[-1]
+    cells = [
+        ({"": name, **_cells(score, seconds[name])}, "bold" if name == last else None) for name, score in scores.items()
+    ]
     return in_halves(cells, (WORTH, DETAIL), title, width, left=("",))
 
 

@@ -96,10 +96,7 @@ def test_the_head_is_exact_under_autocast():
     [
         ({"head": ["16", "rellu"]}, "'rellu' is neither a width, as 256, nor a layer of a head; did you mean 'relu'"),
         ({"backbone": "convitx", "backbone_args": {}}, "Backbone 'convitx' needs a timm name for its convnext"),
-        (
-            {"backbone": "convitx", "backbone_args": {"convnxt": "a"}},
-            "no argument 'convnxt' in backbone_args; did",
-        ),
+        ({"backbone": "convitx", "backbone_args": {"convnxt": "a"}}, "no argument 'convnxt' in backbone_args; did"),
         ({"backbone": "small_cnn", "image_size": 12}, "Backbone 'small_cnn' cannot take image_size=12"),
         ({"backbone": "small_cnn", "backbone_args": {"width": 3}}, "it takes backbone_args.widths"),
         ({"backbone": "small_cnn", "pretrained": "true"}, "There are no pretrained weights of 'small_cnn'"),

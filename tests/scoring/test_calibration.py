@@ -31,8 +31,7 @@ def test_overconfident_probabilities_become_right_on_fresh_rows(name):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(list(CALIBRATORS)),
-    st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=2, max_size=30),
+    st.sampled_from(list(CALIBRATORS)), st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=2, max_size=30)
 )
 def test_no_calibrator_reverses_two_rows_or_answers_0_or_1(name, rows):
     label, prob = (np.array(column) for column in zip(*rows, strict=True))

@@ -161,10 +161,7 @@ def _torch_logits(models: Sequence[Detector], placement: Placement, checks: Sequ
 
 def _differences(found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
     """Return the largest differences of logits, and of the probabilities they stand for."""
-    return {
-        "logit": float(np.abs(found - wanted).max()),
-        "prob": float(np.abs(sigmoid(found) - sigmoid(wanted)).max()),
-    }
+    return {"logit": float(np.abs(found - wanted).max()), "prob": float(np.abs(sigmoid(found) - sigmoid(wanted)).max())}
 
 
 def check_images(size: int) -> list[np.ndarray]:

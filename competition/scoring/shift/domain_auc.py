@@ -163,13 +163,7 @@ def _splits(rng: np.random.Generator, is_test: Bools, group: Codes) -> Codes:
     return (place % SPLITS)[group]
 
 
-def _cross_validated(
-    design: Floats,
-    domain: Bools,
-    weight: Floats,
-    group: Codes,
-    split: Codes,
-) -> tuple[Floats, float]:
+def _cross_validated(design: Floats, domain: Bools, weight: Floats, group: Codes, split: Codes) -> tuple[Floats, float]:
     """Return the AUC of each column of domain labels, and the variance of the first's.
 
     Every column is regressed on the same weighted rows, so one matrix is solved for all: shuffles cost nearly nothing.
@@ -192,11 +186,7 @@ def _cross_validated(
 
 
 def _weighted_auc(
-    score: Floats,
-    is_test: Bools,
-    weight: Floats,
-    group: Codes,
-    with_variance: bool,
+    score: Floats, is_test: Bools, weight: Floats, group: Codes, with_variance: bool
 ) -> tuple[float, float]:
     """Return the probability that a test row scores above a validation row, ties half, and its DeLong variance."""
     if not weight[is_test].any() or not weight[~is_test].any():

@@ -7,13 +7,7 @@ from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, Shift
 from competition.scoring.threshold.mean_correction import as_if_averaged
-from competition.scoring.threshold.rules import (
-    AUTO,
-    choose_threshold,
-    cross_fit,
-    find_rule,
-    is_calibrated,
-)
+from competition.scoring.threshold.rules import AUTO, choose_threshold, cross_fit, find_rule, is_calibrated
 
 COMPARED = ("argmax", "bootstrap", "calibrated", "em")
 

@@ -257,11 +257,7 @@ MISTAKES = {
     "sample too short": ({"train": TWO, "test": "id\nx\ny\n", "sample_submission": SAMPLE}, {}, "'y' of test.csv"),
     "sample columns": ({"train": TWO, "sample_submission": "id\nx\n"}, {}, "must have an id column and a label column"),
     "test labels": ({"train": TWO, "test": "id\nx\n", "test_labels": "id,label\ny,0\n"}, {}, "those of the test set"),
-    "test class": (
-        {"train": TWO, "test": "id\nx\n", "test_labels": "id,label\nx,2\n"},
-        {},
-        "'2' is not a class",
-    ),
+    "test class": ({"train": TWO, "test": "id\nx\n", "test_labels": "id,label\nx,2\n"}, {}, "'2' is not a class"),
     "group rule": ({"train": TWO}, {"group": "pair"}, "did you mean 'pairs'"),
     "group column": ({"train": TWO}, {"group": "column:lable"}, "did you mean 'label'"),
     "empty group": ({"train": "id,label,g\na,0,\nb,1,x\n"}, {"group": "column:g"}, r"1 row \(line 2\) without a value"),

@@ -120,11 +120,7 @@ def drawn(random, cv_error, public_rows, misled, count=8):
 
 @pytest.mark.parametrize(
     ("cv_error", "rows", "misled", "better"),
-    [
-        (0.003, 300, 0.0, CV),
-        (0.003, 5000, 0.06, LEADERBOARD),
-        (0.03, 50_000, 0.0, LEADERBOARD),
-    ],
+    [(0.003, 300, 0.0, CV), (0.003, 5000, 0.06, LEADERBOARD), (0.03, 50_000, 0.0, LEADERBOARD)],
 )
 def test_over_drawn_histories_the_rule_follows_the_score_that_chooses_better(cv_error, rows, misled, better):
     random = np.random.default_rng(1)
