@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from competition.commands.finish import conclude
+from competition.commands.finish import finish_run
 from competition.core.config import CONFIG_FILE
 from competition.core.errors import UserError
 from competition.core.locks import only_one
@@ -26,7 +26,7 @@ def first_settings(names: str) -> dict[str, str]:
     return {"config": str(run_folder(found[0]) / CONFIG_FILE), "name": "-".join(["blend", *found])}
 
 
-def combine(config: Config, words: Sequence[str], submit: bool = True) -> Result:
+def blend_runs(config: Config, words: Sequence[str], submit: bool = True) -> Result:
     """Blend the finished runs that ``config.names`` lists; else as the main job's end.
 
     Raises UserError unless they judge the same training rows in the same folds and predict the same test rows under the
@@ -59,5 +59,5 @@ def combine(config: Config, words: Sequence[str], submit: bool = True) -> Result
         )
         trained_on = any(run.record.trained_on_test for run in runs.values())
         result = score(config, data, members, range(config.parts), trained_on=trained_on)
-        conclude(config, data, result, words, submit)
+        finish_run(config, data, result, words, submit)
     return result

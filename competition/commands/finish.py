@@ -32,7 +32,7 @@ from competition.report.write import write_report
 from competition.scoring.metrics import f1, summary
 
 
-def conclude(config: Config, data: RunData, result: Result, words: Sequence[str], submit: bool) -> None:
+def finish_run(config: Config, data: RunData, result: Result, words: Sequence[str], submit: bool) -> None:
     """Print the closing table, write the report and the submission, or say what is missing for one."""
     out, score_of = console(), result.scores[result.final]
     out.print()

@@ -12,8 +12,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from competition.audit.run import quick_audit
-from competition.commands.blend import combine
-from competition.commands.finish import conclude
+from competition.commands.blend import blend_runs
+from competition.commands.finish import finish_run
 from competition.core.errors import UserError
 from competition.core.locks import only_one
 from competition.core.paths import located, run_folder
@@ -41,7 +41,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     ``words`` are the user's own, for the line that completes a partial run.
     """
     if config.names:
-        return combine(config, words, submit)
+        return blend_runs(config, words, submit)
     requested = _with_paths(config, train)
     config, notes = settle_pretrained(requested)
     engine = open_engine(config)
@@ -64,7 +64,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
             keep_pretrained(config, requested)
             plans = engine.finish(data, plans)  # trains each (member, fold), predicts its fold and the test set by TTA
         result = score_run(config, data, plans, audit)  # OOF and test: members, blend, threshold
-        conclude(config, data, result, words, submit)  # the table, the report, the submission with its card
+        finish_run(config, data, result, words, submit)  # the table, the report, the submission with its card
     return result
 
 
