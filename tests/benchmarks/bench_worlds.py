@@ -96,9 +96,11 @@ def run_world(world: str, seed: int) -> Outcome:
     truth = tables.test_label.set_index("id")["label"][tables.test["id"]]
     submission = pd.read_csv(home() / "submissions" / LATEST, dtype={"id": str}).set_index("id")["label"]
     argmax, _ = best_threshold(tables.train["label"], predictions.oof)
+    low, high = score.leaderboard
     return Outcome(
         score.figures["f1"],
-        *score.leaderboard,
+        low,
+        high,
         result.analysis.shift.verdict,
         f1(truth.to_numpy(), submission[truth.index].to_numpy()),
         f1(truth.to_numpy(), predictions.test >= argmax),

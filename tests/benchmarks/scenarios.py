@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.scoring.metrics import sigmoid
-from competition.scoring.shift.verdict import FoldFeatures
+from competition.scoring.shift.statistics import FoldFeatures
 
 FOLDS = 5
 DIMENSIONS = 16

@@ -243,8 +243,8 @@ def test_jobs_side_by_side_die_with_a_killed_parent_and_are_gone_on_with(straigh
     while not begun(tmp_path, *jobs):
         assert process.poll() is None
         time.sleep(0.01)
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
-    children = [int(pid) for pid in children.stdout.split()]
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
+    children = [int(pid) for pid in listed.stdout.split()]
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 10

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ CPU = Placement("cpu", "fp32", "contiguous", 8)
 
 @pytest.fixture
 def store():
-    pictures = ImageStore(random_pictures(*[(32, 32)] * 5))
+    pictures: Any = ImageStore(random_pictures(*[(32, 32)] * 5))
     pictures.bad, pictures.digest = {2: "damaged"}, "digest"
     return pictures
 

@@ -34,7 +34,7 @@ def test_any_rows_give_a_picture(tmp_path, label, prob):
 
 
 def test_more_members_than_a_legend_can_name_are_drawn(tmp_path):
-    calibration_curve(*world(names=(*map(str, range(20)), "ensemble")), CLASSES, tmp_path / "c.png")
+    calibration_curve(*world(names=(*map(str, range(20)), "ensemble")), classes=CLASSES, path=tmp_path / "c.png")
     assert pixels(tmp_path / "c.png").shape[1] == 1200
 
 

@@ -33,7 +33,7 @@ def test_the_cv_interval_holds_the_point_estimate_within_0_and_1(seed, rows, gro
 
 def test_the_cv_interval_shrinks_with_the_root_of_the_rows():
     rng = np.random.default_rng(0)
-    small, large = (width(cv_interval(*world(rng, rows), None)) for rows in (400, 40_000))
+    small, large = (width(cv_interval(*world(rng, rows), group=None)) for rows in (400, 40_000))
     assert small / large == pytest.approx(10, rel=0.25)
 
 
@@ -81,7 +81,7 @@ def test_the_leaderboard_range_is_that_of_whole_groups_drawn_from_resampled_grou
     assert found == pytest.approx(expected, abs=0.008)
 
 
-@pytest.mark.parametrize("interval", [cv_interval, lambda *rows, **more: leaderboard_range(*rows, 200, **more)])
+@pytest.mark.parametrize("interval", [cv_interval, lambda *given, **more: leaderboard_range(*given, rows=200, **more)])
 def test_intervals_depend_on_the_seed_alone_and_not_on_the_row_order(interval):
     rng = np.random.default_rng(3)
     label, decision = world(rng, 200)

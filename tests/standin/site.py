@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from kagglesdk.blobs.services.blob_api_service import BlobApiClient
 from kagglesdk.competitions.services.competition_api_service import CompetitionApiClient
@@ -38,13 +39,13 @@ class _Recorder:
     """Stands in a service client for its connection, and keeps what it would have sent and expects back."""
 
     def __init__(self):
-        self.methods: dict[str, tuple[type, type | None]] = {}
+        self.methods: dict[str, tuple[Any, Any]] = {}
 
     def call(self, service: str, name: str, request: object, response_type: type | None) -> None:
         self.methods[f"{service}/{name}"] = type(request), response_type
 
 
-def _methods() -> dict[str, tuple[type, type | None]]:
+def _methods() -> dict[str, tuple[Any, Any]]:
     recorder = _Recorder()
     for client in (CompetitionApiClient, OAuthClient, AccountClient, DatasetApiClient, BlobApiClient, KernelsApiClient):
         for name, method in inspect.getmembers(client(recorder), inspect.ismethod):
@@ -184,7 +185,7 @@ class Redirect:
     url: str
 
 
-def page(items: Sequence, request: object, number: int = 1) -> tuple[Sequence, str]:
+def page(items: Sequence, request: Any, number: int = 1) -> tuple[Sequence, str]:
     """Return the page of ``items`` that a request with page_size and page_token wants, and the token of the next."""
     size = min(request.page_size or 20, 200)
     begin = int(request.page_token) if request.page_token else (max(number, 1) - 1) * size
@@ -197,7 +198,7 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def reply_of(path: str, answer: object) -> bytes:
+def reply_of(path: str, answer: Any) -> bytes:
     """Return the JSON of an answer, which must be of the type that kagglesdk expects."""
     expected = METHODS[path][1]
     assert type(answer) is expected, f"{path} must answer {expected.__name__}, not {type(answer).__name__}"

@@ -100,7 +100,7 @@ def members(seed, rows, noise):
 
 def test_members_that_newly_disagree_alarm():
     prior = Prior(0.5, 0.48, 0.52, 0.5)
-    usual, lost = (disagreement(*members(0, 1000, noise), prior) for noise in (0.4, 2.5))
+    usual, lost = (disagreement(*members(0, 1000, noise), prior=prior) for noise in (0.4, 2.5))
     assert not usual.alarming and usual.value["test"] == pytest.approx(usual.value["expected"], abs=0.02)
     assert lost.alarming and lost.value["test"] > 1.5 * lost.value["expected"]
 

@@ -9,7 +9,8 @@ from scipy.special import expit
 
 from competition.scoring.rows import OofRows
 from competition.scoring.shift.domain_auc import Domain, domain_auc
-from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME, FoldFeatures, judge_shift
+from competition.scoring.shift.statistics import FoldFeatures
+from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME, judge_shift
 
 LATENT = 12
 FOLDS = 5
