@@ -26,7 +26,7 @@ from competition.training.process import jobs_at_once, prepare_process
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """What the kernel says."""
+    """What the training kernel passes to its session."""
 
     words: tuple[str, ...] = positional("WORD")  # the request's file, the deadline in seconds since the epoch, the
     # output folder, and the data's folder where the data is not drawn

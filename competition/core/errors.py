@@ -9,7 +9,7 @@
     Damaged              kaggle.download.unpack: an archive that cannot be read to its end
     Rejected             collect.addresses: this address will never be collected
     Failed               collect.manners: an address gave nothing this time
-        Denied           collect.manners: its server gives us nothing for now
+        Denied           collect.manners: its server refuses requests for now
 
 A UserError alone leaves a command, and the others are caught where they mean something. The exit status of a command is
 

@@ -29,7 +29,7 @@ DASHED, DOTTED = (0, (4, 1.5)), (0, (1.2, 1.2))
 
 
 def decimals(value: float) -> str:
-    """Return three decimals, four where three would round to a 1 that it is not."""
+    """Return ``value`` with three decimals, or with four where three would round a smaller number up to 1."""
     return f"{value:.4f}" if 0.9995 <= value < 1 else f"{value:.3f}"
 
 

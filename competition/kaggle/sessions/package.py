@@ -77,12 +77,12 @@ def _archive(folder: Path) -> bytes:
     with tarfile.open(fileobj=written, mode="w:xz", preset=9) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                archive.add(path, path.relative_to(folder).as_posix(), filter=_of_nobody)
+                archive.add(path, path.relative_to(folder).as_posix(), filter=_without_owner)
     return written.getvalue()
 
 
-def _of_nobody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Leave out whose the file is on this machine, and since when."""
+def _without_owner(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Leave out the owner and the date that a file has on this machine."""
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     entry.mtime = 0
