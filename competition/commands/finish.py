@@ -15,7 +15,8 @@ from competition import __version__
 from competition.core.config import CONFIG_FILE, WEIGHTS_WORDS, as_yaml
 from competition.core.files import write_text
 from competition.core.paths import home, run_folder, shown
-from competition.core.settings import Config, chosen_folds
+from competition.core.settings import Config
+from competition.core.splits import chosen_folds
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.run_data import RunData, data_root
 from competition.ensemble.card import make_card, provenance

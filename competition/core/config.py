@@ -18,7 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 from competition.core.errors import UserError, did_you_mean
 from competition.core.options import check_keys, check_values, kind_words, parse_words
 from competition.core.paths import PRESETS, preset_names
-from competition.core.settings import RECIPE_KEYS, Config, Demo, Layers, Recipe, Remote, chosen_folds
+from competition.core.settings import LATER_KEYS, RECIPE_KEYS, Config, Demo, Layers, Recipe, Remote
+from competition.core.splits import chosen_folds
 
 CONFIG_FILE = "config.yaml"  # in a run's folder: what a later line that names the run alone goes by
 WEIGHTS_WORDS = ("true", "false", "auto")  # what pretrained= may say instead of a path
@@ -190,6 +191,16 @@ def _places(raw: Config) -> dict[str, str]:
 def as_dict(settings: Recipe) -> dict[str, Any]:
     """Return the settings as plain dictionaries, lists and numbers."""
     return dataclasses.asdict(settings)
+
+
+def job_settings(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as what names a job: without the ``LATER_KEYS`` that are at their defaults."""
+    unset = Recipe()
+    return {
+        key: value
+        for key, value in as_dict(recipe).items()
+        if key not in LATER_KEYS or value != getattr(unset, key)
+    }
 
 
 def as_yaml(settings: Recipe) -> str:

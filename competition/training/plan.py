@@ -12,11 +12,12 @@ from typing import Any
 import torch
 import yaml
 
-from competition.core.config import as_dict
+from competition.core.config import as_dict, job_settings
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json
 from competition.core.paths import run_folder
-from competition.core.settings import Config, Recipe, chosen_folds
+from competition.core.settings import Config, Recipe
+from competition.core.splits import chosen_folds
 from competition.data.images.decode import DECODER
 from competition.data.run_data import RunData
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
@@ -85,10 +86,12 @@ class Plan:
             begun = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        differing = [key for key in {**begun, **self.settings} if begun.get(key) != self.settings.get(key)]
+        unset = as_dict(Recipe())
+        begun, now = unset | begun, unset | self.settings
+        differing = [key for key in {**begun, **now} if begun.get(key) != now.get(key)]
         words = {"training_data": "the training data changed", "held_out": "the folds changed"}
         differences = [
-            words.get(key, f"{key} was {begun.get(key)} and is now {self.settings.get(key)}") for key in differing
+            words.get(key, f"{key} was {begun.get(key)} and is now {now.get(key)}") for key in differing
         ]
         return ", ".join(dict.fromkeys(differences)) or None
 
@@ -131,7 +134,7 @@ def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, we
     predicted, held = (sorted(data.train["id"][part]) for part in (data.predicted(job.fold), data.held(job.fold)))
     train_store, test_store = data.of(recipe)
     mean, std = normalisation(recipe, data.channels, data.floating)
-    settings = as_dict(recipe) | {
+    settings = job_settings(recipe) | {
         "pretrained": weights,
         "precision": placement.precision,
         "memory_format": placement.memory_format,

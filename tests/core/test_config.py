@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from competition.core.config import as_yaml, elsewhere, load_config
 from competition.core.errors import UserError
 from competition.core.paths import preset_names
-from competition.core.settings import RECIPE_KEYS, parse_folds
+from competition.core.settings import RECIPE_KEYS
+from competition.core.splits import parse_folds
 
 
 def test_later_layers_win_and_general_words_undo_members_own_of_layers_below(tmp_path):
