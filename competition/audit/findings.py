@@ -18,6 +18,9 @@ class Separation(NamedTuple):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"AUC {self.auc:.3f} (95 % interval {self.low:.3f} to {self.high:.3f})"
+
     @property
     def level(self) -> str | None:
         """``alarm``, ``warning`` or ``None``: beyond chance *and* large enough to matter."""

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -23,6 +24,7 @@ from competition.core.errors import UserError
 from competition.core.files import atomic_write
 from competition.core.options import DEVICES, one_of, parse, positional
 from competition.core.paths import shown
+from competition.core.text import counted
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.layouts.dataset import IMAGE_EXTENSIONS
 from competition.inference.classify import Classifier, Verdict
@@ -30,6 +32,7 @@ from competition.inference.run_record import read_record
 from competition.kaggle.submission.validate import read_submission
 from competition.kaggle.submission.write import LATEST, submission_bytes
 from competition.report.terminal import console
+from competition.scoring.unlikeness import UNLIKE
 
 CHUNK_IMAGES, CHUNK_BYTES = 64, 400_000_000  # decoded and judged at a time
 
@@ -166,6 +169,7 @@ def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: 
             "verdict": classifier.words[found.positive],
             "probability": round(found.prob, 6),
             "threshold": round(threshold, 6),
+            "unlike": None if found.unlikeness is None else round(found.unlikeness, 1),
             **{name: round(prob, 6) for name, prob in found.members.items()},
         }
         for path, found in answers
@@ -176,18 +180,36 @@ def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: 
         print(json.dumps({"run": classifier.record.name, "answers": rows, "unreadable": unreadable}, indent=2))
     elif form == "csv":
         text = io.StringIO()
-        columns = ["file", "verdict", "probability", "threshold", *classifier.members]
+        columns = ["file", "verdict", "probability", "threshold", "unlike", *classifier.members]
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         print(text.getvalue(), end="")
     elif rows:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in rows[0]:
-            table.add_column(column, justify="left" if column in ("file", "verdict") else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()))
-        console().print(table)
+        _print_table(rows)
         cv = classifier.record.cv
         print(f"F1 of these models on images they had not seen: {cv['f1']:.4f} ({cv['how']}).")
         print("A verdict is a score, not proof.")
+
+
+def _print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the verdicts as a table, and how many of them mean little, their images being unlike the known ones."""
+    known = any(row["unlike"] is not None for row in rows)
+    columns = [column for column in rows[0] if known or column != "unlike"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("file", "verdict") else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_cell(column, row[column]) for column in columns))
+    console().print(table)
+    if strange := sum((row["unlike"] or 0) >= UNLIKE for row in rows):
+        print(
+            f"{strange} of {counted(len(rows), 'image')}: more unlike than {UNLIKE:g} % of the images that the models "
+            "know, so that the verdict means little."
+        )
+
+
+def _cell(column: str, value: Any) -> str:
+    if column == "unlike":
+        return "-" if value is None else f"{value:.0f} %"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

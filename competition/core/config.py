@@ -197,9 +197,7 @@ def job_settings(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as what names a job: without the ``LATER_KEYS`` that are at their defaults."""
     unset = Recipe()
     return {
-        key: value
-        for key, value in as_dict(recipe).items()
-        if key not in LATER_KEYS or value != getattr(unset, key)
+        key: value for key, value in as_dict(recipe).items() if key not in LATER_KEYS or value != getattr(unset, key)
     }
 
 

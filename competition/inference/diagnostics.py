@@ -5,6 +5,7 @@ and how the held-out ones' logits move under JPEG, blur and resizing. All arrays
 """
 
 import dataclasses
+import itertools
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from competition.core.files import atomic_write
 from competition.core.seeds import stream
 from competition.data.images.perturb import PerturbedStore, conditions
 from competition.data.images.stores import Store
-from competition.inference.predict import Predictor, each_view, predict_logits
+from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import Detector
 from competition.models.heads import WithHead
 from competition.scoring.blend.average import mean_logit
@@ -76,31 +77,39 @@ def diagnostics_images(evidence_rows: int, held: int, tested: int, floating: boo
 def penultimate(model: Detector, store: Store, rows: Sequence[int], predictor: Predictor) -> NDArray[np.float16]:
     """Return (n, d) what the model's last layer sees of the store's ``rows``, seen whole or by their centre.
 
-    The predictor's test-time views play no part. More than ``MAX_FEATURES`` features are hashed to so many (see
-    :func:`_narrow`); values beyond float16 are its largest.
-    Raises UserError for a model that never runs its last layer.
+    The predictor's test-time views play no part. Raises UserError for a model that never runs its last layer.
     """
-    predictor.placement.place(model).eval()
-    parts: list[NDArray] = []
-    caught: list[Tensor] = []
+    features = logits_and_features(model, store, rows, dataclasses.replace(predictor, tta="none"))[1]
+    if len(features) < len(rows):
+        raise UserError(
+            f"Backbone '{predictor.recipe.backbone}' does not show what its last layer sees: set evidence_rows=0."
+        )
+    return features
 
-    def forward(pixels: Tensor) -> Tensor:
-        caught.clear()
-        model(pixels)  # never compiled: a compiled graph may pass the hook by
-        if not caught:
-            raise UserError(
-                f"Backbone '{predictor.recipe.backbone}' does not show what its last layer sees: set evidence_rows=0."
-            )
-        return caught[0]
 
-    hook = _last_layer(model).register_forward_pre_hook(lambda _, given: caught.append(given[0].float().flatten(1)))
+def logits_and_features(
+    model: Detector, store: Store, rows: Sequence[int], predictor: Predictor
+) -> tuple[NDArray[np.float64], NDArray[np.float16]]:
+    """Return the (views, n) logits of the store's ``rows``, and (n, d) what the last layer sees under the first view.
+
+    More than ``MAX_FEATURES`` features are hashed to so many (see :func:`_narrow`); values beyond float16 are its
+    largest. A model that never runs its last layer has (0, 0) of them.
+    """
+    # Never compiled: a compiled graph may pass the hook by.
+    predictor = dataclasses.replace(predictor, recipe=dataclasses.replace(predictor.recipe, compile=False))
+    calls, parts = itertools.count(), [np.zeros((0, 0), np.float16)]
+
+    def keep(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+        if next(calls) % len(predictor.views) == 0:
+            largest, seen = np.finfo(np.float16).max, given[0].float().flatten(1)
+            parts.append(_narrow(seen.cpu().numpy()).clip(-largest, largest).astype(np.float16))
+
+    hook = _last_layer(model).register_forward_pre_hook(keep)
     try:
-        for _, out in each_view(forward, store, rows, dataclasses.replace(predictor, tta="none")):
-            largest = np.finfo(np.float16).max
-            parts.append(_narrow(out[0].cpu().numpy()).clip(-largest, largest).astype(np.float16))
+        logits = predict_logits(model, store, rows, predictor)
     finally:
         hook.remove()
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float16)
+    return logits, np.concatenate(parts[1:]) if len(parts) > 1 else parts[0]
 
 
 def _last_layer(model: Detector) -> nn.Module:

@@ -90,9 +90,7 @@ class Plan:
         begun, now = unset | begun, unset | self.settings
         differing = [key for key in {**begun, **now} if begun.get(key) != now.get(key)]
         words = {"training_data": "the training data changed", "held_out": "the folds changed"}
-        differences = [
-            words.get(key, f"{key} was {begun.get(key)} and is now {now.get(key)}") for key in differing
-        ]
+        differences = [words.get(key, f"{key} was {begun.get(key)} and is now {now.get(key)}") for key in differing]
         return ", ".join(dict.fromkeys(differences)) or None
 
 
