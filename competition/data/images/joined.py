@@ -70,5 +70,4 @@ class JoinedStore(DataStore):
 
     @cached_property
     def digests(self) -> np.ndarray:
-        """The (n, 16) uint8 digests of all rows."""
         return np.concatenate([store.digests for store in self._stores])

@@ -82,7 +82,7 @@ def content_digest(digests: np.ndarray) -> str:
     return fingerprint(np.ascontiguousarray(digests, np.uint8))
 
 
-class _FileStore(DataStore, Protocol):
+class _FileStore(DataStore):
     """What the stores of image files share: shapes, bad rows and digests, as the cache wrote them in ``folder``."""
 
     dtype = np.dtype(np.uint8)
