@@ -22,9 +22,8 @@ from competition.data.run_data import RunData, read_tables
 from competition.ensemble.score import Result, check_decisions, score_run
 from competition.models.pretrained import keep_pretrained, settle_pretrained
 from competition.report.opening import opening_lines
-from competition.training.check import check_inputs, has_models
 from competition.training.engines.protocol import Engine, open_engine
-from competition.training.open_data import open_data
+from competition.training.open_data import check_inputs, has_models, open_data
 from competition.training.plan import LOCK_PATIENCE, Plan, all_jobs, make_plans, refuse_conflicts, unfinished
 from competition.training.process import prepare_process
 

@@ -26,11 +26,8 @@ class Engine(Protocol):
     device: str
     where: str
 
-    def __init__(self, config: Config) -> None: ...
-
     def connect(self) -> None:
         """Raise UserError where jobs could not be sent out, before anything is read or written."""
-        return
 
     def place(self, data: RunData, recipe: Recipe) -> Placement:
         """Return the placement of a member of which no job has begun; what it leaves open, the first job settles."""
@@ -38,7 +35,6 @@ class Engine(Protocol):
 
     def check_weights(self, members: Iterable[str], channels: int) -> None:
         """Raise UserError for pretrained weights that cannot be had or do not fit images of ``channels`` channels."""
-        return
 
     def print_estimate(self, data: RunData, plans: Sequence[Plan]) -> None:
         """Print what the whole run would take, where this is a dry run on a part of the rows."""
@@ -50,7 +46,6 @@ class Engine(Protocol):
         Returns all plans by what is settled then. Raises UserError for the first job that cannot be finished; the
         others keep what they have, and the same call goes on from there.
         """
-        ...
 
 
 def open_engine(config: Config) -> Engine:
