@@ -84,7 +84,7 @@ def _plan_jobs(config: Config, data: RunData, engine: Engine, train: bool, submi
     left = unfinished(config, plans)
     if train:
         begun = dict.fromkeys(plan.job.member for plan in left if not plan.is_trained())
-        engine.check_weights([name for name in begun if has_models(config, name)], data.channels)
+        engine.check_weights([name for name in begun if has_models(config, name)], data.dataset.channels)
     refuse_conflicts(config, plans, discard=config.overwrite)
     if left and not train and (submit or len(left) == len(plans)):
         command = "ensemble" if submit else "report"

@@ -35,9 +35,7 @@ def features_path(folder: Path, predictor: Predictor, weights: str, store: DataS
     return folder / f"features-{fingerprint([*model, *output, views, DECODER], store.digest)}.npy"
 
 
-def open_features(
-    path: Path, model: Detector, store: DataStore, predictor: Predictor, title: str
-) -> list[ArrayStore]:
+def open_features(path: Path, model: Detector, store: DataStore, predictor: Predictor, title: str) -> list[ArrayStore]:
     """Return the features of all the store's rows under each view, each (n, 1, 1, d) float32, the central view first.
 
     They are kept in ``path``, and computed first where there is no such file. Rows that the store cannot read are NaN.

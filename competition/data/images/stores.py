@@ -39,7 +39,10 @@ class Store(Protocol):
 
     dtype: np.dtype
     bad: Mapping[int, str]
-    common_shape: tuple[int, ...] | None
+
+    @cached_property
+    def common_shape(self) -> tuple[int, ...] | None:
+        return None
 
     def __len__(self) -> int: ...
 
@@ -64,7 +67,9 @@ class DataStore(Store, Protocol):
     """
 
     cached: bool
-    digests: np.ndarray
+
+    @cached_property
+    def digests(self) -> np.ndarray: ...
 
     @cached_property
     def digest(self) -> str:
@@ -169,7 +174,7 @@ class DecodingStore(_FileStore):
 class ImageStore(Store):
     """Pictures in memory, uint8 (H, W, 3) each, of any sizes: what a user hands over."""
 
-    dtype, common_shape = np.dtype(np.uint8), None
+    dtype = np.dtype(np.uint8)
 
     def __init__(self, images: Sequence[np.ndarray]):
         self._images = list(images)

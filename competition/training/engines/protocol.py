@@ -28,6 +28,7 @@ class Engine(Protocol):
 
     def connect(self) -> None:
         """Raise UserError where jobs could not be sent out, before anything is read or written."""
+        return
 
     def place(self, data: RunData, recipe: Recipe) -> Placement:
         """Return the placement of a member of which no job has begun; what it leaves open, the first job settles."""
@@ -35,6 +36,7 @@ class Engine(Protocol):
 
     def check_weights(self, members: Iterable[str], channels: int) -> None:
         """Raise UserError for pretrained weights that cannot be had or do not fit images of ``channels`` channels."""
+        return
 
     def print_estimate(self, data: RunData, plans: Sequence[Plan]) -> None:
         """Print what the whole run would take, where this is a dry run on a part of the rows."""
