@@ -22,9 +22,8 @@ from competition.data.run_data import RunData, read_tables
 from competition.ensemble.score import Result, check_decisions, score_run
 from competition.models.pretrained import keep_pretrained, settle_pretrained
 from competition.report.opening import opening_lines
-from competition.training.check import check_inputs, has_models
 from competition.training.engines.protocol import Engine, open_engine
-from competition.training.open_data import open_data
+from competition.training.open_data import check_inputs, has_models, open_data
 from competition.training.plan import LOCK_PATIENCE, Plan, all_jobs, make_plans, refuse_conflicts, unfinished
 from competition.training.process import prepare_process
 
@@ -85,7 +84,7 @@ def _plan_jobs(config: Config, data: RunData, engine: Engine, train: bool, submi
     left = unfinished(config, plans)
     if train:
         begun = dict.fromkeys(plan.job.member for plan in left if not plan.is_trained())
-        engine.check_weights([name for name in begun if has_models(config, name)], data.channels)
+        engine.check_weights([name for name in begun if has_models(config, name)], data.dataset.channels)
     refuse_conflicts(config, plans, discard=config.overwrite)
     if left and not train and (submit or len(left) == len(plans)):
         command = "ensemble" if submit else "report"

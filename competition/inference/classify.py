@@ -31,7 +31,6 @@ class TrainedMember(Protocol):
 
     def view_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Return float64 (views, n) logits, the mean of the member's models, of n uint8 (H, W, 3) pictures."""
-        ...
 
 
 Member = TypeVar("Member", bound=TrainedMember)

@@ -23,7 +23,7 @@ from competition.scoring.blend.average import mean_logit
 
 
 class TorchMember:
-    """A member by its trained weights: one model for each fold and seed."""
+    """A member by its trained weights, one model for each fold and seed; see TrainedMember."""
 
     def __init__(self, folders: Sequence[Path], tta: str, device: str, workers: int = 0):
         self.folders = list(folders)
@@ -39,7 +39,6 @@ class TorchMember:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe of the member's jobs."""
         return self.predictor.recipe
 
     @cached_property
@@ -48,16 +47,10 @@ class TorchMember:
         return [self.predictor.placement.place(load_model(folder)).eval() for folder in self.folders]
 
     def view_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Return float64 (views, n) logits, the mean of the models, of n uint8 (H, W, 3) pictures."""
-        store = stored_images(images, self.recipe)
+        spec = store_spec(self.recipe)  # the pictures as a run's cache would hold them
+        store = ImageStore([fit_store(image, spec.size, spec.cap) for image in images])
         found = [predict_logits(model, store, range(len(images)), self.predictor) for model in self.models]
         return np.stack([mean_logit(one_view) for one_view in np.stack(found, axis=1)])
-
-
-def stored_images(images: Sequence[np.ndarray], recipe: Recipe) -> ImageStore:
-    """Return the pictures as a run's cache would hold them for this recipe."""
-    spec = store_spec(recipe)
-    return ImageStore([fit_store(image, spec.size, spec.cap) for image in images])
 
 
 def job_settings(folder: Path) -> dict:

@@ -59,7 +59,6 @@ class Manifest:
     members: dict[str, MemberFile]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the manifest as JSON holds it."""
         record = dataclasses.asdict(self.record) | {"classes": list(self.record.classes)}
         members = {name: dataclasses.asdict(member) for name, member in self.members.items()}
         return {"format": FORMAT, "run": record, "members": members}
@@ -77,7 +76,6 @@ class OnnxMember:
         return open_session(self.path)
 
     def view_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Return float64 (views, n) logits of n uint8 (H, W, 3) pictures."""
         views, member = TTA[self.tta], self.member
         crops = list(dict.fromkeys(view.crop for view in views))
         logits = np.empty((len(views), len(images)))
