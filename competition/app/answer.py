@@ -83,7 +83,9 @@ def _checked(raw: bytes, name: str, max_mb: float) -> NDArray[np.uint8]:
 
 def pictures(classifier: Classifier[TorchMember], image: NDArray[np.uint8], verdict: Verdict) -> list[Picture]:
     """Return the heat over the image (h, w, 3), its residual and its spectrum."""
-    window, part, tiny = _window(image), "", _is_tiny(image)
+    top, left, rows, columns = seen_box(image.shape, WINDOW, "crop")
+    window = image[top : top + rows, left : left + columns]  # unscaled: shrinking would wipe out the traces
+    part, tiny = "", _is_tiny(image)
     if window.shape != image.shape:
         part = f" (here of the middle {window.shape[1]} x {window.shape[0]} pixels, unscaled)"
     return [
@@ -107,12 +109,6 @@ def pictures(classifier: Classifier[TorchMember], image: NDArray[np.uint8], verd
 
 def _is_tiny(image: NDArray[np.uint8]) -> bool:
     return max(image.shape[:2]) < WINDOW / 2
-
-
-def _window(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the middle of the image at its native resolution: shrinking would wipe out the traces."""
-    top, left, rows, columns = seen_box(image.shape, WINDOW, "crop")
-    return image[top : top + rows, left : left + columns]
 
 
 def _heat_picture(classifier: Classifier[TorchMember], image: NDArray[np.uint8], verdict: Verdict) -> Picture:

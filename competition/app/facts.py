@@ -111,12 +111,9 @@ def _exif(image: Image.Image) -> list[tuple[str, str]]:
     exif = _or_none(image.getexif)
     if not exif:
         return [("EXIF", "none")]
-    named = [
-        (word, exif.get(tag))
-        for word, tag in [("camera", Base.Make), ("model", Base.Model), ("software", Base.Software)]
-    ]
+    tags = {"camera": Base.Make, "model": Base.Model, "software": Base.Software}
     facts = [("EXIF", f"present, {len(exif)} entries" if len(exif) != 1 else "present, 1 entry")]
-    facts += [(f"EXIF {word}", _printable(text)) for word, text in named if text]
+    facts += [(f"EXIF {word}", _printable(exif[tag])) for word, tag in tags.items() if exif.get(tag)]
     if IFD.GPSInfo in exif:
         facts.append(("EXIF place", "present (not shown)"))
     return facts
