@@ -5,7 +5,7 @@ The token of a login holds for hours: when it has run out, the request is repeat
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 from kagglesdk.kaggle_client import KaggleClient
@@ -21,8 +21,7 @@ ANSWER = 60.0  # seconds that one request may take
 PATIENCE = 120.0  # seconds over which a request that fails through no fault of the user's is repeated
 FIRST_PAUSE, MAX_PAUSE = 0.5, 30.0  # seconds between two tries, doubling
 
-T = TypeVar("T")
-Call = Callable[[KaggleClient], T]
+Call = Callable[[KaggleClient], Any]
 
 
 class Unreachable(Unfinished):
