@@ -5,6 +5,7 @@ It trains no network, changes nothing, and says what it could not look at.
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -84,34 +85,21 @@ def _links(inputs: AuditInputs, found: Copies, twins: np.ndarray) -> pd.DataFram
 
 def _files(inputs: AuditInputs) -> Iterator[Finding]:
     """Yield missing-files and broken-files."""
-    if len(inputs.missing) and inputs.content is not None:
-        are = "is" if len(inputs.missing) == 1 else "are"
-        yield Finding(
-            "missing-files",
-            "warning",
-            f"{counted(len(inputs.missing), 'listed image')} {are} not there.",
-            "Put them there, or name another data=.",
-            {"rows": len(inputs.missing)},
-            inputs.select(inputs.missing),
-        )
-    if inputs.faults:
-        rows = sorted(inputs.faults)
-        yield Finding(
-            "broken-files",
-            "warning",
-            f"{counted(len(rows), 'image file')} cannot be read.",
-            "Download them again; bad_images=drop leaves broken training images out.",
-            {"rows": len(rows)},
-            inputs.select(rows, fault=[inputs.faults[row] for row in rows]),
-        )
+    missing, broken = inputs.missing, sorted(inputs.faults)
+    if len(missing) and inputs.content is not None:
+        what = f"{counted(len(missing), 'listed image')} {'is' if len(missing) == 1 else 'are'} not there."
+        remedy = "Put them there, or name another data=."
+        yield Finding("missing-files", "warning", what, remedy, {"rows": len(missing)}, inputs.select(missing))
+    if broken:
+        what = f"{counted(len(broken), 'image file')} cannot be read."
+        remedy = "Download them again; bad_images=drop leaves broken training images out."
+        rows = inputs.select(broken, fault=[inputs.faults[row] for row in broken])
+        yield Finding("broken-files", "warning", what, remedy, {"rows": len(broken)}, rows)
 
 
 def _unchecked(inputs: AuditInputs) -> Iterator[Finding]:
     if inputs.unchecked:
-        reasons: dict[str, list[str]] = {}
-        for name, why in inputs.unchecked.items():
-            reasons.setdefault(why, []).append(name)
-        listed = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
-        yield Finding(
-            "unchecked", "note", f"Not checked: {listed}.", "Nothing is claimed about these.", dict(inputs.unchecked)
-        )
+        reasons = groupby(inputs.unchecked, inputs.unchecked.__getitem__)
+        listed = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons)
+        remedy = "Nothing is claimed about these."
+        yield Finding("unchecked", "note", f"Not checked: {listed}.", remedy, dict(inputs.unchecked))

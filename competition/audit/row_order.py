@@ -102,18 +102,10 @@ def _possible(train: pd.DataFrame, how: str, pairs: np.ndarray, compared: Compar
         stand_out = f"{compared.share:.1%} of {len(compared.pairs):,} stand out"
         says = f"by their pictures {'' if compared.are_twins else 'no '}twins ({stand_out})"
         remedy = "See twins." if compared.are_twins else "Nothing need be done."
-    return Finding(
-        "possible-pairs",
-        "note",
-        f"{len(pairs):,} pairs of {how} hold one of each class: {says}.",
-        remedy,
-        {
-            "pairs": len(pairs),
-            "paired_by": how,
-            "share_of_rows": round(2 * len(pairs) / len(train), 4),
-            "in_one_group": together,
-        },
-    )
+    share = round(2 * len(pairs) / len(train), 4)
+    figures = {"pairs": len(pairs), "paired_by": how, "share_of_rows": share, "in_one_group": together}
+    what = f"{len(pairs):,} pairs of {how} hold one of each class: {says}."
+    return Finding("possible-pairs", "note", what, remedy, figures)
 
 
 def _runs(label: np.ndarray) -> float:
