@@ -67,7 +67,9 @@ def domain_auc(
     is_test = np.arange(group.size) >= len(validation)
     components = min(MAX_COMPONENTS, max(min(len(validation), len(test)) // ROWS_PER_COMPONENT, 2))
     design = _design(np.concatenate([validation, test]), components, seed)
-    domain = np.stack([is_test, *(_shuffled(rng, is_test, group) for _ in range(PERMUTATIONS))], axis=1)
+    orders = (rng.permutation(int(group.max()) + 1) for _ in range(PERMUTATIONS))
+    # Shuffled labels go to whole groups, about as many rows being test rows as before.
+    domain = np.stack([is_test, *(take_groups(group, order, len(test)) for order in orders)], axis=1)
     split = _splits(rng, is_test, group)
     auc, variance = _cross_validated(design, domain, weight, group, split)
     margin = stats.norm.ppf(0.975) * np.sqrt(variance)
@@ -148,11 +150,6 @@ def _design(rows: NDArray[np.float32], components: int, seed: int) -> Floats:
     spread = columns.std(axis=0)
     columns = (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1)
     return np.concatenate([columns, np.ones((len(rows), 1))], axis=1)
-
-
-def _shuffled(rng: np.random.Generator, is_test: Bools, group: Codes) -> Bools:
-    """Return domain labels given anew to whole groups, about as many rows being test rows as before."""
-    return take_groups(group, rng.permutation(int(group.max()) + 1), int(is_test.sum()))
 
 
 def _splits(rng: np.random.Generator, is_test: Bools, group: Codes) -> Codes:
