@@ -37,7 +37,6 @@ def audit(dataset: Dataset, cache: Path, depth: str, folds: pd.DataFrame | None 
     """
     if depth not in DEPTHS:
         raise UserError(f"depth={depth} is not a depth of an audit{did_you_mean(depth, DEPTHS)}")
-    cache = Path(cache)
     inputs = gather(dataset, cache, depth, seed)
     fold = None if folds is None else folds.set_index("id")["fold"]
     found = find_copies(inputs)
@@ -62,8 +61,8 @@ def _twins(inputs: AuditInputs, cache: Path, seed: int) -> tuple[np.ndarray, lis
 
 def linked(dataset: Dataset, cache: Path, seed: int = 0) -> pd.DataFrame:
     """Return the copies and twins among the training rows alone, as ``Audit.links`` has them at depth ``full``."""
-    inputs = gather(dataset, Path(cache), "full", seed)
-    return _links(inputs, find_copies(inputs), _twins(inputs, Path(cache), seed)[0])
+    inputs = gather(dataset, cache, "full", seed)
+    return _links(inputs, find_copies(inputs), _twins(inputs, cache, seed)[0])
 
 
 def _joined(inputs: AuditInputs, pairs: np.ndarray) -> np.ndarray:

@@ -49,19 +49,15 @@ def order_findings(inputs: AuditInputs, compared: Mapping[str, Comparison]) -> I
     ones = int(label.sum())
     if inputs.kind != "folders" and 0 < ones < n:
         chance = np.sqrt((n + 1) / (12 * ones * (n - ones)))  # of an AUC without meaning, Mann and Whitney (1947)
+        remedy = "Let no model and no fold depend on the order of the rows; expect no such order in the test set."
         for name, place, words in (("row-order", np.arange(n), "place"), ("row-parity", np.arange(n) % 2, "parity")):
             value = auc(label, place)
             value = max(value, 1 - value)
             runs = _runs(label) if name == "row-order" else 0.0
             if (value >= WARN_AUC and value - 0.5 > MIN_Z * chance) or runs < -MIN_Z:
                 how = f"AUC {value:.3f}" if value >= WARN_AUC else "rows of a class stand in blocks"
-                yield Finding(
-                    name,
-                    "warning",
-                    f"The {words} of a row in the training table predicts its label ({how}).",
-                    "Let no model and no fold depend on the order of the rows; expect no such order in the test set.",
-                    {"auc": round(value, 4), "runs_z": round(runs, 2)},
-                )
+                what = f"The {words} of a row in the training table predicts its label ({how})."
+                yield Finding(name, "warning", what, remedy, {"auc": round(value, 4), "runs_z": round(runs, 2)})
     for how, pairs in candidate_pairs(train).items():
         yield _possible(train, how, pairs, compared.get(how))
 

@@ -38,7 +38,7 @@ def merged_groups(dataset: Dataset, links: pd.DataFrame) -> pd.Series:
     """Return the group (text) of each training row: declared groups, joined where copies or twins link them.
 
     A merged group is named after the first, by name, of the declared ones in it, so that neither the rows' order nor
-    that of the ``links`` (see ``Audit``) matters. Near-duplicates are among them where every image was decoded.
+    that of the ``links`` (see ``Audit``) matters.
     """
     train = dataset.train
     groups = pd.Index(sorted(set(train["group"])))

@@ -71,7 +71,7 @@ def _cut(rows: range, size: int) -> list[range]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _recall(record: Path) -> dict[str, np.ndarray] | None:
+def _recall(record: Path) -> dict[str, Any] | None:
     try:
         with np.load(record) as kept:
             return dict(kept)

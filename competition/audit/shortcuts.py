@@ -125,14 +125,9 @@ def _feature_finding(
         rows = inputs.select(table.index[pure], **{best: table[best].to_numpy()[pure], "points_to": points[pure]})
     share = f"; {len(pure):,} of {len(table):,} rows have a value that only one class has" if len(pure) else ""
     also = f" ({', '.join(names[1:])} too)" if names[1:] else ""
-    return Finding(
-        family,
-        "warning",
-        f"{FAMILIES[family][0]} predicts the label: {best} alone has AUC {aucs[best]:.3f}{also}{share}.",
-        _REMEDIES[family],
-        {"auc": {name: round(aucs[name], 4) for name in names}, "looked_at": len(table)},
-        rows,
-    )
+    what = f"{FAMILIES[family][0]} predicts the label: {best} alone has AUC {aucs[best]:.3f}{also}{share}."
+    figures = {"auc": {name: round(aucs[name], 4) for name in names}, "looked_at": len(table)}
+    return Finding(family, "warning", what, _REMEDIES[family], figures, rows)
 
 
 def _points_to(values: pd.Series, label: np.ndarray) -> np.ndarray:

@@ -17,7 +17,6 @@ def write_audit(folder: Path, audit: Audit, about: str = "") -> None:
     What is there already is not written again; CSVs of an earlier audit whose finding is gone are removed, and no other
     file is touched. ``about`` is kept in it: what the audit is of, for whoever may replace it.
     """
-    folder = Path(folder)
     earlier = read_json(folder / REPORT) or {}
     tables = {
         _csv_name(finding): finding.rows.to_csv(index=False, lineterminator="\n")
@@ -38,7 +37,7 @@ def audit_lines(audit: Audit, folder: Path) -> list[str]:
     for finding in audit.findings:
         lines.append(f"{finding.level.upper():8}{finding.name}: {finding.what}")
         if finding.rows is not None:
-            lines.append(f"{'':8}rows: {shown(Path(folder) / _csv_name(finding))} ({len(finding.rows):,})")
+            lines.append(f"{'':8}rows: {shown(folder / _csv_name(finding))} ({len(finding.rows):,})")
         lines.append(f"{'':8}do: {finding.remedy}")
     if all(finding.level == "note" for finding in audit.findings):
         lines.append(f"Nothing wrong was found in what was checked ({audit.depth} audit).")

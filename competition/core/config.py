@@ -1,8 +1,4 @@
-"""One typed, frozen Config: defaults < preset < config=FILE < key=value, with a sentence for every mistake.
-
-A setting of the recipe given at the top level holds for every member; `members.NAME.key` holds for that one. Within one
-layer the narrower word wins; a later layer wins over an earlier one, so `epochs=3` on the command line sets all.
-"""
+"""One typed, frozen Config of four layers (see README.md), with a sentence for every mistake."""
 
 import dataclasses
 import re

@@ -49,11 +49,7 @@ def evaluate(label: ArrayLike, prob: ArrayLike, decision: ArrayLike) -> dict[str
         "brier": float(sklearn_metrics.brier_score_loss(label, prob, pos_label=True)),
         "mcc": _phi(label, decision),
         "ece": float(np.average(np.abs(mean_prob - share), weights=count)),
-        "tn": tn,
-        "fp": fp,
-        "fn": fn,
-        "tp": tp,
-    }
+    } | {"tn": tn, "fp": fp, "fn": fn, "tp": tp}
 
 
 def _known(value: float) -> float | None:

@@ -73,14 +73,8 @@ def domain_auc(
     split = _splits(rng, is_test, group)
     auc, variance = _cross_validated(design, domain, weight, group, split)
     margin = stats.norm.ppf(0.975) * np.sqrt(variance)
-    return Domain(
-        auc=float(auc[0]),
-        low=float(max(auc[0] - margin, 0)),
-        high=float(min(auc[0] + margin, 1)),
-        null=float(np.quantile(auc[1:], 0.95)),
-        n_validation=len(validation),
-        n_test=len(test),
-    )
+    low, high = float(max(auc[0] - margin, 0)), float(min(auc[0] + margin, 1))
+    return Domain(float(auc[0]), low, high, float(np.quantile(auc[1:], 0.95)), len(validation), len(test))
 
 
 def _check_sides(

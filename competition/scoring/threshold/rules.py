@@ -101,8 +101,8 @@ def choose_threshold(rule: str | Rule, rows: OofRows, seed: int = 0, target: Arr
     """Return the threshold which ``rule`` (see ``find_rule``) chooses on these rows, in the units of ``rows.prob``.
 
     ``target`` (m,) are the scores of the rows to be decided; without them ``em`` is ``calibrated`` and ``prior:P``
-    keeps to the labels' own rate. A number in text is returned as it is, whatever the rows. ``calibrated``, ``em`` and
-    ``auto`` need scores that are probabilities. Raises what ``find_rule`` and the rule raise.
+    keeps to the labels' own rate. ``calibrated``, ``em`` and ``auto`` need scores that are probabilities. Raises what
+    ``find_rule`` and the rule raise.
     """
     return float(find_rule(rule)(rows, seed, target))
 
