@@ -35,13 +35,14 @@ def main(config: Config, words: Sequence[str]) -> None:
 
 def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: bool = True) -> Result:
     """Do the main job, or with ``train=False`` its end alone, from results that stand; ``submit=False`` stops at the
-    report, which may be of some folds only.
+    report, which may be of some folds only. Without training nothing that stands is discarded.
 
     ``words`` are the user's own, for the line that completes a partial run.
     """
     if config.names:
         return blend_runs(config, words, submit)
-    requested = _with_paths(config, train)
+    extra = str(located(config.extra)) if config.extra else ""  # known wherever the line is run
+    requested = dataclasses.replace(config, extra=extra, overwrite=config.overwrite and train)
     config, notes = settle_pretrained(requested)
     engine = open_engine(config)
     if train:
@@ -65,13 +66,6 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         result = score_run(config, data, plans, audit)  # OOF and test: members, blend, threshold
         finish_run(config, data, result, words, submit)  # the table, the report, the submission with its card
     return result
-
-
-def _with_paths(config: Config, train: bool) -> Config:
-    """Return the settings with folders as they are from everywhere; without training, nothing that stands is discarded
-    for want of it."""
-    extra = str(located(config.extra)) if config.extra else ""
-    return dataclasses.replace(config, extra=extra, overwrite=config.overwrite and train)
 
 
 def _plan_jobs(config: Config, data: RunData, engine: Engine, train: bool, submit: bool) -> list[Plan]:
