@@ -21,11 +21,6 @@ VIEWS = {
     "rot270": "turned 270°",
     "transpose": "transposed",
     "antitranspose": "antitransposed",
-    "centre": "centre",
-    "top_left": "top left",
-    "top_right": "top right",
-    "bottom_left": "bottom left",
-    "bottom_right": "bottom right",
 }
 
 
@@ -43,7 +38,7 @@ def card(answer: Answer, record: Record, recipes: Mapping[str, Recipe]) -> str:
             f"<h2>No verdict</h2><p>{text(answer.refusal)}</p></article>"
         )
     verdict, words = answer.verdict, verdict_words(record.classes)
-    sides = _sides(words)
+    sides = ("ai", "human") if words[0] == "AI-made" else ("human", "ai")  # AI's look is one, whichever class it is
     return (
         f'<article class="tt-card tt-{sides[verdict.positive]}">'
         f'<p class="tt-file">{text(answer.name)}</p>'
@@ -54,11 +49,6 @@ def card(answer: Answer, record: Record, recipes: Mapping[str, Recipe]) -> str:
         f'<div class="tt-pictures">{"".join(map(_figure, answer.pictures))}</div>'
         f"{_votes(verdict, record.threshold, recipes, sides)}{_facts(answer)}</article>"
     )
-
-
-def _sides(words: tuple[str, str]) -> tuple[str, str]:
-    """Return the looks of class 0 and class 1: AI's has one look, whichever class it is."""
-    return ("ai", "human") if words[0] == "AI-made" else ("human", "ai")
 
 
 def nearness(prob: float, threshold: float) -> str:
@@ -125,7 +115,7 @@ def _votes(verdict: Verdict, threshold: float, recipes: Mapping[str, Recipe], si
         return f'<td class="tt-vote-{sides[reaches]}">{decimals(prob)} <i>{"▽▲"[reaches]}</i></td>'
 
     views = list(next(iter(verdict.views.values())))
-    head = "".join(f"<th>{text(VIEWS.get(view, view))}</th>" for view in views)
+    head = "".join(f"<th>{text(VIEWS.get(view, view.replace('_', ' ')))}</th>" for view in views)
     rows = "".join(
         f'<tr><th scope="row">{text(member)}<small>{text(find_view(recipes[member].view).caption)}</small></th>'
         f"{cell(prob)}{''.join(map(cell, verdict.views[member].values()))}</tr>"
@@ -151,13 +141,12 @@ def _facts(answer: Answer) -> str:
 
 def about(record: Record, recipes: Mapping[str, Recipe]) -> str:
     """Return what the run knows and what it is worth, as HTML."""
-    rows, members = record.rows, []
-    for name, folders in record.members.items():
-        recipe = recipes[name]
-        members.append(
-            f"<li><b>{text(name)}</b>: {text(recipe.backbone)} on {find_view(recipe.view).caption}, "
-            f"{recipe.image_size} px, the mean of {counted(len(folders), 'model')}</li>"
-        )
+    rows = record.rows
+    members = "".join(
+        f"<li><b>{text(name)}</b>: {text(recipes[name].backbone)} on {find_view(recipes[name].view).caption}, "
+        f"{recipes[name].image_size} px, the mean of {counted(len(folders), 'model')}</li>"
+        for name, folders in record.members.items()
+    )
     groups = f" in {rows['groups']:,} groups" if rows.get("groups", rows["train"]) != rows["train"] else ""
     words = verdict_words(record.classes)
     named = [
@@ -171,7 +160,7 @@ def about(record: Record, recipes: Mapping[str, Recipe]) -> str:
         "other generators or after other processing, they can be confidently wrong.</p>"
         f"<p>{_score(record)} An image counts as “{text(words[1])}” from a probability of "
         f"{record.threshold:.3f}.</p>"
-        f"<ul>{''.join(members)}</ul>"
+        f"<ul>{members}</ul>"
         "<p><b>A verdict is a score, not proof.</b> Do not accuse anyone on the strength of it.</p>"
         f'<p class="tt-small">Run “{text(record.name)}”, Telltale {text(record.telltale)}. Images are judged on the '
         "machine that serves this page, sent nowhere else, and not kept.</p></section>"

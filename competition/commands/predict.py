@@ -7,7 +7,6 @@ Exit status 1: some images could not be read.
 """
 
 import csv
-import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -179,12 +178,10 @@ def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: 
         unreadable = {str(path): found for path, found in answers if isinstance(found, str)}
         print(json.dumps({"run": classifier.record.name, "answers": rows, "unreadable": unreadable}, indent=2))
     elif form == "csv":
-        text = io.StringIO()
         columns = ["file", "verdict", "probability", "threshold", "unlike", *classifier.members]
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        print(text.getvalue(), end="")
     elif rows:
         _print_table(rows)
         cv = classifier.record.cv

@@ -15,13 +15,10 @@ def only_one(path: Path, patience: float, busy: str = "") -> Iterator[None]:
 
     Raises UserError with the sentence ``busy`` (left out: that another run works in this folder) if it does not.
     """
-    lock = FileLock(path, timeout=patience)
     try:
-        lock.acquire()
+        held = FileLock(path, timeout=patience).acquire()
     except Timeout:
         busy = busy or f"Another run works in {path.parent}: wait for it, or use another name=."
         raise UserError(busy) from None
-    try:
+    with held:
         yield
-    finally:
-        lock.release()

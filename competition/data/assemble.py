@@ -43,10 +43,9 @@ def assemble(
     test = dataset.test.assign(row=np.arange(len(dataset.test)))
     unreadable = [str(test["id"][row]) for row in sorted(test_store.bad)]
     if unreadable:
-        named = ", ".join(unreadable[:3])
         notes.append(
-            f"{len(unreadable)} test images cannot be read and get label {config.fallback}: {named} (and "
-            "probability .5 in figures)"
+            f"{len(unreadable)} test images cannot be read and get label {config.fallback}: "
+            f"{', '.join(unreadable[:3])} (and probability .5 in figures)"
         )
     folds = _open_folds(config, train, folds_from)
     train = train.assign(fold=folds["fold"].to_numpy())
@@ -59,7 +58,6 @@ def assemble(
 
 
 def _with_extra(config: Config, data: RunData, extra: Dataset) -> RunData:
-    spent = sum(gigabytes(store) for pair in data.stores.values() for store in pair if store.cached)
     full_size = len(extra.train)
     if config.limit:
         extra = limit_rows(extra, config.limit, config.seed)
@@ -67,8 +65,9 @@ def _with_extra(config: Config, data: RunData, extra: Dataset) -> RunData:
     if extra.pixels is not None:
         stores = dict.fromkeys(data.stores, ArrayStore(extra.pixels[0], fingerprint(extra.pixels[0])))
     else:
-        left = max(0.0, config.cache_gb - spent)
-        stores = open_stores(paths, data.stores, cache_folder(config), left, "extra images")
+        cached = [store for pair in data.stores.values() for store in pair if store.cached]
+        left = config.cache_gb - sum(map(gigabytes, cached))
+        stores = open_stores(paths, data.stores, cache_folder(config), max(0.0, left), "extra images")
     images = ImageSet(next(iter(stores.values())), paths, "extra images")
     table, notes = extra_rows(config, extra, images, *image_sets(data), data.train["row"].to_numpy())
     added = Added("extra", stores, dict.fromkeys([*range(config.parts), None], table), full_size)

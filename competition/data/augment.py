@@ -25,7 +25,6 @@ class TrainTransform:
     name: str
     size: int
     fit: str
-    floating: bool
     pipeline: Any = field(repr=False, compare=False)  # what is random: albumentations' Compose, or None
 
     def __call__(self, image: np.ndarray, seed: Sequence[int]) -> np.ndarray:
@@ -51,7 +50,7 @@ class TrainTransform:
         return image if self.name == "classic" else fit_store(image, self.size)
 
     def __reduce__(self):
-        return train_transform, (self.name, self.size, self.fit, self.floating)
+        return train_transform, (self.name, self.size, self.fit)
 
 
 def train_transform(name: str, size: int, fit: str, floating: bool = False) -> TrainTransform:
@@ -75,7 +74,7 @@ def train_transform(name: str, size: int, fit: str, floating: bool = False) -> T
             f"augment={name} is made for 0..255 pixels, but this data's pixels are standardised floats: "
             "use augment=flips, flips_both or none"
         )
-    return TrainTransform(name, size, fit, floating, _pipeline(name, size, checked_fit(fit) == "crop"))
+    return TrainTransform(name, size, fit, _pipeline(name, size, checked_fit(fit) == "crop"))
 
 
 def _pipeline(name: str, size: int, crops: bool) -> Any:

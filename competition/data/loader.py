@@ -1,12 +1,8 @@
-"""Feed a model from a pixel store: uint8 batches whose pixels depend on (seed, epoch, row) alone.
-
-Neither the number of worker processes nor a restart changes a pixel; nothing is decoded or normalised here.
-"""
+"""Feed a model from a pixel store: batches whose pixels depend on (seed, epoch, row) alone, whatever feeds them."""
 
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,16 +16,11 @@ from competition.data.images.stores import Store
 from competition.data.tta import eval_crops
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """``rows``: (n,) int64 rows of the store; ``pixels``: (n, c, h, w), for evaluation (n, crops, c, h, w)."""
 
     rows: Tensor
     pixels: Tensor
-
-    def pin_memory(self) -> "Batch":
-        """Return the batch in page-locked memory (called by the DataLoader)."""
-        return Batch(self.rows.pin_memory(), self.pixels.pin_memory())
 
 
 class EpochSampler(Sampler):
@@ -56,7 +47,7 @@ class TrainSet(Dataset):
     def __init__(self, store: Store, transform: TrainTransform, seed: int):
         self.store, self.transform, self.seed = store, transform, seed
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
+    def __getitem__(self, keys: list[tuple[int, int]]) -> Batch:
         rows = [row for _, row in keys]
         if self.transform.pipeline is None and _stored_as(self.store, self.transform.size):
             return _batch(rows, self.store.batch(rows))
@@ -69,7 +60,7 @@ class EvalSet(Dataset):
     def __init__(self, store: Store, size: int, fit: str, crops: Sequence[str]):
         self.store, self.size, self.fit, self.crops = store, size, fit, tuple(crops)
 
-    def __getitems__(self, rows: list[int]) -> Batch:
+    def __getitem__(self, rows: list[int]) -> Batch:
         if self.crops == ("centre",) and _stored_as(self.store, self.size):
             return _batch(rows, self.store.batch(rows)[:, None])
         return _batch(rows, np.stack([eval_crops(self.store[r], self.size, self.fit, self.crops) for r in rows]))
@@ -84,10 +75,6 @@ def _batch(rows: Sequence[int], pixels: np.ndarray) -> Batch:
     return Batch(torch.as_tensor(rows), torch.from_numpy(pixels).movedim(-1, -3))
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
 def _one_thread(_worker: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
@@ -98,9 +85,9 @@ def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> Dat
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     return DataLoader(
         dataset,
-        batch_sampler=batches,
+        sampler=batches,
+        batch_size=None,  # each of the batches is one item of the dataset
         num_workers=workers,
-        collate_fn=_as_it_is,
         pin_memory=pin,
         persistent_workers=workers > 0,
         worker_init_fn=_one_thread,
@@ -121,7 +108,6 @@ class TrainFeed:
         return len(self._sampler)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of epoch ``number``."""
         self._sampler.epoch = number
         return iter(self._loader)
 

@@ -24,9 +24,8 @@ from competition.data.layouts.read import layout_settings, read_dataset
 
 @dataclass(frozen=True)
 class RunData:
-    """``train``: id, path, label, group, fold (see data/folds.py) and row (in the stores).
-
-    ``test``: id, path and row, in submission order.
+    """``train``: id, path, label, group, fold (see data/folds.py) and row (in the stores); ``test``: id, path and row,
+    in submission order.
 
     ``stores``: for each way of storing, the train and the test store. ``unreadable_test``: ids that no model can see.
     ``full_size``: rows of the whole train and test tables, before a dry run's limit. ``added``: train-only rows, of
@@ -57,16 +56,6 @@ class RunData:
         """Whether scores are about rows that no model was stopped or tuned on: the third part of a hold-out."""
         return self.hold_out and bool((self.train["fold"] == JUDGED).any())
 
-    @property
-    def floating(self) -> bool:
-        """Whether pixels are standardised floats (pixel CSV) rather than uint8."""
-        return self.dataset.floating
-
-    @property
-    def channels(self) -> int:
-        """The number of channels of every image."""
-        return self.dataset.channels
-
     def fitted(self, fold: int | None) -> np.ndarray:
         """Return which training rows the model of ``fold`` learns from, (n,) bool; None is the model on all rows."""
         part = self.train["fold"].to_numpy()
@@ -84,11 +73,11 @@ class RunData:
 
     def of(self, recipe: Recipe) -> tuple[DataStore, DataStore]:
         """Return the train and the test store that a recipe reads."""
-        return self.stores[store_spec(recipe, self.floating)]
+        return self.stores[store_spec(recipe, self.dataset.floating)]
 
     def added_of(self, recipe: Recipe) -> list[DataStore]:
         """Return the stores of the train-only rows that a recipe reads."""
-        return [added.stores[store_spec(recipe, self.floating)] for added in self.added]
+        return [added.stores[store_spec(recipe, self.dataset.floating)] for added in self.added]
 
     def learnt(self, fold: int | None) -> pd.DataFrame:
         """Return id, label and row of all that the model of ``fold`` learns from: training rows, then train-only ones.

@@ -1,5 +1,6 @@
 """The card: what is known about a submission, as JSON beside it."""
 
+import contextlib
 import dataclasses
 import math
 import platform
@@ -56,15 +57,10 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
     return {key: round(value, 6) for key, value in figures.items() if not math.isnan(value)}
 
 
-def git_commit() -> str | None:
-    """Return the checkout's commit, or None outside of one."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return found.stdout.strip() or None
-
-
 def provenance() -> dict[str, Any]:
-    """Return the versions that made this."""
-    return {"git_commit": git_commit(), "telltale": __version__, "python": platform.python_version()}
+    """Return the versions that made this; the commit is None outside of a checkout."""
+    commit = ""
+    with contextlib.suppress(FileNotFoundError):
+        git = ["git", "rev-parse", "HEAD"]
+        commit = subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+    return {"git_commit": commit or None, "telltale": __version__, "python": platform.python_version()}

@@ -10,13 +10,14 @@ from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.data.folds import JUDGED
 from competition.data.run_data import RunData
-from competition.ensemble.analysis import Predicted, cannot_tell, find_rules, find_shift, find_worth
+from competition.ensemble.analysis import Predicted, cannot_tell, find_shift, find_worth
 from competition.ensemble.member import Member
 from competition.inference.oof import Predictions, blend, collect_member
 from competition.report.trust import Analysis, ThresholdChoice
 from competition.scoring.blend.select import choose_blend
 from competition.scoring.rows import OofRows
 from competition.scoring.scorecard import Score, score_predictions
+from competition.scoring.threshold.auto import compare_rules
 from competition.scoring.threshold.rules import find_rule, is_number
 from competition.training.plan import Plan
 
@@ -98,19 +99,13 @@ def score(
     settings = config.threshold, config.seed, config.public_fraction, shift
     scores = {name: score_predictions(rows, found.test_rows[name], *settings) for name, rows in found.oof.items()}
     final = scores[found.final]
-    rules = {} if missing else find_rules(found, config.threshold, config.seed)
+    several = found.rows.held_out is None and found.rows.folds > 1  # folds, so that rules can be compared by them
+    rules = compare_rules(found.rows, found.test, config.threshold, config.seed) if several and not missing else {}
     without, views, robustness = ((), (), ()) if missing else find_worth(found, members, final, config.seed)
-    analysis = Analysis(
-        shift,
-        unasked,
-        ThresholdChoice(config.threshold, final.rule, final.why, final.threshold, rules),
-        found.blend.choice if found.blend else None,
-        without,
-        views,
-        robustness,
-        audit.summary() if audit else None,
-    )
-    weights = found.blend.choice.weights if found.blend else dict.fromkeys(members, 1.0)
+    threshold = ThresholdChoice(config.threshold, final.rule, final.why, final.threshold, rules)
+    choice, checked = found.blend.choice if found.blend else None, audit.summary() if audit else None
+    analysis = Analysis(shift, unasked, threshold, choice, without, views, robustness, checked)
+    weights = choice.weights if choice else dict.fromkeys(members, 1.0)
     if data.judged_apart:
         known = known & (data.train["fold"] == JUDGED).to_numpy()
     return Result(scores, found.predictions, members, weights, known, missing, analysis, trained_on)

@@ -49,7 +49,6 @@ class TrainedMember(Protocol):
 
     def see(self, images: Sequence[np.ndarray]) -> Seen:
         """Return what the member's models make of n uint8 (H, W, 3) pictures."""
-        ...
 
 
 AnyMember = TypeVar("AnyMember", bound=TrainedMember)

@@ -1,8 +1,4 @@
-"""What a job leaves beside its predictions, so that later questions need no model: ``evidence.npz``.
-
-Every held-out row's logit under each test-time view; for a sample of held-out and test rows what the last layer saw,
-and how the held-out ones' logits move under JPEG, blur and resizing. All arrays travel with their ids.
-"""
+"""What a job leaves beside its predictions, so that later questions need no model: ``evidence.npz``."""
 
 import dataclasses
 import itertools
@@ -10,8 +6,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -143,10 +140,7 @@ def _narrow(features: NDArray[np.float32]) -> NDArray[np.float32]:
 def sweep_logits(
     model: Detector, store: Store, rows: Sequence[int], predictor: Predictor
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the (n,) logits of the store's ``rows`` under each condition, whole images or their centre.
-
-    The predictor's test-time views play no part.
-    """
+    """Return the (n,) logits of the store's ``rows`` under each condition, seen as :func:`penultimate` sees them."""
     recipe = dataclasses.replace(predictor.recipe, compile=False)  # too few images to be worth another compilation
     predictor = dataclasses.replace(predictor, recipe=recipe, tta="none")
     return {
@@ -157,12 +151,7 @@ def sweep_logits(
 
 def write_diagnostics(folder: Path, diagnostics: Diagnostics) -> None:
     """Write ``evidence.npz`` into a job's folder, atomically; the same diagnostics give the same bytes."""
-    with atomic_write(folder / FILE, "wb") as file:
-        _pack(diagnostics, file)
-
-
-def _pack(diagnostics: Diagnostics, file: IO[bytes]) -> None:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_write(folder / FILE, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for item in dataclasses.fields(diagnostics):
             entry = zipfile.ZipInfo(f"{item.name}.npy")  # dated 1980, and not by the clock as numpy may choose to
             entry.compress_type = zipfile.ZIP_DEFLATED
@@ -199,7 +188,7 @@ def collect_views(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -
     ``folders``: for each fold its models' folders (several seeds), which are averaged. NaN where no model held the row
     out. Raises UserError when a file's ids are not the ones expected.
     """
-    return _collect(folders, train_ids, lambda diagnostics: (diagnostics.views, diagnostics.ids, diagnostics.logits))
+    return _collect(folders, train_ids, attrgetter("views", "ids", "logits"))
 
 
 def collect_sweep(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -207,9 +196,7 @@ def collect_sweep(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -
 
     NaN where a row was not sampled; the sampled rows are the same for all members of a run.
     """
-    return _collect(
-        folders, train_ids, lambda diagnostics: (diagnostics.conditions, diagnostics.sweep_ids, diagnostics.sweep)
-    )
+    return _collect(folders, train_ids, attrgetter("conditions", "sweep_ids", "sweep"))
 
 
 def _collect(

@@ -35,17 +35,19 @@ def features_path(folder: Path, predictor: Predictor, weights: str, store: DataS
     return folder / f"features-{fingerprint([*model, *output, views, DECODER], store.digest)}.npy"
 
 
-def load_features(path: Path) -> list[ArrayStore]:
-    """Return the rows' features under each view, each (n, 1, 1, d) float32, the central view first.
+def open_features(path: Path, model: Detector, store: DataStore, predictor: Predictor, title: str) -> list[ArrayStore]:
+    """Return the features of all the store's rows under each view, each (n, 1, 1, d) float32, the central view first.
 
-    Rows that the images' store could not read are NaN.
+    They are kept in ``path``, and computed first where there is no such file. Rows that the store cannot read are NaN.
     """
+    if not path.exists():
+        _compute(path, model, store, predictor, title)
     features = np.load(path, mmap_mode="r")
     return [ArrayStore(view[:, None, None, :], fingerprint(path.stem, index)) for index, view in enumerate(features)]
 
 
-def compute_features(path: Path, model: Detector, store: DataStore, predictor: Predictor, title: str) -> None:
-    """Write the (views, n, d) features of all the store's rows to ``path``; the file is there whole or not at all."""
+def _compute(path: Path, model: Detector, store: DataStore, predictor: Predictor, title: str) -> None:
+    """Write the (views, n, d) features to ``path``; the file is there whole or not at all."""
     predictor.placement.place(model).eval()
     rows = [row for row in range(len(store)) if row not in store.bad]
     path.parent.mkdir(parents=True, exist_ok=True)

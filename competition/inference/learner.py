@@ -15,7 +15,7 @@ from competition.core.settings import Config
 from competition.data.images.joined import JoinedStore
 from competition.data.images.stores import DataStore, Store
 from competition.data.run_data import RunData
-from competition.inference.features import compute_features, features_path, load_features
+from competition.inference.features import features_path, open_features
 from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import Detector, build_model
 from competition.models.heads import WithHead
@@ -46,7 +46,7 @@ def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detect
     """Return a member's model before training; a frozen trunk is the same for every fold, as its features must be."""
     recipe = config.members[member]
     torch.manual_seed(stream("weights", stream(config.seed, member) if recipe.frozen else seed))
-    model = build_model(recipe, data.channels, data.floating)
+    model = build_model(recipe, data.dataset.channels, data.dataset.floating)
     if recipe.frozen:
         torch.manual_seed(stream("head", seed))
         for layer in model.with_head.head:
@@ -56,8 +56,7 @@ def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detect
 
 
 def features_paths(config: Config, data: RunData, member: str, weights: str, predictor: Predictor) -> list[Path]:
-    """Return where a frozen member's features of the train and of the test set are, or will be, and those of the
-    stores of train-only rows.
+    """Return where a frozen member's features of the train set, the test set and any train-only rows are, or will be.
 
     ``weights`` is the fingerprint of the pretrained weights, or ``false``.
     """
@@ -91,10 +90,10 @@ def make_learner(
         learnt = _joined([train_store, *data.added_of(recipe)])
         return Learner(model, predictor, ([train_store], [test_store]), learnt)
     paths = features_paths(config, data, member, weights, predictor)
-    for path, (store, tta, name) in zip(paths, _seen(data, predictor), strict=True):
-        if not path.exists():
-            compute_features(path, model, store, dataclasses.replace(predictor, tta=tta), f"{member} {name}")
-    train, test, *added = map(load_features, paths)
+    train, test, *added = (
+        open_features(path, model, store, dataclasses.replace(predictor, tta=tta), f"{member} {name}")
+        for path, (store, tta, name) in zip(paths, _seen(data, predictor), strict=True)
+    )
     learnt = _joined([views[0] for views in (train, *added)])
     return Learner(*on_features(model, predictor), (train, test), learnt)
 

@@ -40,7 +40,6 @@ class Record:
 
     @property
     def folder(self) -> Path:
-        """The run's folder, folds/<name>."""
         return run_folder(self.name)
 
 

@@ -40,14 +40,13 @@ from competition.data.layouts.kaggle_csv import read_test
 from competition.data.layouts.read import layout_settings, read_dataset
 from competition.data.layouts.test_files import SAMPLES
 from competition.data.run_data import store_spec
-from competition.inference.features import compute_features, features_path, load_features
+from competition.inference.features import features_path, open_features
 from competition.inference.learner import on_features
-from competition.inference.oof import blend, collect_member
+from competition.inference.oof import blend, collect_member, write_predictions
 from competition.inference.predict import predict_logits
 from competition.inference.run_record import Record
 from competition.inference.torch_member import TorchMember, load_model, open_members
 from competition.scoring.blend.average import mean_logit
-from competition.scoring.metrics import sigmoid
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,12 @@ def find_test_table(root: Path, record: Record, config: Config) -> TestTable:
         dataset = read_dataset(root, dataclasses.replace(layout_settings(config), layout="pixels"))
         pixels = None if dataset.pixels is None else dataset.pixels[1]
         return TestTable(dataset.test["id"].tolist(), [], pixels, dataset.header)
-    return (_read_folders if record.kind == "folders" else _read_kaggle)(root, config)
+    if record.kind == "folders":
+        return _read_folders(root)
+    test, header = read_test(root, config.id_column, _label_name(root, config))
+    if header is None:
+        raise UserError(f"{root} has neither a test.csv nor a {SAMPLES[0]}: name the folder that does with test=.")
+    return TestTable(test["id"].tolist(), test["path"].tolist(), None, header)
 
 
 def _header_alone(root: Path, record: Record, config: Config) -> tuple[str, str] | None:
@@ -115,19 +119,12 @@ def _label_name(root: Path, config: Config) -> str:
     return label_column_of(train.frame.columns, config.label_column, train.path)
 
 
-def _read_folders(root: Path, config: Config) -> TestTable:
+def _read_folders(root: Path) -> TestTable:
     found = images_to_predict(root)
     if found is None:
         inside = listed(sorted(path.name for path in root.iterdir() if path.is_dir()), 6) or "no folder"
         raise UserError(f"{root} holds no folder '{TEST[0]}' (it holds {inside}): name one that does with test=.")
     return TestTable([one for one, _ in found], [path for _, path in found], None, ("id", "label"))
-
-
-def _read_kaggle(root: Path, config: Config) -> TestTable:
-    test, header = read_test(root, config.id_column, _label_name(root, config))
-    if header is None:
-        raise UserError(f"{root} has neither a test.csv nor a {SAMPLES[0]}: name the folder that does with test=.")
-    return TestTable(test["id"].tolist(), test["path"].tolist(), None, header)
 
 
 def predict_table(record: Record, config: Config, test: TestTable, device: str, workers: int) -> TestLabels:
@@ -201,9 +198,7 @@ def _predict_models(
                 logit = np.full(len(test.ids), np.nan)
                 logit[rows] = mean_logit(views)
                 folder = work / str(len(list(work.iterdir())))
-                folder.mkdir()
-                table = table_of(id=test.ids).assign(logit=logit, prob=sigmoid(logit))
-                table.to_csv(folder / "test.csv", index=False, lineterminator="\n")
+                write_predictions(folder / "test.csv", table_of(id=test.ids), logit)
                 written.setdefault(member, []).append(folder)
                 done = sum(map(len, written.values()))
                 spent = time.monotonic() - started
@@ -232,9 +227,8 @@ def _view_logits(
     origin = settings["pretrained"]
     origin = origin if origin != "false" else f"random {settings['seed']} {settings['member']}"
     path = features_path(cache_folder(config), predictor, origin, store)
-    if not path.exists():
-        compute_features(path, model, store, predictor, f"{settings['member']} test")
+    features = open_features(path, model, store, predictor, f"{settings['member']} test")
     head, reader = on_features(model, predictor)
-    parts = [predict_logits(head, view, rows, reader) for view in load_features(path)]
+    parts = [predict_logits(head, view, rows, reader) for view in features]
     on_progress(len(rows))
     return np.concatenate(parts)

@@ -26,7 +26,7 @@ from competition.scoring.unlikeness import MIN_REFERENCES, KnownFeatures
 
 
 class TorchMember:
-    """A member by its trained weights: one model for each fold and seed."""
+    """A member by its trained weights, one model for each fold and seed; see TrainedMember."""
 
     def __init__(self, folders: Sequence[Path], tta: str, device: str, workers: int = 0):
         self.folders = list(folders)
@@ -42,7 +42,6 @@ class TorchMember:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe of the member's jobs."""
         return self.predictor.recipe
 
     @cached_property
@@ -57,7 +56,8 @@ class TorchMember:
 
     def see(self, images: Sequence[np.ndarray]) -> Seen:
         """Return what the models make of n uint8 (H, W, 3) pictures."""
-        store, logits, unlike = stored_images(images, self.recipe), [], []
+        spec, logits, unlike = store_spec(self.recipe), [], []  # the pictures as a run's cache would hold them
+        store = ImageStore([fit_store(image, spec.size, spec.cap) for image in images])
         for model, known in zip(self.models, self.known, strict=True):
             found, features = logits_and_features(model, store, range(len(images)), self.predictor)
             logits.append(found)
@@ -73,12 +73,6 @@ def known_features(folder: Path) -> KnownFeatures | None:
         return None
     validation = read_diagnostics(folder).validation
     return KnownFeatures(validation) if len(validation) >= MIN_REFERENCES else None
-
-
-def stored_images(images: Sequence[np.ndarray], recipe: Recipe) -> ImageStore:
-    """Return the pictures as a run's cache would hold them for this recipe."""
-    spec = store_spec(recipe)
-    return ImageStore([fit_store(image, spec.size, spec.cap) for image in images])
 
 
 def job_settings(folder: Path) -> dict:

@@ -13,9 +13,8 @@ from torch import nn
 
 from competition.core.errors import UserError, did_you_mean
 from competition.core.settings import Recipe
-from competition.models.hub import NETWORK_ERRORS, weights_at_hand
 from competition.models.own_backbones import own_names
-from competition.models.weights import weights_options
+from competition.models.weights import NETWORK_ERRORS, weights_at_hand, weights_options
 
 # timm lists every key it does not use, in one line of thousands of characters; check_weights reports what matters.
 logging.getLogger("timm").setLevel(logging.ERROR)

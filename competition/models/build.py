@@ -1,7 +1,6 @@
 """A recipe becomes a module: a view, a backbone, and one logit.
 
-The backbone is any of timm's, or one of our own; its weights are random, from the hub, or
-from files, and where they cannot be had or do not fit, one sentence says so.
+The backbone is any of timm's, or one of our own; where its weights cannot be had or do not fit, one sentence says so.
 """
 
 import torch
@@ -78,12 +77,21 @@ def _backbone(recipe: Recipe, channels: int, load: bool) -> nn.Module:
 def _features(trunk: nn.Module, recipe: Recipe, channels: int) -> int:
     """Return how many values a row of the trunk's output holds."""
     trunk.eval()
-    try:
-        out = trunk(torch.zeros(1, channels, recipe.image_size, recipe.image_size))
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise _refuses_size(recipe, error) from error
+    out = _output(trunk, recipe, channels, 1)
     trunk.train()
     return out[0].numel()
+
+
+def _output(module: nn.Module, recipe: Recipe, channels: int, rows: int) -> Tensor:
+    """Return what a module makes of so many black images; UserError where it refuses their size."""
+    try:
+        return module(torch.zeros(rows, channels, recipe.image_size, recipe.image_size))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"Backbone '{recipe.backbone}' cannot take image_size={recipe.image_size} ({reason}): change image_size or "
+            "its backbone_args."
+        ) from error
 
 
 def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
@@ -101,10 +109,7 @@ def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
         raise UserError(f"There are no pretrained weights of '{recipe.backbone}': set pretrained=false.")
     with torch.device("meta"):  # shapes alone: neither memory nor time
         model = build_model(recipe, channels, floating, load=False)
-        try:
-            model.backbone(torch.empty(2, channels, recipe.image_size, recipe.image_size))
-        except (RuntimeError, AssertionError, ValueError) as error:
-            raise _refuses_size(recipe, error) from error
+        _output(model.backbone, recipe, channels, 2)
     return model
 
 
@@ -113,14 +118,6 @@ def check_pretrained(recipe: Recipe, channels: int) -> None:
     if recipe.pretrained != "false":
         for part in timm_parts(recipe):
             check_weights(part, channels)
-
-
-def _refuses_size(recipe: Recipe, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())[:200]
-    return UserError(
-        f"Backbone '{recipe.backbone}' cannot take image_size={recipe.image_size} ({reason}): change image_size or its "
-        "backbone_args."
-    )
 
 
 def timm_parts(recipe: Recipe) -> list[Recipe]:

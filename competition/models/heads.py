@@ -50,8 +50,7 @@ def make_head(layers: Sequence[str], features: int, dropout: float) -> nn.Sequen
     UserError for anything else.
     """
     stack: list[nn.Module] = [nn.Flatten()]
-    layers = layers or (["dropout"] if dropout else [])
-    for layer in layers:
+    for layer in layers or (["dropout"] if dropout else []):
         match layer:
             case "flatten":
                 pass

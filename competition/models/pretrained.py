@@ -10,7 +10,7 @@ from competition.core.files import read_json, write_json
 from competition.core.paths import run_folder
 from competition.core.settings import Config
 from competition.models.build import timm_parts, weights_digest
-from competition.models.hub import weights_at_hand
+from competition.models.weights import weights_at_hand
 
 FILE = "pretrained.json"
 

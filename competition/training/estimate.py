@@ -27,7 +27,8 @@ def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None
         held = 1 / config.folds if config.shares is None else 1 - config.shares[0]
         trained = (train_rows * (1 - held) + added) * recipe.epochs
         predicted = (train_rows * held + test_rows) * len(TTA[config.tta])
-        featured, swept = diagnostics_images(config.evidence_rows, round(train_rows * held), test_rows, data.floating)
+        held_rows = round(train_rows * held)
+        featured, swept = diagnostics_images(config.evidence_rows, held_rows, test_rows, data.dataset.floating)
         if recipe.frozen:  # a forward pass is all there is: over every image once, for all folds and epochs
             extra = sum(one.full_size for one in data.added if one.kind == "extra")
             alone += each * ((train_rows + test_rows) * len(TTA[config.tta]) + extra)
@@ -46,7 +47,7 @@ def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None
 
 def _cache_gigabytes(config: Config, data: RunData) -> float:
     """Scale the bytes that this dry run's images take to all of them."""
-    if data.floating:
+    if data.dataset.floating:
         return 0.0
     total = 0.0
     for spec in dict.fromkeys(store_spec(recipe) for recipe in config.members.values()):

@@ -20,12 +20,13 @@ from competition.data.loader import TrainFeed, TrainSet
 from competition.data.run_data import RunData
 from competition.inference.learner import TRAIN, Learner, features_paths, fresh_model
 from competition.inference.predict import Predictor, predict_logits
-from competition.models.build import Detector, build_model, count_parameters
-from competition.models.checkpoint import load_weights, save_weights
+from competition.inference.torch_member import load_model
+from competition.models.build import Detector, count_parameters
+from competition.models.checkpoint import save_weights
 from competition.models.device import read_placement
 from competition.scoring.metrics import sigmoid, summary
 from competition.training.fit import Task, fit
-from competition.training.job_run import JobRun, Progress, write_predictions
+from competition.training.job_run import JobRun, Progress, predict_job
 from competition.training.plan import PLACEMENT_FILE, Plan
 
 FEATURES_FILE = "features.json"  # beside a frozen member's folds: what its features took
@@ -47,23 +48,16 @@ def run_job(config: Config, data: RunData, plan: Plan, workers: int, on_progress
         done["seconds"] = max(0.0, history[-1]["elapsed"] - (time.monotonic() - start))  # before a kill
         done["parameters"], done["trained_parameters"] = count_parameters(model)
     else:
-        model = trained_model(config, data, plan)
+        model = load_model(plan.folder)
     done.pop("prediction_key", None)  # until all of them are written, there are no predictions
     write_json(plan.folder / "done.json", done)  # from here on, a kill costs the predictions alone
-    done["oof"] = write_predictions(run, model)
+    done["oof"] = predict_job(run, model)
     done["prediction_key"] = plan.prediction_key
     done["seconds"] = round(done.get("seconds", 0) + time.monotonic() - start, 1)
     done["torch"] = torch.__version__
     write_json(plan.folder / "done.json", done)
     (plan.folder / "resume.pt").unlink(missing_ok=True)
     return done
-
-
-def trained_model(config: Config, data: RunData, plan: Plan) -> Detector:
-    """Return a finished job's model."""
-    model = build_model(config.members[plan.job.member], data.channels, data.floating, load=False)
-    load_weights(plan.folder / "model.safetensors", model)
-    return model
 
 
 def prepare_features(config: Config, data: RunData, plans: Sequence[Plan], workers: int) -> None:
@@ -75,7 +69,7 @@ def prepare_features(config: Config, data: RunData, plans: Sequence[Plan], worke
         if all(path.exists() for path in paths):
             continue
         start = time.monotonic()
-        run.learner(trained_model(config, data, plan) if plan.is_trained() else fresh_model(config, data, member, 0))
+        run.learner(load_model(plan.folder) if plan.is_trained() else fresh_model(config, data, member, 0))
         write_json(plan.folder.parent / FEATURES_FILE, {"seconds": round(time.monotonic() - start, 1)})
 
 
@@ -117,7 +111,7 @@ def _train(run: JobRun) -> tuple[Detector, list[dict[str, Any]], JobRun]:
 def _task(run: JobRun, learner: Learner, seed: int) -> Task:
     data, job, recipe, placement = run.data, run.plan.job, learner.predictor.recipe, learner.predictor.placement
     rows = data.learnt(job.fold)
-    transform = train_transform(recipe.augment, recipe.image_size, recipe.fit, data.floating)
+    transform = train_transform(recipe.augment, recipe.image_size, recipe.fit, data.dataset.floating)
     images = TrainSet(learner.learnt, transform, seed)
     batch_size, pin = recipe.batch_size * recipe.accumulate, placement.device == "cuda"
     label = torch.zeros(len(learner.learnt))

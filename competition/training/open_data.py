@@ -1,4 +1,4 @@
-"""From tables to everything a run reads: groups that the audit finds, pixels and folds, and the teacher's labels."""
+"""What a run reads: refused before anything is decoded or written where it cannot work, and then opened."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,18 +6,47 @@ from functools import partial
 import pandas as pd
 
 from competition.audit.run import regroup
+from competition.core.paths import run_folder
 from competition.core.settings import Config
 from competition.data.assemble import assemble
-from competition.data.layouts.dataset import Dataset
+from competition.data.augment import train_transform
+from competition.data.extra import read_extra
+from competition.data.folds import check_possible
+from competition.data.layouts.dataset import Dataset, check_files
 from competition.data.run_data import RunData
-from competition.training.pseudo_labels import with_pseudo
+from competition.models.build import Detector, check_model
+from competition.training.pseudo_labels import find_teacher, with_pseudo
+
+
+def check_inputs(config: Config, dataset: Dataset) -> dict[str, Detector]:
+    """Raise UserError for missing images, folds that cannot be, and a recipe that no model or augmentation takes.
+
+    Returns each member's model, its shapes alone.
+    """
+    check_files(dataset)
+    if config.extra:
+        read_extra(config, dataset)
+    if config.pseudo:
+        find_teacher(config, dataset)
+    check_possible(dataset.train, config.folds, config.shares)
+    models = {}
+    for name, recipe in config.members.items():
+        train_transform(recipe.augment, recipe.image_size, recipe.fit, dataset.floating)
+        models[name] = check_model(recipe, dataset.channels, dataset.floating)
+    return models
+
+
+def has_models(config: Config, member: str) -> bool:
+    """Whether a member has a trained model, of whatever settings, in the run's folder."""
+    return any((run_folder(config.name) / member).glob("*/model.safetensors"))
 
 
 def open_data(
     config: Config, dataset: Dataset, folds_from: Callable[[pd.DataFrame], pd.DataFrame] | None = None
 ) -> RunData:
-    """Return the run's data, the same in every process. Raises UserError where it cannot be used.
+    """Return the run's pixels, in folds that no group of the data or the audit crosses, and the teacher's labels.
 
+    The same in every process. Raises UserError where the data cannot be used.
     ``folds_from`` returns the folds of rows where they were made elsewhere.
     """
     return with_pseudo(config, assemble(config, dataset, partial(regroup, config), folds_from))

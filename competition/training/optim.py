@@ -1,12 +1,10 @@
-"""The optimizer's groups, the learning rate of every step, and the weights' moving average."""
+"""The optimizer's groups, and the learning rate of every step."""
 
 import math
 from typing import Any
 
 import torch
 from timm.optim import param_groups_layer_decay, param_groups_weight_decay
-from timm.utils import ModelEmaV3
-from torch import nn
 
 from competition.core.settings import Recipe
 from competition.models.build import Detector
@@ -48,8 +46,3 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give every group its share of the rate."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]
-
-
-def make_ema(model: nn.Module, decay: float) -> ModelEmaV3 | None:
-    """Return the moving average of the weights, warmed up so that short runs are not held back; None when off."""
-    return ModelEmaV3(model, decay=decay, use_warmup=True) if decay else None

@@ -7,7 +7,7 @@ import torch
 
 from competition.core.errors import UserError
 from competition.data.images.stores import ImageStore
-from competition.inference.features import compute_features, features_path, load_features
+from competition.inference.features import features_path, open_features
 from competition.inference.predict import Predictor
 from competition.models.build import build_model
 from competition.models.device import Placement
@@ -63,8 +63,7 @@ def test_features_are_named_after_all_that_changes_them_and_nothing_else(tmp_pat
 def test_features_are_the_trunks_of_each_view_and_nan_where_there_is_no_image(tmp_path, store):
     model = build_model(RECIPE).eval()
     path = tmp_path / "new" / "features.npy"
-    compute_features(path, model, store, Predictor(RECIPE, CPU, "flip"), "train")
-    straight, mirrored = load_features(path)
+    straight, mirrored = open_features(path, model, store, Predictor(RECIPE, CPU, "flip"), "train")
     for row in (0, 1, 3, 4):
         pixels = torch.from_numpy(store[row]).movedim(-1, 0)[None]
         for view, seen in ((straight, pixels), (mirrored, pixels.flip(-1))):
@@ -77,5 +76,5 @@ def test_features_that_are_no_numbers_are_refused_and_not_kept(tmp_path, store):
     model = build_model(RECIPE)
     torch.nn.init.constant_(model.backbone.trunk.conv1.weight, float("nan"))
     with pytest.raises(UserError, match="are not finite for some images: use precision=fp32"):
-        compute_features(tmp_path / "features.npy", model, store, Predictor(RECIPE, CPU), "train")
+        open_features(tmp_path / "features.npy", model, store, Predictor(RECIPE, CPU), "train")
     assert not list(tmp_path.iterdir())

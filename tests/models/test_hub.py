@@ -9,7 +9,7 @@ import torch
 from huggingface_hub import close_session, hf_hub_download
 from safetensors.torch import save
 
-from competition.models.hub import NETWORK_ERRORS, PATIENCE, cached_weights, weights_at_hand
+from competition.models.weights import NETWORK_ERRORS, PATIENCE, cached_weights, weights_at_hand
 from tests.hub_server import serving
 
 NAME = "test_convnext.r160_in1k"

@@ -121,7 +121,6 @@ def draw_demo(folder: Path, seed: int = 0, scenes: tuple[int, int] = (500, 200),
     ``test.csv``, ``test_data_v2/``, the withheld ``test_labels.csv`` and a stamp. The folder appears complete or not at
     all; one that already holds the same data set is left untouched, and any other is refused with a UserError.
     """
-    folder = Path(folder)
     if world not in WORLDS:
         raise UserError(f"The demo has no world '{world}'{did_you_mean(world, WORLDS)}")
     if seed < 0 or min(scenes) < 1:

@@ -5,6 +5,7 @@ that builds it ends; two runs at once build it once.
 """
 
 import contextlib
+import dataclasses
 import errno
 import os
 import shutil
@@ -166,26 +167,18 @@ class _Writer:
     def publish(self, contents: Contents) -> None:
         """Complete the folder and put it in its place; from here on it counts as a store."""
         shapes = np.array(self.shapes, np.int64).reshape(-1, 2)
-        ends = np.cumsum(shapes.prod(1) * 3)
+        lengths = shapes.prod(1) * 3
         with atomic_write(self.temporary / "index.npy", "wb") as file:
-            np.save(file, np.column_stack([ends - shapes.prod(1) * 3, shapes]))
+            np.save(file, np.column_stack([np.cumsum(lengths) - lengths, shapes]))
         with atomic_write(self.temporary / "digests.npy", "wb") as file:
             np.save(file, contents.digests)
         write_json(self.temporary / "bad.json", self.bad)
         if self._file:
             self._file.flush()
             os.fsync(self._file.fileno())
-        write_json(
-            self.temporary / "manifest.json",
-            {
-                "size": self.place.spec.size,
-                "cap": self.place.spec.cap,
-                "decoder": DECODER,
-                "images": len(shapes),
-                "content": content_digest(contents.digests),
-                "bytes": int(ends[-1]) if len(ends) else 0,
-            },
-        )
+        manifest = {**dataclasses.asdict(self.place.spec), "decoder": DECODER, "images": len(shapes)}
+        manifest |= {"content": content_digest(contents.digests), "bytes": int(lengths.sum())}
+        write_json(self.temporary / "manifest.json", manifest)
         shutil.rmtree(self.place.folder, ignore_errors=True)  # damaged, or it would not be missing
         os.replace(self.temporary, self.place.folder)
 

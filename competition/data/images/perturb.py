@@ -3,8 +3,6 @@
 What a robustness sweep shows a model. The stored pixels change, before any crop; nothing is random.
 """
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
@@ -48,7 +46,7 @@ def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
 
 
-class PerturbedStore:
+class PerturbedStore(Store):
     """Another store's images, each under one condition at every access; shapes and bad rows stay what they are."""
 
     def __init__(self, store: Store, condition: str):
@@ -59,13 +57,7 @@ class PerturbedStore:
         return len(self._store)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """Return the perturbed (H, W, C); :class:`UnreadableImage` for a bad row."""
         return perturb(self._store[row], self._condition)
 
     def shape(self, row: int) -> tuple[int, ...]:
-        """Return the (H, W, C) of a row, without touching its pixels."""
         return self._store.shape(row)
-
-    def batch(self, rows: Sequence[int]) -> np.ndarray:
-        """Return rows of one shape as (n, H, W, C); ``ValueError`` if their shapes differ."""
-        return np.stack([self[row] for row in rows])

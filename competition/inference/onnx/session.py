@@ -59,7 +59,6 @@ class Manifest:
     members: dict[str, MemberFile]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the manifest as JSON holds it."""
         record = dataclasses.asdict(self.record) | {"classes": list(self.record.classes)}
         members = {name: dataclasses.asdict(member) for name, member in self.members.items()}
         return {"format": FORMAT, "run": record, "members": members}

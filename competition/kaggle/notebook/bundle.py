@@ -5,7 +5,6 @@ A bundle is there whole or not at all, and is left alone where nothing changed.
 """
 
 import dataclasses
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from competition.core.settings import Config
 from competition.inference.run_record import FILE, Record
 from competition.kaggle import datasets, kernels
 from competition.kaggle.notebook.notebook import notebook_json
-from competition.kaggle.notebook.session_setup import MANIFEST
+from competition.kaggle.notebook.session_setup import MANIFEST, sha256
 from competition.kaggle.wheels import PREDICTION, installed_wheel, telltale_wheel
 
 DATASET, KERNEL, PUSHED = "dataset", "kernel", "pushed.json"
@@ -101,7 +100,7 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
     telltale_wheel(folder)
     for name in PREDICTION:
         installed_wheel(name, folder)
-    packed = {path.name: {"sha256": _sha256(path)} for path in sorted(folder.iterdir())}
+    packed = {path.name: {"sha256": sha256(path)} for path in sorted(folder.iterdir())}
     for flat, place in files.items():
         packed[flat]["place"] = place
     manifest = {"name": record.name, "telltale": __version__, "files": packed}
@@ -136,16 +135,10 @@ def _link(source: Path, target: Path) -> None:
 def _write_kernel(bundle: Bundle, record: Record) -> None:
     folder, code = bundle.folder / KERNEL, f"{bundle.kernel.split('/')[1]}.ipynb"
     write_text(folder / code, notebook_json(record, bundle.key, bundle.competition, bundle.dataset))
+    sources = {"dataset_sources": [bundle.dataset], "competition_sources": [bundle.competition]}
     gpu = {"enable_gpu": "false"} if bundle.accelerator == "none" else {"machine_shape": bundle.accelerator}
-    kernels.write_metadata(
-        folder,
-        bundle.kernel,
-        code,
-        enable_internet=str(bundle.internet).lower(),
-        dataset_sources=[bundle.dataset],
-        competition_sources=[bundle.competition],
-        **gpu,
-    )
+    internet = str(bundle.internet).lower()
+    kernels.write_metadata(folder, bundle.kernel, code, enable_internet=internet, **sources, **gpu)
 
 
 def _same(one: Bundle, other: Bundle) -> bool:
@@ -156,8 +149,3 @@ def _same(one: Bundle, other: Bundle) -> bool:
         name for name in one.sizes() if name.startswith(f"{KERNEL}/") or name.endswith((MANIFEST, datasets.METADATA))
     ]
     return all((one.folder / name).read_bytes() == (other.folder / name).read_bytes() for name in compared)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
