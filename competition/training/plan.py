@@ -21,6 +21,7 @@ from competition.core.splits import chosen_folds
 from competition.data.images.decode import DECODER
 from competition.data.run_data import RunData
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
+from competition.inference.oof import prediction_settings
 from competition.inference.run_record import FILE as RECORD
 from competition.models.build import Detector, build_model, normalisation
 from competition.models.device import Placement, choose_placement, read_placement
@@ -146,9 +147,7 @@ def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, we
         "training_data": fingerprint(data.table_key, train_store.digest, *data.added_key(job.fold, recipe)),
         "held_out": fingerprint(predicted, held),
     }
-    views: dict[str, Any] = {"tta": config.tta, "test_data": fingerprint(data.test["id"].tolist(), test_store.digest)}
-    if job.fold is not None:  # a model on all rows leaves no diagnostics
-        views["evidence_rows"] = config.evidence_rows
+    views = prediction_settings(config, data.test["id"].tolist(), test_store.digest, job.fold)
     return Plan(job, job.folder(config), placement, settings, views)
 
 
