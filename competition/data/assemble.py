@@ -52,7 +52,7 @@ def assemble(
     if not all(store.cached for pair in stores.values() for store in pair):
         notes.append(f"decoded images take more than cache_gb={config.cache_gb:g}, so some are decoded in every epoch")
     notes += _padding(config, stores)
-    data = RunData(dataset, train, test, unreadable, stores, full_size, notes)
+    data = RunData(train, test, dataset, unreadable, stores, full_size, notes)
     notes += _stopped_early(config, data)
     return _with_extra(config, data, extra) if extra else data
 

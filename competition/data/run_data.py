@@ -23,28 +23,12 @@ from competition.data.layouts.read import layout_settings, read_dataset
 
 
 @dataclass(frozen=True)
-class RunData:
-    """``train``: id, path, label, group, fold (see data/folds.py) and row (in the stores); ``test``: id, path and row,
-    in submission order.
+class FoldedRows:
+    """``train``: id, label, group and fold (see data/folds.py) of the training rows; ``test``: id of the test rows, in
+    submission order."""
 
-    ``stores``: for each way of storing, the train and the test store. ``unreadable_test``: ids that no model can see.
-    ``full_size``: rows of the whole train and test tables, before a dry run's limit. ``added``: train-only rows, of
-    which nothing else here knows.
-    """
-
-    dataset: Dataset
     train: pd.DataFrame
     test: pd.DataFrame
-    unreadable_test: list[str]
-    stores: Mapping[StoreSpec, tuple[DataStore, DataStore]]
-    full_size: tuple[int, int]
-    notes: list[str] = field(default_factory=list)
-    added: tuple[Added, ...] = ()
-
-    @cached_property
-    def table_key(self) -> str:
-        """The fingerprint of the training ids, labels and groups, whatever their order."""
-        return fingerprint(self.train[["id", "label", "group"]].sort_values("id").to_numpy().tolist())
 
     @property
     def hold_out(self) -> bool:
@@ -70,6 +54,28 @@ class RunData:
     def predicted(self, fold: int | None) -> np.ndarray:
         """Return which training rows have their out-of-fold prediction from the model of ``fold``, (n,) bool."""
         return ~self.fitted(fold)
+
+
+@dataclass(frozen=True)
+class RunData(FoldedRows):
+    """Rows with their images: ``train`` and ``test`` have a path and a row (in the stores), too.
+
+    ``stores``: for each way of storing, the train and the test store. ``unreadable_test``: ids that no model can see.
+    ``full_size``: rows of the whole train and test tables, before a dry run's limit. ``added``: train-only rows, of
+    which nothing else here knows.
+    """
+
+    dataset: Dataset
+    unreadable_test: list[str]
+    stores: Mapping[StoreSpec, tuple[DataStore, DataStore]]
+    full_size: tuple[int, int]
+    notes: list[str] = field(default_factory=list)
+    added: tuple[Added, ...] = ()
+
+    @cached_property
+    def table_key(self) -> str:
+        """The fingerprint of the training ids, labels and groups, whatever their order."""
+        return fingerprint(self.train[["id", "label", "group"]].sort_values("id").to_numpy().tolist())
 
     def of(self, recipe: Recipe) -> tuple[DataStore, DataStore]:
         """Return the train and the test store that a recipe reads."""

@@ -9,7 +9,7 @@ from competition.audit.findings import Audit
 from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.data.folds import JUDGED
-from competition.data.run_data import RunData
+from competition.data.run_data import FoldedRows, RunData
 from competition.ensemble.analysis import Predicted, cannot_tell, find_shift, find_worth
 from competition.ensemble.member import Member
 from competition.inference.oof import Predictions, blend, collect_member
@@ -79,7 +79,7 @@ def score_run(config: Config, data: RunData, plans: Sequence[Plan], audit: Audit
 
 def score(
     config: Config,
-    data: RunData,
+    data: FoldedRows,
     members: Mapping[str, Member],
     folds: Sequence[int],
     audit: Audit | None = None,
@@ -112,7 +112,7 @@ def score(
 
 
 def _ensemble(
-    config: Config, data: RunData, members: Mapping[str, Member], known: np.ndarray, method: str
+    config: Config, data: FoldedRows, members: Mapping[str, Member], known: np.ndarray, method: str
 ) -> Predicted:
     """Average each member's models, and the members by weights fitted on the ``known`` (n,) training rows."""
     ids = data.train["id"], data.test["id"]

@@ -31,7 +31,6 @@ from competition.inference.diagnostics import logits_and_features, read_diagnost
 from competition.inference.features import features_path, open_features
 from competition.inference.learner import on_features
 from competition.inference.oof import prediction_settings, write_predictions
-from competition.inference.run_record import Record
 from competition.inference.test_table import TestTable
 from competition.inference.torch_member import TorchMember, job_settings, load_model
 from competition.scoring.blend.average import mean_logit
@@ -41,8 +40,8 @@ from competition.scoring.blend.average import mean_logit
 class TestPredictions:
     """What a run's models make of a test table of m rows.
 
-    ``folders``: for each member, what its jobs would have left had this been the run's test set, in the order of
-    ``Record.members``: test.csv, and of jobs that hold rows out also oof.csv and evidence.npz as far as the run has
+    ``folders``: for each member, what its jobs would have left had this been the run's test set, in the order of its
+    jobs: test.csv, and of jobs that hold rows out also oof.csv and evidence.npz as far as the run has
     them. ``unlike`` (m,) float64: how unlike each image is (``Verdict.unlikeness``), NaN where that is not known, and
     None where it is of none. ``unreadable``: ids of images that no model could see, and why. ``own``: whether these are
     the very rows and images that the run has answered already.
@@ -56,9 +55,7 @@ class TestPredictions:
     own: bool
 
 
-def predict_table(
-    record: Record, config: Config, test: TestTable, members: Mapping[str, TorchMember], work: Path
-) -> TestPredictions:
+def predict_table(config: Config, test: TestTable, members: Mapping[str, TorchMember], work: Path) -> TestPredictions:
     """Predict the table with all the run's ``members``, into folders below ``work``.
 
     A line is printed for each model. Raises UserError where a model is gone, and where no image at all can be read.
