@@ -43,7 +43,7 @@ class PredictOptions:
     engine: str = one_of("torch", "onnx")  # onnx: the files that ./run.sh export wrote
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     test: str = ""  # folder of a test set, whose submission is written in place of verdicts
-    out: str = ""  # the submission's file; default: submission.csv in submissions/
+    out: str = ""  # the submission's file; default: submission.csv in this folder
 
 
 def main(words: Sequence[str]) -> int:
@@ -56,8 +56,8 @@ def main(words: Sequence[str]) -> int:
             raise UserError(f"out={options.out} is for the submission of test=FOLDER: give test=, or leave out= out.")
         if options.images or options.engine != "torch" or options.format != "table":
             raise UserError(
-                f"test={options.test} writes the submission of that folder, by torch: leave images, engine= and format= "
-                "out."
+                f"test={options.test} writes the submission of that folder, by torch: leave images, engine= and "
+                "format= out."
             )
         return predict_test(options.name, Path(options.test), Path(options.out or LATEST), options.device)
     files = find_images(options.images)
