@@ -9,7 +9,6 @@ import pandas as pd
 
 from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
-from competition.core.paths import FOLDS_FILE, run_folder
 from competition.core.settings import Config
 from competition.core.text import listed
 from competition.data.layouts.csv_text import read_table
@@ -17,7 +16,7 @@ from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.run_data import RunData, read_tables
 from competition.ensemble.member import Member
 from competition.inference.oof import read_predictions
-from competition.inference.run_record import Record, read_record
+from competition.inference.run_record import Record, folds_path, read_record
 from competition.inference.torch_member import job_settings
 
 
@@ -66,12 +65,6 @@ def open_run(name: str) -> Run:
                 f"it with ./run.sh name={name} fold={','.join(missing)}."
             )
     return Run(config, record, read_table(folds_path(record, config)).frame)
-
-
-def folds_path(record: Record, config: Config) -> Path:
-    """Return where a finished run's folds are; a blend has those of the runs that it is made of."""
-    own = record.folder / FOLDS_FILE
-    return run_folder(run_names(config.names)[0]) / FOLDS_FILE if config.names and not own.exists() else own
 
 
 def check_alike(first: str, one: Run, other: str, another: Run) -> None:

@@ -9,11 +9,11 @@ from competition.core.settings import Config
 from competition.data.layouts.csv_text import read_table
 from competition.data.layouts.dataset import table_of
 from competition.data.run_data import FoldedRows
-from competition.ensemble.finished_runs import Run, folds_path
+from competition.ensemble.finished_runs import Run
 from competition.ensemble.score import score
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
 from competition.inference.oof import blend, collect_member
-from competition.inference.run_record import Record
+from competition.inference.run_record import Record, folds_path
 from competition.inference.test_set import TestPredictions
 from competition.report.trust import Analysis
 

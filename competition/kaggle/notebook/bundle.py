@@ -17,8 +17,7 @@ from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json, write_json, write_text
 from competition.core.paths import FOLDS_FILE
 from competition.core.settings import Config
-from competition.ensemble.finished_runs import folds_path
-from competition.inference.run_record import FILE, Record
+from competition.inference.run_record import FILE, Record, folds_path
 from competition.kaggle import datasets, kernels
 from competition.kaggle.notebook.notebook import notebook_json
 from competition.kaggle.notebook.session_setup import MANIFEST, sha256
