@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 
 from competition.core.errors import UserError, did_you_mean
@@ -63,14 +64,15 @@ def train_transform(name: str, size: int, fit: str, floating: bool = False) -> T
     - ``forensic``: the fit, one of the 8 symmetries of the square, and now and then a JPEG compression, a slight blur
       or slight noise; nothing else that would wipe out the traces of a generator.
     - ``classic``: part of the image (60 to 100 % of its area; with ``fit="crop"`` a crop), mirrored, mild colours.
+    - ``jitter``: the fit, mirrored, turned by up to 10 degrees, and brightness, contrast and saturation up to 20 % off.
 
     ``fit="crop"`` takes crops at native resolution (at random; ``none``: the centre), with a mirrored border around
     images that are too small; ``fit="resize"`` resizes the image. ``floating`` says that images are standardised floats
-    and not 0..255, on which ``forensic`` and ``classic`` mean nothing. Raises :class:`UserError`.
+    and not 0..255, on which ``forensic``, ``classic`` and ``jitter`` mean nothing. Raises :class:`UserError`.
     """
     if name not in CHOICES["augment"]:
         raise UserError(f"augment={name} is not known{did_you_mean(name, CHOICES['augment'])}")
-    if floating and name in ("forensic", "classic"):
+    if floating and name in ("forensic", "classic", "jitter"):
         raise UserError(
             f"augment={name} is made for 0..255 pixels, but this data's pixels are standardised floats: "
             "use augment=flips, flips_both or none"
@@ -94,6 +96,12 @@ def _pipeline(name: str, size: int, crops: bool) -> Any:
             A.ImageCompression(quality_range=(50, 95), p=0.25),
             A.GaussianBlur(blur_limit=0, sigma_limit=(0.2, 1.2), p=0.1),
             A.GaussNoise(std_range=(0.005, 0.02), p=0.1),
+        ]
+    elif name == "jitter":
+        steps += [
+            A.HorizontalFlip(p=0.5),
+            A.Rotate(limit=10, border_mode=cv2.BORDER_REFLECT_101, p=1),
+            A.ColorJitter(brightness=(0.8, 1.2), contrast=(0.8, 1.2), saturation=(0.8, 1.2), hue=(0.0, 0.0), p=1),
         ]
     else:
         if not crops:

@@ -40,7 +40,7 @@ from competition.data.layouts.kaggle_csv import read_test
 from competition.data.layouts.read import layout_settings, read_dataset
 from competition.data.layouts.test_files import SAMPLES
 from competition.data.run_data import store_spec
-from competition.inference.features import compute_features, features_path, load_features
+from competition.inference.features import FeaturePass, compute_features, features_path, load_features
 from competition.inference.learner import on_features
 from competition.inference.oof import blend, collect_member
 from competition.inference.predict import predict_logits
@@ -232,8 +232,7 @@ def _view_logits(
     origin = settings["pretrained"]
     origin = origin if origin != "false" else f"random {settings['seed']} {settings['member']}"
     path = features_path(cache_folder(config), predictor, origin, store)
-    if not path.exists():
-        compute_features(path, model, store, predictor, f"{settings['member']} test")
+    compute_features([FeaturePass(path, store, predictor, "test")], model, settings["member"])
     head, reader = on_features(model, predictor)
     parts = [predict_logits(head, view, rows, reader) for view in load_features(path)]
     on_progress(len(rows))
