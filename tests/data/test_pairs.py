@@ -49,7 +49,7 @@ def test_epochs_deal_pairs_and_single_rows_anew_and_leave_no_row_out_for_good():
     sampler, dealt = EpochSampler(rows, 4, 1, partner), []
     for sampler.epoch in range(20):
         dealt.append([row for batch in sampler for _, row in batch])
-    assert len(set(map(tuple, dealt))) == 20 and set(sum(dealt, [])) == set(range(11))
+    assert len(set(map(tuple, dealt))) == 20 and {row for rows in dealt for row in rows} == set(range(11))
 
 
 TABLE = pd.DataFrame({"group": ["a", "a", "b", "b", "c"], "label": [0, 1, 1, 0, 1]})
