@@ -50,7 +50,10 @@ def assemble(
     folds = _open_folds(config, train, folds_from)
     train = train.assign(fold=folds["fold"].to_numpy())
     if not all(store.cached for pair in stores.values() for store in pair):
-        notes.append(f"decoded images take more than cache_gb={config.cache_gb:g}, so some are decoded in every epoch")
+        notes.append(
+            f"decoded images take more than the {config.cache_gb:g} GB that cache_gb leaves for them, so some are "
+            "decoded in every epoch"
+        )
     notes += _padding(config, stores)
     data = RunData(train, test, dataset, unreadable, stores, full_size, notes)
     notes += _stopped_early(config, data)

@@ -20,6 +20,7 @@ from competition.data.folds import JUDGED, TRAIN
 from competition.data.images.stores import DataStore, StoreSpec
 from competition.data.layouts.dataset import Dataset
 from competition.data.layouts.read import layout_settings, read_dataset
+from competition.data.pairs import partners
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,14 @@ class RunData(FoldedRows):
             parts.append(added.tables[fold].assign(row=added.tables[fold]["row"] + start))
             start += len(added)
         return pd.concat(parts, ignore_index=True)
+
+    def partners(self, fold: int | None) -> np.ndarray:
+        """Return for each row of ``learnt(fold)`` the position of its pair's other row, or its own, (n,) int64.
+
+        Train-only rows are single.
+        """
+        own = partners(self.train[self.fitted(fold)])
+        return np.concatenate([own, np.arange(len(own), len(self.learnt(fold)))])
 
     def added_key(self, fold: int | None, recipe: Recipe) -> list[str]:
         """Return the fingerprint of the train-only rows that the model of ``fold`` learns from; none without any."""

@@ -28,7 +28,7 @@ from competition.data.layouts.dataset import table_of
 from competition.data.run_data import store_spec
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
 from competition.inference.diagnostics import logits_and_features, read_diagnostics, sample, write_diagnostics
-from competition.inference.features import features_path, open_features
+from competition.inference.features import FeaturePass, compute_features, features_path, load_features
 from competition.inference.learner import on_features
 from competition.inference.oof import prediction_settings, write_predictions
 from competition.inference.test_table import TestTable
@@ -119,7 +119,7 @@ def _predict_models(
 ) -> tuple[dict[str, list[Path]], np.ndarray | None]:
     """Return the folders and the percentiles of :class:`TestPredictions`."""
     bad = next(iter(stores.values())).bad
-    rows = np.array([row for row in range(len(test.ids)) if row not in bad])
+    rows = [row for row in range(len(test.ids)) if row not in bad]
     models, started = sum(len(trained.folders) for trained in members.values()), time.monotonic()
     written: dict[str, list[Path]] = {}
     unlike: list[np.ndarray] = []
@@ -166,15 +166,15 @@ def _look(
     origin = settings["pretrained"]
     origin = origin if origin != "false" else f"random {settings['seed']} {settings['member']}"
     path = features_path(cache_folder(config), predictor, origin, store)
-    views = open_features(path, model, store, predictor, f"{settings['member']} test")
+    compute_features([FeaturePass(path, store, predictor, "test")], model, settings["member"])
     head, reader = on_features(model, predictor)
-    seen = [logits_and_features(head, view, rows, reader) for view in views]
+    seen = [logits_and_features(head, view, rows, reader) for view in load_features(path)]
     on_progress(len(rows))
     return np.concatenate([logits for logits, _ in seen]), seen[0][1]
 
 
 def _write_as_job(
-    config: Config, test: TestTable, source: Path, folder: Path, seen: tuple[np.ndarray, np.ndarray, np.ndarray]
+    config: Config, test: TestTable, source: Path, folder: Path, seen: tuple[Sequence[int], np.ndarray, np.ndarray]
 ) -> None:
     """Write what the job in ``source`` would have left; ``seen``: (k,) rows, their logits and their features (k, d)."""
     rows, logit, features = seen

@@ -99,10 +99,7 @@ def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
 
     Returns the model's shapes alone (on torch's meta device).
     """
-    if recipe.frozen and recipe.augment != "none":
-        raise UserError(
-            f"frozen=true computes an image's features once, so augment={recipe.augment} cannot be: set augment=none."
-        )
+    _check_variants(recipe)
     if "batchnorm" in recipe.head and recipe.batch_size < 2:
         raise UserError("A head with batchnorm needs 2 rows or more in a pass: raise batch_size, now 1.")
     if recipe.pretrained != "false" and not timm_parts(recipe):
@@ -111,6 +108,25 @@ def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
         model = build_model(recipe, channels, floating, load=False)
         _output(model.backbone, recipe, channels, 2)
     return model
+
+
+def _check_variants(recipe: Recipe) -> None:
+    """Refuse augmentation of features that are computed once, and variants where there is nothing to vary."""
+    if recipe.frozen and recipe.augment != "none" and not recipe.variants:
+        raise UserError(
+            f"frozen=true computes an image's features once, so augment={recipe.augment} cannot be: set augment=none, "
+            "or variants=6 to learn from six augmented variants of each image, too."
+        )
+    if recipe.variants and not recipe.frozen:
+        raise UserError(
+            f"variants={recipe.variants} goes with frozen=true alone, for all other members see every image augmented "
+            "anew in each epoch: set variants=0."
+        )
+    if recipe.variants and recipe.augment == "none":
+        raise UserError(
+            f"variants={recipe.variants} with augment=none would be copies of each image: name an augmentation, or set "
+            "variants=0."
+        )
 
 
 def check_pretrained(recipe: Recipe, channels: int) -> None:

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from competition.core.errors import UserError
 from competition.core.files import atomic_write, cores, fingerprint, read_json, write_json
+from competition.core.locks import waited_for
 from competition.data.images.decode import DECODER, UnreadableImage, fit_store, read_image, stored_size
 from competition.data.images.file_contents import CHUNK_IMAGES, Contents, file_stats, in_order, recall, survey
 from competition.data.images.stores import DataStore, DecodingStore, PixelStore, StoreSpec, content_digest
@@ -90,19 +89,11 @@ def _places(specs: Sequence[StoreSpec], folder: Path, budget_gb: float, contents
 
 @contextlib.contextmanager
 def _locked(folder: Path, title: str) -> Iterator[None]:
-    """Be the only one that builds in ``folder``; the system ends this however the process ends."""
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        with tqdm(desc=f"{title}: waiting for another run to cache them", bar_format="{desc}", disable=None):
-            lock.acquire()
-    try:
+    """Be the only one that builds in ``folder``."""
+    with waited_for(folder / "lock", f"{title}: waiting for another run to cache them"):
         for stale in folder.glob(".building-*"):  # left by a killed run: whoever holds the lock is alone
             shutil.rmtree(stale)
         yield
-    finally:
-        lock.release()
 
 
 def _build(missing: list[_Place], stats: list, contents: Contents, folder: Path, title: str, workers: int) -> None:
