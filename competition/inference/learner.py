@@ -17,6 +17,7 @@ from competition.data.images.stores import DataStore, Store
 from competition.data.run_data import RunData
 from competition.inference.features import compute_features, features_path, load_features
 from competition.inference.predict import Predictor, predict_logits
+from competition.models.adapt import adapt
 from competition.models.build import Detector, build_model
 from competition.models.heads import WithHead
 from competition.models.views import View
@@ -43,7 +44,8 @@ class Learner:
 
 
 def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detector:
-    """Return a member's model before training; a frozen trunk is the same for every fold, as its features must be."""
+    """Return a member's model before training, with what it trains left trainable; a frozen trunk is the same for every
+    fold, as its features must be."""
     recipe = config.members[member]
     torch.manual_seed(stream("weights", stream(config.seed, member) if recipe.frozen else seed))
     model = build_model(recipe, data.channels, data.floating)
@@ -52,7 +54,7 @@ def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detect
         for layer in model.with_head.head:
             if isinstance(layer, nn.Linear | nn.BatchNorm1d):
                 layer.reset_parameters()
-    return model
+    return adapt(model, recipe)
 
 
 def features_paths(config: Config, data: RunData, member: str, weights: str, predictor: Predictor) -> list[Path]:

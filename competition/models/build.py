@@ -43,6 +43,13 @@ class Detector(nn.Module):
         assert isinstance(self.backbone, WithHead)
         return self.backbone
 
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the head, or of a timm backbone's own classifier."""
+        if isinstance(self.backbone, WithHead):
+            return list(self.backbone.head.parameters())
+        found = getattr(self.backbone, "get_classifier", tuple)()  # some have more than one
+        return [p for layer in (found if isinstance(found, tuple) else [found]) for p in layer.parameters()]
+
     def trunks(self) -> list[nn.Module]:
         """Return the timm backbones inside."""
         inner = self.backbone.trunk if isinstance(self.backbone, WithHead) else self.backbone
@@ -95,6 +102,10 @@ def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
         raise UserError(
             f"frozen=true computes an image's features once, so augment={recipe.augment} cannot be: set augment=none."
         )
+    if recipe.frozen and recipe.adapt != "full":
+        raise UserError(
+            f"frozen=true trains the head alone, so adapt={recipe.adapt} has nothing to train: leave one of them out."
+        )
     if "batchnorm" in recipe.head and recipe.batch_size < 2:
         raise UserError("A head with batchnorm needs 2 rows or more in a pass: raise batch_size, now 1.")
     if recipe.pretrained != "false" and not timm_parts(recipe):
@@ -145,9 +156,3 @@ def normalisation(recipe: Recipe, channels: int, floating: bool) -> tuple[tuple[
 def weights_digest(recipe: Recipe) -> str:
     """Return ``true``, ``false``, or a fingerprint of the weights files: where they lie does not matter."""
     return "+".join(dict.fromkeys(source_digest(part) for part in timm_parts(recipe))) or "false"
-
-
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """Return how many parameters the model has, and how many of them are trained."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained)

@@ -6,6 +6,7 @@ from competition.data.augment import train_transform
 from competition.data.extra import read_extra
 from competition.data.folds import check_possible
 from competition.data.layouts.dataset import Dataset, check_files
+from competition.models.adapt import adapt
 from competition.models.build import Detector, check_model
 from competition.training.pseudo_labels import find_teacher
 
@@ -24,7 +25,7 @@ def check_inputs(config: Config, dataset: Dataset) -> dict[str, Detector]:
     models = {}
     for name, recipe in config.members.items():
         train_transform(recipe.augment, recipe.image_size, recipe.fit, dataset.floating)
-        models[name] = check_model(recipe, dataset.channels, dataset.floating)
+        models[name] = adapt(check_model(recipe, dataset.channels, dataset.floating), recipe)
     return models
 
 

@@ -22,6 +22,7 @@ from competition.data.images.decode import DECODER
 from competition.data.run_data import RunData
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
 from competition.inference.run_record import FILE as RECORD
+from competition.models.adapt import adapt
 from competition.models.build import Detector, build_model, normalisation
 from competition.models.device import Placement, choose_placement, read_placement
 from competition.models.pretrained import digest_of
@@ -126,7 +127,9 @@ def probe_of(data: RunData, recipe: Recipe) -> tuple[Callable[[], Detector], tor
     """Return what a measured step needs: a function that builds the model, and one batch (n, c, h, w)."""
     dtype = torch.float32 if data.floating else torch.uint8
     shape = (min(recipe.batch_size, len(data.train)), data.channels, recipe.image_size, recipe.image_size)
-    return lambda: build_model(recipe, data.channels, data.floating, load=False), torch.ones(shape, dtype=dtype)
+    return lambda: adapt(build_model(recipe, data.channels, data.floating, load=False), recipe), torch.ones(
+        shape, dtype=dtype
+    )
 
 
 def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, weights: str) -> Plan:
