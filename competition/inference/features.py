@@ -32,6 +32,7 @@ def features_path(folder: Path, predictor: Predictor, weights: str, store: DataS
     spec = store_spec(recipe, store.dtype != np.uint8)
     model = [recipe.backbone, recipe.backbone_args, recipe.view, recipe.image_size, recipe.fit, spec.size, spec.cap]
     output = ["flatten" in recipe.head, recipe.small_stem, weights, placement.precision, placement.memory_format]
+    output += [recipe.stem_stride] if recipe.stem_stride else []  # which came later: older files keep their names
     return folder / f"features-{fingerprint([*model, *output, views, DECODER], store.digest)}.npy"
 
 

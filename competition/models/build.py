@@ -128,9 +128,10 @@ def check_pretrained(recipe: Recipe, channels: int) -> None:
 
 def _refuses_size(recipe: Recipe, error: Exception) -> UserError:
     reason = " ".join(str(error).split())[:200]
+    stem = f" with stem_stride={recipe.stem_stride}" if recipe.stem_stride else ""
     return UserError(
-        f"Backbone '{recipe.backbone}' cannot take image_size={recipe.image_size} ({reason}): change image_size or its "
-        "backbone_args."
+        f"Backbone '{recipe.backbone}' cannot take image_size={recipe.image_size}{stem} ({reason}): change image_size"
+        f"{', stem_stride' if stem else ''} or its backbone_args."
     )
 
 
@@ -153,6 +154,9 @@ def normalisation(recipe: Recipe, channels: int, floating: bool) -> tuple[tuple[
     return (sum(cfg.mean) / 3,) * channels, (sum(cfg.std) / 3,) * channels
 
 
-def weights_digest(recipe: Recipe) -> str:
-    """Return ``true``, ``false``, or a fingerprint of the weights files: where they lie does not matter."""
-    return "+".join(dict.fromkeys(source_digest(part) for part in timm_parts(recipe))) or "false"
+def weights_digest(recipe: Recipe, ask: bool = False) -> str:
+    """Return ``false``, or a fingerprint of the weights files: where they lie does not matter.
+
+    With ``ask`` the hub is asked for that of a file which is not cached. Raises UserError for a file that is not there.
+    """
+    return "+".join(dict.fromkeys(source_digest(part, ask) for part in timm_parts(recipe))) or "false"

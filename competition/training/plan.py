@@ -91,9 +91,7 @@ class Plan:
         begun, now = unset | begun, unset | self.settings
         differing = [key for key in {**begun, **now} if begun.get(key) != now.get(key)]
         words = {"training_data": "the training data changed", "held_out": "the folds changed"}
-        differences = [
-            words.get(key, f"{key} was {begun.get(key)} and is now {now.get(key)}") for key in differing
-        ]
+        differences = [words.get(key, f"{key} was {begun.get(key)} and is now {now.get(key)}") for key in differing]
         return ", ".join(dict.fromkeys(differences)) or None
 
 
@@ -179,8 +177,9 @@ def unfinished(config: Config, plans: Sequence[Plan]) -> list[Plan]:
     return [plan for plan in plans if is_requested(config, plan.job) and not plan.is_done()]
 
 
-def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> None:
-    """Refuse to go on over results made with other settings, or discard them."""
+def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> bool:
+    """Refuse to go on over results made with other settings, or discard them; returns whether any were."""
+    discarded = False
     for plan in plans:
         if (conflict := plan.conflict()) is None:
             continue
@@ -191,3 +190,5 @@ def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> No
             )
         (run_folder(config.name) / RECORD).unlink(missing_ok=True)  # the models that it answers for go
         shutil.rmtree(plan.folder)
+        discarded = True
+    return discarded
