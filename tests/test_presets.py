@@ -13,7 +13,8 @@ import yaml
 from competition.core.config import load_config
 from competition.core.paths import PRESETS, preset_names
 from competition.inference.learner import fresh_model
-from competition.models.build import check_model, count_parameters
+from competition.models.adapt import count_parameters
+from competition.models.build import check_model
 from competition.models.heads import WithHead
 from tests.running import done_inside, inside, outcome
 

@@ -19,7 +19,7 @@ from competition.data.run_data import store_spec
 from competition.data.tta import eval_crops
 from competition.inference.classify import Classifier, Verdict
 from competition.inference.torch_member import TorchMember
-from competition.models.build import count_parameters
+from competition.models.adapt import count_parameters
 from competition.models.views import find_view
 
 MAX_MB = 20.0  # of a file

@@ -13,6 +13,7 @@ from competition.core.files import fingerprint
 from competition.core.settings import Config
 from competition.data.run_data import RunData
 from competition.ensemble.score import Result
+from competition.inference.torch_member import job_settings
 
 
 def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
                 "weight": result.weights[name],
                 "backbone": member.recipe.backbone,
                 "view": member.recipe.view,
+                "pretrained": job_settings(member.folders[0])["pretrained"],
                 "models": len(member.folders),
             }
             for name, member in result.members.items()

@@ -19,6 +19,7 @@ from competition.data.loader import FeatureSet, TrainSet
 from competition.data.run_data import RunData
 from competition.inference.features import FeaturePass, Variant, compute_features, features_path, load_features
 from competition.inference.predict import Predictor, predict_logits
+from competition.models.adapt import adapt
 from competition.models.build import Detector, build_model
 from competition.models.heads import WithHead
 from competition.models.views import View
@@ -55,7 +56,8 @@ class Learner:
 
 
 def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detector:
-    """Return a member's model before training; a frozen trunk is the same for every fold, as its features must be."""
+    """Return a member's model before training, with what it trains left trainable; a frozen trunk is the same for every
+    fold, as its features must be."""
     recipe = config.members[member]
     torch.manual_seed(stream("weights", stream(config.seed, member) if recipe.frozen else seed))
     model = build_model(recipe, data.dataset.channels, data.dataset.floating)
@@ -64,7 +66,7 @@ def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detect
         for layer in model.with_head.head:
             if isinstance(layer, nn.Linear | nn.BatchNorm1d):
                 layer.reset_parameters()
-    return model
+    return adapt(model, recipe)
 
 
 def feature_passes(

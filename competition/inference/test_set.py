@@ -186,6 +186,10 @@ def _write_as_job(
         return
     shutil.copyfile(source / "oof.csv", folder / "oof.csv")
     ids = np.array(test.ids, dtype=str)[rows]
-    chosen = sample(ids, config.evidence_rows, config.seed, fold) if len(features) == len(rows) else np.zeros(0, int)
+    chosen = (
+        sample(ids.tolist(), config.evidence_rows, config.seed, fold)
+        if len(features) == len(rows)
+        else np.zeros(0, int)
+    )
     kept = read_diagnostics(source)
     write_diagnostics(folder, dataclasses.replace(kept, test_ids=ids[chosen], test=features[chosen]))

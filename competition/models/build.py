@@ -3,6 +3,8 @@
 The backbone is any of timm's, or one of our own; where its weights cannot be had or do not fit, one sentence says so.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,13 @@ class Detector(nn.Module):
         """The backbone of a frozen member, whose trunk and head are apart."""
         assert isinstance(self.backbone, WithHead)
         return self.backbone
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the head, or of a timm backbone's own classifier."""
+        if isinstance(self.backbone, WithHead):
+            return list(self.backbone.head.parameters())
+        found: Any = getattr(self.backbone, "get_classifier", tuple)()  # some have more than one
+        return [p for layer in (found if isinstance(found, tuple) else [found]) for p in layer.parameters()]
 
     def trunks(self) -> list[nn.Module]:
         """Return the timm backbones inside."""
@@ -88,9 +97,10 @@ def _output(module: nn.Module, recipe: Recipe, channels: int, rows: int) -> Tens
         return module(torch.zeros(rows, channels, recipe.image_size, recipe.image_size))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
+        stem = f" with stem_stride={recipe.stem_stride}" if recipe.stem_stride else ""
         raise UserError(
-            f"Backbone '{recipe.backbone}' cannot take image_size={recipe.image_size} ({reason}): change image_size or "
-            "its backbone_args."
+            f"Backbone '{recipe.backbone}' cannot take image_size={recipe.image_size}{stem} ({reason}): change "
+            f"image_size{', stem_stride' if stem else ''} or its backbone_args."
         ) from error
 
 
@@ -100,6 +110,10 @@ def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
     Returns the model's shapes alone (on torch's meta device).
     """
     _check_variants(recipe)
+    if recipe.frozen and recipe.adapt != "full":
+        raise UserError(
+            f"frozen=true trains the head alone, so adapt={recipe.adapt} has nothing to train: leave one of them out."
+        )
     if "batchnorm" in recipe.head and recipe.batch_size < 2:
         raise UserError("A head with batchnorm needs 2 rows or more in a pass: raise batch_size, now 1.")
     if recipe.pretrained != "false" and not timm_parts(recipe):
@@ -155,12 +169,9 @@ def normalisation(recipe: Recipe, channels: int, floating: bool) -> tuple[tuple[
     return (sum(cfg.mean) / 3,) * channels, (sum(cfg.std) / 3,) * channels
 
 
-def weights_digest(recipe: Recipe) -> str:
-    """Return ``true``, ``false``, or a fingerprint of the weights files: where they lie does not matter."""
-    return "+".join(dict.fromkeys(source_digest(part) for part in timm_parts(recipe))) or "false"
+def weights_digest(recipe: Recipe, ask: bool = False) -> str:
+    """Return ``false``, or a fingerprint of the weights files: where they lie does not matter.
 
-
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """Return how many parameters the model has, and how many of them are trained."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained)
+    With ``ask`` the hub is asked for that of a file which is not cached. Raises UserError for a file that is not there.
+    """
+    return "+".join(dict.fromkeys(source_digest(part, ask) for part in timm_parts(recipe))) or "false"

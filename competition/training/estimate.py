@@ -7,7 +7,7 @@ from competition.data.run_data import RunData, gigabytes, store_spec
 from competition.data.tta import TTA
 from competition.inference.diagnostics import diagnostics_images
 from competition.inference.features import feature_bytes
-from competition.models.build import count_parameters
+from competition.models.adapt import count_parameters
 from competition.models.device import step_seconds
 from competition.training.plan import Plan, probe_of
 
@@ -40,8 +40,9 @@ def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None
             seconds += models * each * swept
         else:
             seconds += models * each * (trained + FORWARD_SHARE * (predicted + featured + swept))
-        copies = 1 if recipe.frozen else 3 + bool(recipe.ema)  # weights and AdamW's two moments; the moving average
-        megabytes += count_parameters(model)[0] * 4 * (models + config.jobs * copies) / 1e6
+        total, learnt = count_parameters(model)
+        resumed = total * (1 + bool(recipe.ema)) + 2 * learnt  # weights, the moving average, AdamW's two moments
+        megabytes += 4 * (total * models + config.jobs * (total if recipe.frozen else resumed)) / 1e6
     hours = (alone + seconds / min(config.jobs, len(plans))) / 3600
     cache = _cache_gigabytes(config, data)
     beside = f"{features:.2f} GB of features, " if features else ""

@@ -20,7 +20,8 @@ from competition.data.run_data import RunData
 from competition.inference.learner import TRAIN, Learner, feature_passes, fresh_model
 from competition.inference.predict import Predictor, predict_logits
 from competition.inference.torch_member import load_model
-from competition.models.build import Detector, count_parameters
+from competition.models.adapt import count_parameters, merged
+from competition.models.build import Detector
 from competition.models.checkpoint import save_weights
 from competition.models.device import read_placement
 from competition.scoring.metrics import sigmoid, summary
@@ -42,10 +43,10 @@ def run_job(config: Config, data: RunData, plan: Plan, workers: int, on_progress
         run = run.with_micro_batch(_settled_micro_batch(run))
         write_text(plan.folder / "config.yaml", yaml.safe_dump(plan.settings, sort_keys=False, width=120))
         model, history, run = _train(run)
-        save_weights(plan.folder / "model.safetensors", model)
         done = {"key": plan.key, "epochs": len(history)}
         done["seconds"] = max(0.0, history[-1]["elapsed"] - (time.monotonic() - start))  # before a kill
         done["parameters"], done["trained_parameters"] = count_parameters(model)
+        save_weights(plan.folder / "model.safetensors", merged(model))
     else:
         model = load_model(plan.folder)
     done.pop("prediction_key", None)  # until all of them are written, there are no predictions

@@ -18,6 +18,7 @@ from competition.data.layouts.dataset import Dataset, check_files
 from competition.data.pairs import check_pairs
 from competition.data.run_data import RunData
 from competition.inference.features import variants_gigabytes
+from competition.models.adapt import adapt
 from competition.models.build import Detector, check_model
 from competition.training.pseudo_labels import find_teacher, with_pseudo
 
@@ -37,7 +38,7 @@ def check_inputs(config: Config, dataset: Dataset) -> dict[str, Detector]:
     models = {}
     for name, recipe in config.members.items():
         train_transform(recipe.augment, recipe.image_size, recipe.fit, dataset.floating)
-        models[name] = check_model(recipe, dataset.channels, dataset.floating)
+        models[name] = adapt(check_model(recipe, dataset.channels, dataset.floating), recipe)
         if not config.group.startswith("auto"):  # which the audit may yet make pairs of
             check_pairs(recipe, dataset.train)
     if (needed := variants_gigabytes(config, dataset)) > config.cache_gb:

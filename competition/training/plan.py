@@ -23,6 +23,7 @@ from competition.data.run_data import RunData
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
 from competition.inference.oof import prediction_settings
 from competition.inference.run_record import FILE as RECORD
+from competition.models.adapt import adapt
 from competition.models.build import Detector, build_model, normalisation
 from competition.models.device import Placement, choose_placement, read_placement
 from competition.models.pretrained import digest_of
@@ -122,7 +123,7 @@ def probe_of(data: RunData, recipe: Recipe) -> tuple[Callable[[], Detector], tor
     channels, floating, size = data.dataset.channels, data.dataset.floating, recipe.image_size
     shape = (min(recipe.batch_size, len(data.train)), channels, size, size)
     pixels = torch.ones(shape, dtype=torch.float32 if floating else torch.uint8)
-    return lambda: build_model(recipe, channels, floating, load=False), pixels
+    return lambda: adapt(build_model(recipe, channels, floating, load=False), recipe), pixels
 
 
 def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, weights: str) -> Plan:
@@ -168,8 +169,9 @@ def unfinished(config: Config, plans: Sequence[Plan]) -> list[Plan]:
     return [plan for plan in plans if is_requested(config, plan.job) and not plan.is_done()]
 
 
-def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> None:
-    """Refuse to go on over results made with other settings, or discard them."""
+def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> bool:
+    """Refuse to go on over results made with other settings, or discard them; returns whether any were."""
+    discarded = False
     for plan in plans:
         if (conflict := plan.conflict()) is None:
             continue
@@ -180,3 +182,5 @@ def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> No
             )
         (run_folder(config.name) / RECORD).unlink(missing_ok=True)  # the models that it answers for go
         shutil.rmtree(plan.folder)
+        discarded = True
+    return discarded

@@ -85,7 +85,7 @@ def test_rows_of_a_pair_are_augmented_alike():
     images = TrainSet(store, transform, 5, {row: row // 2 * 2 for row in range(8)})
     plain = TrainSet(store, transform, 5)
     keys = [(3, row) for row in range(8)]
-    pixels, alone = images.__getitem__(keys).pixels, plain.__getitems__(keys).pixels
+    pixels, alone = images.__getitem__(keys).pixels, plain.__getitem__(keys).pixels
     assert (pixels[::2] == pixels[1::2]).all() and (pixels[::2] == alone[::2]).all()
     assert not (alone[1::2] == pixels[1::2]).all()
 

@@ -50,6 +50,7 @@ def test_features_are_named_after_all_that_changes_them_and_nothing_else(tmp_pat
         {"view": "fourier"},
         {"head": []},
         {"small_stem": True},
+        {"stem_stride": 1},
         {"backbone": "resnet34"},
         {"weights": "v"},
         {"backbone_args": {}},

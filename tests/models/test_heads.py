@@ -5,7 +5,8 @@ import torch
 
 from competition.core.errors import UserError
 from competition.core.settings import Recipe
-from competition.models.build import build_model, check_model, count_parameters
+from competition.models.adapt import count_parameters
+from competition.models.build import build_model, check_model
 from competition.models.heads import make_head
 from competition.training.optim import make_optimizer
 
