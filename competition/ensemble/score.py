@@ -8,9 +8,10 @@ import numpy as np
 from competition.audit.findings import Audit
 from competition.core.errors import UserError
 from competition.core.settings import Config
+from competition.core.splits import BY_SOURCE
 from competition.data.folds import JUDGED
 from competition.data.run_data import RunData
-from competition.ensemble.analysis import Predicted, cannot_tell, find_rules, find_shift, find_worth
+from competition.ensemble.analysis import Predicted, cannot_tell, find_rules, find_shift, find_sources, find_worth
 from competition.ensemble.member import Member
 from competition.inference.oof import Predictions, blend, collect_member
 from competition.report.trust import Analysis, ThresholdChoice
@@ -92,7 +93,9 @@ def score(
     missing = [fold for fold in range(config.parts) if fold not in folds]
     known = np.any([data.predicted(fold) for fold in folds], axis=0)
     found = _ensemble(config, data, members, known, "equal" if missing else config.blend)
-    unasked = cannot_tell(found.test, bool(missing), trained_on)
+    if data.judged_apart:
+        known = known & (data.train["fold"] == JUDGED).to_numpy()
+    unasked = cannot_tell(found.test, bool(missing), trained_on, config.split == BY_SOURCE)
     no_shift = missing or unasked or data.test.empty
     shift = None if no_shift else find_shift(found, members, audit, config.seed)
     settings = config.threshold, config.seed, config.public_fraction, shift
@@ -109,10 +112,9 @@ def score(
         views,
         robustness,
         audit.summary() if audit else None,
+        find_sources(data.train[known], final),
     )
     weights = found.blend.choice.weights if found.blend else dict.fromkeys(members, 1.0)
-    if data.judged_apart:
-        known = known & (data.train["fold"] == JUDGED).to_numpy()
     return Result(scores, found.predictions, members, weights, known, missing, analysis, trained_on)
 
 

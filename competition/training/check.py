@@ -6,6 +6,7 @@ from competition.data.augment import train_transform
 from competition.data.extra import read_extra
 from competition.data.folds import check_possible
 from competition.data.layouts.dataset import Dataset, check_files
+from competition.data.run_data import split_table
 from competition.models.build import Detector, check_model
 from competition.training.pseudo_labels import find_teacher
 
@@ -20,7 +21,7 @@ def check_inputs(config: Config, dataset: Dataset) -> dict[str, Detector]:
         read_extra(config, dataset)
     if config.pseudo:
         find_teacher(config, dataset)
-    check_possible(dataset.train, config.folds, config.shares)
+    check_possible(split_table(config, dataset.train), config.folds, config.shares)
     models = {}
     for name, recipe in config.members.items():
         train_transform(recipe.augment, recipe.image_size, recipe.fit, dataset.floating)

@@ -23,7 +23,8 @@ class Dataset:
     """A data set of two classes.
 
     kind: ``kaggle``, ``folders`` or ``pixels``.
-    train: columns id (text), path (text; "" for pixels), label (int64, 0 or 1), group (text); index 0..n-1.
+    train: columns id (text), path (text; "" for pixels), label (int64, 0 or 1), group (text) and, where sources are
+        known, source (text); index 0..n-1.
     test: columns id and path, in the order that the submission must have; without rows where there is no test set.
     test_label: columns id and label, in ``test``'s order, where the labels are known; only for the closing score.
     pixels: float32 (n, H, W, C) of train and of test; pixel CSV only.
@@ -61,6 +62,7 @@ class LayoutSettings:
     positive: the label or folder that is class 1, where it is neither ``1`` nor a usual word for "made by AI"
         (:data:`competition.data.layouts.labels.POSITIVE_NAMES`).
     group: rows that must share a fold: ``none``, ``pairs`` (rows 2k and 2k+1) or ``column:NAME``.
+    source: where each image is from: ``none`` (not known), ``column:NAME`` or ``folders`` (below the class folders).
     image_shape: ``HEIGHTxWIDTHxCHANNELS`` of a pixel CSV whose images are not square.
     """
 
@@ -69,6 +71,7 @@ class LayoutSettings:
     id_column: str | None = None
     positive: str | None = None
     group: str = "none"
+    source: str = "none"
     image_shape: str | None = None
 
 
