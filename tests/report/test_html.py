@@ -275,7 +275,7 @@ def test_pictures_are_inside_and_no_other_address_is(written):
     thumbnails = [source for source in sources if source.startswith("data:image/jpeg;base64,")]
     figures = [source for source in sources if source.startswith("data:image/png;base64,")]
     assert len(thumbnails) == len(metrics["mistakes"]) > 0
-    assert len(figures) == 7 + (3 if metrics["agreement"] else 0) and len(figures) + len(thumbnails) == len(sources)
+    assert len(figures) == 7 + (4 if metrics["agreement"] else 0) and len(figures) + len(thumbnails) == len(sources)
     links = [attributes.get("href", "data:") for tag, attributes in page.tags if tag in ("a", "link")]
     assert all(link.startswith("data:") for link in links)
 

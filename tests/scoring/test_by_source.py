@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
@@ -18,6 +18,7 @@ def rows(seed, n=300):
     return label, prob, (prob >= 0.5).astype(int), source
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000))
 def test_each_figure_is_that_of_the_sources_own_rows(seed):
     label, prob, decision, source = rows(seed)
