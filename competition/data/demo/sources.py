@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 MAX_SOURCES = 4  # that the training set is drawn from
 UNSEEN = MAX_SOURCES  # the number of the source that it never is
 BICUBIC = (-3, -9, 29, 111, 111, 29, -9, -3)  # half-pixel cubic convolution with a = -.5 (Keys 1981), times 128
-# Up-sampling kernels, one for each source: nearest, bilinear, cubic, and two binomial ones.
-_TAPS = ((1, 1), (1, 3, 3, 1), BICUBIC, (1, 5, 10, 10, 5, 1), (1, 7, 21, 35, 35, 21, 7, 1))
+# Up-sampling kernels, one for each source: a sharp one, bilinear, cubic, and two binomial ones.
+_TAPS = ((-1, 9, 9, -1), (1, 3, 3, 1), BICUBIC, (1, 5, 10, 10, 5, 1), (1, 7, 21, 35, 35, 21, 7, 1))
 
 
 def draw_source(usual: "World", seed: int, number: int) -> "World":
     """Return ``usual`` with the camera and the generator of source ``number``, the same whichever others are drawn.
 
-    No two generators up-sample alike. Camera and generator have the same share of the usual grain, so that it tells
-    sources apart rather than classes.
+    Much of what tells one source's twins apart (which of them is sharper, what its grain is like) is otherwise in the
+    next source, and no two generators up-sample alike: so it is among real sources.
     """
     rng = np.random.default_rng([seed, 4, number])
 
@@ -33,21 +33,21 @@ def draw_source(usual: "World", seed: int, number: int) -> "World":
     def factor(most: float) -> float:
         return float(most ** rng.uniform(-1, 1))
 
-    camera, generator, grain = usual.camera, usual.generator, factor(1.3)
+    camera, generator, grain = usual.camera, usual.generator, factor(1.5)
     return replace(
         usual,
         camera=replace(
             camera,
-            blur=scaled(camera.blur, factor(1.2)),
+            blur=scaled(camera.blur, factor(1.4)),
             noise=scaled(camera.noise, grain),
-            sharpening=scaled(camera.sharpening, factor(1.3)),
+            sharpening=scaled(camera.sharpening, factor(3)),
         ),
         generator=replace(
             generator,
-            checkerboard=generator.checkerboard * factor(1.3),
-            latent_noise=scaled(generator.latent_noise, grain),
-            pixel_noise=scaled(generator.pixel_noise, grain),
-            sharpening=scaled(generator.sharpening, factor(1.3)),
+            checkerboard=generator.checkerboard * factor(1.5),
+            latent_noise=scaled(generator.latent_noise, grain * factor(2)),
+            pixel_noise=scaled(generator.pixel_noise, grain * factor(2)),
+            sharpening=scaled(generator.sharpening, factor(3)),
             taps=_TAPS[np.random.default_rng([seed, 5]).permutation(len(_TAPS))[number]],
             weights=int(rng.integers(2**31)),
         ),
