@@ -3,7 +3,7 @@
 Each seed draws a demo data set of four sources (a simulated camera and generator each) with a test set from a fifth,
 and runs the main job on it twice with one cheap member: in random folds, and with `split=by-source`. What each said
 before it saw the labels kept aside is compared with what its own submission scores on them.
-`./run.sh bench sources` takes MINUTES minutes on one core.
+`./run.sh bench sources` takes about 45 s of one core for each of its ten seeds.
 """
 
 import contextlib

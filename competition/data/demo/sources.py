@@ -22,8 +22,8 @@ _TAPS = ((-1, 9, 9, -1), (1, 3, 3, 1), BICUBIC, (1, 5, 10, 10, 5, 1), (1, 7, 21,
 def draw_source(usual: "World", seed: int, number: int) -> "World":
     """Return ``usual`` with the camera and the generator of source ``number``, the same whichever others are drawn.
 
-    Much of what tells one source's twins apart (which of them is sharper, what its grain is like) is otherwise in the
-    next source, and no two generators up-sample alike: so it is among real sources.
+    Much of what tells one source's twins apart is otherwise in the next source: which of them is sharper, what its
+    grain is like, and the grid that the generator's own kernel leaves, which is stronger than usual.
     """
     rng = np.random.default_rng([seed, 4, number])
 
@@ -33,21 +33,21 @@ def draw_source(usual: "World", seed: int, number: int) -> "World":
     def factor(most: float) -> float:
         return float(most ** rng.uniform(-1, 1))
 
-    camera, generator, grain = usual.camera, usual.generator, factor(1.5)
+    camera, generator, grain = usual.camera, usual.generator, factor(1.3)
     return replace(
         usual,
         camera=replace(
             camera,
-            blur=scaled(camera.blur, factor(1.4)),
+            blur=scaled(camera.blur, factor(1.2)),
             noise=scaled(camera.noise, grain),
-            sharpening=scaled(camera.sharpening, factor(3)),
+            sharpening=scaled(camera.sharpening, factor(1.8)),
         ),
         generator=replace(
             generator,
-            checkerboard=generator.checkerboard * factor(1.5),
-            latent_noise=scaled(generator.latent_noise, grain * factor(2)),
-            pixel_noise=scaled(generator.pixel_noise, grain * factor(2)),
-            sharpening=scaled(generator.sharpening, factor(3)),
+            checkerboard=generator.checkerboard * 3 * factor(1.2),
+            latent_noise=scaled(generator.latent_noise, grain * factor(1.4)),
+            pixel_noise=scaled(generator.pixel_noise, grain * factor(1.4)),
+            sharpening=scaled(generator.sharpening, factor(1.8)),
             taps=_TAPS[np.random.default_rng([seed, 5]).permutation(len(_TAPS))[number]],
             weights=int(rng.integers(2**31)),
         ),
