@@ -15,6 +15,7 @@ from competition.audit.inputs import AuditInputs
 from competition.audit.separability import separation
 
 GRID = 8  # cells of a side
+MIN_INTERVALS = 1.5  # half-widths of its interval that the AUC lies above .5: 64 cells find something in any few rows
 
 
 def composition_findings(inputs: AuditInputs, group: np.ndarray, seed: int) -> Iterator[Finding]:
@@ -32,7 +33,7 @@ def composition_findings(inputs: AuditInputs, group: np.ndarray, seed: int) -> I
         cv2.resize(picture, (GRID, GRID), interpolation=cv2.INTER_AREA).ravel() for picture in inputs.thumbnails[rows]
     ]
     apart = separation(pd.DataFrame(np.array(cells, float).reshape(len(rows), -1)), label, group[rows], seed)
-    if apart is None or apart.level is None:
+    if apart is None or apart.level is None or apart.auc - 0.5 < MIN_INTERVALS * (apart.auc - apart.low):
         return
     yield Finding(
         "composition",

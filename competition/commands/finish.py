@@ -99,6 +99,7 @@ def _facts(config: Config, data: RunData, result: Result) -> RunFacts:
     settings = {
         "data": data.dataset.root.name,
         "split": config.split,
+        "source": config.source,
         "folds": config.parts,
         "seed": config.seed,
         "seeds": config.seeds,

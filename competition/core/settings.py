@@ -90,8 +90,10 @@ class Demo:
     seed: int = bounded(0, 0, 2**31)  # of the drawing
     train_scenes: int = 500  # two images each: a photograph and its AI twin
     test_scenes: int = 200  # likewise
-    world: str = one_of("same", "prior", "generator")  # what the test set is from: as the training set, with another
-    # class balance (prior), or by another generator
+    sources: int = bounded(1, 1, 4)  # cameras and generators that the training set is from; several have a column
+    # source in train.csv, for source=column:source
+    world: str = one_of("same", "prior", "generator", "source")  # what the test set is from: as the training set, with
+    # another class balance (prior), by another generator, or from a camera and a generator of its own (source)
 
 
 @dataclass(frozen=True)

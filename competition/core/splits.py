@@ -12,6 +12,16 @@ if TYPE_CHECKING:
 BY_SOURCE = "by-source"
 
 
+def check_split(split: str, source: str) -> None:
+    """Raise UserError for a way to split that there is not, and for folds by source where no ``source`` is named."""
+    parse_shares(split)
+    if split == BY_SOURCE and source == "none":
+        raise UserError(
+            f"split={BY_SOURCE} needs to know where each image is from: give source=column:NAME (of train.csv), "
+            "or source=folders (those below the class folders)."
+        )
+
+
 def parse_shares(split: str) -> tuple[float, ...] | None:
     """Return the shares in ``holdout:0.7,0.2,0.1`` (training, validation, test), or None for K folds."""
     if split in ("folds", BY_SOURCE):

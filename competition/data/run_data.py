@@ -13,6 +13,7 @@ from competition.core.errors import UserError
 from competition.core.files import fingerprint
 from competition.core.paths import located
 from competition.core.settings import Config, Recipe
+from competition.core.splits import BY_SOURCE
 from competition.data.demo.draw import draw_demo
 from competition.data.duplicates.copies import ImageSet
 from competition.data.extra import Added
@@ -25,8 +26,8 @@ from competition.data.pairs import partners
 
 @dataclass(frozen=True)
 class FoldedRows:
-    """``train``: id, label, group and fold (see data/folds.py) of the training rows; ``test``: id of the test rows, in
-    submission order."""
+    """``train``: id, label, group, perhaps source (see data/layouts/dataset.py) and fold (see data/folds.py) of the
+    training rows; ``test``: id of the test rows, in submission order."""
 
     train: pd.DataFrame
     test: pd.DataFrame
@@ -136,8 +137,14 @@ def read_tables(config: Config) -> Dataset:
     """Read the tables that ``config.data`` holds, drawing the demo first where it is requested."""
     root = data_root(config)
     if config.demo.draw:
-        draw_demo(root, config.demo.seed, (config.demo.train_scenes, config.demo.test_scenes), config.demo.world)
+        demo = config.demo
+        draw_demo(root, demo.seed, (demo.train_scenes, demo.test_scenes), demo.world, demo.sources)
     return read_dataset(root, layout_settings(config))
+
+
+def split_table(config: Config, train: pd.DataFrame) -> pd.DataFrame:
+    """Return what folds are made of: ``train``, with its column ``source`` only where whole sources are held out."""
+    return train if config.split == BY_SOURCE else train.drop(columns="source", errors="ignore")
 
 
 def image_sets(data: RunData) -> tuple[ImageSet, ImageSet]:

@@ -18,6 +18,7 @@ from competition.report.trust import ConditionScore
 from competition.scoring.blend.ablation import leave_one_out, view_ablation
 from competition.scoring.blend.average import mean_prob
 from competition.scoring.blend.select import Blend
+from competition.scoring.by_source import SourceScore, score_sources
 from competition.scoring.metrics import auc, f1, sigmoid
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import Score
@@ -70,13 +71,15 @@ class Predicted:
         return np.ones((self.rows.folds, 1)) if self.blend is None else self.blend.by_fold
 
 
-def cannot_tell(test: TestRows, missing: bool, trained_on: bool) -> str:
+def cannot_tell(test: TestRows, missing: bool, trained_on: bool, by_source: bool) -> str:
     """Return why it cannot be known whether the test set differs; nothing where it can be, or there is no test set."""
     rows = test.seen.parts.shape[1]
     if missing or not test.prob.size:
         return ""
     if trained_on:
         return "the models have learned from test images; their teacher's run knows"
+    if by_source:
+        return "each fold holds out whole sources, which makes its rows unlike the test set; split=folds can tell"
     return f"{rows} test rows are too few to tell" if rows < MIN_TEST_ROWS else ""
 
 
@@ -150,3 +153,11 @@ def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], found: Predicted, sc
         value, area = f1(label, prob >= used[known]), auc(label, prob)
         scores.append(ConditionScore(condition, value, None if math.isnan(area) else area, int(known.sum())))
     return scores
+
+
+def find_sources(judged: pd.DataFrame, score: Score) -> list[SourceScore]:
+    """Return the final ``score`` by the source of each ``judged`` row, at the submission's threshold; nothing where no
+    sources are known."""
+    if "source" not in judged:
+        return []
+    return score_sources(judged["label"], score.prob, score.prob >= score.threshold, judged["source"])

@@ -35,6 +35,7 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
         "without": analysis["without"],
         "tta_views": analysis["views"],
         "robustness": analysis["robustness"],
+        "sources": analysis["sources"],
         "predicted_positive_rate": {"oof": score_of.figures["predicted_positive_rate"], "test": score_of.test_rate},
         "members": {
             name: {

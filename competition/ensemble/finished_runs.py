@@ -11,6 +11,7 @@ from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.core.text import listed
+from competition.data.folds import SOURCE
 from competition.data.layouts.csv_text import read_table
 from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.run_data import RunData, read_tables
@@ -22,16 +23,29 @@ from competition.inference.torch_member import job_settings
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its settings, its record, and the id, label, group and fold (all text) of its training rows."""
+    """A finished run: its settings, its record, and the id, label, group, fold and perhaps source (all text) of its
+    training rows."""
 
     config: Config
     record: Record
     folds: pd.DataFrame
 
+    @property
+    def by_source(self) -> bool:
+        """Whether the run's folds hold out whole sources."""
+        return SOURCE in self.folds
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """The run's members."""
+        return {name: self.member(name) for name in self.record.members}
+
     def named_members(self, prefix: str) -> dict[str, Member]:
         """Return the run's members, named after the run as well; a run of one member by its own name."""
-        found = {name: self.member(name) for name in self.record.members}
-        return {prefix if len(found) == 1 else f"{prefix}-{name}": member for name, member in found.items()}
+        return {
+            prefix if len(self.record.members) == 1 else f"{prefix}-{name}": member
+            for name, member in self.members.items()
+        }
 
     def member(self, name: str, folders: Sequence[Path] = ()) -> Member:
         """Return a member of the run, its jobs' files in their own folders or in ``folders``, in the same order."""
@@ -75,11 +89,21 @@ def check_alike(first: str, one: Run, other: str, another: Run) -> None:
         if mine != theirs:
             remedy = f": say ./run.sh name={other} tta={mine} first" if what == "tta" else ""
             raise UserError(f"{pair}, for their {what} differ ({_plain(mine)} and {_plain(theirs)}){remedy}.")
+    check_same_rows(pair, one, another, ("label", "group", "fold"))
+    mine, theirs = (_test_ids(run) for run in (one, another))
+    if set(mine) != set(theirs):
+        first_id = sorted(set(mine) ^ set(theirs))[0]
+        raise UserError(f"{pair}: the test row '{first_id}' is in one alone.")
+
+
+def check_same_rows(pair: str, one: Run, another: Run, columns: Sequence[str] = ("label",)) -> None:
+    """Raise UserError, a sentence that starts with ``pair``, where training rows are in one run alone or differ in one
+    of the ``columns``."""
     rows, theirs = (run.folds.set_index("id") for run in (one, another))
     lacking = rows.index.symmetric_difference(theirs.index)
     if len(lacking):
         raise UserError(f"{pair}: {len(lacking):,} training rows are in one alone, first '{lacking[0]}'.")
-    for column in ("label", "group", "fold"):
+    for column in columns:
         differing = rows.index[(rows[column] != theirs[column][rows.index]).to_numpy()]
         if len(differing):
             id = differing[0]
@@ -87,10 +111,6 @@ def check_alike(first: str, one: Run, other: str, another: Run) -> None:
                 f"{pair}: '{id}' has {column} {rows[column][id]} in one and {theirs[column][id]} in the other (as "
                 f"{len(differing):,} rows do): train both with the same data, group=, folds= and seed=."
             )
-    mine, theirs = (_test_ids(run) for run in (one, another))
-    if set(mine) != set(theirs):
-        first_id = sorted(set(mine) ^ set(theirs))[0]
-        raise UserError(f"{pair}: the test row '{first_id}' is in one alone.")
 
 
 def _plain(value: object) -> str:

@@ -8,9 +8,10 @@ import numpy as np
 from competition.audit.findings import Audit
 from competition.core.errors import UserError
 from competition.core.settings import Config
+from competition.core.splits import BY_SOURCE
 from competition.data.folds import JUDGED
 from competition.data.run_data import FoldedRows, RunData
-from competition.ensemble.analysis import Predicted, cannot_tell, find_shift, find_worth
+from competition.ensemble.analysis import Predicted, cannot_tell, find_shift, find_sources, find_worth
 from competition.ensemble.member import Member
 from competition.inference.oof import Predictions, blend, collect_member
 from competition.report.trust import Analysis, ThresholdChoice
@@ -93,7 +94,9 @@ def score(
     missing = [fold for fold in range(config.parts) if fold not in folds]
     known = np.any([data.predicted(fold) for fold in folds], axis=0)
     found = _ensemble(config, data, members, known, "equal" if missing else config.blend)
-    unasked = cannot_tell(found.test, bool(missing), trained_on)
+    if data.judged_apart:
+        known = known & (data.train["fold"] == JUDGED).to_numpy()
+    unasked = cannot_tell(found.test, bool(missing), trained_on, config.split == BY_SOURCE)
     no_shift = missing or unasked or data.test.empty
     shift = None if no_shift else find_shift(found, members, audit, config.seed)
     settings = config.threshold, config.seed, config.public_fraction, shift
@@ -104,10 +107,9 @@ def score(
     without, views, robustness = ((), (), ()) if missing else find_worth(found, members, final, config.seed)
     threshold = ThresholdChoice(config.threshold, final.rule, final.why, final.threshold, rules)
     choice, checked = found.blend.choice if found.blend else None, audit.summary() if audit else None
-    analysis = Analysis(shift, unasked, threshold, choice, without, views, robustness, checked)
+    sources = find_sources(data.train[known], final)
+    analysis = Analysis(shift, unasked, threshold, choice, without, views, robustness, checked, sources)
     weights = choice.weights if choice else dict.fromkeys(members, 1.0)
-    if data.judged_apart:
-        known = known & (data.train["fold"] == JUDGED).to_numpy()
     return Result(scores, found.predictions, members, weights, known, missing, analysis, trained_on)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from competition.audit.findings import AuditSummary
 from competition.scoring.blend.select import BlendChoice
+from competition.scoring.by_source import SourceScore
 from competition.scoring.shift.verdict import Shift
 from competition.scoring.threshold.auto import RuleScore
 
@@ -43,7 +44,7 @@ class Analysis:
     """What was computed of it; None or empty what was not.
 
     ``unasked`` says why there is a test set and no ``shift``. Rows of ``without`` are those of ``leave_one_out``, of
-    ``views`` those of ``view_ablation``.
+    ``views`` those of ``view_ablation``. ``sources``: the worst first.
     """
 
     shift: Shift | None = None
@@ -54,3 +55,4 @@ class Analysis:
     views: Sequence[Mapping[str, Any]] = ()
     robustness: Sequence[ConditionScore] = ()
     audit: AuditSummary | None = None
+    sources: Sequence[SourceScore] = ()

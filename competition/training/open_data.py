@@ -16,7 +16,7 @@ from competition.data.extra import read_extra
 from competition.data.folds import check_possible
 from competition.data.layouts.dataset import Dataset, check_files
 from competition.data.pairs import check_pairs
-from competition.data.run_data import RunData
+from competition.data.run_data import RunData, split_table
 from competition.inference.features import variants_gigabytes
 from competition.models.adapt import adapt
 from competition.models.build import Detector, check_model
@@ -34,7 +34,7 @@ def check_inputs(config: Config, dataset: Dataset) -> dict[str, Detector]:
         read_extra(config, dataset)
     if config.pseudo:
         find_teacher(config, dataset)
-    check_possible(dataset.train, config.folds, config.shares)
+    check_possible(split_table(config, dataset.train), config.folds, config.shares)
     models = {}
     for name, recipe in config.members.items():
         train_transform(recipe.augment, recipe.image_size, recipe.fit, dataset.floating)

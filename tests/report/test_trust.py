@@ -8,7 +8,7 @@ from competition.report.metrics_json import plain
 from competition.report.trust import Analysis
 from tests.report.runs import analysis
 
-PARTS = ["shift", "unasked", "threshold", "blend", "without", "views", "robustness", "audit"]
+PARTS = ["shift", "unasked", "threshold", "blend", "without", "views", "robustness", "audit", "sources"]
 
 
 def test_what_is_not_known_has_its_place_all_the_same():
@@ -26,6 +26,8 @@ def test_all_that_is_known_is_json_under_the_names_of_a_card():
     assert list(found["threshold"]["rules"]["em"]) == ["f1", "interval", "oof_rate", "test_rate", "threshold"]
     assert list(found["blend"]) == ["method", "why", "weights", "f1", "log_loss", "se"]
     assert list(found["robustness"][0]) == ["condition", "f1", "auc", "rows"]
+    wanted = ["source", "rows", "positives", "accuracy", "f1", "recall", "false_positive_rate", "auc"]
+    assert list(found["sources"][0]) == wanted
     assert list(found["audit"]) == ["honest", "findings"]
     assert list(found["audit"]["findings"][0]) == ["name", "level", "what", "remedy", "rows_file"]
 

@@ -28,7 +28,7 @@ def test_images_of_another_kind_are_more_unlike_than_nearly_all():
 def test_a_reference_itself_is_not_unlike_and_length_plays_no_part():
     reference = clouds(4, 300)
     known = KnownFeatures(reference)
-    assert np.array_equal(known.percentile(reference), known.percentile(7 * reference))
+    assert np.allclose(known.percentile(reference), known.percentile(7 * reference), atol=1)
     assert np.mean(known.percentile(reference)) < 51
 
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy as np
 from competition.core.errors import UserError, did_you_mean
 from competition.core.files import read_json, write_json, write_text
 from competition.data.demo.scenes import SIZE, log_uniform, paint_scene
+from competition.data.demo.sources import BICUBIC, MAX_SOURCES, test_worlds, train_worlds
 
 RECIPE = 1  # raise it whenever the same arguments would draw other bytes
 STAMP = "demo.json"
@@ -95,7 +97,6 @@ class World:
         return _encode(real, quality), _encode(fake, quality)
 
 
-BICUBIC = (-3, -9, 29, 111, 111, 29, -9, -3)  # half-pixel cubic convolution with a = -.5 (Keys 1981), times 128
 WORLDS = {
     "same": World(),  # where the training set is from, always
     "prior": World(ai_share=0.25),
@@ -110,30 +111,37 @@ WORLDS = {
         ),
         jpeg_quality=(70, 90),
     ),
+    "source": World(),  # with a camera and a generator that are drawn by the seed, and are not the training set's
 }
 
 
-def draw_demo(folder: Path, seed: int = 0, scenes: tuple[int, int] = (500, 200), world: str = "same") -> None:
+def draw_demo(
+    folder: Path, seed: int = 0, scenes: tuple[int, int] = (500, 200), world: str = "same", sources: int = 1
+) -> None:
     """Draw the demo data set into ``folder``, in the layout of Kaggle's "Detect AI vs. Human-Generated Images".
 
     ``scenes`` sizes train and test: two images a scene. ``world`` is what the test set is drawn from, one of WORLDS;
-    the training set and the size of the test set are the same in all. Written are ``train.csv``, ``train_data/``,
+    the training set and the size of the test set are the same in all. With several ``sources`` (1 to ``MAX_SOURCES``)
+    scenes are from each in turn, and ``train.csv`` says which. Written are ``train.csv``, ``train_data/``,
     ``test.csv``, ``test_data_v2/``, the withheld ``test_labels.csv`` and a stamp. The folder appears complete or not at
     all; one that already holds the same data set is left untouched, and any other is refused with a UserError.
     """
     if world not in WORLDS:
         raise UserError(f"The demo has no world '{world}'{did_you_mean(world, WORLDS)}")
+    if not 1 <= sources <= MAX_SOURCES:
+        raise UserError(f"demo.sources={sources} cannot be drawn: give 1 to {MAX_SOURCES}.")
     if seed < 0 or min(scenes) < 1:
         raise UserError(f"no demo has seed {seed} and {scenes} scenes: give seed >= 0 and scenes >= 1.")
-    stamp = {"recipe": RECIPE, "seed": seed, "scenes": list(scenes)} | ({} if world == "same" else {"world": world})
+    stamp = {"recipe": RECIPE, "seed": seed, "scenes": list(scenes)}
+    stamp |= {key: value for key, value, usual in (("world", world, "same"), ("sources", sources, 1)) if value != usual}
     if _is_drawn(folder, stamp):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
         draft.chmod(0o755)
-        _draw_train(draft, WORLDS["same"], seed, scenes[0])
-        _draw_test(draft, WORLDS[world], seed, scenes[1])
+        _draw_train(draft, train_worlds(WORLDS["same"], seed, sources), seed, scenes[0])
+        _draw_test(draft, test_worlds(WORLDS, world, seed, sources), seed, scenes[1])
         write_json(draft / STAMP, stamp)
         try:
             os.replace(draft, folder)
@@ -153,28 +161,33 @@ def _is_drawn(folder: Path, stamp: dict) -> bool:
     raise UserError(f"{folder} exists and is not the demo data set {stamp}; remove it or give another folder.")
 
 
-def _draw_train(folder: Path, world: World, seed: int, scenes: int) -> None:
+def _draw_train(folder: Path, worlds: Sequence[World], seed: int, scenes: int) -> None:
     """Write ``train_data/`` and ``train.csv``; rows 2k and 2k+1 are twins, which of them comes first is chance."""
     order = np.random.default_rng([seed, 2])
     rows = []
     for number in range(scenes):
-        twins = world.twins(seed, 0, number)
-        rows += [(_write_image(folder / "train_data", twins[label]), label) for label in order.permutation(2)]
-    table = [f"{index},{name},{label}\n" for index, (name, label) in enumerate(rows)]
-    write_text(folder / "train.csv", ",file_name,label\n" + "".join(table))
+        source = number % len(worlds)
+        twins = worlds[source].twins(seed, 0, number)
+        rows += [(_write_image(folder / "train_data", twins[label]), label, source) for label in order.permutation(2)]
+    several = len(worlds) > 1
+    table = [
+        f"{index},{name},{label}" + (f",{('camera', 'generator')[label]}-{source + 1}" if several else "") + "\n"
+        for index, (name, label, source) in enumerate(rows)
+    ]
+    write_text(folder / "train.csv", ",file_name,label" + ",source" * several + "\n" + "".join(table))
 
 
-def _draw_test(folder: Path, world: World, seed: int, scenes: int) -> None:
+def _draw_test(folder: Path, worlds: Sequence[World], seed: int, scenes: int) -> None:
     """Write ``test_data_v2/``, ``test.csv`` and ``test_labels.csv``: 2 * ``scenes`` shuffled rows.
 
     Where the classes are not balanced, the first scenes give both twins and the others the commoner class alone.
     """
-    ai = round(2 * scenes * world.ai_share)
+    ai = round(2 * scenes * worlds[0].ai_share)
     wanted = (2 * scenes - ai, ai)  # of each label
     images = [
         (jpeg, label)
         for number in range(max(wanted))
-        for label, jpeg in enumerate(world.twins(seed, 1, number))
+        for label, jpeg in enumerate(worlds[number % len(worlds)].twins(seed, 1, number))
         if number < wanted[label]
     ]
     order = np.random.default_rng([seed, 3]).permutation(len(images))

@@ -10,9 +10,10 @@ from PIL import Image, JpegImagePlugin
 from sklearn.metrics import roc_auc_score
 
 from competition.core.errors import UserError
-from competition.core.settings import CHOICES
+from competition.core.settings import CHOICES, Demo
 from competition.data.demo.draw import BICUBIC, WORLDS, Camera, Generator, World, draw_demo
 from competition.data.demo.scenes import SIZE, paint_scene
+from competition.data.demo.sources import MAX_SOURCES, draw_source
 
 SCENES = (24, 10)
 
@@ -40,6 +41,50 @@ def contents(folder):
 def labels(folder):
     train = pd.read_csv(folder / "train.csv", index_col=0).rename(columns={"file_name": "id"})
     return pd.concat([train, pd.read_csv(folder / "test_labels.csv")], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """A demo of four sources, with a test set from a fifth."""
+    folder = tmp_path_factory.mktemp("several") / "drawn"
+    draw_demo(folder, seed=3, scenes=SCENES, world="source", sources=4)
+    return folder
+
+
+def test_several_sources_take_turns_and_twins_are_of_one_camera_and_its_generator(several):
+    train = pd.read_csv(several / "train.csv", index_col=0)
+    assert (train["source"].str.startswith("generator") == (train["label"] == 1)).all()
+    number = train["source"].str.rpartition("-")[2].astype(int).to_numpy()
+    assert list(number) == [scene % 4 + 1 for scene in range(SCENES[0]) for _ in (0, 1)]
+
+
+def test_the_unseen_source_is_none_of_the_training_sets_whatever_their_number(several, tmp_path):
+    worlds = [draw_source(World(), 3, number) for number in range(MAX_SOURCES + 1)]
+    assert len({world.generator.taps for world in worlds}) == len({world.camera for world in worlds}) == MAX_SOURCES + 1
+    draw_demo(tmp_path / "one", seed=3, scenes=SCENES, world="source")
+    for name in ("test.csv", "test_labels.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (several / name).read_bytes()
+    assert (tmp_path / "one" / "train.csv").read_text().splitlines()[0] == ",file_name,label"
+
+
+def test_a_test_set_of_the_same_world_is_of_the_same_sources(several, tmp_path):
+    draw_demo(tmp_path / "same", seed=3, scenes=SCENES, sources=4)
+    assert (tmp_path / "same" / "train.csv").read_bytes() == (several / "train.csv").read_bytes()
+    twins = [draw_source(World(), 3, number % 4).twins(3, 1, number) for number in range(SCENES[1])]
+    drawn = {path.read_bytes() for path in (tmp_path / "same" / "test_data_v2").iterdir()}
+    assert drawn == {jpeg for pair in twins for jpeg in pair}
+
+
+@pytest.mark.parametrize("sources", [0, MAX_SOURCES + 1])
+def test_sources_that_cannot_be_drawn_are_refused(tmp_path, sources):
+    with pytest.raises(UserError, match=f"demo.sources={sources} cannot be drawn: give 1 to {MAX_SOURCES}."):
+        draw_demo(tmp_path / "demo", sources=sources)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_number_of_sources_that_can_be_set_is_that_of_those_there_are():
+    (bounds,) = (item.metadata["bounds"] for item in dataclasses.fields(Demo) if item.name == "sources")
+    assert bounds == (1, MAX_SOURCES)
 
 
 def test_equal_arguments_give_equal_bytes_and_other_seeds_give_other_images(demo, tmp_path):
