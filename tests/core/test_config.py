@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.core.config import as_yaml, elsewhere, load_config
+from competition.core.config import as_yaml, elsewhere, load_config, recipe_key
 from competition.core.errors import UserError
 from competition.core.paths import preset_names
-from competition.core.settings import RECIPE_KEYS
+from competition.core.settings import LATER_KEYS, RECIPE_KEYS, Recipe
 from competition.core.splits import parse_folds
 
 
@@ -60,7 +60,7 @@ def test_the_diverse_presets_have_members_of_every_view_and_a_frozen_one():
     for words in (["demo-diverse"], *(["wai2025-diverse", f"size={size}"] for size in ("tiny", "base", "large"))):
         members = load_config([f"preset={words[0]}", *words[1:]]).members.values()
         assert {member.view for member in members if not member.frozen} == {"rgb", "residual", "fourier"}
-        assert any(member.frozen and member.augment == "none" for member in members)
+        assert any(member.frozen for member in members)
         assert all(member.augment != "none" for member in members if not member.frozen)
 
 
@@ -178,3 +178,12 @@ def test_all_of_a_presets_members_can_be_taken_out_for_one_of_your_own():
 def test_several_mistakes_at_once_are_still_one_sentence():
     with pytest.raises(UserError, match=r"^There is no setting 'demo\.sed' .* did you mean 'seed'\?$"):
         load_config(["preset=demo", "demo.sed=3", "epochs=many"])
+
+
+def test_settings_that_came_later_name_a_job_only_where_they_are_set():
+    first = set(recipe_key(Recipe()))
+    assert first == set(RECIPE_KEYS) - LATER_KEYS and "lr" in first
+    for key in LATER_KEYS:
+        kind = type(getattr(Recipe(), key))
+        changed = dataclasses.replace(Recipe(), **{key: "other" if kind is str else kind(3)})
+        assert set(recipe_key(changed)) == first | {key}
