@@ -194,7 +194,7 @@ def test_another_world_of_the_demo_is_predicted_by_the_models_that_stand_and_tra
 
 def test_a_frozen_trunk_is_the_same_for_every_seed_and_its_head_is_not():
     config = load_config(["preset=frozen-vit", "size=tiny", "pretrained=false", "image_size=32", "data=."])
-    data = SimpleNamespace(channels=3, floating=False)
+    data = SimpleNamespace(dataset=SimpleNamespace(channels=3, floating=False))
     one, two = (fresh_model(config, data, "vit", seed).state_dict() for seed in (1, 2))
     assert {key for key in one if not torch.equal(one[key], two[key])} == {
         "backbone.head.1.weight",
