@@ -49,7 +49,9 @@ class Recipe:
     augment: str = one_of("flips", "none", "flips_both", "forensic", "classic", "jitter", "web")  # flips_both: upside
     # down, too; jitter: flips, small rotations, colours; web: what images go through on the web
     mixup: float = bounded(0.0, 0, 100)  # Beta parameter; 0 = off
-    pairs: str = one_of("none", "batch", "mixup")  # groups of two: both rows in one batch; or mixed with each other, too
+    pairs: str = one_of(
+        "none", "batch", "mixup"
+    )  # groups of two: both rows in one batch; or mixed with each other, too
     cutmix: float = bounded(0.0, 0, 100)  # Beta parameter; 0 = off; with both on, each batch takes one at random
     epochs: int = bounded(10, 1, 10_000)  # passes over the training rows
     batch_size: int = bounded(32, 1, 65_536)  # rows in one forward pass
@@ -79,9 +81,7 @@ RECIPE_KEYS = tuple(f.name for f in fields(Recipe))
 
 # Settings that came after the first release. At their defaults they are left out of what names a job, so that the jobs
 # of earlier versions are still known.
-LATER_KEYS = frozenset(
-    ["variants", "adapt", "lora_rank", "lora_alpha", "stem_stride", "equalise", "pairs", "head_lr"]
-)
+LATER_KEYS = frozenset(["variants", "adapt", "lora_rank", "lora_alpha", "stem_stride", "equalise", "pairs", "head_lr"])
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,9 @@ class Config(Recipe):
 
     tta: str = one_of("flip", "none", "d4", "crops")  # variants of each image that are predicted and averaged
     blend: str = one_of("auto", "equal", "caruana", "stacking")  # how the members' weights are chosen
-    threshold: str = "auto"  # auto | argmax | bootstrap | calibrated | em | prior:P (of the test set) | a number
+    threshold: str = (
+        "auto"  # auto | argmax | bootstrap | calibrated | em | robust | prior:P (test set's) | a number
+    )
     threshold_on: str = one_of("clean", "web")  # what the threshold is tuned on: images as they are, or as they are and
     # as the web leaves them
     evidence_rows: int = bounded(1000, 0, 10**6)  # rows of each fold, and of the test set, kept for shift and

@@ -11,7 +11,8 @@ from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.shift.verdict import LABEL_SHIFT, Shift
 from competition.scoring.threshold.auto import decide, submission_threshold
 from competition.scoring.threshold.mean_correction import as_if_averaged
-from competition.scoring.threshold.rules import cross_fit, decide_unseen, is_number
+from competition.scoring.threshold.robust import Expected, believe
+from competition.scoring.threshold.rules import ROBUST, cross_fit, decide_unseen, declared_share, is_number
 
 CROSS_FITTED = "cross-fitted"
 HOLD_OUT = "hold-out: tuned on its validation part, judged on its test part"
@@ -31,7 +32,8 @@ class Score:
     ``how`` says how the judging threshold came about: CROSS_FITTED, HOLD_OUT, AT_HALF or AS_GIVEN. ``rule`` is the one
     that was used, which is what ``auto`` decided on, and ``why`` one clause. ``leaderboard_prior`` is the positive rate
     that the range was drawn for where that is not the training rows' own. ``test_rate`` and ``leaderboard`` are None
-    without a test set.
+    without a test set. ``expected_f1`` is None but where the test set is another world: there it is what can be
+    expected of the threshold, and ``leaderboard`` its range, under what may still be believed (``robust.believe``).
     """
 
     decision: NDArray[np.int64]
@@ -46,6 +48,7 @@ class Score:
     rule: str
     why: str
     test_rate: float | None
+    expected_f1: float | None = None
 
 
 def score_predictions(
@@ -61,7 +64,8 @@ def score_predictions(
 
     With folds, the leaderboard range reaches from the lower end for one model to the upper end for the mean of all (see
     ``as_if_averaged``). Where ``shift`` is a label shift and features show no other, the range is for the test's
-    estimated class balance, at what the rule makes of the out-of-fold rows when it is shown the test's scores.
+    estimated class balance, at what the rule makes of the out-of-fold rows when it is shown the test's scores. Where it
+    is a domain shift, or the rule is for one, no range from training rows holds: it is that of the belief's stories.
     """
     seen, judged, bootstrap = test.seen, rows.judged, Bootstrap(seed=seed)
     prior = shift.prior if seen.prob.size and shift and shift.verdict == LABEL_SHIFT and shift.features_agree else None
@@ -74,6 +78,9 @@ def score_predictions(
         ends = _expected_decisions(rows, seen, made, seed, prior is not None)
         spans = [leaderboard_range(judged.label, end, judged.group, size, prior, bootstrap) for end in ends]
         leaderboard = min(low for low, _ in spans), max(high for _, high in spans)
+    believed = _expected(rows, seen, made, shift)
+    if believed:
+        leaderboard = believed.low, believed.high
     return Score(
         decision=made.decision,
         prob=judged.prob,
@@ -87,7 +94,16 @@ def score_predictions(
         rule=made.rule,
         why=made.why,
         test_rate=float((seen.prob >= made.threshold).mean()) if seen.prob.size else None,
+        expected_f1=believed.f1 if believed else None,
     )
+
+
+def _expected(rows: OofRows, test: TestRows, made: "_Decided", shift: Shift | None) -> Expected | None:
+    """Return what to expect of the threshold in another world; None in the training rows' own or without test rows."""
+    if not test.prob.size or not (made.rule == ROBUST or (shift and shift.elsewhere)):
+        return None
+    averaged = as_if_averaged(rows.tuning, test.parts)
+    return believe(averaged, test.prob, declared_share(made.rule)).expected(made.threshold)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,14 @@ from competition.scoring.calibration import check_calibration, choose_calibrator
 from competition.scoring.metrics import Floats
 from competition.scoring.rows import OofRows
 from competition.scoring.threshold.expected_f1 import calibrated_threshold, em_threshold
+from competition.scoring.threshold.robust import believe
 
 Rule = Callable[[OofRows, int, ArrayLike | None], float]
 """(rows, seed, target) -> threshold. ``target`` (m,) are the scores of the rows that the threshold is for, in the units
 of ``rows.prob``; ``None`` where they are not known. Wherever a rule's name goes, a ``Rule`` may go."""
 
 AUTO = "auto"
+ROBUST = "robust"
 PRIOR = "prior:"
 
 
@@ -43,6 +45,11 @@ def _auto(rows: OofRows, seed: int, target: ArrayLike | None) -> float:
     return RULES["calibrated" if is_calibrated(rows, seed) else "bootstrap"](rows, seed, target)
 
 
+def _robust(rows: OofRows, seed: int, target: ArrayLike | None) -> float:
+    """The best expected F1 under a broad belief about the target rows; without them nothing is shifted."""
+    return _auto(rows, seed, None) if target is None else believe(rows, target).threshold
+
+
 def _prior(rows: OofRows, seed: int, target: ArrayLike | None, rate: float | None) -> float:
     """Call the share ``rate`` of the target rows positive; as many as among the labels, where nothing is declared."""
     if target is None or rate is None:
@@ -56,6 +63,7 @@ RULES: dict[str, Rule] = {
     "bootstrap": _bootstrap,
     "calibrated": _calibrated,
     "em": em_threshold,
+    ROBUST: _robust,
     AUTO: _auto,
 }
 DEFAULT_RULE = "bootstrap"
@@ -66,14 +74,20 @@ def is_calibrated(rows: OofRows, seed: int = 0) -> bool:
     return check_calibration(rows.with_prob(choose_calibrator(rows, seed).prob)).holds
 
 
+def declared_share(rule: str | Rule) -> float | None:
+    """Return the positive rate of the test set that ``prior:P`` declares, None for any other rule."""
+    return _number(rule.removeprefix(PRIOR)) if isinstance(rule, str) and rule.startswith(PRIOR) else None
+
+
 def find_rule(rule: str | Rule) -> Rule:
     """Return the rule of that name.
 
     ``argmax`` is the best cut of the tuning rows, ``bootstrap`` its median over resamples, ``calibrated`` half the best
-    expected F1, ``em`` the same at the class balance that the target rows' scores suggest, ``prior:P`` calls the share
-    P of the target rows positive, ``auto`` chooses among them (``auto.decide``), and a number in text, such as
-    ``"0.5"``, is the rule that always answers it. Raises ``UserError`` for anything else, so that a configuration can
-    be checked before there is a score.
+    expected F1, ``em`` the same at the class balance that the target rows' scores suggest, ``robust`` has the best
+    expected F1 where the target rows are of another world (``robust.believe``), ``prior:P`` calls the share P of them
+    positive, ``auto`` chooses among them (``auto.decide``), and a number in text, such as ``"0.5"``, is the rule that
+    always answers it. Raises ``UserError`` for anything else, so that a configuration can be checked before there is a
+    score.
     """
     if callable(rule):
         return rule
@@ -112,9 +126,10 @@ def _number(text: str) -> float:
 def choose_threshold(rule: str | Rule, rows: OofRows, seed: int = 0, target: ArrayLike | None = None) -> float:
     """Return the threshold which ``rule`` (see ``find_rule``) chooses on these rows, in the units of ``rows.prob``.
 
-    ``target`` (m,) are the scores of the rows to be decided; without them ``em`` is ``calibrated`` and ``prior:P``
-    keeps to the labels' own rate. A number in text is returned as it is, whatever the rows. ``calibrated``, ``em`` and
-    ``auto`` need scores that are probabilities. Raises what ``find_rule`` and the rule raise.
+    ``target`` (m,) are the scores of the rows to be decided; without them ``em`` is ``calibrated``, ``robust`` is
+    ``auto`` and ``prior:P`` keeps to the labels' own rate. A number in text is returned as it is, whatever the rows.
+    ``calibrated``, ``em``, ``robust`` and ``auto`` need scores that are probabilities. Raises what ``find_rule`` and
+    the rule raise.
     """
     return float(find_rule(rule)(rows, seed, target))
 
@@ -125,9 +140,9 @@ def cross_fit(
     """Decide each row by the threshold that ``rule`` chooses on all rows of the *other* folds.
 
     Where weights were cross-fitted too, each fold's threshold is chosen by the probabilities that never saw it
-    (``rows.by_fold``). A rule that looks at target rows is shown the fold's own scores (and ``prior:P`` the other
-    folds' positive rate: it is judged by what it does when what is declared is right), or those in ``target`` (m,), if
-    given: what the threshold for *them* makes of each fold.
+    (``rows.by_fold``). A rule that looks at target rows is shown the fold's own scores, or those in ``target`` (m,), if
+    given: what the threshold for *them* makes of each fold. Rules that are about the test set alone give way without it
+    (``own_rate``).
 
     Returns the decisions (0 and 1) and the threshold used for each row, both (n,). Raises ``ValueError`` when there is
     but one fold, for then no other rows exist to choose from, and for rows the rule refuses. That no group crosses
@@ -161,6 +176,12 @@ def decide_unseen(rows: OofRows, rule: str | Rule, seed: int = 0) -> tuple[NDArr
 
 
 def own_rate(rule: str | Rule) -> str | Rule:
-    """Return the rule for rows that are not the test set: itself, but ``prior:P`` at the rate of the tuning rows."""
+    """Return the rule for rows that are not the test set: itself, but for two that are about the test set alone.
+
+    ``prior:P`` becomes the rate of the tuning rows, so that it is judged by what it does when what is declared is
+    right; ``robust`` becomes ``auto``, for among the training rows there is no other world.
+    """
     found = find_rule(rule)
+    if rule == ROBUST:
+        return AUTO
     return partial(_prior, rate=None) if isinstance(rule, str) and rule.startswith(PRIOR) else found
