@@ -12,12 +12,13 @@ from competition.data.folds import JUDGED
 from competition.data.run_data import RunData
 from competition.ensemble.analysis import Predicted, cannot_tell, find_rules, find_shift, find_worth
 from competition.ensemble.member import Member
+from competition.ensemble.web import tuned_on_web
 from competition.inference.oof import Predictions, blend, collect_member
 from competition.report.trust import Analysis, ThresholdChoice
 from competition.scoring.blend.select import choose_blend
 from competition.scoring.rows import OofRows
 from competition.scoring.scorecard import Score, score_predictions
-from competition.scoring.threshold.rules import find_rule, is_number
+from competition.scoring.threshold.rules import find_rule, is_number, looks_at_test
 from competition.training.plan import Plan
 
 ENSEMBLE = "ensemble"
@@ -54,10 +55,15 @@ class Result:
 
 
 def check_decisions(config: Config, test_rows: int) -> None:
-    """Raise UserError for a threshold rule that does not exist, and for a leaderboard without rows."""
+    """Raise UserError for a threshold rule that does not exist or has no rows, and for an empty leaderboard."""
     find_rule(config.threshold)
     if is_number(config.threshold) and not 0 <= float(config.threshold) <= 1:
         raise UserError(f"threshold={config.threshold} is not a probability: give a number from 0 to 1, or a rule.")
+    if config.threshold_on == "web" and not config.evidence_rows:
+        raise UserError(
+            "threshold_on=web tunes the threshold on degraded images of held-out rows, and evidence_rows=0 keeps none: "
+            "set evidence_rows=1000, or leave threshold_on=web out."
+        )
     if test_rows and round(test_rows * config.public_fraction) < 1:
         raise UserError(f"public_fraction={config.public_fraction} of {test_rows} test rows leaves none: raise it.")
 
@@ -92,6 +98,8 @@ def score(
     missing = [fold for fold in range(config.parts) if fold not in folds]
     known = np.any([data.predicted(fold) for fold in folds], axis=0)
     found = _ensemble(config, data, members, known, "equal" if missing else config.blend)
+    if config.threshold_on == "web" and not missing:
+        found = tuned_on_web(found, members, config.seed)
     unasked = cannot_tell(found.test, bool(missing), trained_on)
     no_shift = missing or unasked or data.test.empty
     shift = None if no_shift else find_shift(found, members, audit, config.seed)
@@ -103,7 +111,7 @@ def score(
     analysis = Analysis(
         shift,
         unasked,
-        ThresholdChoice(config.threshold, final.rule, final.why, final.threshold, rules),
+        ThresholdChoice(config.threshold, final.rule, final.why, final.threshold, rules, _tuned_on(found, final)),
         found.blend.choice if found.blend else None,
         without,
         views,
@@ -114,6 +122,11 @@ def score(
     if data.judged_apart:
         known = known & (data.train["fold"] == JUDGED).to_numpy()
     return Result(scores, found.predictions, members, weights, known, missing, analysis, trained_on)
+
+
+def _tuned_on(found: Predicted, final: Score) -> str:
+    """Return what the threshold was tuned on, in the words of ``threshold_on``."""
+    return "clean" if found.rows.web is None or looks_at_test(final.rule) or is_number(final.rule) else "web"
 
 
 def _ensemble(

@@ -92,7 +92,7 @@ def score_predictions(
         used=made.used,
         how=made.how,
         rule=made.rule,
-        why=made.why,
+        why=made.why + (f"; expected there: F1 {believed}" if believed else ""),
         test_rate=float((seen.prob >= made.threshold).mean()) if seen.prob.size else None,
         expected_f1=believed.f1 if believed else None,
     )

@@ -7,7 +7,15 @@ from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, Shift
 from competition.scoring.threshold.mean_correction import as_if_averaged
-from competition.scoring.threshold.rules import AUTO, ROBUST, choose_threshold, cross_fit, find_rule, is_calibrated
+from competition.scoring.threshold.rules import (
+    AUTO,
+    ROBUST,
+    choose_threshold,
+    cross_fit,
+    find_rule,
+    is_calibrated,
+    tuning_rows,
+)
 
 COMPARED = ("argmax", "bootstrap", "calibrated", "em", ROBUST)
 
@@ -43,6 +51,8 @@ def decide(rule: str, rows: OofRows, shift: Shift | None, seed: int = 0) -> tupl
     verdict = shift.verdict if shift else None
     if shift and verdict == LABEL_SHIFT and holds and shift.features_agree:
         return "em", "calibrated probabilities hold and only the class balance of the test set differs"
+    if rows.web is not None:
+        holds = is_calibrated(rows.web, seed)
     found = "calibrated" if holds else "bootstrap"
     calibration = "calibrated probabilities hold" if holds else "calibrated probabilities do not hold"
     if verdict == DOMAIN_SHIFT:
@@ -57,11 +67,12 @@ def decide(rule: str, rows: OofRows, shift: Shift | None, seed: int = 0) -> tupl
 def submission_threshold(rule: str, rows: OofRows, test: TestRows, seed: int = 0) -> float:
     """Return the threshold for ``test.prob``, the mean of the models' ``test.parts``, of rows that models saw.
 
-    It is chosen on the out-of-fold rows as the mean would have scored them (``as_if_averaged``), since they were judged
-    by single models: that takes the cut of the noisier scores over to the mean's. Where the models agree it is the
-    threshold of the rows as they are.
+    It is chosen on the out-of-fold rows (``tuning_rows``) as the mean would have scored them (``as_if_averaged``): they
+    were judged by single models, and that takes the cut of the noisier scores over to the mean's. Where models
+    agree it is the threshold of the rows as they are.
     """
-    return choose_threshold(rule, as_if_averaged(rows, test.parts), seed, test.prob if test.prob.size else None)
+    tuned_on = as_if_averaged(tuning_rows(rows, rule), test.parts)
+    return choose_threshold(rule, tuned_on, seed, test.prob if test.prob.size else None)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ POWERS = np.linspace(0, 1, 7)  # of the distance between the classes, how much i
 MOVES = np.linspace(-1, 1, 9)  # how far all scores move, in distances between the classes
 SPREADS = (0.6, 1.0, 1.5)  # of the scores within a class, in place of 1
 UNLIKE = (0.0, 0.25)  # share of class 1 that looks like class 0
-EVIDENCE_ROWS = 300  # the test scores count as no more rows than these: no story told here is quite the true one
+EVIDENCE_ROWS = 150  # the test scores count as no more rows than these: no story told here is quite the true one
 UNFORESEEN = 0.02  # share of either class that may lie anywhere
 RANGE_EVIDENCE = 0.1  # of the evidence counts for the range of the F1: the best story must not pass for the only one
 ENDS = (0.025, 0.975)  # of that range
@@ -35,6 +35,9 @@ class Expected:
     f1: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        return f"{self.f1:.2f}, in all likelihood {self.low:.2f}-{self.high:.2f}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,6 +123,19 @@ def _number(text: str) -> float:
         return math.nan
 
 
+def looks_at_test(rule: str | Rule) -> bool:
+    """Return whether the rule goes by the scores of the test rows themselves."""
+    return rule in ("em", ROBUST) or declared_share(rule) is not None
+
+
+def tuning_rows(rows: OofRows, rule: str | Rule) -> OofRows:
+    """Return the rows that a threshold is tuned on: clean and degraded ones, where there are such (``rows.web``).
+
+    A rule that looks at the test rows sees in their scores what befell them, and keeps to the clean rows.
+    """
+    return rows.tuning if rows.web is None or looks_at_test(rule) else rows.web
+
+
 def choose_threshold(rule: str | Rule, rows: OofRows, seed: int = 0, target: ArrayLike | None = None) -> float:
     """Return the threshold which ``rule`` (see ``find_rule``) chooses on these rows, in the units of ``rows.prob``.
 
@@ -142,7 +155,8 @@ def cross_fit(
     Where weights were cross-fitted too, each fold's threshold is chosen by the probabilities that never saw it
     (``rows.by_fold``). A rule that looks at target rows is shown the fold's own scores, or those in ``target`` (m,), if
     given: what the threshold for *them* makes of each fold. Rules that are about the test set alone give way without it
-    (``own_rate``).
+    (``own_rate``). With ``rows.web`` the other folds' rows are those (``tuning_rows``); the fold's own are judged as
+    they are.
 
     Returns the decisions (0 and 1) and the threshold used for each row, both (n,). Raises ``ValueError`` when there is
     but one fold, for then no other rows exist to choose from, and for rows the rule refuses. That no group crosses
@@ -150,12 +164,13 @@ def cross_fit(
     """
     if rows.folds < 2:
         raise ValueError(f"cross-fitting needs at least two folds; all {rows.label.size} rows are in one")
+    tuned_on = tuning_rows(rows, rule)
     rule = own_rate(rule) if target is None else rule
     used = np.empty(rows.label.size)
-    for k, scores in enumerate(rows.by_fold):
+    for k, scores in enumerate(tuned_on.by_fold):
         inside = rows.fold == k
-        shown = scores[inside] if target is None else target
-        used[inside] = choose_threshold(rule, rows.subset(~inside, scores), seed, shown)
+        shown = rows.by_fold[k][inside] if target is None else target
+        used[inside] = choose_threshold(rule, tuned_on.subset(tuned_on.fold != k, scores), seed, shown)
     return (rows.own >= used).astype(np.int64), used
 
 
@@ -167,7 +182,7 @@ def decide_unseen(rows: OofRows, rule: str | Rule, seed: int = 0) -> tuple[NDArr
     """
     judged = rows.judged
     if rows.held_out is not None:
-        threshold = choose_threshold(own_rate(rule), rows.tuning, seed, judged.prob)
+        threshold = choose_threshold(own_rate(rule), tuning_rows(rows, rule), seed, judged.prob)
     elif rows.folds > 1:
         return cross_fit(rows, rule, seed)
     else:
