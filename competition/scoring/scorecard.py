@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from competition.scoring.intervals import Bootstrap, cv_interval, leaderboard_range, leaderboard_rows
 from competition.scoring.metrics import Floats, summary
 from competition.scoring.rows import OofRows, TestRows
+from competition.scoring.shift.class_prior import Prior
 from competition.scoring.shift.verdict import LABEL_SHIFT, Shift
 from competition.scoring.threshold.auto import decide, submission_threshold
 from competition.scoring.threshold.mean_correction import as_if_averaged
@@ -74,19 +75,15 @@ def score_predictions(
     if judged.groups > 1:
         interval = cv_interval(judged.label, made.decision, judged.group, bootstrap)
     if judged.groups > 1 and test.prob.size:
-        size = leaderboard_rows(test.prob.size, public_fraction)
         ends = _expected_decisions(rows, seen, made, seed, prior is not None)
-        spans = [leaderboard_range(judged.label, end, judged.group, size, prior, bootstrap) for end in ends]
-        leaderboard = min(low for low, _ in spans), max(high for _, high in spans)
+        leaderboard = _span(judged, ends, leaderboard_rows(test.prob.size, public_fraction), prior, bootstrap)
     believed = _expected(rows, seen, made, shift)
-    if believed:
-        leaderboard = believed.low, believed.high
     return Score(
         decision=made.decision,
         prob=judged.prob,
         figures=summary(judged.label, judged.prob, made.decision),
         interval=interval,
-        leaderboard=leaderboard,
+        leaderboard=(believed.low, believed.high) if believed else leaderboard,
         leaderboard_prior=prior.value if prior else None,
         threshold=made.threshold,
         used=made.used,
@@ -96,6 +93,14 @@ def score_predictions(
         test_rate=float((seen.prob >= made.threshold).mean()) if seen.prob.size else None,
         expected_f1=believed.f1 if believed else None,
     )
+
+
+def _span(
+    judged: OofRows, ends: list[NDArray[np.int64]], size: int, prior: Prior | None, bootstrap: Bootstrap
+) -> tuple[float, float]:
+    """Return the lowest and the highest end of the leaderboard ranges of all decisions in ``ends``."""
+    spans = [leaderboard_range(judged.label, end, judged.group, size, prior, bootstrap) for end in ends]
+    return min(low for low, _ in spans), max(high for _, high in spans)
 
 
 def _expected(rows: OofRows, test: TestRows, made: "_Decided", shift: Shift | None) -> Expected | None:

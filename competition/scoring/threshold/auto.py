@@ -17,6 +17,11 @@ from competition.scoring.threshold.rules import (
     tuning_rows,
 )
 
+ASSUMED = (
+    "the test set is another world. Assumed are a share of class 1 anywhere around the training rows' {share:.0%}, and "
+    "scores that tell the classes apart as well as before, less well or not at all; if you know the share, declare it "
+    "with threshold=prior:P"
+)
 COMPARED = ("argmax", "bootstrap", "calibrated", "em", ROBUST)
 
 
@@ -42,11 +47,7 @@ def decide(rule: str, rows: OofRows, shift: Shift | None, seed: int = 0) -> tupl
     if rule != AUTO:
         return rule, "as set"
     if shift and shift.elsewhere:
-        return ROBUST, (
-            f"the test set is another world. Assumed are a share of class 1 anywhere around the training rows' "
-            f"{rows.label.mean():.0%}, and scores that tell the classes apart as well as before, less well or not at "
-            "all; declare the share with threshold=prior:P if you know it"
-        )
+        return ROBUST, ASSUMED.format(share=rows.label.mean())
     holds = is_calibrated(rows, seed)
     verdict = shift.verdict if shift else None
     if shift and verdict == LABEL_SHIFT and holds and shift.features_agree:
