@@ -63,10 +63,9 @@ def score_predictions(
     score, and the test rows for the submission. With one fold there are no other rows to choose a threshold on: the
     decisions are those at .5, or at the number that ``rule`` is.
 
-    With folds, the leaderboard range reaches from the lower end for one model to the upper end for the mean of all (see
-    ``as_if_averaged``). Where ``shift`` is a label shift and features show no other, the range is for the test's
-    estimated class balance, at what the rule makes of the out-of-fold rows when it is shown the test's scores. Where it
-    is a domain shift, or the rule is for one, no range from training rows holds: it is that of the belief's stories.
+    With folds, the leaderboard range reaches from the lower end for one model to the upper end for the mean of all
+    (``as_if_averaged``). Where ``shift`` is a label shift and features show no other, it is for the test's estimated
+    class balance, by the rule that is shown the test's scores; in another world it is that of the belief.
     """
     seen, judged, bootstrap = test.seen, rows.judged, Bootstrap(seed=seed)
     prior = shift.prior if seen.prob.size and shift and shift.verdict == LABEL_SHIFT and shift.features_agree else None
@@ -74,7 +73,7 @@ def score_predictions(
     interval, leaderboard = NOTHING_KNOWN, NOTHING_KNOWN if test.prob.size else None
     if judged.groups > 1:
         interval = cv_interval(judged.label, made.decision, judged.group, bootstrap)
-    if judged.groups > 1 and test.prob.size:
+    if leaderboard and judged.groups > 1:
         ends = _expected_decisions(rows, seen, made, seed, prior is not None)
         leaderboard = _span(judged, ends, leaderboard_rows(test.prob.size, public_fraction), prior, bootstrap)
     believed = _expected(rows, seen, made, shift)

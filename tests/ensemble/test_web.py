@@ -28,27 +28,16 @@ def made(folder, conditions=CONDITIONS, swept=slice(None), folds=FOLDS):
     by_fold = []
     for number in range(FOLDS):
         ids = np.array(IDS)[number == FOLD]
-        kept = ids[swept] if number < folds else ids[:0]
-        sweep = np.stack([logit[np.array(kept, int)] - 3 * step for step in range(len(conditions))] or [[]])
-        sweep = sweep.reshape(len(conditions), -1).astype(np.float32)
+        kept = ids[swept] if number < folds and conditions else ids[:0]
+        steps = [logit[np.array(kept, int)] - 3 * step for step in range(len(conditions))]
+        sweep = np.array(steps, np.float32).reshape(len(conditions), kept.size)
         nothing = np.zeros((0, 0), np.float16)
         whole = logit[None, np.array(ids, int)].astype(np.float32)
         (folder / str(number)).mkdir()
         none = ids[:0]
         write_diagnostics(
             folder / str(number),
-            Diagnostics(
-                ("whole",),
-                ids,
-                whole,
-                none,
-                nothing,
-                none,
-                nothing,
-                conditions,
-                kept if conditions else none,
-                sweep if conditions else np.zeros((0, 0), np.float32),
-            ),
+            Diagnostics(("whole",), ids, whole, none, nothing, none, nothing, conditions, kept, sweep),
         )
         by_fold.append([folder / str(number)])
     found = Predicted(IDS, {}, {"one": OofRows(LABEL, sigmoid(logit), FOLD)}, None)
