@@ -94,7 +94,9 @@ def analysis_lines(analysis: Analysis) -> list[tuple[str, str | None]]:
     elif analysis.unasked:
         lines.append((_labelled("World", "not asked", analysis.unasked), None))
     if threshold := analysis.threshold:
-        lines.append((_labelled("Threshold", f"{threshold.rule} ({_short(threshold.value, 4)})", threshold.why), None))
+        tuned = ", tuned on clean and degraded images" if threshold.on == "web" else ""
+        head = f"{threshold.rule} ({_short(threshold.value, 4)}){tuned}"
+        lines.append((_labelled("Threshold", head, threshold.why), None))
     if blend := analysis.blend:
         weights = ", ".join(f"{member} {_short(weight, 2)}" for member, weight in blend.weights.items())
         fitted = "" if blend.method == "equal" else f" ({weights})"

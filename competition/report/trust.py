@@ -19,13 +19,15 @@ METHODS = {"equal": "equal weights", "caruana": "Caruana selection", "stacking":
 @dataclass(frozen=True)
 class ThresholdChoice:
     """``asked``: the setting; ``rule``: the rule that was used, which is what ``auto`` decided on, and ``why``, in one
-    clause; ``value``: the threshold for the test set; ``rules``: what each rule would have given, where it is known."""
+    clause; ``value``: the threshold for the test set; ``rules``: what each rule would have given, where it is known;
+    ``on``: what it was tuned on, ``clean`` images, or these and degraded ones (``web``)."""
 
     asked: str
     rule: str
     why: str
     value: float
     rules: Mapping[str, RuleScore]
+    on: str = "clean"
 
 
 @dataclass(frozen=True)

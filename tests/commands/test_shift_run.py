@@ -71,7 +71,7 @@ def test_a_run_begins_with_a_short_audit_and_ends_with_what_to_expect(finished):
     (card,) = (json.loads(path.read_text()) for path in (home / "submissions" / "one").glob("*.json"))
     assert printed.splitlines()[-1] == "Upload      ./run.sh submit competition=SLUG" and card["competition"] == ""
     assert card["world"]["verdict"] in ("same world", "label shift", "another world")
-    assert set(card["threshold"]["rules"]) == {"argmax", "bootstrap", "calibrated", "em"}
+    assert set(card["threshold"]["rules"]) == {"argmax", "bootstrap", "calibrated", "em", "robust"}
     assert [row["condition"] for row in card["robustness"]] == ["clean", "jpeg95", "jpeg85", "jpeg75", "blur", "half"]
 
 

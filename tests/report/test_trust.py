@@ -22,7 +22,7 @@ def test_all_that_is_known_is_json_under_the_names_of_a_card():
     assert list(found["shift"]) == ["verdict", "remedy", "prior", "evidence"]
     assert list(found["shift"]["prior"]) == ["value", "low", "high", "train"]
     assert list(found["shift"]["evidence"][0]) == ["name", "value", "sentence", "alarming"]
-    assert list(found["threshold"]) == ["asked", "rule", "why", "value", "rules"]
+    assert list(found["threshold"]) == ["asked", "rule", "why", "value", "rules", "on"]
     assert list(found["threshold"]["rules"]["em"]) == ["f1", "interval", "oof_rate", "test_rate", "threshold"]
     assert list(found["blend"]) == ["method", "why", "weights", "f1", "log_loss", "se"]
     assert list(found["robustness"][0]) == ["condition", "f1", "auc", "rows"]

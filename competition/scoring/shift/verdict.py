@@ -25,7 +25,8 @@ REMEDIES = {
         "that is known is declared with threshold=prior:P."
     ),
     DOMAIN_SHIFT: (
-        "Do not believe the CV score for this test set. If its positive rate is known, say threshold=prior:P."
+        "Do not believe the CV score for this test set; threshold=auto calls positive what is best under a broad "
+        "belief about it. If its positive rate is known, say threshold=prior:P."
     ),
 }
 
@@ -49,6 +50,11 @@ class Shift:
         features were given."""
         aucs = [item.value["auc"] for item in self.evidence if item.name.startswith(statistics.FEATURES)]
         return all(auc is not None and auc < statistics.MIN_FEATURES_AUC for auc in aucs) if aucs else None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the test images are of another world, and no features say that only their scores look otherwise."""
+        return self.verdict == DOMAIN_SHIFT and not self.features_agree
 
 
 def judge_shift(
