@@ -148,9 +148,7 @@ class Config(Recipe):
 
     tta: str = one_of("flip", "none", "d4", "crops")  # variants of each image that are predicted and averaged
     blend: str = one_of("auto", "equal", "caruana", "stacking")  # how the members' weights are chosen
-    threshold: str = (
-        "auto"  # auto | argmax | bootstrap | calibrated | em | robust | prior:P (test set's) | a number
-    )
+    threshold: str = "auto"  # auto | argmax | bootstrap | calibrated | em | robust | prior:P | a number
     threshold_on: str = one_of("clean", "web")  # what the threshold is tuned on: images as they are, or as they are and
     # as the web leaves them
     evidence_rows: int = bounded(1000, 0, 10**6)  # rows of each fold, and of the test set, kept for shift and

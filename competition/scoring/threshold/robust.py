@@ -59,7 +59,7 @@ class Belief:
 
     def expected(self, threshold: float) -> Expected:
         """Return what to expect of a threshold: of the nearest cut that calls no more rows positive."""
-        values = self.f1[..., min(np.searchsorted(self.cuts, threshold), self.cuts.size - 1)].ravel()
+        values = self.f1[..., min(int(np.searchsorted(self.cuts, threshold)), self.cuts.size - 1)].ravel()
         order = np.argsort(values)
         reached = np.cumsum(self.weight.ravel()[order] ** RANGE_EVIDENCE)
         low, high = (values[order][np.searchsorted(reached, end * reached[-1])] for end in ENDS)
