@@ -30,7 +30,7 @@ ENDS = (0.025, 0.975)  # of that range
 
 @dataclass(frozen=True)
 class Expected:
-    """The F1 that a threshold can be expected to reach, and the ends of its 95 % range."""
+    """The F1 that a threshold can be expected to reach, and the ends of the range in which most of the belief lies."""
 
     f1: float
     low: float
