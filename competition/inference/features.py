@@ -30,7 +30,7 @@ def features_path(folder: Path, predictor: Predictor, weights: str, store: DataS
     recipe, placement = predictor.recipe, predictor.placement
     views = [[view.crop, view.turn] for view in predictor.views]
     spec = store_spec(recipe, store.dtype != np.uint8)
-    model = [recipe.backbone, recipe.backbone_args, recipe.view, recipe.image_size, recipe.fit, spec.size, spec.cap]
+    model = [recipe.backbone, recipe.backbone_args, recipe.view, recipe.image_size, recipe.fit, *spec.key]
     output = ["flatten" in recipe.head, recipe.small_stem, weights, placement.precision, placement.memory_format]
     return folder / f"features-{fingerprint([*model, *output, views, DECODER], store.digest)}.npy"
 

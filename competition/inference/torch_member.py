@@ -10,7 +10,6 @@ import yaml
 
 from competition.core.errors import UserError
 from competition.core.settings import RECIPE_KEYS, Recipe
-from competition.data.images.decode import fit_store
 from competition.data.images.stores import ImageStore
 from competition.data.run_data import store_spec
 from competition.inference.classify import Classifier
@@ -57,7 +56,7 @@ class TorchMember:
 def stored_images(images: Sequence[np.ndarray], recipe: Recipe) -> ImageStore:
     """Return the pictures as a run's cache would hold them for this recipe."""
     spec = store_spec(recipe)
-    return ImageStore([fit_store(image, spec.size, spec.cap) for image in images])
+    return ImageStore([spec.stored(image) for image in images])
 
 
 def job_settings(folder: Path) -> dict:

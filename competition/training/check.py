@@ -1,5 +1,6 @@
 """What cannot work is refused here, before anything is decoded, trained or written."""
 
+from competition.core.errors import UserError
 from competition.core.paths import run_folder
 from competition.core.settings import Config
 from competition.data.augment import train_transform
@@ -23,6 +24,11 @@ def check_inputs(config: Config, dataset: Dataset) -> dict[str, Detector]:
     check_possible(dataset.train, config.folds, config.shares)
     models = {}
     for name, recipe in config.members.items():
+        if dataset.floating and recipe.equalise != "none":
+            raise UserError(
+                f"equalise={recipe.equalise} (member {name}) is made for image files, but this data's pixels are "
+                "standardised floats: leave it out."
+            )
         train_transform(recipe.augment, recipe.image_size, recipe.fit, dataset.floating)
         models[name] = check_model(recipe, dataset.channels, dataset.floating)
     return models

@@ -23,6 +23,7 @@ from competition.data.demo.scenes import SIZE, log_uniform, paint_scene
 
 RECIPE = 2  # raise it whenever the same arguments would draw other bytes
 STAMP = "demo.json"
+BYTES_SPREAD = 0.1  # of the logarithm: were twins alike to the byte, each would be known by the other
 MAX_GRAIN = 16.0  # how many times as much grain may even out the bytes of twins
 SPARE_BYTES, GRAIN_STEPS = 3, 11  # how finely it does, of about 3,000 bytes, and after how many trials it is enough
 
@@ -100,8 +101,8 @@ class World:
     def twins(self, seed: int, part: int, number: int) -> tuple[bytes, bytes]:
         """Return scene ``number`` as two JPEG files: the camera's (label 0) and the generator's (label 1).
 
-        Both take equally many bytes, within a few: or the size of a file alone would tell many of them apart. The
-        smaller one is made again with more grain, as if it came from a noisier camera or generator.
+        Which of them takes more bytes, and by how much, is chance: or the size of a file alone would tell many of them
+        apart. One that is too small is made again with more grain, as if by a noisier camera or generator.
         """
         rng = np.random.default_rng([seed, part, number])
         scene = paint_scene(rng)
@@ -112,10 +113,11 @@ class World:
             maker = self.generator if label else self.camera
             return _encode(maker.render(scene, np.random.default_rng(streams[label]), grain), quality)
 
-        files = [encoded(label, 1.0) for label in (0, 1)]
-        smaller = int(len(files[1]) < len(files[0]))
-        files[smaller] = _as_large(lambda grain: encoded(smaller, grain), len(files[1 - smaller]))
-        return files[0], files[1]
+        ratio = np.exp(rng.normal(0, BYTES_SPREAD))  # of the generator's bytes to the camera's
+        real, fake = encoded(0, 1.0), encoded(1, 1.0)
+        if len(fake) < ratio * len(real):
+            return real, _as_large(lambda grain: encoded(1, grain), round(ratio * len(real)))
+        return _as_large(lambda grain: encoded(0, grain), round(len(fake) / ratio)), fake
 
 
 def _as_large(encoded: Callable[[float], bytes], size: int) -> bytes:

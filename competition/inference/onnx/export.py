@@ -145,6 +145,7 @@ def _export_member(
         trained.predictor.placement.precision,
         models,
         difference,
+        spec.quality,
     )
 
 
