@@ -22,7 +22,9 @@ def equalised_metadata(data: RunData, before: Separation | None, seed: int) -> F
         return None
     rows = data.train.iloc[some_rows(data.train["group"].to_numpy(object), MAX_ENCODED, seed)]
     store = data.stores[spec][0]
-    sizes = np.array([(*store.shape(row)[:2], len(encode_jpeg(store[row], spec.quality))) for row in rows["row"]], float)
+    sizes = np.array(
+        [(*store.shape(row)[:2], len(encode_jpeg(store[row], spec.quality))) for row in rows["row"]], float
+    )
     height, width, count = sizes.T
     features = pd.DataFrame(
         {"width": width, "height": height, "aspect": width / height, "bytes": count, "bits": count / (width * height)}

@@ -1,7 +1,8 @@
 """What a job leaves beside its predictions, so that later questions need no model: ``evidence.npz``.
 
 Every held-out row's logit under each test-time view; for a sample of held-out and test rows what the last layer saw,
-and how the held-out ones' logits move under a suite of conditions (see data/images/perturb.py). All arrays travel with their ids.
+and how the held-out ones' logits move under a suite of conditions (see data/images/perturb.py). All arrays travel with
+their ids.
 """
 
 import dataclasses

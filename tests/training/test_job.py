@@ -11,8 +11,8 @@ from competition.core.config import load_config
 from competition.core.errors import UserError
 from competition.core.files import read_json
 from competition.data.assemble import assemble
-from competition.data.run_data import read_tables
 from competition.data.images.perturb import conditions
+from competition.data.run_data import read_tables
 from competition.inference.diagnostics import collect_sweep, collect_views, diagnostics_images, read_diagnostics
 from competition.inference.oof import read_predictions
 from competition.inference.predict import Predictor, predict_logits

@@ -2,8 +2,8 @@
 
 Every scene is painted once in linear light and rendered twice, by a simulated camera (label 0) and by a simulated image
 generator (label 1), so each real picture has an AI twin. The two differ in their traces alone: sizes in pixels and
-in bytes, format, JPEG settings, names and row order carry no label. Equal arguments give equal bytes (same machine and versions), and the
-training set does not depend on the world that the test set is from.
+in bytes, format, JPEG settings, names and row order carry no label. Equal arguments give equal bytes (same machine and
+versions), and the training set does not depend on the world that the test set is from.
 """
 
 import hashlib

@@ -35,9 +35,10 @@ class MemberFile:
     """One member's graph: uint8 ``pixels`` (n, 3, image_size, image_size) in, float32 ``logit`` (n,) out.
 
     ``digests``: by name, of the graph's file and of its weights' where they lie beside it. ``store_size``,
-    ``store_cap``, ``store_quality``, ``fit``: see StoreSpec and eval_crops. ``models``: for each model averaged inside, by its folder, the
-    job's key and the digest of its weights. ``difference``: the largest measured on the check images, of ``logit`` and
-    ``prob``, from torch in fp32, and as ``own_logit`` and ``own_prob`` from torch in ``precision``, the member's own.
+    ``store_cap``, ``store_quality``, ``fit``: see StoreSpec and eval_crops. ``models``: for each model averaged inside,
+    by its folder, the job's key and the digest of its weights. ``difference``: the largest measured on the check
+    images, of ``logit`` and ``prob``, from torch in fp32, and as ``own_logit`` and ``own_prob`` from torch in
+    ``precision``, the member's own.
     """
 
     file: str
