@@ -19,7 +19,7 @@ from competition.data.run_data import store_spec
 from competition.data.tta import eval_crops
 from competition.inference.classify import Classifier, Verdict
 from competition.inference.torch_member import TorchMember
-from competition.models.build import count_parameters
+from competition.models.adapt import count_parameters
 from competition.models.views import find_view
 
 MAX_MB = 20.0  # of a file
@@ -83,7 +83,9 @@ def _checked(raw: bytes, name: str, max_mb: float) -> NDArray[np.uint8]:
 
 def pictures(classifier: Classifier[TorchMember], image: NDArray[np.uint8], verdict: Verdict) -> list[Picture]:
     """Return the heat over the image (h, w, 3), its residual and its spectrum."""
-    window, part, tiny = _window(image), "", _is_tiny(image)
+    top, left, rows, columns = seen_box(image.shape, WINDOW, "crop")
+    window = image[top : top + rows, left : left + columns]  # unscaled: shrinking would wipe out the traces
+    part, tiny = "", _is_tiny(image)
     if window.shape != image.shape:
         part = f" (here of the middle {window.shape[1]} x {window.shape[0]} pixels, unscaled)"
     return [
@@ -109,18 +111,12 @@ def _is_tiny(image: NDArray[np.uint8]) -> bool:
     return max(image.shape[:2]) < WINDOW / 2
 
 
-def _window(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the middle of the image at its native resolution: shrinking would wipe out the traces."""
-    top, left, rows, columns = seen_box(image.shape, WINDOW, "crop")
-    return image[top : top + rows, left : left + columns]
-
-
 def _heat_picture(classifier: Classifier[TorchMember], image: NDArray[np.uint8], verdict: Verdict) -> Picture:
     found = ensemble_heat(classifier, image, int(verdict.positive))
     if found is None:
         seen = " and ".join(sorted({find_view(member.recipe.view).caption for member in classifier.members.values()}))
         caption = f"The members of this run look at the {seen} alone, where evidence has no place in the image."
-        return Picture("The image", data_uri(overlay(_shown(image), _NO_HEAT)), caption, _is_tiny(image))
+        return Picture("The image", data_uri(overlay(fit_store(image, 0, SHOWN), _NO_HEAT)), caption, _is_tiny(image))
     places, (top, left, height, width) = found
     word = classifier.words[verdict.positive]
     caption = f"The brighter, the more a place spoke for “{word}”: it shows what swayed the models, not the truth"
@@ -136,15 +132,11 @@ def _heat_picture(classifier: Classifier[TorchMember], image: NDArray[np.uint8],
     above, below = int(max(0, top - height / 2) * rows), int(np.ceil(min(1, top + 1.5 * height) * rows))
     before, after = int(max(0, left - width / 2) * columns), int(np.ceil(min(1, left + 1.5 * width) * columns))
     part = image[above:below, before:after]
-    shown = _shown(part)
+    shown = fit_store(part, 0, SHOWN)
     scale = np.array([shown.shape[0] / part.shape[0], shown.shape[1] / part.shape[1]] * 2)
     corner = np.array([top * rows - above, left * columns - before, height * rows, width * columns]) * scale
     box = _inside(np.rint(corner).astype(int).tolist(), shown.shape)
     return Picture("Where the evidence is", data_uri(overlay(shown, places, box)), caption + ".", _is_tiny(part))
-
-
-def _shown(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return fit_store(image, 0, SHOWN)
 
 
 def _inside(box: Sequence[int], shape: Sequence[int]) -> Box:

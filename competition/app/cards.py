@@ -10,6 +10,7 @@ from competition.inference.classify import Verdict, verdict_words
 from competition.inference.run_record import Record
 from competition.models.views import find_view
 from competition.report.style import decimals
+from competition.scoring.unlikeness import UNLIKE
 
 VIEWS = {
     "identity": "as it is",
@@ -20,11 +21,6 @@ VIEWS = {
     "rot270": "turned 270°",
     "transpose": "transposed",
     "antitranspose": "antitransposed",
-    "centre": "centre",
-    "top_left": "top left",
-    "top_right": "top right",
-    "bottom_left": "bottom left",
-    "bottom_right": "bottom right",
 }
 
 
@@ -42,22 +38,17 @@ def card(answer: Answer, record: Record, recipes: Mapping[str, Recipe]) -> str:
             f"<h2>No verdict</h2><p>{text(answer.refusal)}</p></article>"
         )
     verdict, words = answer.verdict, verdict_words(record.classes)
-    sides = _sides(words)
+    sides = ("ai", "human") if words[0] == "AI-made" else ("human", "ai")  # AI's look is one, whichever class it is
     return (
         f'<article class="tt-card tt-{sides[verdict.positive]}">'
         f'<p class="tt-file">{text(answer.name)}</p>'
         f'<h2 class="tt-verdict">{text(words[verdict.positive])}</h2>'
         f'<p class="tt-near">{text(nearness(verdict.prob, record.threshold))} '
-        f"{text(agreement(verdict, record.threshold))}</p>"
+        f"{text(agreement(verdict, record.threshold))}</p>{_unlike(verdict)}"
         f"{_bar(verdict.prob, record.threshold, words)}"
         f'<div class="tt-pictures">{"".join(map(_figure, answer.pictures))}</div>'
         f"{_votes(verdict, record.threshold, recipes, sides)}{_facts(answer)}</article>"
     )
-
-
-def _sides(words: tuple[str, str]) -> tuple[str, str]:
-    """Return the looks of class 0 and class 1: AI's has one look, whichever class it is."""
-    return ("ai", "human") if words[0] == "AI-made" else ("human", "ai")
 
 
 def nearness(prob: float, threshold: float) -> str:
@@ -82,6 +73,17 @@ def agreement(verdict: Verdict, threshold: float) -> str:
     if same == count:
         return f"{'Both' if count == 2 else f'All {count}'} members are on this side."
     return f"{same} of {count} members {'is' if same == 1 else 'are'} on this side."
+
+
+def _unlike(verdict: Verdict) -> str:
+    """Return how far the image is from those that the models know; nothing where they cannot tell."""
+    percent = verdict.unlikeness
+    if percent is None:
+        return ""
+    told = f"It is more unlike than {min(percent, 99.9):.3g} % of the images these models know"
+    strange = percent >= UNLIKE
+    look = "tt-unlike" if strange else "tt-small"
+    return f'<p class="{look}">{told}{": the verdict means little." if strange else "."}</p>'
 
 
 def _bar(prob: float, threshold: float, words: tuple[str, str]) -> str:
@@ -113,7 +115,7 @@ def _votes(verdict: Verdict, threshold: float, recipes: Mapping[str, Recipe], si
         return f'<td class="tt-vote-{sides[reaches]}">{decimals(prob)} <i>{"▽▲"[reaches]}</i></td>'
 
     views = list(next(iter(verdict.views.values())))
-    head = "".join(f"<th>{text(VIEWS.get(view, view))}</th>" for view in views)
+    head = "".join(f"<th>{text(VIEWS.get(view, view.replace('_', ' ')))}</th>" for view in views)
     rows = "".join(
         f'<tr><th scope="row">{text(member)}<small>{text(find_view(recipes[member].view).caption)}</small></th>'
         f"{cell(prob)}{''.join(map(cell, verdict.views[member].values()))}</tr>"
@@ -139,13 +141,12 @@ def _facts(answer: Answer) -> str:
 
 def about(record: Record, recipes: Mapping[str, Recipe]) -> str:
     """Return what the run knows and what it is worth, as HTML."""
-    rows, members = record.rows, []
-    for name, folders in record.members.items():
-        recipe = recipes[name]
-        members.append(
-            f"<li><b>{text(name)}</b>: {text(recipe.backbone)} on {find_view(recipe.view).caption}, "
-            f"{recipe.image_size} px, the mean of {counted(len(folders), 'model')}</li>"
-        )
+    rows = record.rows
+    members = "".join(
+        f"<li><b>{text(name)}</b>: {text(recipes[name].backbone)} on {find_view(recipes[name].view).caption}, "
+        f"{recipes[name].image_size} px, the mean of {counted(len(folders), 'model')}</li>"
+        for name, folders in record.members.items()
+    )
     groups = f" in {rows['groups']:,} groups" if rows.get("groups", rows["train"]) != rows["train"] else ""
     words = verdict_words(record.classes)
     named = [
@@ -159,7 +160,7 @@ def about(record: Record, recipes: Mapping[str, Recipe]) -> str:
         "other generators or after other processing, they can be confidently wrong.</p>"
         f"<p>{_score(record)} An image counts as “{text(words[1])}” from a probability of "
         f"{record.threshold:.3f}.</p>"
-        f"<ul>{''.join(members)}</ul>"
+        f"<ul>{members}</ul>"
         "<p><b>A verdict is a score, not proof.</b> Do not accuse anyone on the strength of it.</p>"
         f'<p class="tt-small">Run “{text(record.name)}”, Telltale {text(record.telltale)}. Images are judged on the '
         "machine that serves this page, sent nowhere else, and not kept.</p></section>"

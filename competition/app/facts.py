@@ -111,12 +111,9 @@ def _exif(image: Image.Image) -> list[tuple[str, str]]:
     exif = _or_none(image.getexif)
     if not exif:
         return [("EXIF", "none")]
-    named = [
-        (word, exif.get(tag))
-        for word, tag in [("camera", Base.Make), ("model", Base.Model), ("software", Base.Software)]
-    ]
+    tags = {"camera": Base.Make, "model": Base.Model, "software": Base.Software}
     facts = [("EXIF", f"present, {len(exif)} entries" if len(exif) != 1 else "present, 1 entry")]
-    facts += [(f"EXIF {word}", _printable(text)) for word, text in named if text]
+    facts += [(f"EXIF {word}", _printable(exif[tag])) for word, tag in tags.items() if exif.get(tag)]
     if IFD.GPSInfo in exif:
         facts.append(("EXIF place", "present (not shown)"))
     return facts
@@ -131,12 +128,9 @@ def _texts(image: Image.Image) -> list[tuple[str, str]]:
     """Return what generators and editors write into text chunks (PNG) and comments."""
     if image.format == "PNG":
         _or_none(image.load)  # chunks may follow the pixels
-    texts = {str(key): text for key, text in image.info.items() if isinstance(text, str | bytes)}
-    return [
-        (f"text '{_printable(key)}'", _printable(text))
-        for key, text in texts.items()
-        if key.lower() in _GENERATOR_KEYS and text
-    ]
+    texts = {str(key): text for key, text in image.info.items() if text and isinstance(text, str | bytes)}
+    known = [key for key in texts if key.lower() in _GENERATOR_KEYS]
+    return [(f"text '{_printable(key)}'", _printable(texts[key])) for key in known]
 
 
 def _provenance(raw: bytes) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 
-from competition.app.answer import MAX_PIXELS, answer
+from competition.app.answer import MAX_PIXELS, Answer, answer
 from competition.app.cards import about, card, text
 from competition.app.style import CSS, FONTS, MONO
 from competition.inference.classify import Classifier
@@ -22,6 +22,12 @@ from competition.inference.torch_member import TorchMember
 MAX_FILES = 12  # of one drop
 MAX_WAITING = 8  # drops
 MAX_IDLE_SECONDS = 900  # seconds after which an upload that no page asks for is removed
+LOST = "This file was taken away before it could be read: drop it again."
+TITLE = (
+    '<header class="tt-title"><h1>AI-made or <span>human-made?</span></h1>'
+    "<p>Drop an image to see what a trained ensemble makes of it, how its members voted, and where in the image "
+    "they found their evidence.</p></header>"
+)
 
 # Gradio's own scripts are inline and build functions from text; what matters here is that all of it is ours.
 POLICY = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'; form-action 'self'"
@@ -92,14 +98,13 @@ def _page(classifier: Classifier[TorchMember], uploads: Path, max_mb: float) -> 
         for number, (name, raw) in enumerate(files, 1):
             count = f"{number} of {len(files)}: " if len(files) > 1 else ""
             yield None, status(f"Looking at {count}{name}"), cards
-            cards += (
-                _lost(name) if raw is None else card(answer(classifier, raw, name, max_mb), classifier.record, recipes)
-            )
+            answered = Answer(name, LOST) if raw is None else answer(classifier, raw, name, max_mb)
+            cards += card(answered, classifier.record, recipes)
         more = f"{left} more were not looked at: drop at most {MAX_FILES} at once." if left else ""
         yield None, status(more, done=True), cards
 
     with gr.Blocks(title="Telltale: AI-made or human-made?", analytics_enabled=False) as page:
-        gr.HTML(_title(), apply_default_css=False)
+        gr.HTML(TITLE, apply_default_css=False)
         drop = gr.File(file_count="multiple", file_types=["image"], label="Images", show_label=False, elem_id="tt-drop")
         gr.HTML(_limits(max_mb), apply_default_css=False)
         shown = gr.HTML("", apply_default_css=False, elem_id="tt-status")
@@ -154,21 +159,6 @@ def _bytes(path: Path | None) -> bytes | None:
 def status(words: str, done: bool = False) -> str:
     """Return the line between the drop zone and the answers; nothing where there is nothing to say."""
     return f'<p class="tt-status{" tt-done" if done else ""}" role="status">{text(words)}</p>' if words else ""
-
-
-def _lost(name: str) -> str:
-    return (
-        f'<article class="tt-card tt-refused"><p class="tt-file">{text(name)}</p><h2>No verdict</h2>'
-        "<p>This file was taken away before it could be read: drop it again.</p></article>"
-    )
-
-
-def _title() -> str:
-    return (
-        '<header class="tt-title"><h1>AI-made or <span>human-made?</span></h1>'
-        "<p>Drop an image to see what a trained ensemble makes of it, how its members voted, and where in the image "
-        "they found their evidence.</p></header>"
-    )
 
 
 def _limits(max_mb: float) -> str:

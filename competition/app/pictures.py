@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from competition.data.images.decode import fit_store
-from competition.data.tta import window_corner
+from competition.data.tta import checked_fit, window_corner
 from competition.models.views import find_view
 
 TINY = 128  # pixels: smaller pictures are enlarged, each pixel to a square
@@ -23,20 +23,20 @@ STRONGEST = 0.7  # opacity of the heat where it is 1
 Box = tuple[int, int, int, int]  # top, left, height, width, in pixels
 
 
-def residual_picture(image: NDArray) -> NDArray[np.uint8]:
+def residual_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the noise residual of an image (h, w, 3), grey where it is nothing, enlarged if tiny.
 
-    ``image`` is uint8, or standardised floats. The contrast is such that 99 % of the values can be seen.
+    The contrast is such that 99 % of the values can be seen.
     """
     residual = _view("residual", image)
     strongest = float(np.quantile(np.abs(residual), 0.99))
     return _enlarged(_bytes(0.5 + residual / (2 * strongest or 1)))
 
 
-def spectrum_picture(image: NDArray) -> NDArray[np.uint8]:
+def spectrum_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the log-magnitude spectrum of an image (h, w, 3), zero frequency in the centre, enlarged if tiny.
 
-    ``image`` is uint8, or standardised floats. Black and white are the 1 % faintest and strongest frequencies.
+    Black and white are the 1 % faintest and strongest frequencies.
     """
     spectrum = _view("fourier", image)
     faint, strong = np.quantile(spectrum, [0.01, 0.99])
@@ -55,12 +55,12 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], box: Box | None
     top, left, rows, columns = box or (0, 0, height, width)
     if not (0 <= top < top + rows <= height and 0 <= left < left + columns <= width):
         raise ValueError(f"the box {box} does not lie in an image of {height} x {width} pixels")
-    picture = _three_channels(image).astype(np.float32) * DIMMED
+    picture = image.astype(np.float32) * DIMMED
     place = slice(top, top + rows), slice(left, left + columns)
     fitted = np.clip(cv2.resize(heat.astype(np.float32), (columns, rows), interpolation=cv2.INTER_LINEAR), 0, 1)
     colours = colormaps["inferno"](fitted)[..., :3] * 255
     alpha = STRONGEST * fitted[..., None]
-    picture[place] = (1 - alpha) * _three_channels(image)[place] + alpha * colours
+    picture[place] = (1 - alpha) * image[place] + alpha * colours
     return _enlarged(np.rint(picture).astype(np.uint8))
 
 
@@ -77,30 +77,21 @@ def seen_box(shape: Sequence[int], size: int, fit: str) -> Box:
     all of it, ``crop`` a window of ``size`` x ``size``, and all of a side that is shorter (the rest is its mirror).
     """
     height, width = shape[:2]
-    if fit == "resize":
+    if checked_fit(fit) == "resize":
         return 0, 0, height, width
-    if fit != "crop":
-        raise ValueError(f"fit is '{fit}': it is 'resize' or 'crop'")
     rows, columns = min(height, size), min(width, size)
     return *window_corner(shape, rows, columns, "centre"), rows, columns
 
 
-def _view(name: str, image: NDArray) -> NDArray[np.float32]:
-    """Return what the view ``name`` shows of an image (h, w, c): float32 of the same shape."""
-    floating = image.dtype != np.uint8
-    channels = image.shape[2]
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
-    view = find_view(name)((0.0,) * channels, (1.0,) * channels, floating)
+def _view(name: str, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what the view ``name`` shows of an image (h, w, 3): float32 of the same shape."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        return view(pixels if floating else pixels / 255)[0].permute(1, 2, 0).numpy()
+        return find_view(name)((0.0,) * 3, (1.0,) * 3, False)(pixels)[0].permute(1, 2, 0).numpy()
 
 
 def _bytes(values: NDArray) -> NDArray[np.uint8]:
-    return np.rint(np.clip(_three_channels(values), 0, 1) * 255).astype(np.uint8)
-
-
-def _three_channels(image: NDArray) -> NDArray:
-    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
 def _enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from competition.audit.findings import Finding
 from competition.audit.inputs import AuditInputs
+from competition.core.text import counted
 from competition.data.duplicates.perceptual_hash import copies
 
 ALARM_SHARE = 0.01  # share of the training rows from which copies across folds make a score dishonest
@@ -70,35 +71,26 @@ def duplicate_findings(
         ("exact-duplicates", within[0], "exact copies of another, byte for byte"),
         ("near-duplicates", alike, "to the eye the same picture as another"),
     ):
-        if len(pairs):
-            kept = fold is not None or (group[pairs[:, 0]] == group[pairs[:, 1]]).all()
-            yield _finding(inputs, name, "note" if kept else "warning", pairs, "training images are " + words, remedy)
-    yield from _conflicts(inputs, within, label)
+        kept = fold is not None or (group[pairs[:, 0]] == group[pairs[:, 1]]).all()
+        yield from _finding(inputs, name, "note" if kept else "warning", pairs, f"training images are {words}", remedy)
+    yield from _finding(
+        inputs,
+        "conflicting-labels",
+        "warning",
+        _mixed(np.concatenate(within), label),
+        "training images have a copy of the other class: mislabelled, or a photo and its AI twin",
+        "Look at them: correct or leave out what is mislabelled, and keep twins in one fold with group=auto.",
+    )
     if fold is not None:
-        yield from _across(inputs, np.concatenate([within[0], within[1]]), fold, remedy)
-    crossing = _mixed(found.both, np.arange(len(label)) < train)
-    if len(crossing):
-        yield _finding(
-            inputs,
-            "duplicates-in-test",
-            "warning",
-            crossing,
-            "images are both in the training and in the test set",
-            "Their test labels are known: leave these training rows out, and do not count on such luck elsewhere.",
-        )
-
-
-def _conflicts(inputs: AuditInputs, within: list[np.ndarray], label: np.ndarray) -> Iterator[Finding]:
-    pairs = _mixed(np.concatenate(within), label)
-    if len(pairs):
-        yield _finding(
-            inputs,
-            "conflicting-labels",
-            "warning",
-            pairs,
-            "training images have a copy of the other class: mislabelled, or a photo and its AI twin",
-            "Look at them: correct or leave out what is mislabelled, and keep twins in one fold with group=auto.",
-        )
+        yield from _across(inputs, np.concatenate(within), fold, remedy)
+    yield from _finding(
+        inputs,
+        "duplicates-in-test",
+        "warning",
+        _mixed(found.both, np.arange(len(label)) < train),
+        "images are both in the training and in the test set",
+        "Their test labels are known: leave these training rows out, and do not count on such luck elsewhere.",
+    )
 
 
 def _across(inputs: AuditInputs, pairs: np.ndarray, fold: pd.Series, remedy: str) -> Iterator[Finding]:
@@ -109,14 +101,10 @@ def _across(inputs: AuditInputs, pairs: np.ndarray, fold: pd.Series, remedy: str
         cluster = clusters(pairs, len(inputs.rows))
         share = len(rows) / inputs.train
         table = _numbered(inputs, rows, cluster[rows], fold=place[rows].astype(np.int64))
-        yield Finding(
-            "duplicates-across-folds",
-            "alarm" if share >= ALARM_SHARE else "warning",
-            f"{len(rows):,} training images ({share:.1%}) have a copy in another fold, which flatters the score.",
-            remedy,
-            {"rows": len(rows), "share": round(share, 4)},
-            table,
-        )
+        level = "alarm" if share >= ALARM_SHARE else "warning"
+        what = f"{len(rows):,} training images ({share:.1%}) have a copy in another fold, which flatters the score."
+        figures = {"rows": len(rows), "share": round(share, 4)}
+        yield Finding("duplicates-across-folds", level, what, remedy, figures, table)
 
 
 def _mixed(pairs: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -130,18 +118,17 @@ def _mixed(pairs: np.ndarray, value: np.ndarray) -> np.ndarray:
     return pairs[mixed[codes.reshape(-1, 2)[:, 0]]]
 
 
-def _finding(inputs: AuditInputs, name: str, level: str, pairs: np.ndarray, words: str, remedy: str) -> Finding:
+def _finding(
+    inputs: AuditInputs, name: str, level: str, pairs: np.ndarray, words: str, remedy: str
+) -> Iterator[Finding]:
+    """Yield the finding about these pairs, if there are any."""
     rows = np.unique(pairs)
     cluster = clusters(pairs, len(inputs.rows))[rows]
     count = len(np.unique(cluster))
-    return Finding(
-        name,
-        level,
-        f"{len(rows):,} {words} ({count:,} {'cluster' if count == 1 else 'clusters'}).",
-        remedy,
-        {"rows": len(rows), "clusters": count, "largest": int(np.bincount(cluster).max())},
-        _numbered(inputs, rows, cluster),
-    )
+    if count:
+        figures = {"rows": len(rows), "clusters": count, "largest": int(np.bincount(cluster).max())}
+        what = f"{len(rows):,} {words} ({counted(count, 'cluster')})."
+        yield Finding(name, level, what, remedy, figures, _numbered(inputs, rows, cluster))
 
 
 def _numbered(inputs: AuditInputs, rows: np.ndarray, cluster: np.ndarray, **columns: np.ndarray) -> pd.DataFrame:

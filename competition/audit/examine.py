@@ -5,11 +5,13 @@ It trains no network, changes nothing, and says what it could not look at.
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from competition.audit.composition import composition_findings
 from competition.audit.duplicates import Copies, clusters, duplicate_findings, find_copies
 from competition.audit.findings import Audit, Finding, sorted_findings
 from competition.audit.inputs import AuditInputs, gather, read_pictures
@@ -36,7 +38,6 @@ def audit(dataset: Dataset, cache: Path, depth: str, folds: pd.DataFrame | None 
     """
     if depth not in DEPTHS:
         raise UserError(f"depth={depth} is not a depth of an audit{did_you_mean(depth, DEPTHS)}")
-    cache = Path(cache)
     inputs = gather(dataset, cache, depth, seed)
     fold = None if folds is None else folds.set_index("id")["fold"]
     found = find_copies(inputs)
@@ -47,7 +48,13 @@ def audit(dataset: Dataset, cache: Path, depth: str, folds: pd.DataFrame | None 
     group = _joined(inputs, np.concatenate([found.both, twins]))
     shortcuts, aucs, metadata = label_shortcuts(inputs, group, seed)
     apart, domain = domain_shortcut(inputs, group, seed)
-    findings += [*shortcuts, *apart, *duplicate_findings(inputs, found, twins, fold), *_files(inputs)]
+    findings += [
+        *shortcuts,
+        *apart,
+        *composition_findings(inputs, group, seed),
+        *duplicate_findings(inputs, found, twins, fold),
+        *_files(inputs),
+    ]
     findings += _unchecked(inputs)
     return Audit(depth, sorted_findings(findings), aucs, metadata, domain, links)
 
@@ -61,8 +68,8 @@ def _twins(inputs: AuditInputs, cache: Path, seed: int) -> tuple[np.ndarray, lis
 
 def linked(dataset: Dataset, cache: Path, seed: int = 0) -> pd.DataFrame:
     """Return the copies and twins among the training rows alone, as ``Audit.links`` has them at depth ``full``."""
-    inputs = gather(dataset, Path(cache), "full", seed)
-    return _links(inputs, find_copies(inputs), _twins(inputs, Path(cache), seed)[0])
+    inputs = gather(dataset, cache, "full", seed)
+    return _links(inputs, find_copies(inputs), _twins(inputs, cache, seed)[0])
 
 
 def _joined(inputs: AuditInputs, pairs: np.ndarray) -> np.ndarray:
@@ -84,34 +91,21 @@ def _links(inputs: AuditInputs, found: Copies, twins: np.ndarray) -> pd.DataFram
 
 def _files(inputs: AuditInputs) -> Iterator[Finding]:
     """Yield missing-files and broken-files."""
-    if len(inputs.missing) and inputs.content is not None:
-        are = "is" if len(inputs.missing) == 1 else "are"
-        yield Finding(
-            "missing-files",
-            "warning",
-            f"{counted(len(inputs.missing), 'listed image')} {are} not there.",
-            "Put them there, or name another data=.",
-            {"rows": len(inputs.missing)},
-            inputs.select(inputs.missing),
-        )
-    if inputs.faults:
-        rows = sorted(inputs.faults)
-        yield Finding(
-            "broken-files",
-            "warning",
-            f"{counted(len(rows), 'image file')} cannot be read.",
-            "Download them again; bad_images=drop leaves broken training images out.",
-            {"rows": len(rows)},
-            inputs.select(rows, fault=[inputs.faults[row] for row in rows]),
-        )
+    missing, broken = inputs.missing, sorted(inputs.faults)
+    if len(missing) and inputs.content is not None:
+        what = f"{counted(len(missing), 'listed image')} {'is' if len(missing) == 1 else 'are'} not there."
+        remedy = "Put them there, or name another data=."
+        yield Finding("missing-files", "warning", what, remedy, {"rows": len(missing)}, inputs.select(missing))
+    if broken:
+        what = f"{counted(len(broken), 'image file')} cannot be read."
+        remedy = "Download them again; bad_images=drop leaves broken training images out."
+        rows = inputs.select(broken, fault=[inputs.faults[row] for row in broken])
+        yield Finding("broken-files", "warning", what, remedy, {"rows": len(broken)}, rows)
 
 
 def _unchecked(inputs: AuditInputs) -> Iterator[Finding]:
     if inputs.unchecked:
-        reasons: dict[str, list[str]] = {}
-        for name, why in inputs.unchecked.items():
-            reasons.setdefault(why, []).append(name)
-        listed = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
-        yield Finding(
-            "unchecked", "note", f"Not checked: {listed}.", "Nothing is claimed about these.", dict(inputs.unchecked)
-        )
+        reasons = groupby(inputs.unchecked, inputs.unchecked.__getitem__)
+        listed = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons)
+        remedy = "Nothing is claimed about these."
+        yield Finding("unchecked", "note", f"Not checked: {listed}.", remedy, dict(inputs.unchecked))

@@ -2,21 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
+
+from competition.scoring.shift.statistics import AucInterval
 
 LEVELS = ("alarm", "warning", "note")  # the gravest first
 ABOUT_TEST = ("train-test-metadata",)  # which makes no CV score dishonest, but of little use
 WARN_AUC, ALARM_AUC = 0.60, 0.75  # AUC from which metadata are a shortcut, and from which no CV score counts as honest
 
 
-class Separation(NamedTuple):
-    """How well two kinds of rows can be told apart: the AUC, and the ends of its 95 % group-bootstrap interval."""
+class Separation(AucInterval):
+    """How well metadata tell two kinds of rows apart."""
 
-    auc: float
-    low: float
-    high: float
+    def __str__(self) -> str:
+        return f"AUC {self.auc:.3f} (95 % interval {self.low:.3f} to {self.high:.3f})"
 
     @property
     def level(self) -> str | None:
@@ -24,6 +25,10 @@ class Separation(NamedTuple):
         if self.low <= 0.5 or self.auc < WARN_AUC:
             return None
         return "alarm" if self.auc >= ALARM_AUC else "warning"
+
+    def rounded(self) -> dict[str, float]:
+        """Return its figures to four digits, as JSON holds them."""
+        return {name: round(value, 4) for name, value in self._asdict().items()}
 
 
 @dataclass(frozen=True)
@@ -85,11 +90,9 @@ class Audit:
 
     def summary(self) -> AuditSummary:
         """Return what a card holds of it."""
-        files = [None if one.rows is None else f"audit/{one.name}.csv" for one in self.findings]
-        found = zip(self.findings, files, strict=True)
-        return AuditSummary(
-            self.honest, [FindingSummary(one.name, one.level, one.what, one.remedy, file) for one, file in found]
-        )
+        found = ((one, None if one.rows is None else f"audit/{one.name}.csv") for one in self.findings)
+        listed = [FindingSummary(one.name, one.level, one.what, one.remedy, file) for one, file in found]
+        return AuditSummary(self.honest, listed)
 
     def get(self, name: str) -> Finding | None:
         """Return the finding of this name, or ``None`` if there is none."""

@@ -79,12 +79,11 @@ def gather(dataset: Dataset, cache: Path, depth: str, seed: int) -> AuditInputs:
     inputs = AuditInputs(depth, dataset.kind, rows.astype({"label": "Int64"}))
     if dataset.pixels is not None:
         return replace(inputs, **_of_pixels(dataset, depth))
+    names = ("metadata shortcuts", "train against test", "duplicates", "twins", "broken files")
     if depth == "tables":
-        names = ("metadata shortcuts", "train against test", "duplicates", "twins", "broken files")
         return replace(inputs, unchecked=dict.fromkeys(names, _OF_TABLES))
     inputs = replace(inputs, missing=_missing(list(rows["path"])))
     if len(inputs.missing) == len(rows):
-        names = ("metadata shortcuts", "train against test", "duplicates", "twins", "broken files")
         return replace(inputs, unchecked=dict.fromkeys(names, f"no image is there below {dataset.root}"))
     return _of_files(inputs, cache, seed)
 
@@ -108,16 +107,16 @@ def _of_files(inputs: AuditInputs, cache: Path, seed: int) -> AuditInputs:
     workers, parts = cores(), []
     for name, title in (("train", "training images"), ("test", "test images")):
         # The same lists that the pixel cache remembers.
-        stats = file_stats(inputs.rows["path"][inputs.rows["set"] == name].tolist())
-        parts.append((recall(cache, stats) or survey(cache, stats, title, workers)) if stats else None)
-    digests = np.concatenate([part.digests for part in parts if part is not None])
+        if stats := file_stats(inputs.rows["path"][inputs.rows["set"] == name].tolist()):
+            parts.append(recall(cache, stats) or survey(cache, stats, title, workers))
+    digests = np.concatenate([part.digests for part in parts])
     there = np.setdiff1d(np.arange(len(inputs.rows)), inputs.missing)
     full = inputs.depth == "full"
     chosen = there if full else _sample(inputs, there, seed)
     paths = inputs.rows["path"].to_numpy(object)
     scanned = scan(paths[chosen].tolist(), digests[chosen], cache, full, "audit", workers)
     faults = {int(row): why for row, why in zip(chosen, scanned.facts["fault"], strict=True) if isinstance(why, str)}
-    sizes = np.concatenate([part.sizes for part in parts if part is not None])
+    sizes = np.concatenate([part.sizes for part in parts])
     for row in there[(sizes[there] == 0).any(axis=1)]:
         faults.setdefault(int(row), "it has no image header")
     known = np.asarray(digests.any(axis=1))

@@ -49,19 +49,15 @@ def order_findings(inputs: AuditInputs, compared: Mapping[str, Comparison]) -> I
     ones = int(label.sum())
     if inputs.kind != "folders" and 0 < ones < n:
         chance = np.sqrt((n + 1) / (12 * ones * (n - ones)))  # of an AUC without meaning, Mann and Whitney (1947)
+        remedy = "Let no model and no fold depend on the order of the rows; expect no such order in the test set."
         for name, place, words in (("row-order", np.arange(n), "place"), ("row-parity", np.arange(n) % 2, "parity")):
             value = auc(label, place)
             value = max(value, 1 - value)
             runs = _runs(label) if name == "row-order" else 0.0
             if (value >= WARN_AUC and value - 0.5 > MIN_Z * chance) or runs < -MIN_Z:
                 how = f"AUC {value:.3f}" if value >= WARN_AUC else "rows of a class stand in blocks"
-                yield Finding(
-                    name,
-                    "warning",
-                    f"The {words} of a row in the training table predicts its label ({how}).",
-                    "Let no model and no fold depend on the order of the rows; expect no such order in the test set.",
-                    {"auc": round(value, 4), "runs_z": round(runs, 2)},
-                )
+                what = f"The {words} of a row in the training table predicts its label ({how})."
+                yield Finding(name, "warning", what, remedy, {"auc": round(value, 4), "runs_z": round(runs, 2)})
     for how, pairs in candidate_pairs(train).items():
         yield _possible(train, how, pairs, compared.get(how))
 
@@ -102,18 +98,10 @@ def _possible(train: pd.DataFrame, how: str, pairs: np.ndarray, compared: Compar
         stand_out = f"{compared.share:.1%} of {len(compared.pairs):,} stand out"
         says = f"by their pictures {'' if compared.are_twins else 'no '}twins ({stand_out})"
         remedy = "See twins." if compared.are_twins else "Nothing need be done."
-    return Finding(
-        "possible-pairs",
-        "note",
-        f"{len(pairs):,} pairs of {how} hold one of each class: {says}.",
-        remedy,
-        {
-            "pairs": len(pairs),
-            "paired_by": how,
-            "share_of_rows": round(2 * len(pairs) / len(train), 4),
-            "in_one_group": together,
-        },
-    )
+    share = round(2 * len(pairs) / len(train), 4)
+    figures = {"pairs": len(pairs), "paired_by": how, "share_of_rows": share, "in_one_group": together}
+    what = f"{len(pairs):,} pairs of {how} hold one of each class: {says}."
+    return Finding("possible-pairs", "note", what, remedy, figures)
 
 
 def _runs(label: np.ndarray) -> float:

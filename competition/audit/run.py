@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from competition.audit.duplicates import clusters
 from competition.audit.equalised import equalised_metadata
 from competition.audit.examine import audit, linked
 from competition.audit.findings import Audit, sorted_findings
-from competition.audit.groups import merged_groups
 from competition.audit.write import REPORT, audit_lines, write_audit
 from competition.core.files import fingerprint, read_json
 from competition.core.paths import cache_folder, run_folder
@@ -32,6 +33,23 @@ def regroup(config: Config, dataset: Dataset) -> Dataset:
         return dataset
     links = linked(dataset, cache_folder(config), config.seed)
     return dataclasses.replace(dataset, train=dataset.train.assign(group=merged_groups(dataset, links)))
+
+
+def merged_groups(dataset: Dataset, links: pd.DataFrame) -> pd.Series:
+    """Return the group (text) of each training row: declared groups, joined where copies or twins link them.
+
+    A merged group is named after the first, by name, of the declared ones in it, so that neither the rows' order nor
+    that of the ``links`` (see ``Audit``) matters.
+    """
+    train = dataset.train
+    groups = pd.Index(sorted(set(train["group"])))
+    group_of = pd.Series(groups.get_indexer(train["group"]), index=train["id"])
+    links = links[links["id"].isin(group_of.index) & links["other"].isin(group_of.index)]
+    pairs = np.stack([links[end].map(group_of).to_numpy(np.int64) for end in ("id", "other")], 1)
+    cluster = clusters(pairs, len(groups))
+    first = pd.Series(np.arange(len(groups))).groupby(cluster).min()
+    names = groups.to_numpy(object)[first.loc[cluster].to_numpy()]
+    return pd.Series(names[group_of.to_numpy()], index=train.index, dtype="str", name="group")
 
 
 def quick_audit(config: Config, data: RunData) -> tuple[Audit, Sequence[str]]:

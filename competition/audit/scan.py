@@ -44,13 +44,11 @@ def scan(paths: Sequence[str], digests: np.ndarray, folder: Path, pixels: bool, 
 
     With ``pixels`` each file is decoded once; without, only headers are read, and a fault is one of the header.
     """
-    pieces = [range(start, min(start + RECORD_FILES, len(paths))) for start in range(0, len(paths), RECORD_FILES)]
+    pieces = _cut(range(len(paths)), RECORD_FILES)
     records = [folder / "audit" / f"{_key(digests[list(piece)], pixels)}.npz" for piece in pieces]
-    found: dict[int, dict[str, Any]] = {
-        number: kept for number, record in enumerate(records) if (kept := _recall(record)) is not None
-    }
+    found = {number: kept for number, record in enumerate(records) if (kept := _recall(record)) is not None}
     lacking = [number for number in range(len(records)) if number not in found]
-    tasks = [rows for number in lacking for rows in _tasks(pieces[number])]
+    tasks = [rows for number in lacking for rows in _cut(pieces[number], TASK_FILES)]
     looks = in_order(lambda rows: [_look(paths[row], pixels) for row in rows], tasks, workers, title)
     for number in lacking:
         taken = [next(looks) for _ in pieces[number]]
@@ -69,11 +67,11 @@ def _key(digests: np.ndarray, pixels: bool) -> str:
     return fingerprint(np.ascontiguousarray(digests), VERSION, DECODER if pixels else "headers")
 
 
-def _tasks(piece: range) -> list[range]:
-    return [range(start, min(start + TASK_FILES, piece.stop)) for start in range(piece.start, piece.stop, TASK_FILES)]
+def _cut(rows: range, size: int) -> list[range]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _recall(record: Path) -> dict[str, np.ndarray] | None:
+def _recall(record: Path) -> dict[str, Any] | None:
     try:
         with np.load(record) as kept:
             return dict(kept)

@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from competition.audit.findings import Separation
+from competition.audit.findings import WARN_AUC, Separation
 from competition.scoring.groups import deal_groups, draw_groups, take_groups
 
 FOLDS = 5
@@ -16,6 +16,7 @@ MAX_ROWS = 20_000  # of a classifier: the AUC is known to .01 by then, and 80,00
 MIN_ROWS = 30  # rows and groups of each kind, fewer show nothing
 CHUNK_DRAWS = 50  # draws held at once, 8 MB for each array of 20,000 rows
 MAX_CATEGORIES = 60  # of one feature that a classifier tells apart, the most frequent
+MIN_FEATURE_Z = 3.0  # standard errors above .5 from which a feature's AUC counts: there are two dozen features
 PRIOR_ROWS = 5.0  # rows of the overall share that every category's share is mixed with
 
 
@@ -48,12 +49,12 @@ def auc_draws(label: np.ndarray, score: np.ndarray, group: np.ndarray, draws: in
     return values[np.isfinite(values)]
 
 
-def group_folds(label: np.ndarray, group: np.ndarray, seed: int, folds: int = FOLDS) -> np.ndarray:
-    """Return the fold, 0..folds-1, of each row: groups of like size and classes go to the folds in turn, shuffled."""
+def group_folds(label: np.ndarray, group: np.ndarray, seed: int) -> np.ndarray:
+    """Return the fold, 0..FOLDS-1, of each row: groups of like size and classes go to the folds in turn, shuffled."""
     codes = np.unique(group, return_inverse=True)[1]
     kinds = np.stack([np.bincount(codes), np.bincount(codes, label)], axis=1)
     mixed = np.random.default_rng([seed, 8]).permutation(len(kinds))
-    return deal_groups(codes, mixed[np.lexsort(kinds[mixed].T)], folds)
+    return deal_groups(codes, mixed[np.lexsort(kinds[mixed].T)], FOLDS)
 
 
 def enough(label: np.ndarray, group: np.ndarray) -> bool:
@@ -92,6 +93,19 @@ def feature_score(values: pd.Series, label: np.ndarray, fold: np.ndarray) -> tup
     if not enough(label[known], np.arange(known.sum())) or np.ptp(score) == 0:
         return None
     return known, score if auc(label[known], score) >= 0.5 else -score
+
+
+def feature_auc(values: pd.Series, label: np.ndarray, group: np.ndarray, seed: int) -> tuple[float, bool] | None:
+    """Return the AUC of one feature, and whether it is large and beyond chance; ``None`` where that cannot be known."""
+    scored = feature_score(values, label, group_folds(label, group, seed)) if enough(label, group) else None
+    if scored is None:
+        return None
+    known, score = scored
+    value = max(0.5, auc(label[known], score))  # out of fold, what says nothing may fall below
+    if value < WARN_AUC:
+        return value, False
+    spread = auc_draws(label[known], score, group[known], 60, seed).std()
+    return value, bool(value - MIN_FEATURE_Z * spread > 0.5)
 
 
 def some_rows(group: np.ndarray, most: int, seed: int) -> np.ndarray:

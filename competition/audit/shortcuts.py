@@ -6,18 +6,9 @@ import numpy as np
 import pandas as pd
 
 from competition.audit.file_names import container_of, name_facts
-from competition.audit.findings import WARN_AUC, Finding, Separation
+from competition.audit.findings import Finding, Separation
 from competition.audit.inputs import AuditInputs
-from competition.audit.separability import (
-    MAX_ROWS,
-    auc,
-    auc_draws,
-    enough,
-    feature_score,
-    group_folds,
-    separation,
-    some_rows,
-)
+from competition.audit.separability import MAX_ROWS, enough, feature_auc, separation, some_rows
 from competition.data.images.file_facts import KINDS, NUMBERS
 
 # Each finding, what it is called in words, and its features, the plainest first.
@@ -48,7 +39,6 @@ _REMEDIES = {
 _JPEG_ONLY = ("jpeg_quality", "jpeg_tables", "subsampling", "progressive")
 _ABSENT = ("None", "False", "nan", "")
 MIN_VALUE_Z, MIN_PURITY = 4.0, 0.9  # standard errors, and share of one class, that make a value telling
-MIN_FEATURE_Z = 3.0  # standard errors above .5 from which a feature's AUC counts: there are two dozen features
 
 
 def features_of(inputs: AuditInputs) -> pd.DataFrame:
@@ -82,7 +72,8 @@ def label_shortcuts(
         return [], {}, None
     aucs, strong, some = {}, {}, some_rows(group, 2 * MAX_ROWS, seed)
     for name in table:
-        measured = _measure(table.iloc[some], name, label[some], group[some], seed)
+        rows = some[(table["container"].iloc[some] == "JPEG").to_numpy()] if name in _JPEG_ONLY else some
+        measured = feature_auc(table[name].iloc[rows], label[rows], group[rows], seed)
         if measured is not None:
             aucs[name], strong[name] = measured
     findings = []
@@ -114,34 +105,13 @@ def domain_shortcut(inputs: AuditInputs, group: np.ndarray, seed: int) -> tuple[
         Finding(
             "train-test-metadata",
             apart.level,
-            f"Metadata alone tell test files from training files, {_in_words(apart)}: the test images were made or "
+            f"Metadata alone tell test files from training files, {apart}: the test images were made or "
             "saved another way.",
             "Expect another score on the leaderboard; re-encode and augment the training images to look like the "
             "test's.",
-            {"auc": round(apart.auc, 4), "low": round(apart.low, 4), "high": round(apart.high, 4)},
+            apart.rounded(),
         )
     ], apart
-
-
-def _measure(
-    table: pd.DataFrame, name: str, label: np.ndarray, group: np.ndarray, seed: int
-) -> tuple[float, bool] | None:
-    """Return the AUC of one feature, and whether it is large and beyond chance."""
-    inside = np.ones(len(table), bool)
-    if name in _JPEG_ONLY and "container" in table:
-        inside = (table["container"] == "JPEG").to_numpy()
-    if not enough(label[inside], group[inside]):
-        return None
-    values, label, group = table[name][inside], label[inside], group[inside]
-    scored = feature_score(values, label, group_folds(label, group, seed))
-    if scored is None:
-        return None
-    known, score = scored
-    value = max(0.5, float(auc(label[known], score)))  # out of fold, what says nothing may fall below
-    if value < WARN_AUC:
-        return value, False
-    spread = auc_draws(label[known], score, group[known], 60, seed).std()
-    return value, bool(value - MIN_FEATURE_Z * spread > 0.5)
 
 
 def _feature_finding(
@@ -155,14 +125,9 @@ def _feature_finding(
         rows = inputs.select(table.index[pure], **{best: table[best].to_numpy()[pure], "points_to": points[pure]})
     share = f"; {len(pure):,} of {len(table):,} rows have a value that only one class has" if len(pure) else ""
     also = f" ({', '.join(names[1:])} too)" if names[1:] else ""
-    return Finding(
-        family,
-        "warning",
-        f"{FAMILIES[family][0]} predicts the label: {best} alone has AUC {aucs[best]:.3f}{also}{share}.",
-        _REMEDIES[family],
-        {"auc": {name: round(aucs[name], 4) for name in names}, "looked_at": len(table)},
-        rows,
-    )
+    what = f"{FAMILIES[family][0]} predicts the label: {best} alone has AUC {aucs[best]:.3f}{also}{share}."
+    figures = {"auc": {name: round(aucs[name], 4) for name in names}, "looked_at": len(table)}
+    return Finding(family, "warning", what, _REMEDIES[family], figures, rows)
 
 
 def _points_to(values: pd.Series, label: np.ndarray) -> np.ndarray:
@@ -171,12 +136,9 @@ def _points_to(values: pd.Series, label: np.ndarray) -> np.ndarray:
     A value gives a class away if nine in ten of its rows are of that class, 4 standard errors beyond chance. Numbers of
     many values count by twentieths of the rows.
     """
-    if values.dtype == float:
-        known = values.nunique() <= 100
-        cells = values if known else pd.qcut(values, 20, labels=False, duplicates="drop")
-    else:
-        cells = values
-    keys = cells.map(str)
+    if values.dtype == float and values.nunique() > 100:
+        values = pd.qcut(values, 20, labels=False, duplicates="drop")
+    keys = values.map(str)
     counts = pd.DataFrame({"key": keys.to_numpy(), "label": label}).groupby("key")["label"].agg(["size", "mean"])
     base = label.mean()
     z = (counts["mean"] - base).abs() * np.sqrt(counts["size"] / (base * (1 - base)))
@@ -194,13 +156,9 @@ def _classifier_finding(apart: Separation | None, aucs: dict[str, float], rows: 
     yield Finding(
         "metadata-shortcut",
         apart.level,
-        f"A classifier that sees no pixel tells the classes apart by metadata, {_in_words(apart)}, most by "
+        f"A classifier that sees no pixel tells the classes apart by metadata, {apart}, most by "
         f"{' and '.join(most)}: {verdict}.",
         "Save all images alike (one format, size and quality, no EXIF), then audit again; what the size of a file "
         "tells is in the picture itself.",
-        {"auc": round(apart.auc, 4), "low": round(apart.low, 4), "high": round(apart.high, 4), "looked_at": rows},
+        apart.rounded() | {"looked_at": rows},
     )
-
-
-def _in_words(apart: Separation) -> str:
-    return f"AUC {apart.auc:.3f} (95 % interval {apart.low:.3f} to {apart.high:.3f})"

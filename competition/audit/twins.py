@@ -96,6 +96,7 @@ def split_finding(inputs: AuditInputs, twins: np.ndarray, fold: pd.Series | None
     if not len(split):
         return
     where = "different groups, so that folds may part them" if fold is None else "different folds"
+    pair = np.repeat(np.arange(1, len(split) + 1), 2)
     yield Finding(
         "twins-split",
         "warning" if fold is None else "alarm",
@@ -103,9 +104,5 @@ def split_finding(inputs: AuditInputs, twins: np.ndarray, fold: pd.Series | None
         "twin it learned from.",
         "Keep twins together with group=auto (or group=pairs where they are rows 2k and 2k+1).",
         {"pairs": len(split), "of": len(twins)},
-        inputs.select(
-            split.ravel(),
-            pair=np.repeat(np.arange(1, len(split) + 1), 2),
-            **{"group" if fold is None else "fold": place[split.ravel()]},
-        ),
+        inputs.select(split.ravel(), pair=pair, **{"group" if fold is None else "fold": place[split.ravel()]}),
     )

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from competition.audit.findings import Audit, Finding, Separation
-from competition.core.files import read_json, write_text
+from competition.audit.findings import Audit, Finding
+from competition.core.files import read_json, write_changed
 from competition.core.paths import shown
 
 REPORT = "audit.json"
@@ -17,7 +17,6 @@ def write_audit(folder: Path, audit: Audit, about: str = "") -> None:
     What is there already is not written again; CSVs of an earlier audit whose finding is gone are removed, and no other
     file is touched. ``about`` is kept in it: what the audit is of, for whoever may replace it.
     """
-    folder = Path(folder)
     earlier = read_json(folder / REPORT) or {}
     tables = {
         _csv_name(finding): finding.rows.to_csv(index=False, lineterminator="\n")
@@ -25,8 +24,8 @@ def write_audit(folder: Path, audit: Audit, about: str = "") -> None:
         if finding.rows is not None
     }
     for name, text in tables.items():
-        _write_changed(folder / name, text)
-    _write_changed(folder / REPORT, json.dumps(_as_json(audit) | {"about": about}, indent=2, allow_nan=False) + "\n")
+        write_changed(folder / name, text)
+    write_changed(folder / REPORT, json.dumps(_as_json(audit) | {"about": about}, indent=2, allow_nan=False) + "\n")
     for finding in earlier.get("findings", []):
         if finding["rows"] and finding["rows"] not in tables:
             (folder / Path(finding["rows"]).name).unlink(missing_ok=True)
@@ -38,7 +37,7 @@ def audit_lines(audit: Audit, folder: Path) -> list[str]:
     for finding in audit.findings:
         lines.append(f"{finding.level.upper():8}{finding.name}: {finding.what}")
         if finding.rows is not None:
-            lines.append(f"{'':8}rows: {shown(Path(folder) / _csv_name(finding))} ({len(finding.rows):,})")
+            lines.append(f"{'':8}rows: {shown(folder / _csv_name(finding))} ({len(finding.rows):,})")
         lines.append(f"{'':8}do: {finding.remedy}")
     if all(finding.level == "note" for finding in audit.findings):
         lines.append(f"Nothing wrong was found in what was checked ({audit.depth} audit).")
@@ -49,21 +48,12 @@ def _csv_name(finding: Finding) -> str:
     return f"{finding.name}.csv"
 
 
-def _write_changed(path: Path, text: str) -> None:
-    try:
-        same = path.read_bytes() == text.encode()
-    except FileNotFoundError:
-        same = False
-    if not same:
-        write_text(path, text)
-
-
 def _as_json(audit: Audit) -> dict[str, Any]:
     return {
         "depth": audit.depth,
         "honest": audit.honest,
-        "metadata": _numbers(audit.metadata),
-        "domain": _numbers(audit.domain),
+        "metadata": audit.metadata and audit.metadata.rounded(),
+        "domain": audit.domain and audit.domain.rounded(),
         "features": {name: round(value, 4) for name, value in audit.features.items()},
         "findings": [
             {
@@ -77,7 +67,3 @@ def _as_json(audit: Audit) -> dict[str, Any]:
             for finding in audit.findings
         ],
     }
-
-
-def _numbers(apart: Separation | None) -> dict[str, float] | None:
-    return None if apart is None else {name: round(value, 4) for name, value in apart._asdict().items()}

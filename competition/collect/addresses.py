@@ -5,8 +5,8 @@ Nothing here touches the network. :func:`parsed` is the only reader of an addres
 
 import ipaddress
 import re
-from collections import deque
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 
 from urllib3.exceptions import LocationParseError
@@ -85,15 +85,11 @@ def same(address: str) -> str:
 
 def taking_turns(addresses: Iterable[str]) -> list[str]:
     """Return the addresses with their hosts taking turns, so that waiting for one host seldom holds up the others."""
-    queues: dict[str, deque[str]] = {}
+    queues: dict[str, list[str]] = {}
     for address in addresses:
         host = re.sub(r"^\w+://", "", address).partition("/")[0].lower()
-        queues.setdefault(host, deque()).append(address)
-    order = []
-    while queues:
-        order += [queue.popleft() for queue in queues.values()]
-        queues = {host: queue for host, queue in queues.items() if queue}
-    return order
+        queues.setdefault(host, []).append(address)
+    return [address for turn in zip_longest(*queues.values()) for address in turn if address is not None]
 
 
 def read_list(path: str) -> list[str]:

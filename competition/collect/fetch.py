@@ -71,25 +71,12 @@ class Fetcher:
             for connected in self._live:
                 cut(connected)
 
-    def get(self, address: str, limit: int) -> Fetched:
-        """Return what ``address`` serves.
+    def get(self, address: str, limit: int, robots: bool = False) -> Fetched:
+        """Return what ``address``, or what it redirects to, serves; a robots.txt (``robots``) may be cut short.
 
         Raises :class:`Rejected` for what will not be fetched, such as more than ``limit`` bytes, and :class:`Failed`
         for what another run may get.
         """
-        return self._follow(address, limit)
-
-    def _robots_text(self, address: str, limit: int) -> str:
-        """Return the whole lines within the first ``limit`` bytes of a robots.txt, nothing where there is none."""
-        try:
-            body = self._follow(address, limit, robots=True).body
-        except (Rejected, Denied):
-            return ""
-        whole = body if len(body) <= limit else body[: body.rfind(b"\n", 0, limit) + 1]
-        return whole.decode("utf-8", "replace")
-
-    def _follow(self, address: str, limit: int, robots: bool = False) -> Fetched:
-        """Request an address and what it redirects to; ``robots``: it is a robots.txt, which may be cut short."""
         for _ in range(MAX_REDIRECTS + 1):
             url = parsed(address)
             if not robots:
@@ -97,8 +84,20 @@ class Fetcher:
             answer = self._repeat(url, limit, robots)
             if isinstance(answer, Fetched):
                 return answer
-            address = _joined(url.url, answer)
+            try:
+                address = urljoin(url.url, answer)
+            except ValueError:
+                raise Rejected("it redirects to something that is not an address") from None
         raise Rejected(f"it redirects more than {MAX_REDIRECTS} times")
+
+    def _robots_text(self, address: str, limit: int) -> str:
+        """Return the whole lines within the first ``limit`` bytes of a robots.txt, nothing where there is none."""
+        try:
+            body = self.get(address, limit, robots=True).body
+        except (Rejected, Denied):
+            return ""
+        whole = body if len(body) <= limit else body[: body.rfind(b"\n", 0, limit) + 1]
+        return whole.decode("utf-8", "replace")
 
     def _repeat(self, url: Url, limit: int, cut_short: bool) -> Fetched | str:
         """Repeat the request where that may help; return the answer, or where it points to."""
@@ -156,7 +155,7 @@ class Fetcher:
             self._manners.hold(url.netloc or "", retry_after(response.headers.get("Retry-After", "")))
             raise Failed(reason)
         if response.status in (401, 403):
-            raise Denied(reason)
+            raise Denied(reason, passing=False)
         if response.status not in (200, 203):
             raise Rejected(reason)
 
@@ -189,10 +188,3 @@ class Fetcher:
             connection = GuardedHTTP(host, url.port or 80, timeout=GREETING)
         connection.allow_local = self._allow_local
         return connection
-
-
-def _joined(address: str, place: str) -> str:
-    try:
-        return urljoin(address, place)
-    except ValueError:
-        raise Rejected("it redirects to something that is not an address") from None

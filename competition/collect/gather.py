@@ -85,12 +85,12 @@ def collect(settings: CollectOptions) -> Summary:
             again = {same(address) for address in todo}
             kept = [row for row in rows if same(row.address) not in again]
             judge = Judge(settings, survey(out), {row.file for row in kept})
-            record = stack.enter_context(appending(folder / NAME, kept))
+            add = stack.enter_context(appending(folder / NAME, kept))
             bar = stack.enter_context(tqdm(total=len(todo), desc=f"collect {settings.label}", unit="img", disable=None))
             for address, answer in _answers(pool, fetcher, todo, settings):
                 _check_disk(out, settings.limit)
                 row = judge.row(address, answer)
-                record.add(row)
+                add(row)
                 counts[row.kind] += 1
                 bar.update()
     return Summary(settings.label, out, counts, len(addresses) - len(todo), len(named) - len(addresses))

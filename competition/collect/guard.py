@@ -19,12 +19,6 @@ from competition.collect.addresses import Rejected, is_public
 from competition.collect.manners import Failed
 
 
-def not_public(host: str, number: str) -> Rejected:
-    """Return the refusal of a host for its address."""
-    means = "" if host == number else f" ({number})"
-    return Rejected(f"{host}{means} is not a public address", "allow_local")
-
-
 class GuardedHTTP(HTTPConnection):
     """An HTTP connection; :class:`Rejected` on connecting to what is not public, unless ``allow_local``.
 
@@ -35,17 +29,20 @@ class GuardedHTTP(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         for *_, found in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
-            if not self.allow_local and not is_public(str(found[0])):
-                raise not_public(self.host, str(found[0]))
+            self._check(str(found[0]))
         connected = super()._new_conn()
         try:
-            number = connected.getpeername()[0]
-            if not self.allow_local and not is_public(number):
-                raise not_public(self.host, number)
+            self._check(connected.getpeername()[0])
         except BaseException:
             connected.close()
             raise
         return connected
+
+    def _check(self, number: str) -> None:
+        """Refuse the host for its IP address, unless that is public."""
+        if not self.allow_local and not is_public(number):
+            means = "" if self.host == number else f" ({number})"
+            raise Rejected(f"{self.host}{means} is not a public address", "allow_local")
 
 
 class GuardedHTTPS(GuardedHTTP, HTTPSConnection):

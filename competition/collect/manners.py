@@ -34,9 +34,6 @@ class Failed(Exception):
 class Denied(Failed):
     """The server answers that it will not give this to us now: no use to insist, but another run may be let in."""
 
-    def __init__(self, reason: str):
-        super().__init__(reason, passing=False)
-
 
 class Manners:
     """Shared by the threads of a fetcher.

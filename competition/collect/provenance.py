@@ -10,12 +10,11 @@ import dataclasses
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 from competition.collect.options import REFUSING, CollectOptions
 from competition.core.errors import UserError
@@ -27,9 +26,9 @@ NAME = "provenance.csv"
 _HALF = re.compile(r"\.([0-9a-f]{16}\.[a-z]+|provenance\.csv)\.\w+\.tmp")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
-    """What became of one address; all text, empty where unknown.
+    """What became of one address, in the order of the columns; all text, empty where unknown.
 
     file: the image relative to the data set's folder, for saved ones. address: as given; final_address: after
     redirects. time: UTC. sha256, bytes, width, height, perceptual_hash (16 hex digits) are those of what was served.
@@ -38,9 +37,8 @@ class Row:
     """
 
     label: str
-    address: str
-    status: str
     file: str = ""
+    address: str
     final_address: str = ""
     time: str = ""
     sha256: str = ""
@@ -48,6 +46,7 @@ class Row:
     width: str = ""
     height: str = ""
     perceptual_hash: str = ""
+    status: str
     setting: str = ""
 
     @property
@@ -62,20 +61,7 @@ class Row:
         return self.setting in [settings.typed(name) for name in REFUSING]
 
 
-COLUMNS = (
-    "label",
-    "file",
-    "address",
-    "final_address",
-    "time",
-    "sha256",
-    "bytes",
-    "width",
-    "height",
-    "perceptual_hash",
-    "status",
-    "setting",
-)
+COLUMNS = [field.name for field in dataclasses.fields(Row)]
 
 
 def now() -> str:
@@ -110,31 +96,24 @@ def remove_halves(folder: Path) -> None:
 
 
 @contextmanager
-def appending(path: Path, rows: Iterable[Row]) -> Iterator["Appender"]:
-    """Begin the file anew with ``rows``, then add to it."""
+def appending(path: Path, rows: Iterable[Row]) -> Iterator[Callable[[Row], None]]:
+    """Begin the file anew with ``rows``; yields what adds one more, which is on disk when that returns."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(_cells(row) for row in rows)
     write_text(path, buffer.getvalue())
     with open(path, "a", encoding="utf-8", newline="") as file:
-        yield Appender(file)
+        added = csv.writer(file, lineterminator="\n")
 
+        def add(row: Row) -> None:
+            added.writerow(_cells(row))
+            file.flush()
+            os.fsync(file.fileno())
 
-class Appender:
-    """Adds rows to an open provenance file, each on disk when :meth:`add` returns."""
-
-    def __init__(self, file: IO[str]):
-        self._file, self._writer = file, csv.writer(file, lineterminator="\n")
-
-    def add(self, row: Row) -> None:
-        """Write one row."""
-        self._writer.writerow(_cells(row))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        yield add
 
 
 def _cells(row: Row) -> list[str]:
-    """Return a row's cells in the file's order; a line break in one would look like the end of a row."""
-    cells = dataclasses.asdict(row)
-    return [re.sub(r"[\r\n]+", " ", cells[column]) for column in COLUMNS]
+    """Return a row's cells; a line break in one would look like the end of a row."""
+    return [re.sub(r"[\r\n]+", " ", cell) for cell in dataclasses.astuple(row)]

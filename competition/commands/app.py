@@ -95,8 +95,7 @@ def listen(host: str, port: int | None) -> socket.socket:
 
     Raises UserError for a host that is none of this machine's, and a port that is taken or not permitted.
     """
-    ports = [port] if port else range(PORT, PORT + NEXT)
-    for number in ports:
+    for number in [port] if port else range(PORT, PORT + NEXT):
         try:
             family, kind, protocol, _, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
             listener = socket.socket(family, kind, protocol)

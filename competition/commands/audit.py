@@ -18,17 +18,12 @@ from competition.data.run_data import data_root, read_tables
 
 
 def main(config: Config, words: Sequence[str]) -> None:
-    """Print what the full audit finds."""
-    print("\n".join(full_audit(config)))
-
-
-def full_audit(config: Config) -> list[str]:
-    """Look at everything in the data, write what is found, and return it as lines for the terminal."""
+    """Look at everything in the data, write what is found, and print it."""
     dataset = regroup(config, read_tables(config))
     folds = _kept_folds(config, dataset)
     found = audit(dataset, cache_folder(config), "full", folds, config.seed)
     write_audit(audit_folder(config), found, audit_subject(dataset, folds))
-    return [f"{data_root(config)}: {_described(dataset)}", *audit_lines(found, audit_folder(config))]
+    print(f"{data_root(config)}: {_described(dataset)}", *audit_lines(found, audit_folder(config)), sep="\n")
 
 
 def _described(dataset: Dataset) -> str:

@@ -44,7 +44,7 @@ def blend_runs(config: Config, words: Sequence[str], submit: bool = True) -> Res
     members: dict[str, Member] = {}
     seen: set[Path] = set()
     for name, run in runs.items():
-        for own, member in run.members(name.replace(".", "-")).items():
+        for own, member in run.named_members(name.replace(".", "-")).items():
             if not seen.intersection(folders := {folder.resolve() for folder in member.folders}):  # a blend has it too
                 members[own] = member
                 seen |= folders

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from competition import __version__
-from competition.core.config import CONFIG_FILE, WEIGHTS_WORDS, as_yaml
-from competition.core.files import write_text
+from competition.core.config import CONFIG_FILE, as_yaml, with_weights
+from competition.core.files import write_changed
 from competition.core.paths import home, run_folder, shown
 from competition.core.settings import Config
 from competition.core.splits import chosen_folds
@@ -164,23 +164,9 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
         )
     )
     fold = "full" if chosen_folds(config)[1] else "all"
-    text = as_yaml(_anywhere(dataclasses.replace(config, data=str(root), fold=fold, overwrite=False)))
-    path = folder / CONFIG_FILE
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)
-
-
-def _anywhere(config: Config) -> Config:
-    """Return the settings with the weights' paths as they are from every folder."""
-
-    def absolute(path: str) -> str:
-        return path if path in WEIGHTS_WORDS else str(Path(path).expanduser().absolute())
-
-    members = {
-        name: dataclasses.replace(recipe, pretrained=absolute(recipe.pretrained))
-        for name, recipe in config.members.items()
-    }
-    return dataclasses.replace(config, members=members, pretrained=absolute(config.pretrained))
+    config = with_weights(config, lambda path: str(Path(path).expanduser().absolute()))
+    text = as_yaml(dataclasses.replace(config, data=str(root), fold=fold, overwrite=False))
+    write_changed(folder / CONFIG_FILE, text)
 
 
 def _line(words: Sequence[str], missing: Sequence[int]) -> str:

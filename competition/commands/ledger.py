@@ -16,21 +16,9 @@ from competition.core.options import bounded, parse
 from competition.core.paths import home, shown
 from competition.kaggle.client.retry import Unreachable
 from competition.kaggle.client.slugs import slug_in
+from competition.kaggle.submission import ledger
 from competition.kaggle.submission.figures import Row, figures_in, place
 from competition.kaggle.submission.final_two import FinalTwo, choose_final_two
-from competition.kaggle.submission.ledger import (
-    COMPLETE,
-    ERROR,
-    LEDGER,
-    PENDING,
-    REFUSED,
-    UPLOADING,
-    known_rows,
-    now,
-    open_ledger,
-    read_ledger,
-    settle,
-)
 from competition.kaggle.submission.ledger_table import called, leaderboard_figure, ledger_tables, points_of
 from competition.kaggle.submit.admission import connect
 from competition.kaggle.submit.upload import listed
@@ -53,7 +41,7 @@ def main(words: Sequence[str]) -> None:
     cannot be reached, and UserError where it cannot be asked."""
     options = parse(words, LedgerOptions)
     folder = home() / "submissions"
-    rows = read_ledger(folder / LEDGER)
+    rows = ledger.read_ledger(folder / ledger.LEDGER)
     known = list(dict.fromkeys(row["competition"] for row in rows if row["competition"]))
     named_slug = slug_in(options.competition)
     slugs = [named_slug] if named_slug else known
@@ -66,7 +54,7 @@ def main(words: Sequence[str]) -> None:
             _refresh(folder, slugs, options.wait)
         except UserError as error:
             trouble = error
-    rows = read_ledger(folder / LEDGER)
+    rows = ledger.read_ledger(folder / ledger.LEDGER)
     for slug in slugs:
         own = [row for row in rows if row["competition"] == slug]
         if own or trouble is None:  # of one that could not be asked nothing is known
@@ -81,9 +69,9 @@ def main(words: Sequence[str]) -> None:
 def _refresh(folder: Path, slugs: Sequence[str], wait: float) -> None:
     kaggle = connect(wait)
     for slug in slugs:
-        found, known = listed(kaggle, slug), known_rows(folder, slug)
-        with open_ledger(folder) as rows:
-            settle(rows, slug, found, known, now())
+        found, known = listed(kaggle, slug), ledger.known_rows(folder, slug)
+        with ledger.open_ledger(folder) as rows:
+            ledger.settle(rows, slug, found, known, ledger.now())
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:
@@ -92,7 +80,7 @@ def _ordered(rows: Sequence[Row]) -> list[Row]:
 
 def _decided(rows: Sequence[Row]) -> tuple[FinalTwo, dict[str, Row]]:
     """Return which score to go by, and the scored submissions by key, of a file submitted twice the newest."""
-    by_key = {figures_in(row).key: row for row in rows if row["status"] == COMPLETE}
+    by_key = {figures_in(row).key: row for row in rows if row["status"] == ledger.COMPLETE}
     return choose_final_two([figures_in(row) for row in by_key.values()]), by_key
 
 
@@ -113,14 +101,14 @@ def _print(rows: Sequence[Row], slug: str) -> None:
 def _remark(row: Row) -> tuple[str, str]:
     """Return what is to be said of one submission, or "", and in which style."""
     one, name = figures_in(row), called(row)
-    if row["status"] == ERROR:
+    if row["status"] == ledger.ERROR:
         return f"{name} could not be scored: {row['error'] or 'Kaggle gives no reason'}", "alarm"
-    if row["status"] == REFUSED:
+    if row["status"] == ledger.REFUSED:
         return f"{name} was refused: {row['error']}", "alarm"
-    if row["status"] == UPLOADING:
+    if row["status"] == ledger.UPLOADING:
         why = "its upload was cut short, and may be repeated"
         return f"{name} is not on Kaggle's list: {why}: {_again(row)}", "warning"
-    if row["status"] == PENDING:
+    if row["status"] == ledger.PENDING:
         return f"{name} is not scored yet", ""
     ranges = {"CV interval": one.interval, "leaderboard range": one.leaderboard}
     outside = [
@@ -154,8 +142,9 @@ def _print_choice(rows: Sequence[Row]) -> None:
 def _draw(rows: Sequence[Row], slugs: Sequence[str], path: Path) -> None:
     """Draw the competition that was submitted to last, of those asked for with both scores, if there is one."""
     for row in reversed(_ordered([row for row in rows if row["competition"] in slugs])):
-        own = [one for one in _ordered(rows) if one["competition"] == row["competition"] and one["status"] == COMPLETE]
+        slug = row["competition"]
+        own = [one for one in _ordered(rows) if (one["competition"], one["status"]) == (slug, ledger.COMPLETE)]
         if points := points_of(own):
             leaderboard_figure(points, _decided(own)[0].keys, path)
-            show("Picture", shown(path) + (f" ({row['competition']})" if len(slugs) > 1 else ""))
+            show("Picture", shown(path) + (f" ({slug})" if len(slugs) > 1 else ""))
             return

@@ -22,9 +22,8 @@ from competition.data.run_data import RunData, read_tables
 from competition.ensemble.score import Result, check_decisions, score_run
 from competition.models.pretrained import keep_pretrained, settle_pretrained
 from competition.report.opening import opening_lines
-from competition.training.check import check_inputs, has_models
 from competition.training.engines.protocol import Engine, open_engine
-from competition.training.open_data import open_data
+from competition.training.open_data import check_inputs, has_models, open_data
 from competition.training.plan import LOCK_PATIENCE, Plan, all_jobs, make_plans, refuse_conflicts, unfinished
 from competition.training.process import prepare_process
 
@@ -36,13 +35,14 @@ def main(config: Config, words: Sequence[str]) -> None:
 
 def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: bool = True) -> Result:
     """Do the main job, or with ``train=False`` its end alone, from results that stand; ``submit=False`` stops at the
-    report, which may be of some folds only.
+    report, which may be of some folds only. Without training nothing that stands is discarded.
 
     ``words`` are the user's own, for the line that completes a partial run.
     """
     if config.names:
         return blend_runs(config, words, submit)
-    requested = _with_paths(config, train)
+    extra = str(located(config.extra)) if config.extra else ""  # known wherever the line is run
+    requested = dataclasses.replace(config, extra=extra, overwrite=config.overwrite and train)
     config, notes = settle_pretrained(requested)
     engine = open_engine(config)
     if train:
@@ -68,25 +68,25 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     return result
 
 
-def _with_paths(config: Config, train: bool) -> Config:
-    """Return the settings with folders as they are from everywhere; without training, nothing that stands is discarded
-    for want of it."""
-    extra = str(located(config.extra)) if config.extra else ""
-    return dataclasses.replace(config, extra=extra, overwrite=config.overwrite and train)
-
-
 def _plan_jobs(config: Config, data: RunData, engine: Engine, train: bool, submit: bool) -> list[Plan]:
     """Return every (member, fold) of the run with what decides its bytes.
 
     Raises UserError for results of other settings that ``overwrite`` does not discard, for weights that the rest cannot
     be trained from, and without ``train`` for a rest that the submission or the report needs.
     """
-    plans = make_plans(config, data, all_jobs(config), engine.device, engine.place)
+
+    def planned() -> list[Plan]:
+        return make_plans(config, data, all_jobs(config), engine.device, engine.place)
+
+    plans = planned()
     left = unfinished(config, plans)
     if train:
-        begun = dict.fromkeys(plan.job.member for plan in left if not plan.is_trained())
-        engine.check_weights([name for name in begun if has_models(config, name)], data.channels)
-    refuse_conflicts(config, plans, discard=config.overwrite)
+        untrained = dict.fromkeys(plan.job.member for plan in left if not plan.is_trained())
+        if begun := [name for name in untrained if has_models(config, name)]:
+            engine.check_weights(begun, data.dataset.channels)
+            plans = planned()  # what was fetched may not be the file of before
+    if refuse_conflicts(config, plans, discard=config.overwrite):
+        plans = planned()  # a member that began anew is named after the weights of today
     if left and not train and (submit or len(left) == len(plans)):
         command = "ensemble" if submit else "report"
         raise UserError(

@@ -17,9 +17,8 @@ from competition.core.settings import Config
 from competition.data.images.cache import SPARE_GB
 from competition.data.run_data import read_tables
 from competition.kaggle.sessions.request import STOPS, Outbox, Request, differences, made_of, read_request
-from competition.training.check import check_inputs, has_models
 from competition.training.engines.local import LocalEngine, run_jobs
-from competition.training.open_data import open_data
+from competition.training.open_data import check_inputs, has_models, open_data
 from competition.training.plan import LOCK_PATIENCE, Job, make_plans
 from competition.training.process import jobs_at_once, prepare_process
 

@@ -19,8 +19,7 @@ from competition.kaggle.submission.figures import Figures, Row, number, place
 from competition.kaggle.submission.fingerprint import describe
 from competition.kaggle.submission.ledger import ERROR, LEDGER, known_rows, new_row
 from competition.kaggle.submit.admission import room
-from competition.kaggle.submit.choose import OUTPUT, Candidate, choose
-from competition.kaggle.submit.options import SubmitOptions, parse_submit
+from competition.kaggle.submit.choose import OUTPUT, Candidate, SubmitOptions, choose, parse_submit
 from competition.kaggle.submit.upload import Upload, alone, arrived, follow, send
 from competition.report.terminal import analysis_lines, console, show, span
 
@@ -78,7 +77,7 @@ def _already(upload: Upload, again: bool) -> tuple[Row | None, list[Row]]:
     That is one that an earlier line uploaded without seeing what came of it, and, unless the user wants it ``again``,
     any that is not in error.
     """
-    age, seen = upload.waiting(), upload.refs()
+    age, seen = upload.earlier()
     listed = upload.look()
     if age is not None and all(row["ref"] in seen for row in listed):
         arrived(upload, age, seen)

@@ -1,12 +1,8 @@
-"""One typed, frozen Config: defaults < preset < config=FILE < key=value, with a sentence for every mistake.
-
-A setting of the recipe given at the top level holds for every member; `members.NAME.key` holds for that one. Within one
-layer the narrower word wins; a later layer wins over an earlier one, so `epochs=3` on the command line sets all.
-"""
+"""One typed, frozen Config of four layers (see README.md), with a sentence for every mistake."""
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -195,13 +191,11 @@ def as_dict(settings: Recipe) -> dict[str, Any]:
     return dataclasses.asdict(settings)
 
 
-def job_settings(recipe: Recipe) -> dict[str, Any]:
+def recipe_key(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as what names a job: without the ``LATER_KEYS`` that are at their defaults."""
     unset = Recipe()
     return {
-        key: value
-        for key, value in as_dict(recipe).items()
-        if key not in LATER_KEYS or value != getattr(unset, key)
+        key: value for key, value in as_dict(recipe).items() if key not in LATER_KEYS or value != getattr(unset, key)
     }
 
 
@@ -216,18 +210,21 @@ def as_yaml(settings: Recipe) -> str:
     return str(yaml.safe_dump(tree, sort_keys=False, width=120))
 
 
+def with_weights(config: Config, moved: Callable[[str], str]) -> Config:
+    """Return the settings with each file or folder of weights ``moved`` to another."""
+
+    def own(recipe: Recipe) -> str:
+        return recipe.pretrained if recipe.pretrained in WEIGHTS_WORDS else moved(recipe.pretrained)
+
+    members = {name: dataclasses.replace(recipe, pretrained=own(recipe)) for name, recipe in config.members.items()}
+    return dataclasses.replace(config, pretrained=own(config), members=members)
+
+
 def elsewhere(config: Config) -> Config:
     """Return the settings as another machine is to read them: without this one's folders, files and other runs, for all
     folds, trained there. Weights of a file become random ones; what the hub or a checkpoint brings stays."""
-
-    def weights(recipe: Recipe) -> str:
-        return recipe.pretrained if recipe.pretrained in WEIGHTS_WORDS else "false"
-
-    members = {name: dataclasses.replace(own, pretrained=weights(own)) for name, own in config.members.items()}
     return dataclasses.replace(
-        config,
-        pretrained=weights(config),
-        members=members,
+        with_weights(config, lambda path: "false"),
         data="",
         cache="",
         extra="",

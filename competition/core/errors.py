@@ -11,13 +11,8 @@
     Failed               collect.manners: an address gave nothing this time
         Denied           collect.manners: its server refuses requests for now
 
-A UserError alone leaves a command, and the others are caught where they mean something. The exit status of a command is
-
-    0    all is done
-    1    the rest is done (some images cannot be read, some addresses gave nothing), or the user answered no
-    2    UserError: one sentence on stderr, nothing half-written
-    3    Unfinished: repeating the line later is the remedy
-    130  interrupted: the same line goes on from where it stopped
+A UserError alone leaves a command, and the others are caught where they mean something. README.md lists the exit
+statuses.
 """
 
 import difflib

@@ -50,6 +50,12 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
+def write_changed(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` atomically, unless that is what stands there."""
+    if not path.exists() or path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` to ``path`` as indented JSON, atomically; NaN is refused."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -49,7 +49,7 @@ class Recipe:
     augment: str = one_of("flips", "none", "flips_both", "forensic", "classic", "jitter", "web")  # flips_both: upside
     # down, too; jitter: flips, small rotations, colours; web: what images go through on the web
     mixup: float = bounded(0.0, 0, 100)  # Beta parameter; 0 = off
-    pairs: str = one_of("none", "batch", "mixup")  # groups of two: both rows in one batch; or mixed with each other, too
+    pairs: str = one_of("none", "batch", "mixup")  # groups of two: both rows in one batch, or also mixed
     cutmix: float = bounded(0.0, 0, 100)  # Beta parameter; 0 = off; with both on, each batch takes one at random
     epochs: int = bounded(10, 1, 10_000)  # passes over the training rows
     batch_size: int = bounded(32, 1, 65_536)  # rows in one forward pass
@@ -79,9 +79,7 @@ RECIPE_KEYS = tuple(f.name for f in fields(Recipe))
 
 # Settings that came after the first release. At their defaults they are left out of what names a job, so that the jobs
 # of earlier versions are still known.
-LATER_KEYS = frozenset(
-    ["variants", "adapt", "lora_rank", "lora_alpha", "stem_stride", "equalise", "pairs", "head_lr"]
-)
+LATER_KEYS = frozenset(["variants", "adapt", "lora_rank", "lora_alpha", "stem_stride", "equalise", "pairs", "head_lr"])
 
 
 @dataclass(frozen=True)

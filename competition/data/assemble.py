@@ -43,23 +43,24 @@ def assemble(
     test = dataset.test.assign(row=np.arange(len(dataset.test)))
     unreadable = [str(test["id"][row]) for row in sorted(test_store.bad)]
     if unreadable:
-        named = ", ".join(unreadable[:3])
         notes.append(
-            f"{len(unreadable)} test images cannot be read and get label {config.fallback}: {named} (and "
-            "probability .5 in figures)"
+            f"{len(unreadable)} test images cannot be read and get label {config.fallback}: "
+            f"{', '.join(unreadable[:3])} (and probability .5 in figures)"
         )
     folds = _open_folds(config, train, folds_from)
     train = train.assign(fold=folds["fold"].to_numpy())
     if not all(store.cached for pair in stores.values() for store in pair):
-        notes.append(f"decoded images take more than cache_gb={config.cache_gb:g}, so some are decoded in every epoch")
+        notes.append(
+            f"decoded images take more than the {config.cache_gb:g} GB that cache_gb leaves for them, so some are "
+            "decoded in every epoch"
+        )
     notes += _padding(config, stores)
-    data = RunData(dataset, train, test, unreadable, stores, full_size, notes)
+    data = RunData(train, test, dataset, unreadable, stores, full_size, notes)
     notes += _stopped_early(config, data)
     return _with_extra(config, data, extra) if extra else data
 
 
 def _with_extra(config: Config, data: RunData, extra: Dataset) -> RunData:
-    spent = sum(gigabytes(store) for pair in data.stores.values() for store in pair if store.cached)
     full_size = len(extra.train)
     if config.limit:
         extra = limit_rows(extra, config.limit, config.seed)
@@ -67,8 +68,9 @@ def _with_extra(config: Config, data: RunData, extra: Dataset) -> RunData:
     if extra.pixels is not None:
         stores = dict.fromkeys(data.stores, ArrayStore(extra.pixels[0], fingerprint(extra.pixels[0])))
     else:
-        left = max(0.0, config.cache_gb - spent)
-        stores = open_stores(paths, data.stores, cache_folder(config), left, "extra images")
+        cached = [store for pair in data.stores.values() for store in pair if store.cached]
+        left = config.cache_gb - sum(map(gigabytes, cached))
+        stores = open_stores(paths, data.stores, cache_folder(config), max(0.0, left), "extra images")
     images = ImageSet(next(iter(stores.values())), paths, "extra images")
     table, notes = extra_rows(config, extra, images, *image_sets(data), data.train["row"].to_numpy())
     added = Added("extra", stores, dict.fromkeys([*range(config.parts), None], table), full_size)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 
 from competition.core.errors import UserError, did_you_mean
@@ -19,7 +20,7 @@ from competition.data.images.degrade import degrade
 from competition.data.tta import checked_fit, padded, window
 
 WEB_MARGIN = 16  # pixels around a crop that is degraded: two blocks of a JPEG, and more than a blur reaches
-COLOURED = ("forensic", "classic", "web")  # made for 0..255 pixels
+COLOURED = ("forensic", "classic", "jitter", "web")  # made for 0..255 pixels
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,6 @@ class TrainTransform:
     name: str
     size: int
     fit: str
-    floating: bool
     pipeline: Any = field(repr=False, compare=False)  # what is random: albumentations' Compose, or None
 
     def __call__(self, image: np.ndarray, seed: Sequence[int]) -> np.ndarray:
@@ -69,7 +69,7 @@ class TrainTransform:
         return image if self.name == "classic" else fit_store(image, self.size)
 
     def __reduce__(self):
-        return train_transform, (self.name, self.size, self.fit, self.floating)
+        return train_transform, (self.name, self.size, self.fit)
 
 
 def train_transform(name: str, size: int, fit: str, floating: bool = False) -> TrainTransform:
@@ -83,6 +83,7 @@ def train_transform(name: str, size: int, fit: str, floating: bool = False) -> T
     - ``web``: a chain of 0 to 5 degradations (compressions, rescaling, blur, noise, cropping, colour; see
       images/degrade.py), the fit, and half of the images mirrored.
     - ``classic``: part of the image (60 to 100 % of its area; with ``fit="crop"`` a crop), mirrored, mild colours.
+    - ``jitter``: the fit, mirrored, turned by up to 10 degrees, and brightness, contrast and saturation up to 20 % off.
 
     ``fit="crop"`` takes crops at native resolution (at random; ``none``: the centre), with a mirrored border around
     images that are too small; ``fit="resize"`` resizes the image. ``floating`` says that images are standardised floats
@@ -95,7 +96,7 @@ def train_transform(name: str, size: int, fit: str, floating: bool = False) -> T
             f"augment={name} is made for 0..255 pixels, but this data's pixels are standardised floats: "
             "use augment=flips, flips_both or none"
         )
-    return TrainTransform(name, size, fit, floating, _pipeline(name, size, checked_fit(fit) == "crop"))
+    return TrainTransform(name, size, fit, _pipeline(name, size, checked_fit(fit) == "crop"))
 
 
 def _pipeline(name: str, size: int, crops: bool) -> Any:
@@ -114,6 +115,12 @@ def _pipeline(name: str, size: int, crops: bool) -> Any:
             A.ImageCompression(quality_range=(50, 95), p=0.25),
             A.GaussianBlur(blur_limit=0, sigma_limit=(0.2, 1.2), p=0.1),
             A.GaussNoise(std_range=(0.005, 0.02), p=0.1),
+        ]
+    elif name == "jitter":
+        steps += [
+            A.HorizontalFlip(p=0.5),
+            A.Rotate(limit=10, border_mode=cv2.BORDER_REFLECT_101, p=1),
+            A.ColorJitter(brightness=(0.8, 1.2), contrast=(0.8, 1.2), saturation=(0.8, 1.2), hue=(0.0, 0.0), p=1),
         ]
     else:
         if not crops:

@@ -8,7 +8,7 @@ stopped and tuned on the second, and scored on the third, where there is one.
 """
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +43,9 @@ def _hold_out(train: pd.DataFrame, shares: Sequence[float], seed: int) -> np.nda
     sizes = [max(1, round(share * len(kinds))) for share in shares]
     try:
         rest, validation = train_test_split(kinds, test_size=sizes[1], stratify=kinds, random_state=seed)
+        judged = rest[:0]
         if len(shares) == 3:
             judged = train_test_split(rest, test_size=sizes[2], stratify=rest, random_state=seed)[1]
-        else:
-            judged = rest[:0]
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{_named(shares)} cannot be made of {len(kinds)} groups ({reason}): change split=.") from error
@@ -97,9 +96,7 @@ def open_folds(
     if not path.exists():
         folds = folds_from(train) if folds_from else make_folds(train, k, seed, shares)
         with atomic_write(path) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows(folds.itertuples(index=False))
+            folds.to_csv(file, columns=COLUMNS, index=False, lineterminator="\n")
         return folds
     kept = read_table(path).frame
     if list(kept.columns) != COLUMNS:
@@ -143,16 +140,11 @@ def _check_ids(path: Path, kept: pd.Series, ids: pd.Series) -> None:
     if len(repeated):
         raise UserError(f"{path} has id '{repeated.iloc[0]}' twice (line {repeated.index[0]}): {_REMEDY}")
     for lacking, problem in (
-        (_missing_from(ids, kept), "lacks ids of the data"),
-        (_missing_from(kept, ids), "has ids not in the data"),
+        (ids[~ids.isin(kept)], "lacks ids of the data"),
+        (kept[~kept.isin(ids)], "has ids not in the data"),
     ):
         if len(lacking):
             raise UserError(f"{path} {problem} ({len(lacking):,}, first '{lacking.iloc[0]}'): {_REMEDY}")
-
-
-def _missing_from(ids: pd.Series, others: Iterable[str]) -> pd.Series:
-    """Return the ids that are not among the others."""
-    return ids[~ids.isin(set(others))]
 
 
 def _check_same(path: Path, kept: pd.DataFrame, train: pd.DataFrame, column: str) -> None:

@@ -1,12 +1,8 @@
-"""Feed a model from a pixel store: uint8 batches whose pixels depend on (seed, epoch, row) alone.
-
-Neither the number of worker processes nor a restart changes a pixel; nothing is decoded or normalised here.
-"""
+"""Feed a model from a pixel store: batches whose pixels depend on (seed, epoch, row) alone, whatever feeds them."""
 
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,52 +11,89 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from competition.core.seeds import stream
-from competition.data.augment import TrainTransform
+from competition.data.augment import TrainTransform, mix_seed
 from competition.data.images.stores import Store
 from competition.data.tta import eval_crops
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """``rows``: (n,) int64 rows of the store; ``pixels``: (n, c, h, w), for evaluation (n, crops, c, h, w)."""
 
     rows: Tensor
     pixels: Tensor
 
-    def pin_memory(self) -> "Batch":
-        """Return the batch in page-locked memory (called by the DataLoader)."""
-        return Batch(self.rows.pin_memory(), self.pixels.pin_memory())
-
 
 class EpochSampler(Sampler):
-    """Batches of (epoch, row), shuffled by (seed, epoch); a short last batch is left out, unless there is no other."""
+    """Batches of (epoch, row), shuffled by (seed, epoch); a short last batch is left out, unless there is no other.
 
-    def __init__(self, rows: Sequence[int], batch_size: int, seed: int):
+    ``partner``: for each of the ``rows`` the position of its pair's other row, or its own (see data/pairs.py). Both
+    rows of a pair come into one batch, and batches, whose size must then be even, stay as large as without.
+    """
+
+    def __init__(self, rows: Sequence[int], batch_size: int, seed: int, partner: np.ndarray | None = None):
         self.rows = np.asarray(rows)
         self.batch_size = min(batch_size, len(self.rows))
         self.seed = seed
+        self.partner = partner
         self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.rows) // self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng(stream("order", self.seed, self.epoch)).permutation(self.rows)
+        rng = np.random.default_rng(stream("order", self.seed, self.epoch))
+        if self.partner is None:
+            order = rng.permutation(self.rows)
+        else:
+            order = self.rows[_two_by_two(self.partner, rng)]
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             yield [(self.epoch, int(row)) for row in order[start : start + self.batch_size]]
 
 
+def _two_by_two(partner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return all positions in random order, pairs side by side from an even place on.
+
+    Single rows go two by two as well; where their number is odd, one of them is last.
+    """
+    at = np.arange(len(partner))
+    single = rng.permutation(at[partner == at])
+    first = at[at < partner]
+    twos = np.concatenate([np.stack([first, partner[first]], 1), single[: len(single) // 2 * 2].reshape(-1, 2)])
+    return np.concatenate([rng.permutation(twos).ravel(), single[len(single) // 2 * 2 :]])
+
+
 class TrainSet(Dataset):
-    """Augmented pictures by (epoch, row), a whole batch at a time."""
+    """Augmented pictures by (epoch, row), a whole batch at a time.
 
-    def __init__(self, store: Store, transform: TrainTransform, seed: int):
-        self.store, self.transform, self.seed = store, transform, seed
+    ``alike``: rows that are augmented with another row's seed, as a pair's are.
+    """
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
+    def __init__(self, store: Store, transform: TrainTransform, seed: int, alike: Mapping[int, int] | None = None):
+        self.store, self.transform, self.seed, self.alike = store, transform, seed, alike or {}
+
+    def __getitem__(self, keys: list[tuple[int, int]]) -> Batch:
         rows = [row for _, row in keys]
         if self.transform.pipeline is None and _stored_as(self.store, self.transform.size):
             return _batch(rows, self.store.batch(rows))
-        return _batch(rows, np.stack([self.transform(self.store[row], (self.seed, epoch, row)) for epoch, row in keys]))
+        return _batch(rows, np.stack([self._variant(epoch, row) for epoch, row in keys]))
+
+    def _variant(self, epoch: int, row: int) -> np.ndarray:
+        return self.transform(self.store[row], (self.seed, epoch, self.alike.get(row, row)))
+
+
+class FeatureSet(Dataset):
+    """A frozen backbone's features by (epoch, row): in each epoch those of one of the row's variants.
+
+    ``stores``: the features of the same rows, as they are and augmented; (seed, epoch, row) decides which is drawn.
+    """
+
+    def __init__(self, stores: Sequence[Store], seed: int):
+        self.stores, self.seed = tuple(stores), seed
+
+    def __getitem__(self, keys: list[tuple[int, int]]) -> Batch:
+        drawn = [mix_seed((self.seed, *key)) % len(self.stores) for key in keys]
+        features = [self.stores[variant][row] for variant, (_, row) in zip(drawn, keys, strict=True)]
+        return _batch([row for _, row in keys], np.stack(features))
 
 
 class EvalSet(Dataset):
@@ -69,7 +102,7 @@ class EvalSet(Dataset):
     def __init__(self, store: Store, size: int, fit: str, crops: Sequence[str]):
         self.store, self.size, self.fit, self.crops = store, size, fit, tuple(crops)
 
-    def __getitems__(self, rows: list[int]) -> Batch:
+    def __getitem__(self, rows: list[int]) -> Batch:
         if self.crops == ("centre",) and _stored_as(self.store, self.size):
             return _batch(rows, self.store.batch(rows)[:, None])
         return _batch(rows, np.stack([eval_crops(self.store[r], self.size, self.fit, self.crops) for r in rows]))
@@ -84,10 +117,6 @@ def _batch(rows: Sequence[int], pixels: np.ndarray) -> Batch:
     return Batch(torch.as_tensor(rows), torch.from_numpy(pixels).movedim(-1, -3))
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
 def _one_thread(_worker: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
@@ -98,9 +127,9 @@ def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> Dat
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     return DataLoader(
         dataset,
-        batch_sampler=batches,
+        sampler=batches,
+        batch_size=None,  # each of the batches is one item of the dataset
         num_workers=workers,
-        collate_fn=_as_it_is,
         pin_memory=pin,
         persistent_workers=workers > 0,
         worker_init_fn=_one_thread,
@@ -112,8 +141,16 @@ def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> Dat
 class TrainFeed:
     """One DataLoader for all the epochs of a job, so that its workers start once."""
 
-    def __init__(self, images: TrainSet, rows: Sequence[int], batch_size: int, workers: int, pin: bool):
-        self._sampler = EpochSampler(rows, batch_size, images.seed)
+    def __init__(
+        self,
+        images: TrainSet | FeatureSet,
+        rows: Sequence[int],
+        batch_size: int,
+        workers: int,
+        pin: bool,
+        partner: np.ndarray | None = None,
+    ):
+        self._sampler = EpochSampler(rows, batch_size, images.seed, partner)
         self._loader = _loader(images, self._sampler, workers, pin)
 
     def __len__(self) -> int:
@@ -121,13 +158,21 @@ class TrainFeed:
         return len(self._sampler)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of epoch ``number``."""
         self._sampler.epoch = number
         return iter(self._loader)
 
 
 def eval_feed(images: EvalSet, rows: Sequence[int], batch_size: int, workers: int, pin: bool) -> DataLoader:
     """Return batches of every row once, in order; pixels (n, crops, c, h, w)."""
-    rows = [int(row) for row in rows]
-    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    return _loader(images, batches, workers, pin)
+    return _loader(images, _in_order([int(row) for row in rows], batch_size), workers, pin)
+
+
+def variant_feed(
+    images: TrainSet, variant: int, rows: Sequence[int], batch_size: int, workers: int, pin: bool
+) -> DataLoader:
+    """Return batches of every row once, in order, augmented as in epoch ``variant``; pixels (n, c, h, w)."""
+    return _loader(images, _in_order([(variant, int(row)) for row in rows], batch_size), workers, pin)
+
+
+def _in_order(keys: list, batch_size: int) -> list[list]:
+    return [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]

@@ -21,32 +21,16 @@ from competition.data.folds import JUDGED, TRAIN
 from competition.data.images.stores import DataStore, StoreSpec
 from competition.data.layouts.dataset import Dataset
 from competition.data.layouts.read import layout_settings, read_dataset
+from competition.data.pairs import partners
 
 
 @dataclass(frozen=True)
-class RunData:
-    """``train``: id, path, label, group, fold (see data/folds.py) and row (in the stores).
+class FoldedRows:
+    """``train``: id, label, group and fold (see data/folds.py) of the training rows; ``test``: id of the test rows, in
+    submission order."""
 
-    ``test``: id, path and row, in submission order.
-
-    ``stores``: for each way of storing, the train and the test store. ``unreadable_test``: ids that no model can see.
-    ``full_size``: rows of the whole train and test tables, before a dry run's limit. ``added``: train-only rows, of
-    which nothing else here knows.
-    """
-
-    dataset: Dataset
     train: pd.DataFrame
     test: pd.DataFrame
-    unreadable_test: list[str]
-    stores: Mapping[StoreSpec, tuple[DataStore, DataStore]]
-    full_size: tuple[int, int]
-    notes: list[str] = field(default_factory=list)
-    added: tuple[Added, ...] = ()
-
-    @cached_property
-    def table_key(self) -> str:
-        """The fingerprint of the training ids, labels and groups, whatever their order."""
-        return fingerprint(self.train[["id", "label", "group"]].sort_values("id").to_numpy().tolist())
 
     @property
     def hold_out(self) -> bool:
@@ -57,16 +41,6 @@ class RunData:
     def judged_apart(self) -> bool:
         """Whether scores are about rows that no model was stopped or tuned on: the third part of a hold-out."""
         return self.hold_out and bool((self.train["fold"] == JUDGED).any())
-
-    @property
-    def floating(self) -> bool:
-        """Whether pixels are standardised floats (pixel CSV) rather than uint8."""
-        return self.dataset.floating
-
-    @property
-    def channels(self) -> int:
-        """The number of channels of every image."""
-        return self.dataset.channels
 
     def fitted(self, fold: int | None) -> np.ndarray:
         """Return which training rows the model of ``fold`` learns from, (n,) bool; None is the model on all rows."""
@@ -83,13 +57,35 @@ class RunData:
         """Return which training rows have their out-of-fold prediction from the model of ``fold``, (n,) bool."""
         return ~self.fitted(fold)
 
+
+@dataclass(frozen=True)
+class RunData(FoldedRows):
+    """Rows with their images: ``train`` and ``test`` have a path and a row (in the stores), too.
+
+    ``stores``: for each way of storing, the train and the test store. ``unreadable_test``: ids that no model can see.
+    ``full_size``: rows of the whole train and test tables, before a dry run's limit. ``added``: train-only rows, of
+    which nothing else here knows.
+    """
+
+    dataset: Dataset
+    unreadable_test: list[str]
+    stores: Mapping[StoreSpec, tuple[DataStore, DataStore]]
+    full_size: tuple[int, int]
+    notes: list[str] = field(default_factory=list)
+    added: tuple[Added, ...] = ()
+
+    @cached_property
+    def table_key(self) -> str:
+        """The fingerprint of the training ids, labels and groups, whatever their order."""
+        return fingerprint(self.train[["id", "label", "group"]].sort_values("id").to_numpy().tolist())
+
     def of(self, recipe: Recipe) -> tuple[DataStore, DataStore]:
         """Return the train and the test store that a recipe reads."""
-        return self.stores[store_spec(recipe, self.floating)]
+        return self.stores[store_spec(recipe, self.dataset.floating)]
 
     def added_of(self, recipe: Recipe) -> list[DataStore]:
         """Return the stores of the train-only rows that a recipe reads."""
-        return [added.stores[store_spec(recipe, self.floating)] for added in self.added]
+        return [added.stores[store_spec(recipe, self.dataset.floating)] for added in self.added]
 
     def learnt(self, fold: int | None) -> pd.DataFrame:
         """Return id, label and row of all that the model of ``fold`` learns from: training rows, then train-only ones.
@@ -103,6 +99,14 @@ class RunData:
             parts.append(added.tables[fold].assign(row=added.tables[fold]["row"] + start))
             start += len(added)
         return pd.concat(parts, ignore_index=True)
+
+    def partners(self, fold: int | None) -> np.ndarray:
+        """Return for each row of ``learnt(fold)`` the position of its pair's other row, or its own, (n,) int64.
+
+        Train-only rows are single.
+        """
+        own = partners(self.train[self.fitted(fold)])
+        return np.concatenate([own, np.arange(len(own), len(self.learnt(fold)))])
 
     def added_key(self, fold: int | None, recipe: Recipe) -> list[str]:
         """Return the fingerprint of the train-only rows that the model of ``fold`` learns from; none without any."""

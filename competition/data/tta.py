@@ -13,10 +13,8 @@ from competition.data.images.decode import fit_store
 
 CORNER_SIDE = 0.875  # side of a corner crop, as a part of the image's, where the image is resized and not cropped
 
-
 # Where a window lies: the parts of the free height above it and of the free width to its left.
 CROPS = {"centre": (0.5, 0.5), "top_left": (0, 0), "top_right": (0, 1), "bottom_left": (1, 0), "bottom_right": (1, 1)}
-
 
 # The 8 symmetries of the square: whether rows and columns are swapped, and along which axes the result is mirrored.
 TURNS = {

@@ -23,7 +23,6 @@ from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import Score
 from competition.scoring.shift.statistics import FoldFeatures
 from competition.scoring.shift.verdict import Shift, judge_shift
-from competition.scoring.threshold.auto import RuleScore, compare_rules
 
 MIN_TEST_ROWS = 50  # below which luck and a shift look alike
 MIN_FEATURE_ROWS = 20  # groups, and test rows, below which features can tell nothing apart
@@ -99,7 +98,7 @@ def find_shift(found: Predicted, members: Mapping[str, Member], audit: Audit | N
 def _features(member: Member, rows: pd.DataFrame) -> list[FoldFeatures]:
     """Return what each fold's first model saw of held-out and test rows; none where a sample is too small."""
     found = []
-    for number, folders in enumerate(member.by_fold):
+    for folders in member.by_fold:
         kept = read_diagnostics(folders[0])
         inside = np.isin(kept.validation_ids, rows.index)
         known = rows.loc[kept.validation_ids[inside]]
@@ -107,7 +106,7 @@ def _features(member: Member, rows: pd.DataFrame) -> list[FoldFeatures]:
         enough = min(len(np.unique(group)), len(kept.test)) >= MIN_FEATURE_ROWS
         if not enough or min(label.sum(), (~label).sum()) < MIN_OF_CLASS:
             return []
-        found.append(FoldFeatures(number, kept.validation[inside], label, group, kept.test))
+        found.append(FoldFeatures(kept.validation[inside], label, group, kept.test))
     return found
 
 
@@ -161,10 +160,3 @@ def _condition_score(name: str, label: np.ndarray, prob: np.ndarray, decision: n
         label.size,
         None if label.all() else float(decision[~label].mean()),
     )
-
-
-def find_rules(found: Predicted, requested: str, seed: int) -> dict[str, RuleScore]:
-    """Return every threshold rule's score on the final predictions; a hold-out and a single fold have none."""
-    if found.rows.held_out is not None or found.rows.folds < 2:
-        return {}
-    return compare_rules(found.rows, found.test, requested, seed)

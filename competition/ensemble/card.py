@@ -1,5 +1,6 @@
 """The card: what is known about a submission, as JSON beside it."""
 
+import contextlib
 import dataclasses
 import math
 import platform
@@ -12,6 +13,7 @@ from competition.core.files import fingerprint
 from competition.core.settings import Config
 from competition.data.run_data import RunData
 from competition.ensemble.score import Result
+from competition.inference.torch_member import job_settings
 
 
 def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
@@ -39,6 +41,7 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
                 "weight": result.weights[name],
                 "backbone": member.recipe.backbone,
                 "view": member.recipe.view,
+                "pretrained": job_settings(member.folders[0])["pretrained"],
                 "models": len(member.folders),
             }
             for name, member in result.members.items()
@@ -56,15 +59,10 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
     return {key: round(value, 6) for key, value in figures.items() if not math.isnan(value)}
 
 
-def git_commit() -> str | None:
-    """Return the checkout's commit, or None outside of one."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return found.stdout.strip() or None
-
-
 def provenance() -> dict[str, Any]:
-    """Return the versions that made this."""
-    return {"git_commit": git_commit(), "telltale": __version__, "python": platform.python_version()}
+    """Return the versions that made this; the commit is None outside of a checkout."""
+    commit = ""
+    with contextlib.suppress(FileNotFoundError):
+        git = ["git", "rev-parse", "HEAD"]
+        commit = subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+    return {"git_commit": commit or None, "telltale": __version__, "python": platform.python_version()}

@@ -9,14 +9,15 @@ from competition.audit.findings import Audit
 from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.data.folds import JUDGED
-from competition.data.run_data import RunData
-from competition.ensemble.analysis import Predicted, cannot_tell, find_rules, find_shift, find_worth
+from competition.data.run_data import FoldedRows, RunData
+from competition.ensemble.analysis import Predicted, cannot_tell, find_shift, find_worth
 from competition.ensemble.member import Member
 from competition.inference.oof import Predictions, blend, collect_member
 from competition.report.trust import Analysis, ThresholdChoice
 from competition.scoring.blend.select import choose_blend
 from competition.scoring.rows import OofRows
 from competition.scoring.scorecard import Score, score_predictions
+from competition.scoring.threshold.auto import compare_rules
 from competition.scoring.threshold.rules import find_rule, is_number
 from competition.training.plan import Plan
 
@@ -78,7 +79,7 @@ def score_run(config: Config, data: RunData, plans: Sequence[Plan], audit: Audit
 
 def score(
     config: Config,
-    data: RunData,
+    data: FoldedRows,
     members: Mapping[str, Member],
     folds: Sequence[int],
     audit: Audit | None = None,
@@ -98,26 +99,20 @@ def score(
     settings = config.threshold, config.seed, config.public_fraction, shift
     scores = {name: score_predictions(rows, found.test_rows[name], *settings) for name, rows in found.oof.items()}
     final = scores[found.final]
-    rules = {} if missing else find_rules(found, config.threshold, config.seed)
+    several = found.rows.held_out is None and found.rows.folds > 1  # folds, so that rules can be compared by them
+    rules = compare_rules(found.rows, found.test, config.threshold, config.seed) if several and not missing else {}
     without, views, robustness = ((), (), ()) if missing else find_worth(found, members, final, config.seed)
-    analysis = Analysis(
-        shift,
-        unasked,
-        ThresholdChoice(config.threshold, final.rule, final.why, final.threshold, rules),
-        found.blend.choice if found.blend else None,
-        without,
-        views,
-        robustness,
-        audit.summary() if audit else None,
-    )
-    weights = found.blend.choice.weights if found.blend else dict.fromkeys(members, 1.0)
+    threshold = ThresholdChoice(config.threshold, final.rule, final.why, final.threshold, rules)
+    choice, checked = found.blend.choice if found.blend else None, audit.summary() if audit else None
+    analysis = Analysis(shift, unasked, threshold, choice, without, views, robustness, checked)
+    weights = choice.weights if choice else dict.fromkeys(members, 1.0)
     if data.judged_apart:
         known = known & (data.train["fold"] == JUDGED).to_numpy()
     return Result(scores, found.predictions, members, weights, known, missing, analysis, trained_on)
 
 
 def _ensemble(
-    config: Config, data: RunData, members: Mapping[str, Member], known: np.ndarray, method: str
+    config: Config, data: FoldedRows, members: Mapping[str, Member], known: np.ndarray, method: str
 ) -> Predicted:
     """Average each member's models, and the members by weights fitted on the ``known`` (n,) training rows."""
     ids = data.train["id"], data.test["id"]

@@ -1,17 +1,14 @@
-"""What a job leaves beside its predictions, so that later questions need no model: ``evidence.npz``.
-
-Every held-out row's logit under each test-time view; for a sample of held-out and test rows what the last layer saw,
-and how the held-out ones' logits move under a suite of conditions (see data/images/perturb.py). All arrays travel with
-their ids.
-"""
+"""What a job leaves beside its predictions, so that later questions need no model: ``evidence.npz``."""
 
 import dataclasses
+import itertools
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +20,7 @@ from competition.core.files import atomic_write
 from competition.core.seeds import stream
 from competition.data.images.perturb import PerturbedStore, conditions
 from competition.data.images.stores import Store
-from competition.inference.predict import Predictor, each_view, predict_logits
+from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import Detector
 from competition.models.heads import WithHead
 from competition.scoring.blend.average import mean_logit
@@ -77,31 +74,39 @@ def diagnostics_images(evidence_rows: int, held: int, tested: int, floating: boo
 def penultimate(model: Detector, store: Store, rows: Sequence[int], predictor: Predictor) -> NDArray[np.float16]:
     """Return (n, d) what the model's last layer sees of the store's ``rows``, seen whole or by their centre.
 
-    The predictor's test-time views play no part. More than ``MAX_FEATURES`` features are hashed to so many (see
-    :func:`_narrow`); values beyond float16 are its largest.
-    Raises UserError for a model that never runs its last layer.
+    The predictor's test-time views play no part. Raises UserError for a model that never runs its last layer.
     """
-    predictor.placement.place(model).eval()
-    parts: list[NDArray] = []
-    caught: list[Tensor] = []
+    features = logits_and_features(model, store, rows, dataclasses.replace(predictor, tta="none"))[1]
+    if len(features) < len(rows):
+        raise UserError(
+            f"Backbone '{predictor.recipe.backbone}' does not show what its last layer sees: set evidence_rows=0."
+        )
+    return features
 
-    def forward(pixels: Tensor) -> Tensor:
-        caught.clear()
-        model(pixels)  # never compiled: a compiled graph may pass the hook by
-        if not caught:
-            raise UserError(
-                f"Backbone '{predictor.recipe.backbone}' does not show what its last layer sees: set evidence_rows=0."
-            )
-        return caught[0]
 
-    hook = _last_layer(model).register_forward_pre_hook(lambda _, given: caught.append(given[0].float().flatten(1)))
+def logits_and_features(
+    model: Detector, store: Store, rows: Sequence[int], predictor: Predictor
+) -> tuple[NDArray[np.float64], NDArray[np.float16]]:
+    """Return the (views, n) logits of the store's ``rows``, and (n, d) what the last layer sees under the first view.
+
+    More than ``MAX_FEATURES`` features are hashed to so many (see :func:`_narrow`); values beyond float16 are its
+    largest. A model that never runs its last layer has (0, 0) of them.
+    """
+    # Never compiled: a compiled graph may pass the hook by.
+    predictor = dataclasses.replace(predictor, recipe=dataclasses.replace(predictor.recipe, compile=False))
+    calls, parts = itertools.count(), [np.zeros((0, 0), np.float16)]
+
+    def keep(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+        if next(calls) % len(predictor.views) == 0:
+            largest, seen = np.finfo(np.float16).max, given[0].float().flatten(1)
+            parts.append(_narrow(seen.cpu().numpy()).clip(-largest, largest).astype(np.float16))
+
+    hook = _last_layer(model).register_forward_pre_hook(keep)
     try:
-        for _, out in each_view(forward, store, rows, dataclasses.replace(predictor, tta="none")):
-            largest = np.finfo(np.float16).max
-            parts.append(_narrow(out[0].cpu().numpy()).clip(-largest, largest).astype(np.float16))
+        logits = predict_logits(model, store, rows, predictor)
     finally:
         hook.remove()
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float16)
+    return logits, np.concatenate(parts[1:]) if len(parts) > 1 else parts[0]
 
 
 def _last_layer(model: Detector) -> nn.Module:
@@ -135,10 +140,7 @@ def _narrow(features: NDArray[np.float32]) -> NDArray[np.float32]:
 def sweep_logits(
     model: Detector, store: Store, rows: Sequence[int], predictor: Predictor
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the (n,) logits of the store's ``rows`` under each condition, whole images or their centre.
-
-    The predictor's test-time views play no part.
-    """
+    """Return the (n,) logits of the store's ``rows`` under each condition, seen as :func:`penultimate` sees them."""
     recipe = dataclasses.replace(predictor.recipe, compile=False)  # too few images to be worth another compilation
     predictor = dataclasses.replace(predictor, recipe=recipe, tta="none")
     return {
@@ -149,12 +151,7 @@ def sweep_logits(
 
 def write_diagnostics(folder: Path, diagnostics: Diagnostics) -> None:
     """Write ``evidence.npz`` into a job's folder, atomically; the same diagnostics give the same bytes."""
-    with atomic_write(folder / FILE, "wb") as file:
-        _pack(diagnostics, file)
-
-
-def _pack(diagnostics: Diagnostics, file: IO[bytes]) -> None:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_write(folder / FILE, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for item in dataclasses.fields(diagnostics):
             entry = zipfile.ZipInfo(f"{item.name}.npy")  # dated 1980, and not by the clock as numpy may choose to
             entry.compress_type = zipfile.ZIP_DEFLATED
@@ -191,7 +188,7 @@ def collect_views(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -
     ``folders``: for each fold its models' folders (several seeds), which are averaged. NaN where no model held the row
     out. Raises UserError when a file's ids are not the ones expected.
     """
-    return _collect(folders, train_ids, lambda diagnostics: (diagnostics.views, diagnostics.ids, diagnostics.logits))
+    return _collect(folders, train_ids, attrgetter("views", "ids", "logits"))
 
 
 def collect_sweep(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -200,12 +197,7 @@ def collect_sweep(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -
     NaN where a row was not sampled. Earlier versions had other conditions and sampled more rows: where jobs of several
     have met, it is the conditions that all know, and the rows that all of a fold's models have seen.
     """
-    return _collect(
-        folders,
-        train_ids,
-        lambda diagnostics: (diagnostics.conditions, diagnostics.sweep_ids, diagnostics.sweep),
-        sampled=True,
-    )
+    return _collect(folders, train_ids, attrgetter("conditions", "sweep_ids", "sweep"), sampled=True)
 
 
 def _collect(

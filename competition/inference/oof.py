@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from competition.core.errors import UserError
+from competition.core.files import atomic_write, fingerprint
+from competition.core.settings import Config
 from competition.scoring.blend.average import mean_logit, mean_prob
 from competition.scoring.metrics import sigmoid
 
@@ -29,6 +32,21 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"id": str, "logit": float, "prob": float}, keep_default_na=False, na_values=missing)
 
 
+def prediction_settings(config: Config, test_ids: Sequence[str], digest: str, fold: int | None) -> dict[str, Any]:
+    """Return what decides a job's predictions beside its weights; ``digest`` is that of the test set's images."""
+    settings: dict[str, Any] = {"tta": config.tta, "test_data": fingerprint(list(test_ids), digest)}
+    if fold is not None:  # a model on all rows leaves no diagnostics
+        settings["evidence_rows"] = config.evidence_rows
+    return settings
+
+
+def write_predictions(path: Path, table: pd.DataFrame, logit: np.ndarray) -> None:
+    """Write oof.csv or test.csv, atomically: the table's columns, each row's logit and its probability, numbers with
+    all their digits; a missing number is an empty cell."""
+    with atomic_write(path) as file:
+        table.assign(logit=logit, prob=sigmoid(logit)).to_csv(file, index=False, lineterminator="\n")
+
+
 def collect_member(
     folds: Sequence[Sequence[Path]], full: Sequence[Path], train_ids: Sequence[str], test_ids: Sequence[str]
 ) -> Predictions:
@@ -48,12 +66,15 @@ def collect_member(
     groups = [[_test_logits(folder / "test.csv", test_ids) for folder in folders] for folders in [*folds, full]]
     everyone = [logit for group in groups for logit in group]
     return Predictions(
-        oof=_prob(oof.to_numpy()),
-        test=_prob(_mean(everyone, len(test_ids))),
-        parts=np.stack([_prob(_mean(group, len(test_ids))) for group in groups[:-1]])
-        if folds
-        else np.empty((0, len(test_ids))),
+        oof=sigmoid(oof),
+        test=sigmoid(_mean(everyone, len(test_ids))),
+        parts=_stacked([sigmoid(_mean(group, len(test_ids))) for group in groups[:-1]], len(test_ids)),
     )
+
+
+def _stacked(parts: Sequence[np.ndarray], rows: int) -> np.ndarray:
+    """Return the parts, each (rows,), as one table, though there be none."""
+    return np.array(parts).reshape(len(parts), rows)
 
 
 def _test_logits(path: Path, test_ids: Sequence[str]) -> np.ndarray:
@@ -67,13 +88,6 @@ def _mean(logits: Sequence[np.ndarray], rows: int) -> np.ndarray:
         seen = ~np.isnan(logits[0])
         mean[seen] = mean_logit(np.stack(logits)[:, seen])
     return mean
-
-
-def _prob(logit: np.ndarray) -> np.ndarray:
-    known = ~np.isnan(logit)
-    prob = np.full(len(logit), np.nan)
-    prob[known] = sigmoid(logit[known])
-    return prob
 
 
 def _aligned(values: pd.Series, ids: pd.Index, path: Path) -> np.ndarray:
@@ -95,4 +109,4 @@ def blend(members: Sequence[Predictions], weights: Sequence[float]) -> Predictio
 
     parts = [mean([m.parts[fold] for m in members]) for fold in range(len(members[0].parts))]
     test = mean([m.test for m in members])
-    return Predictions(mean([m.oof for m in members]), test, np.stack(parts) if parts else np.empty((0, len(test))))
+    return Predictions(mean([m.oof for m in members]), test, _stacked(parts, len(test)))

@@ -15,10 +15,6 @@ from competition.data.tta import TTA, TestView, turn
 from competition.models.device import Placement
 
 
-def _ignore(images: int) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Predictor:
     """How models of one recipe predict: where they run, under which test-time views, and what feeds them.
@@ -31,11 +27,10 @@ class Predictor:
     placement: Placement
     tta: str = "none"
     workers: int = 0
-    on_progress: Callable[[int], None] = _ignore
+    on_progress: Callable[[int], None] = lambda images: None
 
     @property
     def views(self) -> tuple[TestView, ...]:
-        """The test-time views, in order."""
         return TTA[self.tta]
 
 

@@ -14,7 +14,7 @@ from competition.core.errors import Unfinished, UserError
 from competition.core.files import file_digest, fingerprint, write_json, write_text
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.cli import run_cli
-from competition.kaggle.client.polling import looks
+from competition.kaggle.client.retry import looks
 
 METADATA = "dataset-metadata.json"
 MARK = "content-{}.txt"  # the file whose name is the fingerprint of what a version holds
@@ -33,11 +33,10 @@ READY, FAILED = "ready", ("failed", "deleted", "error")  # states of a version
 PAUSES = 0.5, 15.0  # the first and the longest between two looks, in seconds
 
 
-def write_metadata(folder: Path, ref: str, licence: str = "other") -> None:
+def write_metadata(folder: Path, ref: str) -> None:
     """Write ``dataset-metadata.json`` for the data set OWNER/SLUG; its title spells the slug."""
-    write_json(
-        folder / METADATA, {"id": ref, "title": ref.split("/")[1].replace("-", " "), "licenses": [{"name": licence}]}
-    )
+    title = ref.split("/")[1].replace("-", " ")
+    write_json(folder / METADATA, {"id": ref, "title": title, "licenses": [{"name": "other"}]})
 
 
 def upload_dataset(
@@ -175,12 +174,9 @@ def _files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir():
-            inside = [one for one in sorted(path.rglob("*")) if one.is_file()]
-            found |= {
-                one.relative_to(folder).as_posix(): one
-                for one in inside
-                if not any(part.startswith(".") for part in one.relative_to(folder).parts)
-            }
+            inside = {one.relative_to(folder): one for one in sorted(path.rglob("*")) if one.is_file()}
+            hidden = {name for name in inside if any(part.startswith(".") for part in name.parts)}
+            found |= {name.as_posix(): one for name, one in inside.items() if name not in hidden}
         elif path.is_file() and path.name not in NOT_UPLOADED:
             found[path.name] = path
     return found

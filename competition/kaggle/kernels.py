@@ -12,8 +12,7 @@ from competition.core.errors import Unfinished, UserError
 from competition.core.files import write_json
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.cli import run_cli
-from competition.kaggle.client.polling import looks
-from competition.kaggle.client.retry import KaggleRefusal, Unreachable
+from competition.kaggle.client.retry import KaggleRefusal, Unreachable, looks
 
 METADATA = "kernel-metadata.json"
 PUSH_SECONDS, PULL_SECONDS = 120.0, 300.0  # that a push, and a pull of next to nothing, may take
@@ -37,16 +36,14 @@ def slug_of(name: str) -> str:
 
 def write_metadata(folder: Path, ref: str, code_file: str, **more: Any) -> None:
     """Write ``kernel-metadata.json`` for a private Python kernel OWNER/SLUG; ``more`` adds to it or changes it."""
-    title = ref.split("/")[1].replace("-", " ")  # the command line wants a title that spells the slug
-    kind = "notebook" if code_file.endswith(".ipynb") else "script"
     write_json(
         folder / METADATA,
         {
             "id": ref,
-            "title": title,
+            "title": ref.split("/")[1].replace("-", " "),  # the command line wants one that spells the slug
             "code_file": code_file,
             "language": "python",
-            "kernel_type": kind,
+            "kernel_type": "notebook" if code_file.endswith(".ipynb") else "script",
             "is_private": "true",
             "enable_gpu": "true",
             "enable_internet": "false",
@@ -106,11 +103,10 @@ def wait_kernel(
 
     Raises UserError where it failed, or another version took its place, and Unfinished after ``limit_seconds``.
     """
-
-    def on_states(states: dict[str, str], seconds: float) -> None:
-        on_progress(states[ref], seconds)
-
-    state = watch_kernels(kaggle, {ref: version}, limit_seconds, on_states)[ref]
+    states = watch_kernels(
+        kaggle, {ref: version}, limit_seconds, lambda states, seconds: on_progress(states[ref], seconds)
+    )
+    state = states[ref]
     if state != "complete":
         reason = kaggle.kernel_status(ref)[1] or "no reason given"
         raise UserError(f"Kernel {ref} ended as '{state}' ({reason}): its log is on https://www.kaggle.com/code/{ref}.")
@@ -122,8 +118,8 @@ def watch_kernels(
     """Wait until a kernel's session has ended; returns all their states, of which at least one is in ENDED.
 
     ``versions``: the version of each OWNER/SLUG that is meant. ``on_progress(states, seconds)`` is called at each
-    look. Kaggle out of reach is waited for as well. Raises
-    UserError where another version was pushed meanwhile, and Unfinished after ``limit_seconds``.
+    look. Kaggle out of reach is waited for as well. Raises UserError where another version was pushed meanwhile, and
+    Unfinished after ``limit_seconds``.
     """
     refusals = 0
     states = dict.fromkeys(versions, "queued")

@@ -86,10 +86,8 @@ def _is_source(path: Path | PurePosixPath) -> bool:
 def _own_metadata() -> str:
     """Return the METADATA of this package: pyproject.toml's, else those it was installed with."""
     path = PACKAGE.parent / "pyproject.toml"
-    if (
-        path.is_file()
-        and (project := tomllib.loads(path.read_text(encoding="utf-8")).get("project", {})).get("name") == NAME
-    ):
+    project = tomllib.loads(path.read_text(encoding="utf-8")).get("project", {}) if path.is_file() else {}
+    if project.get("name") == NAME:
         lines = [
             "Metadata-Version: 2.1",
             f"Name: {NAME}",

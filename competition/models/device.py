@@ -108,15 +108,10 @@ def _candidates(recipe: Recipe, device: str) -> tuple[list[str], list[str]]:
         usual = "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
     if recipe.precision == "fp16" and device == "cpu":
         raise UserError("precision=fp16 needs a GPU (its gradients are scaled there): use bf16 or fp32 on a CPU.")
-    wanted = recipe.precision
-    if wanted == "bf16" and device == "cuda":
-        wanted = "device"
+    wanted = "device" if (device, recipe.precision) == ("cuda", "bf16") else recipe.precision
     precisions = {"device": [usual], "auto": [usual, "bf16"] if device == "cpu" else [usual, "fp32"]}
-    formats = {
-        "device": ["channels_last" if device == "cuda" else "contiguous"],
-        "auto": ["contiguous", "channels_last"],
-    }
-    return (precisions.get(wanted, [wanted]), formats.get(recipe.memory_format, [recipe.memory_format]))
+    formats = {"device": ["channels_last" if device == "cuda" else "contiguous"], "auto": list(FORMATS)}
+    return precisions.get(wanted, [wanted]), formats.get(recipe.memory_format, [recipe.memory_format])
 
 
 def step_seconds(placement: Placement, model: nn.Module, pixels: Tensor) -> float:

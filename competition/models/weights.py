@@ -9,7 +9,7 @@ import timm
 from competition.core.errors import UserError
 from competition.core.files import file_digest
 from competition.core.settings import Recipe
-from competition.models.hub import cached_weights
+from competition.models.hub import cached_digest, cached_weights, served_digest
 
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")
 
@@ -31,10 +31,22 @@ def weights_options(recipe: Recipe) -> dict[str, Any]:
     return {"pretrained": True, "pretrained_cfg_overlay": {"file": str(path)}}
 
 
-def source_digest(recipe: Recipe) -> str:
-    """Return ``true``, ``false``, or a fingerprint of one backbone's weights file: where it lies does not matter."""
-    if recipe.pretrained in ("true", "false"):
-        return recipe.pretrained
+def source_digest(recipe: Recipe, ask: bool = False) -> str:
+    """Return ``false``, or a fingerprint of one backbone's weights file: where it lies does not matter.
+
+    That of the hub's file is its SHA-256, as the hub's own page has it; with ``ask`` the hub is asked for it where the
+    file is not cached. Raises UserError where the file is not there.
+    """
+    if recipe.pretrained == "false":
+        return "false"
+    if recipe.pretrained == "true":
+        found = cached_digest(recipe.backbone) or (served_digest(recipe.backbone) if ask else None)
+        if found is None:
+            raise UserError(
+                f"The weights of '{recipe.backbone}' are not cached, and the hub does not say which file they are: go "
+                "online, give pretrained=FILE or FOLDER, or train from scratch with pretrained=false."
+            )
+        return found
     return file_digest(weights_options(recipe)["pretrained_cfg_overlay"]["file"])
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from competition.report.curves import History, last_mean
 from competition.report.trust import Analysis
 from competition.scoring.evaluation import agreement, evaluate
+from competition.scoring.intervals import LEVEL
 from competition.scoring.scorecard import Score
 
-LEVEL = 0.95  # of both intervals: the default in scoring.intervals
 MAX_MISTAKES = 12  # that are shown
 
 

@@ -1,7 +1,6 @@
 """What decisions and probabilities are worth, in pictures: ROC, precision-recall, confusion matrix, threshold.
 
-Each function writes one PNG, atomically, 5 inches wide and meant to be read on a phone or on paper. The same inputs and
-versions give the same bytes: pyplot is not used, no setting of matplotlib is changed, and the file names no software.
+Each function writes one PNG, atomically, 5 inches wide and meant to be read on a phone or on paper.
 """
 
 import textwrap

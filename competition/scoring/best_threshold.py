@@ -14,15 +14,14 @@ from competition.scoring.rows import OofRows
 def best_threshold(label: ArrayLike, score: ArrayLike) -> tuple[float, float]:
     """Return the threshold with the highest F1 on these rows, over all cuts of the score, and that F1.
 
-    ``label`` (n,) holds 0 and 1, at least one of them 1; ``score`` (n,) is any ordered score, infinities included.
-    Equal scores are called alike. The threshold is the midpoint between the lowest score called positive and the next
-    lower one, in the precision of ``score``, or the lowest score called positive itself where no number lies between
-    or every row is called positive. Of cuts with equal F1 the highest wins. Raises ``ValueError`` for other labels, NaN
-    scores, unequal lengths, no rows and no positive.
+    ``label`` (n,) holds 0 and 1, at least one of them 1; ``score`` (n,) is any ordered score, infinities included. The
+    threshold is the midpoint between the lowest score called positive and the next lower one, in the precision of
+    ``score``, or the lowest score called positive itself where no number lies between or every row is called positive.
+    Of cuts with equal F1 the highest wins. Raises ``ValueError`` for other labels, NaN scores, unequal lengths, no rows
+    and no positive.
 
-    O(n log n) (Lipton et al. 2014, arXiv 1402.1892), about a second for ten million rows: lowering a cut past a
-    negative only costs, so the optimum lies just below a positive's score, and the two classes can be sorted apart,
-    without an argsort.
+    O(n log n) (Lipton et al. 2014, arXiv 1402.1892): lowering a cut past a negative only costs, so the optimum lies
+    just below a positive's score, and the two classes can be sorted apart, without an argsort.
     """
     label, score = check_binary("label", label), check_score("score", score)
     check_same_length(label=label, score=score)

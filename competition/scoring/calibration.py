@@ -6,6 +6,7 @@ at probabilities of rows which the calibrator behind them has not seen.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,16 +38,9 @@ MAX_ERROR = 0.03
 Transform = Callable[[Floats], Floats]
 
 
-@dataclass(frozen=True)
-class Calibrator:
-    """A non-decreasing function from probabilities (...,) to calibrated ones, strictly between 0 and 1."""
-
-    name: str
-    transform: Transform
-
-    def __call__(self, prob: ArrayLike) -> Floats:
-        """Return the calibrated probabilities, in the shape of ``prob``; ``ValueError`` for values outside [0, 1]."""
-        return np.clip(self.transform(_inward(check_prob("prob", prob))), EDGE, 1 - EDGE)
+Calibrator = Callable[[ArrayLike], Floats]
+"""A non-decreasing function from probabilities (...,) to calibrated ones of that shape, strictly between 0 and 1;
+``ValueError`` for values outside [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +50,10 @@ class CalibratorChoice:
     ``prob`` (n,) are the rows' own probabilities, each calibrated without the part that the row is in.
     """
 
+    name: str
     calibrator: Calibrator
     losses: dict[str, float]
     prob: Floats
-
-    @property
-    def name(self) -> str:
-        """The name of the calibrator chosen."""
-        return self.calibrator.name
 
 
 @dataclass(frozen=True)
@@ -93,19 +83,20 @@ def fit_calibrator(name: str, label: ArrayLike, prob: ArrayLike) -> Calibrator:
         raise ValueError(f"there is no calibrator '{name}'{did_you_mean(name, CALIBRATORS)}")
     label, prob = check_binary("label", label), check_prob("prob", check_score("prob", prob))
     check_same_length(label=label, prob=prob)
-    return Calibrator(name, CALIBRATORS[name](label, _inward(prob)))
+    transform = CALIBRATORS[name](label, _inward(prob))
+    return lambda values: _inward(transform(_inward(check_prob("prob", values))))
 
 
-def choose_calibrator(rows: OofRows, seed: int = 0, folds: int = FOLDS) -> CalibratorChoice:
+def choose_calibrator(rows: OofRows, seed: int = 0) -> CalibratorChoice:
     """Return the simplest calibrator within one standard error of the best log-loss whose calibration holds.
 
     Both are judged by cross-fitted probabilities; where none holds it is the best. Groups stay together in the inner
-    ``folds``, which are not those of the rows. Simplest is the order of ``CALIBRATORS``. The standard error is that
+    folds, which are not those of the rows. Simplest is the order of ``CALIBRATORS``. The standard error is that
     of the paired difference to the best one, over groups (the one-standard-error rule of Breiman et al. 1984); a few
     rows that are far off make it large enough to excuse almost anything, hence the check. Raises what
     ``fit_calibrator`` raises.
     """
-    part = _parts(rows, min(folds, rows.groups), seed)
+    part = _parts(rows, min(FOLDS, rows.groups), seed)
     crossed = {name: _cross_fit(name, rows, part) for name in CALIBRATORS}
     row_loss = {name: -np.log(np.where(rows.label, found, 1 - found)) for name, found in crossed.items()}
     losses = {name: float(loss.mean()) for name, loss in row_loss.items()}
@@ -113,7 +104,7 @@ def choose_calibrator(rows: OofRows, seed: int = 0, folds: int = FOLDS) -> Calib
     error = {name: _standard_error(loss - row_loss[best], rows.group) for name, loss in row_loss.items()}
     near = (name for name in losses if losses[name] - losses[best] <= error[name])
     name = next((name for name in near if check_calibration(rows.with_prob(crossed[name])).holds), best)
-    return CalibratorChoice(fit_calibrator(name, rows.label, rows.prob), losses, crossed[name])
+    return CalibratorChoice(name, fit_calibrator(name, rows.label, rows.prob), losses, crossed[name])
 
 
 def check_calibration(rows: OofRows) -> Calibration:
@@ -143,31 +134,10 @@ def check_calibration(rows: OofRows) -> Calibration:
     return Calibration(error, p_value, p_value >= MIN_P_VALUE or error <= MAX_ERROR)
 
 
-def _none(label: Bools, prob: Floats) -> Transform:
-    return lambda values: values
-
-
-def _platt(label: Bools, prob: Floats) -> Transform:
-    return _logistic(label, prob, lambda values: special.logit(values)[..., None])
-
-
-def _beta(label: Bools, prob: Floats) -> Transform:
-    return _logistic(label, prob, lambda values: np.stack([np.log(values), -np.log1p(-values)], axis=-1))
-
-
 def _isotonic(label: Bools, prob: Floats) -> Transform:
     edge = 1 / (label.size + 2)
     model = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip").fit(prob, label)
     return lambda values: model.predict(values.ravel()).reshape(values.shape)
-
-
-CALIBRATORS: dict[str, Callable[[Bools, Floats], Transform]] = {
-    "none": _none,
-    "platt": _platt,
-    "beta": _beta,
-    "isotonic": _isotonic,
-}
-"""From the simplest to the most flexible; each fits (n,) labels and probabilities and returns its function."""
 
 
 def _logistic(label: Bools, prob: Floats, features: Transform) -> Transform:
@@ -190,6 +160,15 @@ def _logistic(label: Bools, prob: Floats, features: Transform) -> Transform:
     coefficient = found[1:] / scale
     intercept = found[0] - coefficient @ centre
     return lambda values: sigmoid(features(values) @ coefficient + intercept)
+
+
+CALIBRATORS: dict[str, Callable[[Bools, Floats], Transform]] = {
+    "none": lambda label, prob: lambda values: values,
+    "platt": partial(_logistic, features=lambda values: special.logit(values)[..., None]),
+    "beta": partial(_logistic, features=lambda values: np.stack([np.log(values), -np.log1p(-values)], axis=-1)),
+    "isotonic": _isotonic,
+}
+"""From the simplest to the most flexible; each fits (n,) labels and probabilities and returns its function."""
 
 
 def _cross_fit(name: str, rows: OofRows, part: Codes) -> Floats:

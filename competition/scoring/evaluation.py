@@ -1,17 +1,13 @@
-"""Everything a report says of one set of judged rows, as JSON values: undefined figures are None, never NaN.
-
-``summary`` in metrics.py is what the runs are compared by; ``evaluate`` adds to it what a person reads before believing
-it.
-"""
+"""Everything a report says of one set of judged rows, as JSON values: undefined figures are None, never NaN."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import brier_score_loss, cohen_kappa_score, confusion_matrix, matthews_corrcoef
+from sklearn import metrics as sklearn_metrics
 
 from competition.scoring.metrics import Bools, Floats, check_binary, check_prob, check_same_length, check_score, summary
 
@@ -29,11 +25,14 @@ def evaluate(label: ArrayLike, prob: ArrayLike, decision: ArrayLike) -> dict[str
     there is one class only. Raises ``ValueError`` for labels or decisions other than 0 and 1, probabilities outside
     [0, 1], unequal lengths and no rows.
     """
-    figures = {key: None if math.isnan(value) else value for key, value in summary(label, prob, decision).items()}
+    figures = {key: _known(value) for key, value in summary(label, prob, decision).items()}
     label, prob, decision = np.asarray(label, bool), np.asarray(prob, np.float64), np.asarray(decision, bool)
-    (tn, fp), (fn, tp) = confusion_matrix(label, decision, labels=[False, True]).tolist()
-    by_class = {"0": _class_figures(tn, fn, fp), "1": _class_figures(tp, fp, fn)}
-    correlates = all(values.any() and not values.all() for values in (label, decision))
+    (tn, fp), (fn, tp) = sklearn_metrics.confusion_matrix(label, decision, labels=[False, True]).tolist()
+    *shares, support = sklearn_metrics.precision_recall_fscore_support(
+        label, decision, labels=[False, True], zero_division=np.nan
+    )
+    of_classes = dict(zip(("precision", "recall", "f1"), shares, strict=True))
+    mean_prob, share, count = reliability(label, prob)
     return {
         "n": label.size,
         "positives": tp + fn,
@@ -41,39 +40,20 @@ def evaluate(label: ArrayLike, prob: ArrayLike, decision: ArrayLike) -> dict[str
         "predicted_positive_rate": figures["predicted_positive_rate"],
         "wrong": fp + fn,
         "accuracy": figures["accuracy"],
-        **by_class,
-        "macro": {key: _mean(of[key] for of in by_class.values()) for key in ("precision", "recall", "f1")},
+        "0": {**{key: _known(both[0]) for key, both in of_classes.items()}, "support": int(support[0])},
+        "1": {**{key: _known(both[1]) for key, both in of_classes.items()}, "support": int(support[1])},
+        "macro": {key: _known(both.mean()) for key, both in of_classes.items()},
         "roc_auc": figures["auc"],
         "pr_auc": figures["pr_auc"],
         "log_loss": figures["log_loss"],
-        "brier": float(brier_score_loss(label, prob, pos_label=True)),
-        "mcc": float(matthews_corrcoef(label, decision)) if correlates else None,
-        "ece": _calibration_error(label, prob),
-        "tn": tn,
-        "fp": fp,
-        "fn": fn,
-        "tp": tp,
-    }
+        "brier": float(sklearn_metrics.brier_score_loss(label, prob, pos_label=True)),
+        "mcc": _phi(label, decision),
+        "ece": float(np.average(np.abs(mean_prob - share), weights=count)),
+    } | {"tn": tn, "fp": fp, "fn": fn, "tp": tp}
 
 
-def _class_figures(hit: int, taken: int, missed: int) -> dict[str, float | None]:
-    """Return a class's figures from its rows found, others taken for it, and its rows missed."""
-    return {
-        "precision": _share(hit, hit + taken),
-        "recall": _share(hit, hit + missed),
-        "f1": _share(2 * hit, 2 * hit + taken + missed),
-        "support": hit + missed,
-    }
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    found = list(values)
-    known = [value for value in found if value is not None]
-    return float(np.mean(known)) if len(known) == len(found) else None
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 def reliability(label: ArrayLike, prob: ArrayLike, bins: int = BINS) -> tuple[Floats, Floats, NDArray[np.int64]]:
@@ -91,11 +71,6 @@ def reliability(label: ArrayLike, prob: ArrayLike, bins: int = BINS) -> tuple[Fl
     return mean, share, count[used]
 
 
-def _calibration_error(label: Bools, prob: Floats) -> float:
-    mean_prob, share, count = reliability(label, prob)
-    return float(np.average(np.abs(mean_prob - share), weights=count))
-
-
 def agreement(decisions: Mapping[str, ArrayLike], label: ArrayLike) -> dict[str, Any]:
     """Return how far members decide alike on the same (n,) rows, which is what averaging them can gain from.
 
@@ -110,7 +85,7 @@ def agreement(decisions: Mapping[str, ArrayLike], label: ArrayLike) -> dict[str,
     called = {name: check_binary(name, values) for name, values in decisions.items()}
     check_same_length(label=label, **called)
     wrong = {name: decision ^ label for name, decision in called.items()}
-    times_wrong = np.sum([error for error in wrong.values()], axis=0)
+    times_wrong = np.sum(list(wrong.values()), axis=0)
     all_right, all_wrong = int((times_wrong == 0).sum()), int((times_wrong == len(wrong)).sum())
     return {
         "members": list(decisions),
@@ -134,10 +109,11 @@ def agreement(decisions: Mapping[str, ArrayLike], label: ArrayLike) -> dict[str,
 def _kappa(one: Bools, other: Bools) -> float | None:
     if np.unique(np.concatenate([one, other])).size < 2:
         return None
-    return float(cohen_kappa_score(one, other, labels=[False, True]))
+    return float(sklearn_metrics.cohen_kappa_score(one, other, labels=[False, True]))
 
 
 def _phi(one: Bools, other: Bools) -> float | None:
-    if any(errors.all() or not errors.any() for errors in (one, other)):
+    """Return Matthews' correlation; None where either is the same in all rows."""
+    if any(values.all() or not values.any() for values in (one, other)):
         return None
-    return float(matthews_corrcoef(one, other))
+    return float(sklearn_metrics.matthews_corrcoef(one, other))

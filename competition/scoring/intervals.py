@@ -14,25 +14,16 @@ from scipy import special, stats
 from competition.scoring.metrics import Floats, check_binary, check_group, check_same_length, sigmoid
 from competition.scoring.shift.class_prior import Prior
 
+LEVEL = 0.95  # share of the resamples that an interval holds
 CHUNK_CELLS = 4_000_000  # of draws x kinds held at once: 32 MB an array
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How many resamples of the groups are drawn, from which seed, and what share of them an interval holds.
-
-    Raises ``ValueError`` for a ``level`` outside (0, 1) and no draws.
-    """
+    """How many resamples of the groups are drawn, and from which seed."""
 
     draws: int = 2000
     seed: int = 0
-    level: float = 0.95
-
-    def __post_init__(self) -> None:
-        if self.draws < 1:
-            raise ValueError(f"a bootstrap needs at least one draw; draws is {self.draws}")
-        if not 0 < self.level < 1:
-            raise ValueError(f"level must lie strictly between 0 and 1; it is {self.level}")
 
 
 def cv_interval(
@@ -46,7 +37,7 @@ def cv_interval(
     """
     kinds, frequency = _kinds(label, decision, group)
     values = [_f1(counts @ kinds) for counts in _resamples(frequency, bootstrap)]
-    return _percentiles(np.concatenate(values), bootstrap.level)
+    return _percentiles(np.concatenate(values))
 
 
 def leaderboard_rows(n_test: int, public_fraction: float) -> int:
@@ -83,7 +74,7 @@ def leaderboard_range(
     ``cv_interval``; with ``prior``, also ``ValueError`` for labels of one class only.
     """
     if prior is not None:
-        return _percentiles(_f1(_shifted(label, decision, group, rows, prior, bootstrap)), bootstrap.level)
+        return _percentiles(_f1(_shifted(label, decision, group, rows, prior, bootstrap)))
     kinds, frequency = _kinds(label, decision, group)
     groups = frequency.sum()
     groups_wanted = rows * groups / np.size(label)
@@ -93,7 +84,7 @@ def leaderboard_range(
         test_groups = np.floor(groups_wanted + rng.random(len(counts))).astype(np.int64)
         test_counts = rng.multinomial(np.maximum(test_groups, 1), counts / groups)
         values.append(_f1(test_counts @ kinds))
-    return _percentiles(np.concatenate(values), bootstrap.level)
+    return _percentiles(np.concatenate(values))
 
 
 def _shifted(
@@ -151,6 +142,6 @@ def _f1(outcomes: NDArray[np.int64]) -> Floats:
     return np.asarray(2 * true_positive / np.maximum(2 * true_positive + false_positive + false_negative, 1))
 
 
-def _percentiles(values: Floats, level: float) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+def _percentiles(values: Floats) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

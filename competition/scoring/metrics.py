@@ -9,14 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    log_loss,
-    precision_score,
-    recall_score,
-    roc_auc_score,
-)
+from sklearn import metrics as sklearn_metrics
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -36,7 +29,7 @@ def f1(label: ArrayLike, decision: ArrayLike) -> float:
 
 def auc(label: ArrayLike, score: ArrayLike) -> float:
     """Return the area under the ROC curve of (n,) scores; NaN where ``label`` (n,) 0/1 holds one class only."""
-    return float(roc_auc_score(label, score)) if np.unique(np.asarray(label)).size > 1 else math.nan
+    return float(sklearn_metrics.roc_auc_score(label, score)) if np.unique(np.asarray(label)).size > 1 else math.nan
 
 
 def summary(label: ArrayLike, prob: ArrayLike, decision: ArrayLike) -> dict[str, float]:
@@ -51,13 +44,13 @@ def summary(label: ArrayLike, prob: ArrayLike, decision: ArrayLike) -> dict[str,
     prob = check_prob("prob", check_score("prob", prob))
     check_same_length(label=label, prob=prob, decision=decision)
     return {
-        "accuracy": float(accuracy_score(label, decision)),
-        "precision": float(precision_score(label, decision, zero_division=0)),
-        "recall": float(recall_score(label, decision, zero_division=0)),
+        "accuracy": float(sklearn_metrics.accuracy_score(label, decision)),
+        "precision": float(sklearn_metrics.precision_score(label, decision, zero_division=0)),
+        "recall": float(sklearn_metrics.recall_score(label, decision, zero_division=0)),
         "f1": f1(label, decision),
         "auc": auc(label, prob),
-        "pr_auc": float(average_precision_score(label, prob)) if label.any() and not label.all() else math.nan,
-        "log_loss": float(log_loss(label, prob, labels=[False, True])),
+        "pr_auc": float(sklearn_metrics.average_precision_score(label, prob)) if 0 < label.mean() < 1 else math.nan,
+        "log_loss": float(sklearn_metrics.log_loss(label, prob, labels=[False, True])),
         "predicted_positive_rate": float(decision.mean()),
     }
 

@@ -21,30 +21,33 @@ NOTHING_KNOWN = (0.0, 1.0)  # how well a score is known that rests on a single g
 
 
 @dataclass(frozen=True)
-class Score:
+class _Decided:
+    """Decisions and how they came about; see ``Score``."""
+
+    decision: NDArray[np.int64]
+    used: Floats
+    threshold: float
+    how: str
+    rule: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Score(_Decided):
     """``figures``: see metrics.summary, at the cross-fitted decisions (at .5 with a single fold).
 
     ``decision`` and ``prob`` (n,) and everything made of them are about the rows that are judged: all of them, or a
     hold-out's test part; ``prob`` is the probability that was judged, and ``used`` (n,) the threshold that decided it.
     ``threshold`` is that for the test set, in the units of its mean probability; ``test_rate`` the share of test rows
-    it calls positive.
-    ``how`` says how the judging threshold came about: CROSS_FITTED, HOLD_OUT, AT_HALF or AS_GIVEN. ``rule`` is the one
-    that was used, which is what ``auto`` decided on, and ``why`` one clause. ``leaderboard_prior`` is the positive rate
-    that the range was drawn for where that is not the training rows' own. ``test_rate`` and ``leaderboard`` are None
-    without a test set.
+    it calls positive; it and ``leaderboard`` are None without a test set. ``how`` says how the judging threshold came
+    about: CROSS_FITTED, HOLD_OUT, AT_HALF or AS_GIVEN. ``rule`` is the one that was used, which is what ``auto``
+    decided on, and ``why`` one clause.
     """
 
-    decision: NDArray[np.int64]
     prob: Floats
     figures: dict[str, float]
     interval: tuple[float, float]
     leaderboard: tuple[float, float] | None
-    leaderboard_prior: float | None
-    threshold: float
-    used: Floats
-    how: str
-    rule: str
-    why: str
     test_rate: float | None
 
 
@@ -75,31 +78,13 @@ def score_predictions(
         spans = [leaderboard_range(judged.label, end, judged.group, size, prior, bootstrap) for end in ends]
         leaderboard = min(low for low, _ in spans), max(high for _, high in spans)
     return Score(
-        decision=made.decision,
         prob=judged.prob,
         figures=summary(judged.label, judged.prob, made.decision),
         interval=interval,
         leaderboard=leaderboard,
-        leaderboard_prior=prior.value if prior else None,
-        threshold=made.threshold,
-        used=made.used,
-        how=made.how,
-        rule=made.rule,
-        why=made.why,
         test_rate=float((seen.prob >= made.threshold).mean()) if seen.prob.size else None,
+        **vars(made),
     )
-
-
-@dataclass(frozen=True)
-class _Decided:
-    """Decisions and how they came about; see ``Score``."""
-
-    decision: NDArray[np.int64]
-    used: Floats
-    threshold: float
-    how: str
-    rule: str
-    why: str
 
 
 def _decide(rows: OofRows, test: TestRows, rule: str, seed: int, shift: Shift | None) -> _Decided:

@@ -7,13 +7,14 @@ weights and optimizer state and no generator's.
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from competition.core.errors import UserError
@@ -23,8 +24,8 @@ from competition.core.settings import Recipe
 from competition.data.loader import Batch, TrainFeed
 from competition.models.build import Detector
 from competition.models.device import Placement
-from competition.training.mixup import mix
-from competition.training.optim import learning_rate, make_ema, make_optimizer, set_rate
+from competition.training.mixup import mix, mix_pairs, places_of_partners
+from competition.training.optim import learning_rate, make_optimizer, set_rate
 from competition.training.resume import load_resume, save_resume
 
 MAX_BATCH_POINTS = 100  # of an epoch's batch losses in its line of history
@@ -47,6 +48,7 @@ class Task:
     checkpoint_seconds: float
     validate: Callable[[nn.Module], dict[str, float]]
     on_progress: Callable[[int, str], None]
+    partner: Mapping[int, int] = field(default_factory=dict)  # pairs that are mixed: each row's other row, or itself
 
 
 @dataclass
@@ -55,7 +57,7 @@ class State:
 
     model: Detector
     optimizer: torch.optim.Optimizer
-    ema: Any
+    ema: ModelEmaV3 | None
     scaler: torch.amp.GradScaler
     epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -67,7 +69,6 @@ class State:
         return self.ema.module if self.ema else self.model
 
     def dump(self, key: str) -> dict[str, Any]:
-        """Return the resume point."""
         return {
             "key": key,
             "epoch": self.epoch,
@@ -80,7 +81,6 @@ class State:
         }
 
     def restore(self, point: dict[str, Any]) -> None:
-        """Continue from a resume point."""
         self.model.load_state_dict(point["model"], strict=True)
         self.optimizer.load_state_dict(point["optimizer"])
         if self.ema:
@@ -97,17 +97,13 @@ def fit(task: Task, model: Detector, key: str) -> tuple[Detector, list[dict[str,
     """
     recipe, placement = task.recipe, task.placement
     model = placement.place(model)
-    fp16 = placement.precision == "fp16"
-    state = State(
-        model,
-        make_optimizer(model, recipe),
-        make_ema(model, recipe.ema),
-        torch.amp.GradScaler(placement.device, enabled=fp16),
-    )
+    scaler = torch.amp.GradScaler(placement.device, enabled=placement.precision == "fp16")
+    ema = ModelEmaV3(model, decay=recipe.ema, use_warmup=True) if recipe.ema else None  # warmed up, for short runs
+    state = State(model, make_optimizer(model, recipe), ema, scaler)
     point = load_resume(task.folder / "resume.pt")
     if point and point["key"] == key:
         state.restore(point)
-        task.on_progress(state.epoch * len(task.feed) * _rows(task), "resumed")
+        task.on_progress(state.epoch * len(task.feed) * recipe.batch_size * recipe.accumulate, "resumed")
     forward = torch.compile(model) if recipe.compile else model
     saved = time.monotonic()
     began = saved - (state.history[-1].get("elapsed", 0.0) if state.history else 0.0)
@@ -125,10 +121,6 @@ def fit(task: Task, model: Detector, key: str) -> tuple[Detector, list[dict[str,
     if state.best:
         state.kept.load_state_dict(state.best["weights"])
     return state.kept, state.history
-
-
-def _rows(task: Task) -> int:
-    return task.recipe.batch_size * task.recipe.accumulate
 
 
 def _train_epoch(task: Task, state: State, forward: Callable[[Tensor], Tensor]) -> dict[str, Any]:
@@ -167,7 +159,11 @@ def _step(task: Task, state: State, forward: Callable[[Tensor], Tensor], batch: 
     """One optimizer step over a batch, in as many forward passes as fit; returns the mean loss, on the device."""
     recipe, placement = task.recipe, task.placement
     target = task.label[batch.rows].to(placement.device, non_blocking=True)
-    pixels, target = mix(placement.move(batch.pixels), target, recipe.mixup, recipe.cutmix, stream(task.seed, step))
+    pixels, seed = placement.move(batch.pixels), stream(task.seed, step)
+    if task.partner:
+        pixels, target = mix_pairs(pixels, target, places_of_partners(batch.rows, task.partner), seed)
+    else:
+        pixels, target = mix(pixels, target, recipe.mixup, recipe.cutmix, seed)
     weight = target * task.class_weight[1] + (1 - target) * task.class_weight[0]
     target = target * (1 - recipe.label_smoothing) + recipe.label_smoothing / 2
     total = torch.zeros((), device=placement.device)

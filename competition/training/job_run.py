@@ -4,12 +4,9 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from competition.core.files import atomic_write
 from competition.core.settings import Config, Recipe
 from competition.data.run_data import RunData
 from competition.data.tta import TTA
@@ -23,6 +20,7 @@ from competition.inference.diagnostics import (
     write_diagnostics,
 )
 from competition.inference.learner import TEST, TRAIN, Learner, make_learner
+from competition.inference.oof import write_predictions
 from competition.inference.predict import Predictor
 from competition.models.build import Detector
 from competition.models.device import write_placement
@@ -45,7 +43,6 @@ class JobRun:
 
     @property
     def recipe(self) -> Recipe:
-        """The member's recipe."""
         return self.config.members[self.plan.job.member]
 
     def predictor(self, doing: str = "") -> Predictor:
@@ -60,7 +57,6 @@ class JobRun:
         )
 
     def learner(self, model: Detector, doing: str = "") -> Learner:
-        """Return what trains and predicts with ``model``."""
         weights = self.plan.settings["pretrained"]
         return make_learner(self.config, self.data, self.plan.job.member, weights, model, self.predictor(doing))
 
@@ -71,7 +67,7 @@ class JobRun:
         return dataclasses.replace(self, plan=plan)
 
 
-def write_predictions(run: JobRun, model: Detector) -> dict[str, float]:
+def predict_job(run: JobRun, model: Detector) -> dict[str, float]:
     """Write oof.csv, test.csv and evidence.npz; returns the fold's figures at threshold .5.
 
     A model on all rows has no held-out rows, hence neither oof.csv nor evidence.npz nor figures.
@@ -80,16 +76,15 @@ def write_predictions(run: JobRun, model: Detector) -> dict[str, float]:
     seen = _seen(run)
     logit = np.full(len(data.test), np.nan)
     logit[seen] = mean_logit(learner.logits(TEST, data.test["row"][seen]))
-    write_table(plan.folder / "test.csv", data.test[["id"]].assign(logit=logit, prob=sigmoid(logit)))
+    write_predictions(plan.folder / "test.csv", data.test[["id"]], logit)
     if plan.job.fold is None:
         return {}
     held = data.train[data.predicted(plan.job.fold)]
     views = learner.logits(TRAIN, held["row"])
     logit = mean_logit(views)
-    table = held[["id", "label", "fold"]].assign(logit=logit, prob=sigmoid(logit))
-    write_table(plan.folder / "oof.csv", table)
+    write_predictions(plan.folder / "oof.csv", held[["id", "label", "fold"]], logit)
     write_diagnostics(plan.folder, _diagnostics(run, model, views))
-    figures = summary(held["label"].to_numpy(), table["prob"].to_numpy(), logit >= 0)
+    figures = summary(held["label"].to_numpy(), sigmoid(logit), logit >= 0)
     return {key: round(value, 6) for key, value in figures.items() if not math.isnan(value)}
 
 
@@ -128,9 +123,3 @@ def _diagnostics(run: JobRun, model: Detector, views: np.ndarray) -> Diagnostics
         sweep_ids=held["id"].iloc[swept].to_numpy(dtype=str),
         sweep=np.array(list(sweep.values()), np.float32).reshape(len(sweep), len(swept)),
     )
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, atomically, numbers with all their digits; a missing number is an empty cell."""
-    with atomic_write(path) as file:
-        table.to_csv(file, index=False, lineterminator="\n")

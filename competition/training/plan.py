@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from competition.core.config import as_dict, job_settings
+from competition.core.config import as_dict, recipe_key
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json
 from competition.core.paths import run_folder
@@ -21,7 +21,9 @@ from competition.core.splits import chosen_folds
 from competition.data.images.decode import DECODER
 from competition.data.run_data import RunData
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
+from competition.inference.oof import prediction_settings
 from competition.inference.run_record import FILE as RECORD
+from competition.models.adapt import adapt
 from competition.models.build import Detector, build_model, normalisation
 from competition.models.device import Placement, choose_placement, read_placement
 from competition.models.pretrained import digest_of
@@ -90,15 +92,8 @@ class Plan:
         begun, now = unset | begun, unset | self.settings
         differing = [key for key in {**begun, **now} if begun.get(key) != now.get(key)]
         words = {"training_data": "the training data changed", "held_out": "the folds changed"}
-        differences = [
-            words.get(key, f"{key} was {begun.get(key)} and is now {now.get(key)}") for key in differing
-        ]
+        differences = [words.get(key, f"{key} was {begun.get(key)} and is now {now.get(key)}") for key in differing]
         return ", ".join(dict.fromkeys(differences)) or None
-
-
-def place_here(data: RunData, recipe: Recipe, device: str) -> Placement:
-    """Return the placement that a recipe asks for on a ``device`` of this machine, by measuring for ``auto``."""
-    return choose_placement(recipe, device, *probe_of(data, recipe))
 
 
 def make_plans(
@@ -116,25 +111,27 @@ def make_plans(
     places = {}
     for member in members:
         recipe, path = config.members[member], run_folder(config.name) / member / PLACEMENT_FILE
-        kept = read_placement(recipe, device, path)
-        places[member] = kept or (place(data, recipe) if place else place_here(data, recipe, device))
+        if (kept := read_placement(recipe, device, path)) is None:
+            kept = place(data, recipe) if place else choose_placement(recipe, device, *probe_of(data, recipe))
+        places[member] = kept
     weights = {member: digest_of(config, member) for member in members}  # files of gigabytes: read once
     return [_make_plan(config, data, job, places[job.member], weights[job.member]) for job in jobs]
 
 
 def probe_of(data: RunData, recipe: Recipe) -> tuple[Callable[[], Detector], torch.Tensor]:
     """Return what a measured step needs: a function that builds the model, and one batch (n, c, h, w)."""
-    dtype = torch.float32 if data.floating else torch.uint8
-    shape = (min(recipe.batch_size, len(data.train)), data.channels, recipe.image_size, recipe.image_size)
-    return lambda: build_model(recipe, data.channels, data.floating, load=False), torch.ones(shape, dtype=dtype)
+    channels, floating, size = data.dataset.channels, data.dataset.floating, recipe.image_size
+    shape = (min(recipe.batch_size, len(data.train)), channels, size, size)
+    pixels = torch.ones(shape, dtype=torch.float32 if floating else torch.uint8)
+    return lambda: adapt(build_model(recipe, channels, floating, load=False), recipe), pixels
 
 
 def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, weights: str) -> Plan:
     recipe = config.members[job.member]
     predicted, held = (sorted(data.train["id"][part]) for part in (data.predicted(job.fold), data.held(job.fold)))
     train_store, test_store = data.of(recipe)
-    mean, std = normalisation(recipe, data.channels, data.floating)
-    settings = job_settings(recipe) | {
+    mean, std = normalisation(recipe, data.dataset.channels, data.dataset.floating)
+    settings = recipe_key(recipe) | {
         "pretrained": weights,
         "precision": placement.precision,
         "memory_format": placement.memory_format,
@@ -144,24 +141,20 @@ def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, we
         "seed_index": job.index,
         "mean": list(mean),
         "std": list(std),
-        "channels": data.channels,
-        "floating": data.floating,
-        "decoder": "none" if data.floating else DECODER,
+        "channels": data.dataset.channels,
+        "floating": data.dataset.floating,
+        "decoder": "none" if data.dataset.floating else DECODER,
         "classes": list(data.dataset.classes),
         "training_data": fingerprint(data.table_key, train_store.digest, *data.added_key(job.fold, recipe)),
         "held_out": fingerprint(predicted, held),
     }
-    views: dict[str, Any] = {"tta": config.tta, "test_data": fingerprint(data.test["id"].tolist(), test_store.digest)}
-    if job.fold is not None:  # a model on all rows leaves no diagnostics
-        views["evidence_rows"] = config.evidence_rows
+    views = prediction_settings(config, data.test["id"].tolist(), test_store.digest, job.fold)
     return Plan(job, job.folder(config), placement, settings, views)
 
 
 def all_jobs(config: Config) -> list[Job]:
     """Return every job of the run, fold by fold; one on all rows only where it is requested."""
-    folds: list[int | None] = list(range(config.parts))
-    if chosen_folds(config)[1]:
-        folds.append(None)
+    folds = [*range(config.parts), *([None] if chosen_folds(config)[1] else [])]
     return [Job(member, fold, index) for fold in folds for index in range(config.seeds) for member in config.members]
 
 
@@ -176,8 +169,9 @@ def unfinished(config: Config, plans: Sequence[Plan]) -> list[Plan]:
     return [plan for plan in plans if is_requested(config, plan.job) and not plan.is_done()]
 
 
-def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> None:
-    """Refuse to go on over results made with other settings, or discard them."""
+def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> bool:
+    """Refuse to go on over results made with other settings, or discard them; returns whether any were."""
+    discarded = False
     for plan in plans:
         if (conflict := plan.conflict()) is None:
             continue
@@ -188,3 +182,5 @@ def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> No
             )
         (run_folder(config.name) / RECORD).unlink(missing_ok=True)  # the models that it answers for go
         shutil.rmtree(plan.folder)
+        discarded = True
+    return discarded

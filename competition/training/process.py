@@ -10,8 +10,7 @@ from competition.core.settings import Config
 
 
 def prepare_process(config: Config, device: str, jobs: int) -> None:
-    """Set this process's threads, of which ``jobs`` processes share the cores, and on request CUDA's deterministic
-    kernels."""
+    """Set this process's threads, where ``jobs`` share the cores, and on request CUDA's deterministic kernels."""
     torch.set_num_threads(config.threads or max(1, cores() // jobs))
     cv2.setNumThreads(0)
     if device == "cuda":

@@ -167,9 +167,10 @@ def _notes(
     """Say how many rows each fold has more, which ones it may not have, and what that makes of the test's figures."""
     folds = [fold for fold in tables if fold is not None]
     counts = [len(tables[fold]) for fold in folds]
+    amounts = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
     shares = [f"{table['label'].mean():.1%}" if len(table) else "none" for table in (tables[fold] for fold in folds)]
     notes = [
-        f"pseudo={config.pseudo} adds {_range(counts)} of {len(data.test):,} test images to what each fold's model "
+        f"pseudo={config.pseudo} adds {amounts} of {len(data.test):,} test images to what each fold's model "
         f"learns from (by fold {listed(counts, 12)}; '{data.dataset.classes[1]}' {listed(shares, 12)}), labelled by "
         "those of its models that never saw the fold",
         "test images with pseudo-labels were trained on, so their predictions are firmer than out-of-fold ones: the "
@@ -184,11 +185,6 @@ def _notes(
             f"copy of it ({listed(rows)})"
         )
     return notes
-
-
-def _range(counts: Sequence[int]) -> str:
-    least, most = min(counts), max(counts)
-    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _teachers_patience(data: RunData, record: Record) -> list[str]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from competition.app.pictures import data_uri, overlay, residual_picture, seen_box, spectrum_picture
+from competition.core.errors import UserError
 from competition.data.tta import eval_crops
 
 SIDES = st.integers(1, 90)
@@ -32,16 +33,14 @@ def test_the_seen_box_of_a_crop_is_where_its_pixels_come_from(height, width, siz
 
 def test_resizing_sees_all_of_an_image_and_an_unknown_fit_is_refused():
     assert seen_box((30, 50, 3), 16, "resize") == (0, 0, 30, 50)
-    with pytest.raises(ValueError, match="squeeze"):
+    with pytest.raises(UserError, match="squeeze"):
         seen_box((30, 50, 3), 16, "squeeze")
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(2, 90), st.integers(2, 90), st.sampled_from([1, 3]), st.booleans())
-def test_residual_and_spectrum_are_pictures_of_readable_size_and_contrast(height, width, channels, floating):
-    image = _noise(height, width)[..., :channels]
-    if floating:
-        image = image.astype(np.float32) / 64 - 2
+@given(st.integers(2, 90), st.integers(2, 90))
+def test_residual_and_spectrum_are_pictures_of_readable_size_and_contrast(height, width):
+    image = _noise(height, width)
     for show in (residual_picture, spectrum_picture):
         picture = show(image)
         assert picture.dtype == np.uint8 and picture.shape[2] == 3 and max(picture.shape) >= 128

@@ -4,7 +4,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.audit.groups import merged_groups
+from competition.audit.run import merged_groups
 from competition.data.layouts.dataset import Dataset, table_of
 
 N = 12

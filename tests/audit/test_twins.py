@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from competition.audit.examine import audit
-from competition.audit.groups import merged_groups
+from competition.audit.run import merged_groups
 from competition.data.demo.draw import draw_demo
 from competition.data.layouts.dataset import LayoutSettings
 from competition.data.layouts.read import read_dataset

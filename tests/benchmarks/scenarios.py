@@ -179,5 +179,5 @@ def _features(world: World, label, seen, fold, group, test_label, test_seen, rng
         validation, shown = (rng.normal(size=(size, DIMENSIONS)) for size in (rows.size, test.size))
         validation[:, 0], shown[:, 0] = seen[rows], test_seen[k, test]
         shown[:, 1:4] += world.moved * test_label[test, None]
-        found.append(FoldFeatures(k, validation @ basis, label[rows], group[rows], shown @ basis))
+        found.append(FoldFeatures(validation @ basis, label[rows], group[rows], shown @ basis))
     return found

@@ -124,3 +124,37 @@ def test_a_full_audit_is_not_replaced_by_the_quick_one_of_a_run(finished):
     assert json.loads(full)["depth"] == "full"
     done_inside(home, "ensemble", "name=one")
     assert path.read_bytes() == full
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory):
+    """A test set that shares nothing with the demo's: 60 pictures of coloured noise."""
+    root = tmp_path_factory.mktemp("strange")
+    random = np.random.default_rng(0)
+    names = [f"{row}.png" for row in range(60)]
+    for name in names:
+        cv2.imwrite(str(root / name), random.integers(0, 256, (64, 64, 3), np.uint8))
+    (root / "test.csv").write_text("id\n" + "".join(f"{name}\n" for name in names))
+    return root
+
+
+def test_another_test_set_has_its_verdict_before_its_submission_is_written(finished, strange, tmp_path):
+    home, _ = finished
+    out = tmp_path / "answers.csv"
+    printed = done_inside(home, "predict", "name=one", f"test={strange}", f"out={out}")
+    assert printed.index("ANOTHER WORLD") < printed.index("Unlike ") < printed.index("Submission ")
+    images = pd.read_csv(tmp_path / "answers_images.csv")
+    assert images["id"].tolist() == pd.read_csv(out)["id"].tolist() == [f"{row}.png" for row in range(60)]
+    assert images["unlike"].between(0, 100).all() and images["unlike"].median() >= 99
+    assert images["prob"].between(0, 1).all()
+
+
+def test_a_picture_is_told_how_unlike_the_known_ones_it_is(finished, strange):
+    home, _ = finished
+    known = next((home / "data").iterdir()) / "test_data_v2"
+    answers = json.loads(done_inside(home, "predict", "name=one", "format=json", known, strange / "0.png"))["answers"]
+    *usual, odd = (answer["unlike"] for answer in answers)
+    assert odd == 100 and len(usual) == 120
+    assert 30 < np.median(usual) < 70
+    printed = done_inside(home, "predict", "name=one", strange / "0.png")
+    assert "1 of 1 image: more unlike than 99 % of the images that the models know" in printed

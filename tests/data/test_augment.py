@@ -181,7 +181,23 @@ def test_floats_are_only_moved_never_changed():
         assert eval_crops(image, 32, fit, ["centre", "top_left"]).shape == (2, 32, 32, 1)
 
 
-@pytest.mark.parametrize("name", ["forensic", "classic", "web"])
+def test_jitter_turns_an_image_slightly_and_changes_its_colours_mildly():
+    ramp = np.repeat(np.linspace(60, 180, 64)[None, :, None], 64, 0).repeat(3, -1).astype(np.uint8)
+    transform = train_transform("jitter", 64, "resize")
+    mirrored, brightness, slopes = 0, [], []
+    for row in range(100):
+        variant = transform(ramp, (0, 0, row)).astype(float)
+        inside = variant[16:48, 16:48, 0]
+        across, down = np.gradient(inside, axis=1).mean(), np.gradient(inside, axis=0).mean()
+        mirrored += across < 0
+        slopes.append(np.degrees(np.arctan2(down, abs(across))))
+        brightness.append(variant.mean() / ramp.mean())
+    assert 30 < mirrored < 70
+    assert 3 < np.std(slopes) and np.abs(slopes).max() < 11
+    assert 0.75 < min(brightness) < 0.9 and 1.1 < max(brightness) < 1.25
+
+
+@pytest.mark.parametrize("name", ["forensic", "classic", "web", "jitter"])
 def test_augmentations_of_colours_refuse_floats(name):
     with pytest.raises(UserError, match=f"augment={name} .*use augment=flips, flips_both or none"):
         train_transform(name, 20, "resize", floating=True)

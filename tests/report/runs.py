@@ -178,7 +178,6 @@ def facts(oof, classes=("human", "AI"), test_rows=120, **changes):
             figures=summary(oof.label, prob, (prob >= 0.4 + rng.random() / 10).astype(int)),
             interval=(0.8 + rng.random() / 20, 0.9 + rng.random() / 20),
             leaderboard=(0.7 + rng.random() / 20, 0.95 + rng.random() / 20) if test_rows else None,
-            leaderboard_prior=None,
             threshold=0.4 + rng.random() / 10,
             used=np.full(len(prob), 0.4),
             how="cross-fitted over 5 folds",

@@ -37,12 +37,6 @@ def test_the_cv_interval_shrinks_with_the_root_of_the_rows():
     assert small / large == pytest.approx(10, rel=0.25)
 
 
-def test_a_higher_level_is_a_wider_interval():
-    label, decision = world(np.random.default_rng(0), 500)
-    widths = [width(cv_interval(label, decision, None, Bootstrap(level=level))) for level in (0.5, 0.8, 0.95, 0.99)]
-    assert widths == sorted(widths) and len(set(widths)) == 4
-
-
 def test_rows_repeated_within_a_group_add_no_certainty():
     label, decision = world(np.random.default_rng(1), 300)
     group = np.repeat(np.arange(300), 4)
@@ -201,8 +195,6 @@ def test_bad_input_is_refused_with_the_value(change, message):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: Bootstrap(level=1.0), "it is 1.0"),
-        (lambda: Bootstrap(draws=0), "draws is 0"),
         (lambda: leaderboard_rows(10, 0.0), "it is 0.0"),
         (lambda: leaderboard_rows(10, 1.2), "it is 1.2"),
         (lambda: leaderboard_rows(4, 0.1), "4 test rows x 0.1 leave 0"),

@@ -19,6 +19,7 @@ import numpy as np
 
 from competition.core.errors import UserError, did_you_mean
 from competition.core.files import read_json, write_json, write_text
+from competition.data.demo.develop import BAYER, demosaic, sharpen, tone_curve
 from competition.data.demo.scenes import SIZE, log_uniform, paint_scene
 
 RECIPE = 2  # raise it whenever the same arguments would draw other bytes
@@ -26,10 +27,6 @@ STAMP = "demo.json"
 BYTES_SPREAD = 0.1  # of the logarithm: were twins alike to the byte, each would be known by the other
 MAX_GRAIN = 16.0  # how many times as much grain may even out the bytes of twins
 SPARE_BYTES, GRAIN_STEPS = 3, 11  # how finely it does, of about 3,000 bytes, and after how many trials it is enough
-
-_BAYER = np.zeros((SIZE, SIZE, 3), dtype=np.float32)  # red, green / green, blue
-_BAYER[::2, ::2, 0] = _BAYER[::2, 1::2, 1] = _BAYER[1::2, ::2, 1] = _BAYER[1::2, 1::2, 2] = 1
-_BILINEAR = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=np.float32) / 4
 
 
 @dataclass(frozen=True)
@@ -47,11 +44,11 @@ class Camera:
         """
         seen = cv2.GaussianBlur(scene, (0, 0), 2 * rng.uniform(*self.blur))
         seen = cv2.resize(seen, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-        bayer = np.roll(_BAYER, rng.integers(0, 2, 2), axis=(0, 1))  # a cropped photo starts anywhere on the mosaic
+        bayer = np.roll(BAYER, rng.integers(0, 2, 2), axis=(0, 1))  # a cropped photo starts anywhere on the mosaic
         raw = (seen * bayer).sum(axis=2)
         noise = log_uniform(rng, *self.noise) * np.float32(grain)
         raw += noise * np.sqrt(0.2 + 4 * raw) * rng.standard_normal(raw.shape, dtype=np.float32)
-        return _sharpen(_tone_curve(_demosaic(raw, bayer)), rng.uniform(*self.sharpening))
+        return sharpen(tone_curve(demosaic(raw, bayer)), rng.uniform(*self.sharpening))
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Generator:
 
         ``grain`` multiplies both kinds of grain that are drawn.
         """
-        latent: np.ndarray = cv2.resize(_tone_curve(scene), (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA)
+        latent: np.ndarray = cv2.resize(tone_curve(scene), (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA)
         noise = log_uniform(rng, *self.latent_noise) * np.float32(grain)
         latent += noise * rng.standard_normal(latent.shape, dtype=np.float32)
         sparse = np.zeros((SIZE, SIZE, 3), dtype=np.float32)
@@ -86,7 +83,7 @@ class Generator:
         picture: np.ndarray = np.stack(channels, axis=2)
         noise = log_uniform(rng, *self.pixel_noise) * np.float32(grain)
         picture += noise * rng.standard_normal(picture.shape, dtype=np.float32)
-        return _sharpen(picture, rng.uniform(*self.sharpening))
+        return sharpen(picture, rng.uniform(*self.sharpening))
 
 
 @dataclass(frozen=True)
@@ -157,7 +154,6 @@ def draw_demo(folder: Path, seed: int = 0, scenes: tuple[int, int] = (500, 200),
     ``test.csv``, ``test_data_v2/``, the withheld ``test_labels.csv`` and a stamp. The folder appears complete or not at
     all; one that already holds the same data set is left untouched, and any other is refused with a UserError.
     """
-    folder = Path(folder)
     if world not in WORLDS:
         raise UserError(f"The demo has no world '{world}'{did_you_mean(world, WORLDS)}")
     if seed < 0 or min(scenes) < 1:
@@ -232,25 +228,6 @@ def _write_image(folder: Path, jpeg: bytes) -> str:
     name = hashlib.blake2b(jpeg, digest_size=16).hexdigest() + ".jpg"
     (folder / name).write_bytes(jpeg)
     return f"{folder.name}/{name}"
-
-
-def _tone_curve(linear: np.ndarray) -> np.ndarray:
-    """Return sRGB values of linear light, both in [0, 1] (IEC 61966-2-1)."""
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-6) ** (1 / 2.4) - 0.055)
-
-
-def _demosaic(raw: np.ndarray, bayer: np.ndarray) -> np.ndarray:
-    """Return linear RGB in [0, 1] of a mosaic: green is interpolated, red and blue follow it by their difference."""
-    weight = cv2.filter2D(bayer, -1, _BILINEAR)
-    green = cv2.filter2D(raw * bayer[..., 1], -1, _BILINEAR) / weight[..., 1]
-    green = np.where(bayer[..., 1] > 0, raw, green)
-    difference = (raw - green)[..., None] * bayer
-    return np.clip(green[..., None] + cv2.filter2D(difference, -1, _BILINEAR) / weight, 0, 1)
-
-
-def _sharpen(picture: np.ndarray, amount: float) -> np.ndarray:
-    """Return the picture with an unsharp mask of sigma 1 pixel, clipped to [0, 1]."""
-    return np.clip(picture + np.float32(amount) * (picture - cv2.GaussianBlur(picture, (0, 0), 1)), 0, 1)
 
 
 def _encode(picture: np.ndarray, quality: int) -> bytes:

@@ -1,7 +1,4 @@
-"""The demo's scenes: skies, ridges and shapes, painted in linear light before any camera or generator sees them.
-
-Equal random generators paint equal scenes (same machine and versions).
-"""
+"""The demo's scenes: skies, ridges and shapes, painted in linear light before any camera or generator sees them."""
 
 import numpy as np
 

@@ -20,10 +20,7 @@ VERSION = 2  # raise it whenever the same pictures would be judged otherwise
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A set of pictures: its store, and the path of each row ("" for the rows of a pixel CSV, which have no files).
-
-    ``title`` names them in the progress bar.
-    """
+    """Pictures: their store, each row's path ("" in a pixel CSV, which has no files), and a title for the bar."""
 
     store: DataStore
     paths: Sequence[str]
@@ -49,7 +46,8 @@ def _compare(images: ImageSet, others: ImageSet, part: np.ndarray, folder: Path)
     parts = int(part.max(initial=-1)) + 1
     digests = np.concatenate([images.store.digests, others.store.digests])
     values, number = np.unique(digests.view(f"V{digests.shape[1]}").ravel(), return_inverse=True)
-    where = _parts_of(number[len(images) :], part, len(values), parts)
+    where = np.zeros((len(values), parts), bool)  # in which parts each content occurs
+    where[number[len(images) :][part >= 0], part[part >= 0]] = True
     found = where[number[: len(images)]]
     if images.store.dtype == np.uint8:
         hashes, thumbnails = zip(hashes_of(images, folder), hashes_of(others, folder), strict=True)
@@ -61,13 +59,6 @@ def _compare(images: ImageSet, others: ImageSet, part: np.ndarray, folder: Path)
     return found
 
 
-def _parts_of(number: np.ndarray, part: np.ndarray, values: int, parts: int) -> np.ndarray:
-    """Return in which parts each value occurs, bool (values, parts); ``number`` says which value each row has."""
-    where = np.zeros((values, parts), bool)
-    where[number[part >= 0], part[part >= 0]] = True
-    return where
-
-
 def hashes_of(images: ImageSet, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the perceptual hash uint64 (n,) and thumbnail uint8 (n, 32, 32) of image files, decoding each once.
 
@@ -75,13 +66,10 @@ def hashes_of(images: ImageSet, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     unreadable file looks flat, which is a copy of nothing.
     """
 
-    def some(rows: Sequence[int]) -> list[np.ndarray]:
-        return [_thumbnail(images.paths[row]) for row in rows]
-
     def compute() -> np.ndarray:
-        chunks = chunks_of(len(images), CHUNK_IMAGES)
-        found = list(in_order(some, chunks, cores(), f"{images.title}: looking for copies"))
-        return np.array(found, np.uint8).reshape(-1, SIDE, SIDE)
+        chunks, title = chunks_of(len(images), CHUNK_IMAGES), f"{images.title}: looking for copies"
+        found = in_order(lambda rows: [_thumbnail(images.paths[row]) for row in rows], chunks, cores(), title)
+        return np.array(list(found), np.uint8).reshape(-1, SIDE, SIDE)
 
     thumbnails = _kept(folder / f"thumbnails-{fingerprint(images.store.digest, VERSION, DECODER)}.npy", compute)
     chunks = [thumbnails[start : start + 4096] for start in range(0, len(thumbnails), 4096)]

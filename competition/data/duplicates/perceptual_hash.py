@@ -59,14 +59,9 @@ def perceptual_hashes(thumbnails: Sequence[np.ndarray] | np.ndarray) -> np.ndarr
 def near(hashes: np.ndarray, value: int, distance: int = MAX_BITS) -> np.ndarray:
     """Return the indices (k,) of those ``hashes``, uint64 (n,), that differ from ``value`` in at most that many bits,
     the nearest first and of equally near ones the first."""
-    bits = _set_bits(np.asarray(hashes, np.uint64) ^ np.uint64(value))
+    bits = np.bitwise_count(np.asarray(hashes, np.uint64) ^ np.uint64(value))
     found = np.flatnonzero(bits <= distance)
     return found[np.argsort(bits[found], kind="stable")]
-
-
-def _set_bits(words: np.ndarray) -> np.ndarray:
-    """Return how many bits are set in each of ``words``, uint64 (n,); NumPy itself counts them from 2.0 on only."""
-    return np.unpackbits(words.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=1, dtype=np.uint8)
 
 
 def near_pairs(hashes: np.ndarray, distance: int = MAX_BITS) -> np.ndarray:
@@ -91,7 +86,7 @@ def near_pairs(hashes: np.ndarray, distance: int = MAX_BITS) -> np.ndarray:
                 break
             pairs = np.stack([order[at], order[at + step]], axis=1)
             apart = hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]]
-            fresh = _set_bits(apart) <= distance
+            fresh = np.bitwise_count(apart) <= distance
             for earlier in masks[:number]:
                 fresh &= (apart & earlier) != 0  # else found there already
             found.append(np.sort(pairs[fresh], axis=1))
@@ -138,10 +133,6 @@ def copies(hashes: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
     Flat pictures, and gradients, are in no pair.
     """
     parts = [thumbnails[start : start + 4096] for start in range(0, len(thumbnails), 4096)]
-    if not parts:
-        return np.empty((0, 2), np.int64)
-    shows = np.flatnonzero(np.concatenate([structure(part).any(axis=1) for part in parts]))
-    if not len(shows):
-        return np.empty((0, 2), np.int64)
+    shows = np.flatnonzero(np.concatenate([np.empty(0, bool), *(structure(part).any(axis=1) for part in parts)]))
     pairs = shows[near_pairs(np.asarray(hashes)[shows])]
     return pairs[correlation(thumbnails, pairs) >= MIN_CORRELATION]

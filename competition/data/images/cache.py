@@ -5,6 +5,7 @@ that builds it ends; two runs at once build it once.
 """
 
 import contextlib
+import dataclasses
 import errno
 import os
 import shutil
@@ -12,11 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from competition.core.errors import UserError
 from competition.core.files import atomic_write, cores, fingerprint, read_json, write_json
+from competition.core.locks import waited_for
 from competition.data.images.decode import DECODER, UnreadableImage, read_image, stored_size
 from competition.data.images.file_contents import CHUNK_IMAGES, Contents, file_stats, in_order, recall, survey
 from competition.data.images.stores import DataStore, DecodingStore, PixelStore, StoreSpec, content_digest
@@ -89,19 +89,11 @@ def _places(specs: Sequence[StoreSpec], folder: Path, budget_gb: float, contents
 
 @contextlib.contextmanager
 def _locked(folder: Path, title: str) -> Iterator[None]:
-    """Be the only one that builds in ``folder``; the system ends this however the process ends."""
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        with tqdm(desc=f"{title}: waiting for another run to cache them", bar_format="{desc}", disable=None):
-            lock.acquire()
-    try:
+    """Be the only one that builds in ``folder``."""
+    with waited_for(folder / "lock", f"{title}: waiting for another run to cache them"):
         for stale in folder.glob(".building-*"):  # left by a killed run: whoever holds the lock is alone
             shutil.rmtree(stale)
         yield
-    finally:
-        lock.release()
 
 
 def _build(missing: list[_Place], stats: list, contents: Contents, folder: Path, title: str, workers: int) -> None:
@@ -166,27 +158,18 @@ class _Writer:
     def publish(self, contents: Contents) -> None:
         """Complete the folder and put it in its place; from here on it counts as a store."""
         shapes = np.array(self.shapes, np.int64).reshape(-1, 2)
-        ends = np.cumsum(shapes.prod(1) * 3)
+        lengths = shapes.prod(1) * 3
         with atomic_write(self.temporary / "index.npy", "wb") as file:
-            np.save(file, np.column_stack([ends - shapes.prod(1) * 3, shapes]))
+            np.save(file, np.column_stack([np.cumsum(lengths) - lengths, shapes]))
         with atomic_write(self.temporary / "digests.npy", "wb") as file:
             np.save(file, contents.digests)
         write_json(self.temporary / "bad.json", self.bad)
         if self._file:
             self._file.flush()
             os.fsync(self._file.fileno())
-        write_json(
-            self.temporary / "manifest.json",
-            {
-                "size": self.place.spec.size,
-                "cap": self.place.spec.cap,
-                "quality": self.place.spec.quality,
-                "decoder": DECODER,
-                "images": len(shapes),
-                "content": content_digest(contents.digests),
-                "bytes": int(ends[-1]) if len(ends) else 0,
-            },
-        )
+        manifest = {**dataclasses.asdict(self.place.spec), "decoder": DECODER, "images": len(shapes)}
+        manifest |= {"content": content_digest(contents.digests), "bytes": int(lengths.sum())}
+        write_json(self.temporary / "manifest.json", manifest)
         shutil.rmtree(self.place.folder, ignore_errors=True)  # damaged, or it would not be missing
         os.replace(self.temporary, self.place.folder)
 

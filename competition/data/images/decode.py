@@ -27,7 +27,7 @@ warnings.filterwarnings("ignore", message="Corrupt EXIF data")
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 # The only formats that PIL may open: others hand the file on to programs (EPS to Ghostscript), or are little tested.
-_PIL_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # JPEG opens MPO, too
+PIL_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # JPEG opens MPO, too
 # What its readers raise for damaged files; it reads from memory here, so an OSError is about the file.
 PIL_REFUSALS = (
     ArithmeticError,
@@ -115,7 +115,9 @@ def header_size(raw: bytes, path: str | Path) -> tuple[int, int]:
     if size is None:
         with _open_with_pil(raw, path) as image:
             size = image.height, image.width
-    return _checked(size, path)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise UnreadableImage(path, f"its {size[1]} x {size[0]} pixels exceed the limit of {MAX_PIXELS:,}")
+    return size
 
 
 def fit_store(image: np.ndarray, size: int, cap: int = 0) -> np.ndarray:
@@ -142,12 +144,6 @@ def stored_size(height: int, width: int, size: int, cap: int) -> tuple[int, int]
     if not cap or longer <= cap:
         return height, width
     return max(1, round(height * cap / longer)), max(1, round(width * cap / longer))
-
-
-def _checked(size: tuple[int, int], path: str | Path) -> tuple[int, int]:
-    if size[0] * size[1] > MAX_PIXELS:
-        raise UnreadableImage(path, f"its {size[1]} x {size[0]} pixels exceed the limit of {MAX_PIXELS:,}")
-    return size
 
 
 def _quick_size(raw: bytes) -> tuple[int, int] | None:
@@ -183,7 +179,7 @@ def _ends_properly(raw: bytes) -> bool:
 
 def _open_with_pil(raw: bytes, path: str | Path) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(raw), formats=_PIL_FORMATS)
+        return Image.open(io.BytesIO(raw), formats=PIL_FORMATS)
     except Image.DecompressionBombError:
         raise UnreadableImage(path, f"its pixels exceed the limit of {MAX_PIXELS:,}") from None
     except PIL_REFUSALS:

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, JpegImagePlugin
 
-from competition.data.images.decode import PIL_REFUSALS
+from competition.data.images.decode import PIL_FORMATS, PIL_REFUSALS
 
-# As the decoder: formats that PIL reads itself.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _MAKE, _MODEL, _SOFTWARE, _DESCRIPTION, _ARTIST = 271, 272, 305, 270, 315
 _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _NO_TEXT = ("exif", "icc_profile", "xmp", "jfif_unit")
@@ -48,7 +46,7 @@ def file_facts(raw: bytes) -> dict[str, Any]:
     """
     facts: dict[str, Any] = dict.fromkeys((*NUMBERS, *KINDS)) | {"bytes": len(raw)}
     try:
-        with Image.open(io.BytesIO(raw), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(raw), formats=PIL_FORMATS) as image:
             facts |= _header(image, raw) | _exif(image) | _texts(image)
             if isinstance(image, JpegImagePlugin.JpegImageFile):
                 facts |= _jpeg(image)

@@ -5,10 +5,10 @@ from functools import cached_property
 
 import numpy as np
 
-from competition.data.images.stores import DataStore, content_digest
+from competition.data.images.stores import DataStore
 
 
-class JoinedStore:
+class JoinedStore(DataStore):
     """Several stores as one: the rows of each after those of the one before. Nothing is copied."""
 
     def __init__(self, stores: Sequence[DataStore]):
@@ -46,17 +46,15 @@ class JoinedStore:
         return self._stores[part], int(row - self._starts[part])
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """Return the pixels of a row, as its own store does."""
         store, inside = self._place(row)
         return store[inside]
 
     def shape(self, row: int) -> tuple[int, ...]:
-        """Return (H, W, C)."""
         store, inside = self._place(row)
         return store.shape(inside)
 
     def batch(self, rows: Sequence[int]) -> np.ndarray:
-        """Return rows of one shape as a new (n, H, W, C), each store's in one gather; ``ValueError`` if they differ."""
+        """Return rows of one shape as a new (n, H, W, C), each store's in one gather."""
         places = np.asarray(rows, np.int64)
         owner = self._parts(places)
         held = {part: self._stores[part].batch(places[owner == part] - self._starts[part]) for part in np.unique(owner)}
@@ -72,10 +70,4 @@ class JoinedStore:
 
     @cached_property
     def digests(self) -> np.ndarray:
-        """The (n, 16) uint8 digests of all rows."""
         return np.concatenate([store.digests for store in self._stores])
-
-    @cached_property
-    def digest(self) -> str:
-        """Fingerprint of all rows' contents, in order."""
-        return content_digest(self.digests)

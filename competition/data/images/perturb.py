@@ -3,7 +3,7 @@
 The stored pixels change, before any crop. What is random depends on an image's own pixels, never on its position.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def perturb(image: np.ndarray, condition: str) -> np.ndarray:
     return CONDITIONS[condition](image, np.random.default_rng(stream("condition", condition, content)))
 
 
-class PerturbedStore:
+class PerturbedStore(Store):
     """Another store's images, each under one condition at every access; shapes and bad rows stay what they are."""
 
     def __init__(self, store: Store, condition: str):
@@ -66,13 +66,7 @@ class PerturbedStore:
         return len(self._store)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """Return the perturbed (H, W, C); :class:`UnreadableImage` for a bad row."""
         return perturb(self._store[row], self._condition)
 
     def shape(self, row: int) -> tuple[int, ...]:
-        """Return the (H, W, C) of a row, without touching its pixels."""
         return self._store.shape(row)
-
-    def batch(self, rows: Sequence[int]) -> np.ndarray:
-        """Return rows of one shape as (n, H, W, C); ``ValueError`` if their shapes differ."""
-        return np.stack([self[row] for row in rows])

@@ -47,44 +47,47 @@ class Store(Protocol):
     """Images by row, (H, W, C) of one dtype each: what a model is fed from.
 
     ``dtype``: uint8, or float32 of a pixel CSV. ``bad``: why a row cannot be read, by row. ``common_shape``: the
-    (H, W, C) that all readable rows have, or ``None`` if they differ. ``shape`` returns a row's (H, W, C) without
-    touching its pixels, ``batch`` rows of one shape as a new (n, H, W, C); it raises ``ValueError`` if their shapes
-    differ. A bad row raises :class:`UnreadableImage`.
+    (H, W, C) that all readable rows have, or ``None`` if they differ. A bad row raises :class:`UnreadableImage`.
     """
 
-    @property
-    def dtype(self) -> np.dtype: ...
+    dtype: np.dtype
+    bad: Mapping[int, str]
 
-    @property
-    def bad(self) -> Mapping[int, str]: ...
-
-    @property
-    def common_shape(self) -> tuple[int, ...] | None: ...
+    @cached_property
+    def common_shape(self) -> tuple[int, ...] | None:
+        return None
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, row: int, /) -> np.ndarray: ...
+    def __getitem__(self, row: int) -> np.ndarray: ...
 
-    def shape(self, row: int, /) -> tuple[int, ...]: ...
+    def shape(self, row: int) -> tuple[int, ...]:
+        """Return the (H, W, C) of a row; a store of files does so without touching its pixels."""
+        return self[row].shape
 
-    def batch(self, rows: Sequence[int], /) -> np.ndarray: ...
+    def batch(self, rows: Sequence[int]) -> np.ndarray:
+        """Return rows of one shape as a new (n, H, W, C); ``ValueError`` if their shapes differ."""
+        shapes = {self.shape(row) for row in rows}
+        if len(shapes) > 1:
+            raise ValueError(f"images of different sizes make no batch: {sorted(shapes)[:3]}")
+        return np.stack([self[row] for row in rows])
 
 
 class DataStore(Store, Protocol):
     """A store of a data set's images, known by their content.
 
-    ``cached``: whether pixels are decoded already. ``digests``: (n, 16) uint8, one for each row's content; ``digest``:
-    the fingerprint of all of them in order.
+    ``cached``: whether pixels are decoded already. ``digests``: (n, 16) uint8, one for each row's content.
     """
 
-    @property
-    def cached(self) -> bool: ...
+    cached: bool
 
-    @property
-    def digest(self) -> str: ...
-
-    @property
+    @cached_property
     def digests(self) -> np.ndarray: ...
+
+    @cached_property
+    def digest(self) -> str:
+        """The fingerprint of all rows' contents, in order."""
+        return content_digest(self.digests)
 
 
 def bytes_digest(raw: bytes | memoryview) -> bytes:
@@ -97,7 +100,7 @@ def content_digest(digests: np.ndarray) -> str:
     return fingerprint(np.ascontiguousarray(digests, np.uint8))
 
 
-class _FileStore:
+class _FileStore(DataStore):
     """What the stores of image files share: shapes, bad rows and digests, as the cache wrote them in ``folder``."""
 
     dtype = np.dtype(np.uint8)
@@ -115,33 +118,15 @@ class _FileStore:
         """The (n, 16) uint8 digests of the files' bytes; zeros for a file that could not be read at all."""
         return np.load(self._folder / "digests.npy")
 
-    @cached_property
-    def digest(self) -> str:
-        """Fingerprint of all files' contents, in order."""
-        return content_digest(self.digests)
-
     def shape(self, row: int) -> tuple[int, int, int]:
-        """Return the (H, W, 3) of a row, without touching its pixels."""
         self._refuse_bad(row)
         _, height, width = self._index[row].tolist()
         return height, width, 3
 
     @cached_property
     def common_shape(self) -> tuple[int, int, int] | None:
-        """The (H, W, 3) that all readable rows have, or ``None`` if they differ."""
         sizes = np.unique(np.delete(self._index[:, 1:], list(self.bad), axis=0), axis=0)
         return (*sizes[0].tolist(), 3) if len(sizes) == 1 else None
-
-    def batch(self, rows: Sequence[int]) -> np.ndarray:
-        """Return rows of one shape as uint8 (n, H, W, 3); ``ValueError`` if their shapes differ."""
-        shapes = {self.shape(row) for row in rows}
-        if len(shapes) > 1:
-            raise ValueError(f"images of different sizes make no batch: {sorted(shapes)[:3]}")
-        return np.stack([self[row] for row in rows])
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        """Return uint8 (H, W, 3)."""
-        raise NotImplementedError
 
     def _refuse_bad(self, row: int) -> None:
         if row < 0:
@@ -165,16 +150,13 @@ class PixelStore(_FileStore):
         return PixelStore, (self._folder, self._bad_paths)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """Return a read-only uint8 (H, W, 3) view into the map; :class:`UnreadableImage` for a bad row."""
+        """Return a read-only view into the map."""
         self._refuse_bad(row)
         offset, height, width = self._index[row].tolist()
         return self._pixels[offset : offset + height * width * 3].reshape(height, width, 3)
 
     def batch(self, rows: Sequence[int]) -> np.ndarray:
-        """Return rows of one shape as a new uint8 (n, H, W, 3), in one gather where all rows have it.
-
-        ``ValueError`` if their shapes differ, :class:`UnreadableImage` if one is bad.
-        """
+        """Return rows of one shape as a new (n, H, W, 3), in one gather where all of the store's have it."""
         if self.common_shape is None:
             return super().batch(rows)
         if self.bad:
@@ -198,15 +180,14 @@ class DecodingStore(_FileStore):
         return DecodingStore, (self._folder, self._bad_paths, self._paths, self._spec)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """Return uint8 (H, W, 3); :class:`UnreadableImage` for a bad row."""
         self._refuse_bad(row)
         return self._spec.stored(read_image(self._paths[row]))
 
 
-class ImageStore:
+class ImageStore(Store):
     """Pictures in memory, uint8 (H, W, 3) each, of any sizes: what a user hands over."""
 
-    dtype, common_shape = np.dtype(np.uint8), None
+    dtype = np.dtype(np.uint8)
 
     def __init__(self, images: Sequence[np.ndarray]):
         self._images = list(images)
@@ -216,19 +197,11 @@ class ImageStore:
         return len(self._images)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """Return the uint8 (H, W, 3) picture itself."""
+        """Return the picture itself."""
         return self._images[row]
 
-    def shape(self, row: int) -> tuple[int, ...]:
-        """Return (H, W, 3)."""
-        return self._images[row].shape
 
-    def batch(self, rows: Sequence[int]) -> np.ndarray:
-        """Return rows of one shape as (n, H, W, 3); ``ValueError`` if their shapes differ."""
-        return np.stack([self[row] for row in rows])
-
-
-class ArrayStore:
+class ArrayStore(DataStore):
     """Rows of one float32 (n, H, W, C) array, never touched: a pixel CSV. Pickling one does copy its array."""
 
     cached = True
@@ -237,23 +210,17 @@ class ArrayStore:
         if array.ndim != 4 or array.dtype != np.float32:
             raise ValueError(f"an ArrayStore holds float32 (n, H, W, C), not {array.dtype} {array.shape}")
         self._array, self.digest = array, digest
-        self.dtype = array.dtype
+        self.dtype, self.common_shape = array.dtype, array.shape[1:]
         self.bad: dict[int, str] = {}
-        self.common_shape = array.shape[1:]
 
     def __len__(self) -> int:
         return len(self._array)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """Return a float32 (H, W, C) view of the array."""
+        """Return a view of the array."""
         return self._array[row]
 
-    def shape(self, row: int) -> tuple[int, int, int]:
-        """Return (H, W, C)."""
-        return self._array[row].shape
-
     def batch(self, rows: Sequence[int]) -> np.ndarray:
-        """Return a new float32 (n, H, W, C)."""
         return self._array[np.asarray(rows, np.int64)]
 
     @cached_property

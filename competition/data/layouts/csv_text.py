@@ -6,7 +6,7 @@ spreadsheets count them: the header is line 1.
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,14 +72,6 @@ class Table:
     path: Path
     frame: pd.DataFrame
 
-    def find(self, names: Sequence[str], among: Iterable[str] | None = None) -> str | None:
-        """Return the first of the usual ``names`` that is a column, whatever its case, or ``None``."""
-        return usual_column(self.frame.columns if among is None else among, names)
-
-    def given(self, column: str, setting: str) -> str:
-        """Return ``column`` if the file has it, else raise ``UserError`` with the nearest name it has."""
-        return given_column(self.frame.columns, column, setting, self.path)
-
 
 def read_table(path: Path) -> Table:
     """Read a CSV file as text; ``UserError`` if it is absent, empty, no UTF-8, ragged or holds no rows."""
@@ -97,18 +89,16 @@ def usual_column(columns: Iterable[str], names: Sequence[str]) -> str | None:
     return next((plain[name] for name in names if name in plain), None)
 
 
-def given_column(columns: Iterable[str], column: str, setting: str, path: Path) -> str:
+def given_column(columns: Collection[str], column: str, setting: str, path: Path) -> str:
     """Return ``column``, or raise ``UserError`` if ``path`` has no such column; ``setting`` is where it was named."""
-    columns = list(columns)
     if column in columns:
         return column
     hint = did_you_mean(column, [name for name in columns if name]) or f"; it has {listed(columns, 8)}."
     raise UserError(f"{setting}: {path} has no column '{column}'{hint}")
 
 
-def label_column_of(columns: Iterable[str], label_column: str | None, path: Path) -> str:
+def label_column_of(columns: Collection[str], label_column: str | None, path: Path) -> str:
     """Return the column of labels: the one given, or the first with a usual name, else ``UserError``."""
-    columns = list(columns)
     if label_column is not None:
         return given_column(columns, label_column, f"label_column={label_column}", path)
     found = usual_column(columns, LABEL_COLUMNS)
@@ -140,11 +130,11 @@ def checked_ids(ids: pd.Series, path: Path) -> pd.Series:
 def ids_and_files(table: Table, id_column: str | None, label_name: str) -> tuple[pd.Series, pd.Series]:
     """Return the id of each row and the file it names: two columns where the CSV has both, else one and the same."""
     columns = [name for name in table.frame.columns if name != label_name]
-    columns = [name for name in columns if name != table.find(INDEX_COLUMNS)]
-    file_name = table.find(FILE_COLUMNS, columns)
-    id_name = id_column or table.find(ID_COLUMNS, columns) or file_name
+    columns = [name for name in columns if name != usual_column(table.frame.columns, INDEX_COLUMNS)]
+    file_name = usual_column(columns, FILE_COLUMNS)
+    id_name = id_column or usual_column(columns, ID_COLUMNS) or file_name
     if id_column is not None:
-        table.given(id_column, f"id_column={id_column}")
+        given_column(table.frame.columns, id_column, f"id_column={id_column}", table.path)
     elif id_name is None and len(columns) == 1:
         id_name = columns[0]
     if id_name is None:

@@ -53,15 +53,9 @@ class Dataset:
 
 @dataclass(frozen=True)
 class LayoutSettings:
-    """How a data set lies in its folder, as far as its files do not show it.
+    """How a data set lies in its folder, as far as its files do not show it: see core/settings.py for each.
 
-    layout: ``kaggle`` (train.csv naming images), ``folders`` (a folder per class), ``pixels`` (train.csv of pixel
-        values) or ``auto``.
-    label_column, id_column: columns of train.csv, where their names are not usual ones.
-    positive: the label or folder that is class 1, where it is neither ``1`` nor a usual word for "made by AI"
-        (:data:`competition.data.layouts.labels.POSITIVE_NAMES`).
-    group: rows that must share a fold: ``none``, ``pairs`` (rows 2k and 2k+1) or ``column:NAME``.
-    image_shape: ``HEIGHTxWIDTHxCHANNELS`` of a pixel CSV whose images are not square.
+    ``group`` is the declared part of its rule: ``none``, ``pairs`` (rows 2k and 2k+1) or ``column:NAME``.
     """
 
     layout: str = "auto"
@@ -78,11 +72,10 @@ class FolderNames(dict):
     def __missing__(self, folder: str) -> frozenset[str]:
         try:
             with os.scandir(folder) as entries:
-                names = frozenset(entry.name for entry in entries if entry.is_file())
+                self[folder] = frozenset(entry.name for entry in entries if entry.is_file())
         except OSError:
-            names = frozenset()
-        self[folder] = names
-        return names
+            self[folder] = frozenset()
+        return self[folder]
 
 
 def table_of(**columns: Iterable) -> pd.DataFrame:

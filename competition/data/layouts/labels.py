@@ -6,7 +6,7 @@ import pandas as pd
 
 from competition.core.errors import UserError, did_you_mean
 from competition.core.text import listed, on_lines
-from competition.data.layouts.csv_text import INDEX_COLUMNS, Table
+from competition.data.layouts.csv_text import INDEX_COLUMNS, Table, given_column, usual_column
 
 # Names that say "made by AI", in lower case and without spaces, hyphens or underscores: class 1 unless positive= says
 # otherwise. A data set in which two classes, or none, carry such a name needs positive=.
@@ -94,7 +94,7 @@ def group_rows(rule: str, table: Table, ids: pd.Series) -> pd.Series:
         return ids
     if rule == "pairs":
         return _pairs(table)
-    values = table.frame[table.given(str(group_column(rule)), f"group={rule}")]
+    values = table.frame[given_column(table.frame.columns, str(group_column(rule)), f"group={rule}", table.path)]
     empty = values.str.strip() == ""
     if empty.any():
         raise UserError(
@@ -126,7 +126,7 @@ def group_column(rule: str) -> str | None:
 
 def _pairs(table: Table) -> pd.Series:
     lines = table.frame.index
-    name = table.find(INDEX_COLUMNS)
+    name = usual_column(table.frame.columns, INDEX_COLUMNS)
     if name is None:
         return pd.Series(range(len(lines)), index=lines).floordiv(2).astype("str")
     index = table.frame[name].str.strip()

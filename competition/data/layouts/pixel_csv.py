@@ -107,7 +107,7 @@ def _pixel_columns(columns: list[str], named: set[str | None]) -> list[str]:
 
 def _ids(table: Table, id_column: str | None) -> tuple[pd.Series, str | None]:
     """Return each row's id and the column it is from, ``None`` where ids are row numbers."""
-    column = id_column if id_column in table.frame.columns else table.find(ID_COLUMNS)
+    column = id_column if id_column in table.frame.columns else usual_column(table.frame.columns, ID_COLUMNS)
     if column is None:
         return pd.Series(range(len(table.frame)), index=table.frame.index).astype("str"), None
     return checked_ids(table.frame[column], table.path), column

@@ -31,7 +31,6 @@ def read_dataset(root: Path, settings: LayoutSettings = BY_ITS_FILES) -> Dataset
 
     Raises ``UserError`` for anything that would make a table of ids, two classes and groups a guess.
     """
-    root = Path(root)
     if not root.is_dir():
         raise UserError(f"There is no folder {root}: name the data set's folder with data=.")
     layout = settings.layout

@@ -14,6 +14,7 @@ from competition.data.layouts.csv_text import (
     ids_and_files,
     label_column_of,
     read_table,
+    usual_column,
 )
 from competition.data.layouts.dataset import table_of
 from competition.data.layouts.labels import label_texts
@@ -30,13 +31,13 @@ def read_sample(root: Path, test_ids: pd.Series | None) -> tuple[tuple[str, str]
     if path is None:
         return None
     table = read_table(path)
-    columns = [name for name in table.frame.columns if name != table.find(INDEX_COLUMNS)]
+    columns = [name for name in table.frame.columns if name != usual_column(table.frame.columns, INDEX_COLUMNS)]
     if len(columns) != 2:
         raise UserError(
             f"{path} must have an id column and a label column and has {listed(table.frame.columns, 8)}: "
             "download it again."
         )
-    id_name = table.find(ID_COLUMNS + FILE_COLUMNS, columns) or columns[0]
+    id_name = usual_column(columns, ID_COLUMNS + FILE_COLUMNS) or columns[0]
     label_name = next(name for name in columns if name != id_name)
     ids = checked_ids(table.frame[id_name], path)
     if test_ids is not None:
@@ -78,7 +79,7 @@ def read_test_labels(
             f"{path}, line {unknown.index[0]}: '{unknown.iloc[0]}' is not a class of train.csv"
             f"{did_you_mean(unknown.iloc[0], classes)}"
         )
-    if by_row and table.find(ID_COLUMNS) is None:
+    if by_row and usual_column(columns, ID_COLUMNS) is None:
         if len(labels) != len(test_ids):
             raise UserError(
                 f"{path} has {counted(len(labels), 'row')}, not the test set's {len(test_ids):,}: correct it."

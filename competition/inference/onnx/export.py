@@ -101,19 +101,18 @@ def _identify(run: Path, folders: Sequence[Path]) -> dict[str, dict[str, str]]:
         weights, done = folder / "model.safetensors", read_json(folder / "done.json") or {}
         if not weights.exists():
             raise UserError(f"{folder} holds no trained model any more: run the line that trained it again.")
-        key = {"key": done.get("key", ""), "weights": file_digest(weights)}
-        models[folder.relative_to(run).as_posix()] = key
+        models[folder.relative_to(run).as_posix()] = {"key": done.get("key", ""), "weights": file_digest(weights)}
     return models
 
 
 def _export_member(
     member: str, trained: TorchMember, models: dict[str, dict[str, str]], site: Path, on_progress: Callable[[str], None]
 ) -> MemberFile:
-    recipe, path = trained.recipe, site / f"{member}.onnx"
+    recipe, placement, path = trained.recipe, trained.predictor.placement, site / f"{member}.onnx"
     on_progress(f"{member}: {STAGES[0]}")
     loaded = [load_model(folder).eval() for folder in trained.folders]
     checks = check_images(recipe.image_size)
-    own = _torch_logits(loaded, trained.predictor.placement, checks)
+    own = _torch_logits(loaded, placement, checks)
     exact = _torch_logits(loaded, Placement("cpu", "fp32", "contiguous", 1), checks)
     on_progress(f"{member}: {STAGES[1]}")
     try:
@@ -142,7 +141,7 @@ def _export_member(
         recipe.fit,
         spec.size,
         spec.cap,
-        trained.predictor.placement.precision,
+        placement.precision,
         models,
         difference,
         spec.quality,
@@ -173,8 +172,8 @@ def check_images(size: int) -> list[np.ndarray]:
         coarse = random.integers(0, 256, (count, 4, 4, 3)).astype(np.float32)
         soft = np.stack([fit_store(image, size) for image in coarse]) + random.normal(0, 3, (count, size, size, 3))
         noise = random.integers(0, 256, (count, size, size, 3))
-        batches += [np.moveaxis(kind.clip(0, 255).astype(np.uint8), -1, 1) for kind in (soft, noise)]
-    return [np.ascontiguousarray(batch) for batch in batches]
+        batches += [np.moveaxis(kind.clip(0, 255).astype(np.uint8), -1, 1).copy() for kind in (soft, noise)]
+    return batches
 
 
 def _put_in_place(site: Path, folder: Path, manifest: Manifest) -> tuple[str, ...]:

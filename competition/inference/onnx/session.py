@@ -21,7 +21,7 @@ from competition.core.files import cores, file_digest, read_json
 from competition.core.paths import run_folder
 from competition.data.images.stores import StoreSpec
 from competition.data.tta import TTA, eval_crops, turn
-from competition.inference.classify import Classifier
+from competition.inference.classify import Classifier, Seen
 from competition.inference.run_record import FILE, Record, read_record
 
 MANIFEST = "telltale.json"
@@ -66,7 +66,6 @@ class Manifest:
     members: dict[str, MemberFile]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the manifest as JSON holds it."""
         record = dataclasses.asdict(self.record) | {"classes": list(self.record.classes)}
         members = {name: dataclasses.asdict(member) for name, member in self.members.items()}
         return {"format": FORMAT, "run": record, "members": members}
@@ -83,8 +82,8 @@ class OnnxMember:
         """The graph, loaded when first needed."""
         return open_session(self.path)
 
-    def view_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Return float64 (views, n) logits of n uint8 (H, W, 3) pictures."""
+    def see(self, images: Sequence[np.ndarray]) -> Seen:
+        """Return the logits of n uint8 (H, W, 3) pictures; the graph does not show how unlike they are."""
         views, member = TTA[self.tta], self.member
         crops = list(dict.fromkeys(view.crop for view in views))
         logits = np.empty((len(views), len(images)))
@@ -97,7 +96,7 @@ class OnnxMember:
                 logits[row, start : start + BATCH] = run_session(self.session, turned)
         if not np.isfinite(logits).all():
             raise UserError(f"{self.path} gives no number for some images: train the run again with precision=fp32.")
-        return logits
+        return Seen(logits, None)
 
 
 def open_session(path: Path) -> Any:

@@ -69,13 +69,9 @@ def _key() -> Account | None:
         warnings = _readable_by_others(path)
     username, key = (os.environ.get(f"KAGGLE_{name.upper()}") or stored.get(name, "") for name in ("username", "key"))
     if username and key:
-        fully = "KAGGLE_USERNAME" in os.environ and "KAGGLE_KEY" in os.environ
-        return Account(
-            "KAGGLE_USERNAME and KAGGLE_KEY" if fully else str(path),
-            username,
-            key=key,
-            warnings=() if fully else warnings,
-        )
+        if "KAGGLE_USERNAME" in os.environ and "KAGGLE_KEY" in os.environ:
+            return Account("KAGGLE_USERNAME and KAGGLE_KEY", username, key=key)
+        return Account(str(path), username, key=key, warnings=warnings)
     if username or key:
         lacking = "key" if username else "username"
         raise UserError(f"The Kaggle credentials in {path} and the environment lack the {lacking}: {REMEDY}.")

@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 POLL = 0.2  # seconds between two looks at the process
 
@@ -43,51 +42,36 @@ class CliReply:
         return lines[-1][:300] if lines else "it printed nothing"
 
 
-def run_cli(
-    words: Sequence[str],
-    seconds: float,
-    size: Callable[[], int] | None = None,
-    on_progress: Callable[[int], None] | None = None,
-    cwd: Path | None = None,
-) -> CliReply:
+def run_cli(words: Sequence[str], seconds: float, size: Callable[[], int] | None = None) -> CliReply:
     """Run ``kaggle WORDS``, ending it after ``seconds`` without progress, or in all where ``size`` is not given.
 
-    ``size`` returns the bytes that have come about so far: as long as it grows, the process may go on, and
-    ``on_progress`` is called with it. The process and whatever it started are gone when this returns, also when it is
-    interrupted; it leaves by itself when we are killed.
+    ``size`` returns the bytes that have come about so far: as long as they change, the process may go on. The process
+    and whatever it started are gone when this returns, also when it is interrupted; it leaves by itself when we are
+    killed.
     """
     with tempfile.TemporaryFile() as output:
         command = [sys.executable, "-P", "-c", WITH_US, str(os.getpid()), *words]
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd, start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            status = _wait(process, seconds, size, on_progress)
+            status = _wait(process, seconds, size)
         finally:
             if process.poll() is None:
-                _end(process)
+                if hasattr(os, "killpg"):
+                    os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
+                else:
+                    process.kill()
                 process.wait()
         output.seek(0)
         return CliReply(output.read().decode(errors="replace"), status)
 
 
-def _end(process: subprocess.Popen) -> None:
-    """Kill the process, and where there are process groups whatever it started."""
-    if hasattr(os, "killpg"):
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-
-
-def _wait(
-    process: subprocess.Popen, seconds: float, size: Callable[[], int] | None, on_progress: Callable[[int], None] | None
-) -> int | None:
+def _wait(process: subprocess.Popen, seconds: float, size: Callable[[], int] | None) -> int | None:
     grown, since = -1, time.monotonic()
     while (status := process.poll()) is None:
         if size is not None and (now := size()) != grown:
             grown, since = now, time.monotonic()
-            if on_progress is not None:
-                on_progress(grown)
         if time.monotonic() - since > seconds:
             return None
         time.sleep(POLL)

@@ -3,8 +3,9 @@
 The token of a login holds for hours: when it has run out, the request is repeated once with a new one.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import requests
 from kagglesdk.kaggle_client import KaggleClient
@@ -20,8 +21,7 @@ ANSWER = 60.0  # seconds that one request may take
 PATIENCE = 120.0  # seconds over which a request that fails through no fault of the user's is repeated
 FIRST_PAUSE, MAX_PAUSE = 0.5, 30.0  # seconds between two tries, doubling
 
-T = TypeVar("T")
-Call = Callable[[KaggleClient], T]
+Call = Callable[[KaggleClient], Any]
 
 
 class Unreachable(Unfinished):
@@ -41,12 +41,8 @@ class ApiClient:
 
     def __init__(self, account: Account, patience: float = PATIENCE):
         self.account, self.patience = account, patience
-        self._client = KaggleClient(
-            env=get_env(),
-            username=account.username or None,
-            password=account.key or None,
-            api_token=account.token or None,
-        )
+        name, key, token = (given or None for given in (account.username, account.key, account.token))
+        self._client = KaggleClient(env=get_env(), username=name, password=key, api_token=token)
         self._login: KaggleCredentials | None = None
         if not account.token and not account.key:
             login = self._login = KaggleCredentials.load(client=self._client)
@@ -108,6 +104,18 @@ class ApiClient:
 def _new_token(login: KaggleCredentials) -> str:
     login.refresh_access_token()  # and keeps it where the command line finds it
     return login.get_access_token()
+
+
+def looks(seconds: float, first_pause: float, max_pause: float) -> Iterator[float]:
+    """Yield the seconds since the start, now and after pauses that grow by half, until ``seconds`` are over: for
+    looking again and again until something has come about at Kaggle."""
+    started, pause = time.monotonic(), first_pause
+    while True:
+        yield time.monotonic() - started
+        if time.monotonic() - started + pause > seconds:
+            return
+        time.sleep(pause)
+        pause = min(1.5 * pause, max_pause)
 
 
 def _code(error: requests.exceptions.HTTPError) -> int:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from competition.core.errors import Unfinished
 from competition.kaggle.client.api import Kaggle
-from competition.kaggle.client.cli import CliReply, run_cli
+from competition.kaggle.client.cli import run_cli
 from competition.kaggle.client.retry import FIRST_PAUSE, MAX_PAUSE, Unreachable
 from competition.kaggle.download.unpack import gigabytes, require_room
 
@@ -33,14 +33,16 @@ def fetch(kaggle: Kaggle, slug: str, folder: Path, unpacked: int, patience: floa
     most, since, pause = size_in(folder), time.monotonic(), FIRST_PAUSE
     with tqdm(total=total, initial=most, desc=slug, unit="B", unit_scale=True, disable=None) as bar:
 
-        def show(size: int) -> None:
+        def shown_size() -> int:
+            size = size_in(folder)
             bar.update(size - bar.n)
+            return size
 
         while True:
             _drop_other_than_zip(folder)
             require_room(folder, total - size_in(folder) + max(unpacked, total), "the archive and its files")
             words = ["competitions", "download", slug, "-q", "-p", str(folder)]
-            reply = run_cli(words, max(patience / CALLS, MIN_SILENCE), lambda: size_in(folder), show)
+            reply = run_cli(words, max(patience / CALLS, MIN_SILENCE), shown_size)
             if found := _whole(folder, slug, total):
                 return found
             try:
@@ -52,9 +54,10 @@ def fetch(kaggle: Kaggle, slug: str, folder: Path, unpacked: int, patience: floa
             if (size := size_in(folder)) > most:
                 most, since, pause = size, time.monotonic(), FIRST_PAUSE
             elif time.monotonic() - since + pause > patience:
+                why = "the Kaggle command line fell silent" if reply.status is None else reply.last
                 raise Unfinished(
-                    f"{_so_far(slug, folder, total)}, and no more came for {patience:.0f} seconds "
-                    f"({_why(reply)}): the same line goes on from there."
+                    f"{_so_far(slug, folder, total)}, and no more came for {patience:.0f} seconds ({why}): the same "
+                    "line goes on from there."
                 )
             time.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE)
@@ -112,7 +115,3 @@ def _whole(folder: Path, slug: str, total: int) -> Path | None:
 
 def _so_far(slug: str, folder: Path, total: int) -> str:
     return f"{gigabytes(size_in(folder))} of the {gigabytes(total)} of {slug} are there"
-
-
-def _why(reply: CliReply) -> str:
-    return "the Kaggle command line fell silent" if reply.status is None else reply.last

@@ -46,10 +46,14 @@ def unpack(archive: Path, folder: Path, expected: int = 0) -> None:
         declared = sum(info.file_size for info, _ in plan)
         require_room(folder.parent, declared, "its files")
         bar = tqdm(total=declared, desc=f"unpack {archive.name}", unit="B", unit_scale=True, disable=None)
-        with bar, _gone_if_it_fails(folder):
-            folder.mkdir(parents=True)
-            for info, path in plan:
-                _write(source, info, folder / path, bar)
+        with bar:
+            try:
+                folder.mkdir(parents=True)
+                for info, path in plan:
+                    _write(source, info, folder / path, bar)
+            except BaseException:  # Ctrl-C, too
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
 
 
 def unpack_inner(folder: Path, keep: bool) -> list[str]:
@@ -160,15 +164,6 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         if error.errno not in (None, errno.EINVAL):
             raise
         raise Damaged(str(error)) from error
-
-
-@contextlib.contextmanager
-def _gone_if_it_fails(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:  # Ctrl-C, too
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _write(source: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, bar: tqdm) -> None:

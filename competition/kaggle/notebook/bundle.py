@@ -5,7 +5,6 @@ A bundle is there whole or not at all, and is left alone where nothing changed.
 """
 
 import dataclasses
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -16,15 +15,17 @@ from competition import __version__
 from competition.core.config import CONFIG_FILE, as_yaml, elsewhere
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json, write_json, write_text
+from competition.core.paths import FOLDS_FILE
 from competition.core.settings import Config
-from competition.inference.run_record import FILE, Record
+from competition.inference.run_record import FILE, Record, folds_path
 from competition.kaggle import datasets, kernels
 from competition.kaggle.notebook.notebook import notebook_json
-from competition.kaggle.notebook.session_setup import MANIFEST
+from competition.kaggle.notebook.session_setup import MANIFEST, sha256
 from competition.kaggle.wheels import PREDICTION, installed_wheel, telltale_wheel
 
 DATASET, KERNEL, PUSHED = "dataset", "kernel", "pushed.json"
 JOB_FILES = ("model.safetensors", "config.yaml", "done.json")
+KEPT_FILES = ("oof.csv", "evidence.npz")  # what a verdict on the test set takes, of jobs that hold rows out
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
     """Write weights, settings and wheels under names of one level, for Kaggle may flatten folders or zip them."""
     folder, files = bundle.folder / DATASET, {}
     folder.mkdir(parents=True)
-    for place, source in _sources(record).items():
+    for place, source in _sources(record, config).items():
         files[_flat(place)] = place
         _link(source, folder / _flat(place))
     place = f"folds/{record.name}/{CONFIG_FILE}"
@@ -101,7 +102,7 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
     telltale_wheel(folder)
     for name in PREDICTION:
         installed_wheel(name, folder)
-    packed = {path.name: {"sha256": _sha256(path)} for path in sorted(folder.iterdir())}
+    packed = {path.name: {"sha256": sha256(path)} for path in sorted(folder.iterdir())}
     for flat, place in files.items():
         packed[flat]["place"] = place
     manifest = {"name": record.name, "telltale": __version__, "files": packed}
@@ -109,7 +110,7 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
     datasets.write_metadata(folder, bundle.dataset)
 
 
-def _sources(record: Record) -> dict[str, Path]:
+def _sources(record: Record, config: Config) -> dict[str, Path]:
     """Return the files of the run that prediction reads, by their place below TELLTALE_HOME."""
     found = {f"folds/{record.name}/{FILE}": record.folder / FILE}
     for part in (part for parts in record.members.values() for part in parts):
@@ -118,7 +119,11 @@ def _sources(record: Record) -> dict[str, Path]:
     for path in found.values():
         if not path.is_file():
             raise UserError(f"{path} is gone: run the line that trained '{record.name}' again.")
-    return found
+    kept = {f"folds/{record.name}/{FOLDS_FILE}": folds_path(record, config)}
+    for part in (part for parts in record.members.values() for part in parts):
+        for file in KEPT_FILES:
+            kept[os.path.normpath(f"folds/{record.name}/{part}/{file}")] = record.folder / part / file
+    return found | {place: path for place, path in kept.items() if path.is_file()}
 
 
 def _flat(place: str) -> str:
@@ -136,16 +141,10 @@ def _link(source: Path, target: Path) -> None:
 def _write_kernel(bundle: Bundle, record: Record) -> None:
     folder, code = bundle.folder / KERNEL, f"{bundle.kernel.split('/')[1]}.ipynb"
     write_text(folder / code, notebook_json(record, bundle.key, bundle.competition, bundle.dataset))
+    sources = {"dataset_sources": [bundle.dataset], "competition_sources": [bundle.competition]}
     gpu = {"enable_gpu": "false"} if bundle.accelerator == "none" else {"machine_shape": bundle.accelerator}
-    kernels.write_metadata(
-        folder,
-        bundle.kernel,
-        code,
-        enable_internet=str(bundle.internet).lower(),
-        dataset_sources=[bundle.dataset],
-        competition_sources=[bundle.competition],
-        **gpu,
-    )
+    internet = str(bundle.internet).lower()
+    kernels.write_metadata(folder, bundle.kernel, code, enable_internet=internet, **sources, **gpu)
 
 
 def _same(one: Bundle, other: Bundle) -> bool:
@@ -156,8 +155,3 @@ def _same(one: Bundle, other: Bundle) -> bool:
         name for name in one.sizes() if name.startswith(f"{KERNEL}/") or name.endswith((MANIFEST, datasets.METADATA))
     ]
     return all((one.folder / name).read_bytes() == (other.folder / name).read_bytes() for name in compared)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

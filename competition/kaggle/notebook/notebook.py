@@ -13,10 +13,11 @@ from competition.kaggle.notebook import session_setup as onkaggle
 
 OUT = "/kaggle/working/submission.csv"
 ABOUT = """\
-# {name}, without a network
+# {record.name}, without a network
 
-Predicts the test set of **{competition}** with the run **{name}** of Telltale {version}: {models} models of \
-{members}, test-time views *{tta}*, threshold {threshold:.4f}; F1 {f1:.4f} on images that they had not seen ({how}).
+Predicts the test set of **{competition}** with the run **{record.name}** of Telltale {version}: {models} models of \
+{members}, test-time views *{record.tta}*, threshold {record.threshold:.4f}; F1 {record.cv[f1]:.4f} on images that \
+they had not seen ({record.cv[how]}).
 Weights and packages come from the data set `{dataset}`; the submission is `submission.csv`.
 """
 # Where the test set is: the folder that holds these files, or folders.
@@ -33,17 +34,9 @@ def notebook_json(record: Record, key: str, competition: str, dataset: str) -> s
     ``key``: the content of the bundle, so that a data set of another version is not mistaken for it; ``dataset``: where
     the bundle is, as OWNER/SLUG.
     """
+    models, members = sum(map(len, record.members.values())), ", ".join(record.members)
     about = ABOUT.format(
-        name=record.name,
-        competition=competition,
-        version=__version__,
-        tta=record.tta,
-        models=sum(map(len, record.members.values())),
-        members=", ".join(record.members),
-        threshold=record.threshold,
-        f1=record.cv["f1"],
-        how=record.cv["how"],
-        dataset=dataset,
+        record=record, version=__version__, models=models, members=members, competition=competition, dataset=dataset
     )
     name, files = json.dumps(record.name), json.dumps(TELLING[record.kind])
     steps = [

@@ -50,16 +50,12 @@ def _entries(root: Path) -> list[Path]:
 
 
 def _walk(folder: str) -> Iterator[Path]:
-    inside = []
     with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.lower().endswith(IMAGES):
-                continue
-            yield Path(entry.path)
-            if entry.is_dir():
-                inside.append(entry.path)
-    for path in inside:
-        yield from _walk(path)
+        seen = [entry for entry in entries if not entry.name.lower().endswith(IMAGES)]
+    for entry in seen:
+        yield Path(entry.path)
+        if entry.is_dir():
+            yield from _walk(entry.path)
 
 
 def competition_folder(slug: str, names: Sequence[str], root: Path = INPUT) -> Path:
@@ -211,7 +207,7 @@ def lay_out(bundle: Path, home: Path = HOME) -> None:
     shutil.rmtree(home, ignore_errors=True)
     manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
     for file, packed in manifest["files"].items():
-        if not (bundle / file).is_file() or _sha256(bundle / file) != packed["sha256"]:
+        if not (bundle / file).is_file() or sha256(bundle / file) != packed["sha256"]:
             raise RuntimeError(f"{bundle / file} is missing or not what was packed: upload the bundle again.")
         if place := packed.get("place"):
             (home / place).parent.mkdir(parents=True, exist_ok=True)
@@ -245,6 +241,7 @@ def _run(module: str, *words: str) -> tuple[int, str]:
     return process.returncode, last
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

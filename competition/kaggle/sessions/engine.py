@@ -1,6 +1,10 @@
 """The engine `kaggle`: jobs go out to Kaggle's sessions in kernels and come back as if trained here."""
 
+import datetime
+import sys
 from collections.abc import Sequence
+
+from tqdm import tqdm
 
 from competition.core.errors import UserError
 from competition.core.files import read_json
@@ -11,7 +15,6 @@ from competition.kaggle.client.account import find_account
 from competition.kaggle.client.api import Kaggle, accepted_rules
 from competition.kaggle.kernels import ENDED, watch_kernels
 from competition.kaggle.sessions.kernel import DEADLINE
-from competition.kaggle.sessions.progress import Waiting
 from competition.kaggle.sessions.receive import Receiver
 from competition.kaggle.sessions.send import Sender, Session
 from competition.kaggle.sessions.source import check_sendable
@@ -108,11 +111,28 @@ def _in_the_way(sessions: Sequence[Session]) -> Sequence[Session]:
 
 
 def _wait(config: Config, kaggle: Kaggle, sessions: Sequence[Session]) -> list[tuple[Session, str]]:
-    """Wait until one of the sessions has ended, or more; returns those, each with how Kaggle says it ended."""
-    versions = {session.ref: session.version for session in sessions}
-    with Waiting(config.kaggle.hours) as waiting:
-        states = watch_kernels(kaggle, versions, 3600 * WAIT_HOURS, waiting.show)
+    """Wait until one of the sessions has ended, or more; returns those, each with how Kaggle says it ended.
+
+    Meanwhile one line with their states is rewritten on a terminal, and elsewhere printed when it changes.
+    """
+    limit, last = _clock(3600 * config.kaggle.hours), ""
+    with tqdm(bar_format="{desc}", disable=not sys.stderr.isatty()) as bar:
+
+        def show(states: dict[str, str], seconds: float) -> None:
+            nonlocal last
+            line = ", ".join(f"{ref} {state}" for ref, state in states.items())
+            bar.set_description_str(f"  Kaggle: {line}; {_clock(seconds)} of {limit}")
+            if bar.disable and line != last:
+                print(f"  Kaggle: {line} after {_clock(seconds)} (a session ends itself after {limit})", flush=True)
+            last = line
+
+        versions = {session.ref: session.version for session in sessions}
+        states = watch_kernels(kaggle, versions, 3600 * WAIT_HOURS, show)
     return [(session, states[session.ref]) for session in sessions if states[session.ref] in ENDED]
+
+
+def _clock(seconds: float) -> str:
+    return str(datetime.timedelta(seconds=round(seconds)))
 
 
 def share_out(left: Sequence[Plan], config: Config, most: int) -> list[list[Plan]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from competition.core.config import as_yaml, elsewhere, job_settings
+from competition.core.config import as_yaml, elsewhere, recipe_key
 from competition.core.errors import UserError
 from competition.core.files import file_digest, fingerprint, read_json, write_json
 from competition.core.paths import FOLDS_FILE, run_folder
@@ -23,6 +23,7 @@ from competition.core.settings import Config
 from competition.data.run_data import RunData
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.kernels import push_kernel, slug_of, version_of
+from competition.kaggle.notebook.session_setup import OPENCV
 from competition.kaggle.sessions.package import CARRIED, write_kernel
 from competition.kaggle.sessions.request import Request, made_of
 from competition.kaggle.sessions.source import Source, find_source
@@ -31,9 +32,6 @@ from competition.training.plan import PLACEMENT_FILE, Plan
 
 STATE, INBOX = "kaggle.json", ".kaggle"
 MARGIN_HOURS = 0.5  # between the end that a session sets itself and the one that the push asks Kaggle for
-
-# The names that OpenCV is installed by: pixels depend on its version, so it must be the same there as here.
-OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +88,8 @@ class Sender:
         """Strike a kernel off those under way, with the jobs that it ``finished``, and note those that it left begun,
         each with its status; returns whether one of these is further than it was."""
         before = self._begun()
-        new = {
-            place: Begun(
-                ended.ref, ended.version, ended.request, ended.jobs[place], status["epochs"], status["trained"]
-            )
-            for place, status in statuses.items()
-        }
+        sent = ended.ref, ended.version, ended.request
+        new = {place: Begun(*sent, ended.jobs[place], one["epochs"], one["trained"]) for place, one in statuses.items()}
         kept = {place: one for place, one in before.items() if place not in finished}
         self._note([one for one in self.under_way() if one.ref != ended.ref], kept | new)
         return any(one.is_further(before.get(place)) for place, one in new.items())
@@ -112,7 +106,7 @@ class Sender:
         shared = [config.seed, config.tta, config.evidence_rows, self.folds, self.data.table_key]
         return {
             plan.folder.relative_to(self.folder).as_posix(): fingerprint(
-                job_settings(config.members[plan.job.member]), str(plan.job), shared
+                recipe_key(config.members[plan.job.member]), str(plan.job), shared
             )
             for plan in plans
         }
@@ -156,7 +150,8 @@ class Sender:
         request = self._request(plans, source, {place: one.request for place, one in begun.items()})
         folder = self.inbox / ref.split("/")[1] / "kernel"
         attached = source.attached | {"kernel_sources": sorted({one.ref for one in begun.values()})}
-        write_kernel(folder, ref, request, as_yaml(elsewhere(self.config)), self._settled(), attached)
+        settled = {path.relative_to(self.folder).as_posix(): path for path in self.folder.glob(f"*/{PLACEMENT_FILE}")}
+        write_kernel(folder, ref, request, as_yaml(elsewhere(self.config)), settled, attached)
         return Session(ref, version_of(self.kaggle, ref) + 1, request.key, self.wanted(plans)), folder
 
     def _note(self, kernels: Sequence[Session], begun: Mapping[str, Begun] | None = None) -> None:
@@ -182,13 +177,10 @@ class Sender:
             begun=begun,
         )
 
-    def _settled(self) -> dict[str, Path]:
-        """Return the files of what is settled for all jobs of a member, by their places in the run's folder."""
-        return {path.relative_to(self.folder).as_posix(): path for path in self.folder.glob(f"*/{PLACEMENT_FILE}")}
-
 
 def _same_versions() -> dict[str, str]:
-    """Return the packages, beside those that are carried, whose versions must be the same there as here."""
+    """Return the packages, beside those that are carried, whose versions must be the same there as here: pixels depend
+    on OpenCV's."""
     installed = {one.metadata["Name"].lower(): one.version for one in importlib.metadata.distributions()}
     opencv = [name for name in OPENCV if name in installed][:1]
     return {name: installed[name] for name in (*PURE, *opencv) if name not in CARRIED}

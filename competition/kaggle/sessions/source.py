@@ -33,17 +33,13 @@ def find_source(config: Config, kaggle: Kaggle, inbox: Path) -> Source:
     if config.competition:
         return Source("competition", config.competition, contents, {"competition_sources": [config.competition]})
     ref = f"{kaggle.username}/{slug_of(f'{config.name}-data')}"
-    _stage(ref, root, contents, inbox / "data")
-    upload_dataset(kaggle, inbox / "data", lambda line: print(f"  Kaggle: {line}", flush=True))
-    return Source("dataset", ref.split("/")[1], contents, {"dataset_sources": [ref]})
-
-
-def _stage(ref: str, root: Path, contents: list[str], folder: Path) -> None:
-    """Lay a data folder out for uploading: links to what lies at its top, and Kaggle's metadata."""
-    shutil.rmtree(folder, ignore_errors=True)
-    write_metadata(folder, ref)
+    staged = inbox / "data"
+    shutil.rmtree(staged, ignore_errors=True)
+    write_metadata(staged, ref)
     for name in contents:
-        (folder / name).symlink_to(root / name)
+        (staged / name).symlink_to(root / name)
+    upload_dataset(kaggle, staged, lambda line: print(f"  Kaggle: {line}", flush=True))
+    return Source("dataset", ref.split("/")[1], contents, {"dataset_sources": [ref]})
 
 
 def check_sendable(config: Config) -> None:

@@ -8,7 +8,6 @@ import csv
 import datetime
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from competition.core.errors import UserError
@@ -30,20 +29,6 @@ UPLOADING, REFUSED = "uploading", "refused"  # not seen on Kaggle's list yet; an
 PENDING, COMPLETE, ERROR = "pending", "complete", "error"  # as Kaggle says
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 PATIENCE = 30.0  # seconds to wait for another process that changes the ledger
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A submission as Kaggle lists it; ``time`` as in a row, scores as Kaggle writes them, "" where there is none."""
-
-    ref: str
-    time: str
-    description: str
-    file_name: str
-    status: str
-    public: str
-    private: str
-    error: str
 
 
 def now() -> str:
@@ -68,11 +53,8 @@ def new_row(figures: Figures, competition: str, file: str, mark: str) -> Row:
 
 def known_rows(folder: Path, competition: str) -> dict[str, Row]:
     """Return, by its mark, the row that a submission of each file in ``folder`` with a card would have."""
-    rows = {}
-    for csv_path, card in cards(folder):
-        mark = file_mark(csv_path.read_bytes())
-        rows[mark] = new_row(figures_of(card), competition, shown(csv_path), mark)
-    return rows
+    marked = ((file_mark(path.read_bytes()), path, card) for path, card in cards(folder))
+    return {mark: new_row(figures_of(card), competition, shown(path), mark) for mark, path, card in marked}
 
 
 def read_ledger(path: Path) -> list[Row]:
@@ -118,39 +100,34 @@ def open_ledger(folder: Path) -> Iterator[list[Row]]:
                 writer.writerows(rows)
 
 
-def settle(rows: list[Row], competition: str, listed: Iterable[Listed], known: Mapping[str, Row], now: str) -> None:
-    """Bring the rows of a competition to what Kaggle lists.
+def settle(rows: list[Row], competition: str, listed: Iterable[Row], known: Mapping[str, Row], now: str) -> None:
+    """Bring the rows of a competition to what Kaggle lists: of each submission the cells that Kaggle knows.
 
     A submission belongs to the row with its reference; else to one without a reference whose fingerprint its
     description carries, as a line that was cut short leaves behind; else it gets a row of its own, with what is
     ``known`` of its fingerprint, if it carries one. What a row lacks is filled in as soon as it is known.
     """
     by_ref = {row["ref"]: row for row in rows if row["competition"] == competition and row["ref"]}
-    for one in sorted(listed, key=lambda one: (one.time, one.ref)):
-        marks = marks_in(one.description)
-        row = by_ref.get(one.ref) or _waiting(rows, competition, marks)
+    for one in sorted(listed, key=lambda one: (one["time"], one["ref"])):
+        marks = marks_in(one["message"])
+        row = by_ref.get(one["ref"]) or _waiting(rows, competition, marks)
         if row is None:
             row = dict.fromkeys(COLUMNS, "") | {"competition": competition}
             rows.append(row)
         _fill(row, one, marks, known)
-        row |= {"ref": one.ref, "status": one.status, "error": one.error, "checked": now}
-        row |= {
-            "time": one.time or row["time"],
-            "message": one.description or row["message"],
-            "public": one.public or row["public"],
-            "private": one.private or row["private"],
-        }
+        row |= {"ref": one["ref"], "status": one["status"], "error": one["error"], "checked": now}
+        row |= {key: one[key] for key in ("time", "message", "public", "private") if one[key]}
 
 
-def _fill(row: Row, one: Listed, marks: set[str], known: Mapping[str, Row]) -> None:
+def _fill(row: Row, one: Row, marks: set[str], known: Mapping[str, Row]) -> None:
     """Fill the empty cells of a row with what is known of its fingerprint, or of the last mark that is known of those
     in its description: the card may have come to this machine after the row."""
-    mine = row["fingerprint"] or max((mark for mark in marks if mark in known), key=one.description.rfind, default="")
+    mine = row["fingerprint"] or max((mark for mark in marks if mark in known), key=one["message"].rfind, default="")
     found = known.get(mine, {})
-    if not row["fingerprint"] and row["file"] == one.file_name:  # Kaggle's name for it, which says less
+    if not row["fingerprint"] and row["file"] == one["file"]:  # Kaggle's name for it, which says less
         row["file"] = ""
     row |= {key: value for key, value in found.items() if value and not row.get(key)}
-    row["file"] = row["file"] or one.file_name
+    row["file"] = row["file"] or one["file"]
 
 
 def _waiting(rows: Iterable[Row], competition: str, marks: set[str]) -> Row | None:

@@ -136,22 +136,7 @@ def _name(axes: "Axes", points: Sequence[Point], final: Collection[str]) -> None
     right = axes.get_xlim()[1]
     for one, height in zip(ordered, heights, strict=True):
         edge = right + 0.05 * (right - axes.get_xlim()[0])
-        axes.plot(
-            [one.cv, right, edge],
-            [one.public, one.public, height],
-            color=style.RULE,
-            linewidth=0.7,
-            zorder=1,
-            clip_on=False,
-        )
-        weight = "bold" if one.key in final else "normal"
-        axes.text(
-            edge,
-            height,
-            f" {style.elide(one.name, 24)}",
-            fontsize=7.5,
-            color=style.INK,
-            va="center",
-            fontweight=weight,
-            parse_math=False,
-        )
+        across, upright = [one.cv, right, edge], [one.public, one.public, height]
+        axes.plot(across, upright, color=style.RULE, linewidth=0.7, zorder=1, clip_on=False)
+        name, weight = f" {style.elide(one.name, 24)}", "bold" if one.key in final else "normal"
+        axes.text(edge, height, name, color=style.INK, fontsize=7.5, fontweight=weight, va="center", parse_math=False)

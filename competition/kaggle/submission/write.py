@@ -3,7 +3,6 @@
 import datetime
 import hashlib
 import io
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,31 +44,22 @@ def write_submission(
         stored = read_json(path)
         csv = path.with_suffix(".csv")
         if stored.get("fingerprint") == key and csv.exists() and csv.read_bytes() == content:
-            _copy_latest(csv, folder / LATEST)
+            _copy_latest(content, folder / LATEST)
             return csv, False
     csv = _unfinished(folder / name, content) or _fresh_path(folder / name)
     with atomic_write(csv, "wb") as file:
         file.write(content)
-    write_json(
-        csv.with_suffix(".json"),
-        {
-            "fingerprint": key,
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            **card,
-            **provenance,
-        },
-    )
-    _copy_latest(csv, folder / LATEST)
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    made = {"fingerprint": key, "created": created, "sha256": hashlib.sha256(content).hexdigest()}
+    write_json(csv.with_suffix(".json"), {**made, **card, **provenance})
+    _copy_latest(content, folder / LATEST)
     return csv, True
 
 
 def _unfinished(folder: Path, content: bytes) -> Path | None:
     """Find the CSV with these bytes that a killed run left without its card."""
-    for csv in folder.glob("*.csv"):
-        if not csv.with_suffix(".json").exists() and csv.read_bytes() == content:
-            return csv
-    return None
+    left = (csv for csv in folder.glob("*.csv") if not csv.with_suffix(".json").exists())
+    return next((csv for csv in left if csv.read_bytes() == content), None)
 
 
 def _fresh_path(folder: Path) -> Path:
@@ -80,8 +70,7 @@ def _fresh_path(folder: Path) -> Path:
     return path
 
 
-def _copy_latest(csv: Path, latest: Path) -> None:
-    content = csv.read_bytes()
+def _copy_latest(content: bytes, latest: Path) -> None:
     if not latest.exists() or latest.read_bytes() != content:
-        with atomic_write(latest, "wb") as file, open(csv, "rb") as source:
-            shutil.copyfileobj(source, file)
+        with atomic_write(latest, "wb") as file:
+            file.write(content)

@@ -12,7 +12,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kagglesdk.competitions.types.competition_api_service import ApiSubmission
 from tqdm import tqdm
 
 from competition.core.errors import Unfinished, UserError
@@ -67,17 +66,14 @@ class Upload:
             own = [dict(row) for row in rows if row["ref"] and self._same(row)]
         return sorted(own, key=lambda row: (row["time"], row["ref"]))
 
-    def waiting(self) -> float | None:
+    def earlier(self) -> tuple[float | None, set[str]]:
         """Return how many seconds ago an earlier line was last known to upload this, of which it did not live to see
-        what came; None where there is no such line."""
+        what came (None where there is no such line), and the references under which the ledger knows this."""
         with ledger.open_ledger(self.folder) as rows:
-            cut = [row for row in rows if row["status"] == ledger.UPLOADING and not row["ref"] and self._same(row)]
-        return min((ledger.seconds_since(row["time"]) for row in cut), default=None)
-
-    def refs(self) -> set[str]:
-        """Return the references under which the ledger knows this fingerprint."""
-        with ledger.open_ledger(self.folder) as rows:
-            return {row["ref"] for row in rows if row["ref"] and self._same(row)}
+            own = [row for row in rows if self._same(row)]
+        cut = [row for row in own if row["status"] == ledger.UPLOADING and not row["ref"]]
+        age = min((ledger.seconds_since(row["time"]) for row in cut), default=None)
+        return age, {row["ref"] for row in own if row["ref"]}
 
     def note(self, **changes: str) -> None:
         """Change the row of this submission, which is not on Kaggle's list yet."""
@@ -92,16 +88,21 @@ class Upload:
         return row["competition"] == self.slug and mark in marks
 
 
-def listed(kaggle: Kaggle, slug: str) -> list[ledger.Listed]:
-    """Return the user's submissions to a competition as the ledger reads them."""
-    return [_listed(one) for one in kaggle.submissions(slug)]
-
-
-def _listed(one: ApiSubmission) -> ledger.Listed:
-    date = one.date.strftime(ledger.TIME) if one.date else ""
-    scores = one.public_score or "", one.private_score or ""
-    named = str(one.ref), date, one.description or "", one.file_name or "", one.status.name.lower()
-    return ledger.Listed(*named, *scores, one.error_description or "")
+def listed(kaggle: Kaggle, slug: str) -> list[Row]:
+    """Return the user's submissions to a competition, of each the cells of the ledger that Kaggle knows."""
+    return [
+        {
+            "ref": str(one.ref),
+            "time": one.date.strftime(ledger.TIME) if one.date else "",
+            "message": one.description or "",
+            "file": one.file_name or "",
+            "status": one.status.name.lower(),
+            "public": one.public_score or "",
+            "private": one.private_score or "",
+            "error": one.error_description or "",
+        }
+        for one in kaggle.submissions(slug)
+    ]
 
 
 def alone(folder: Path) -> contextlib.AbstractContextManager[None]:

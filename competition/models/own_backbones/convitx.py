@@ -23,7 +23,6 @@ class ConvitX(OwnBackbone):
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, channels: int, load: bool) -> Self:
-        """Return the two of :meth:`timm_parts` as one."""
         return cls(*(make_timm(part, channels, load, num_classes=0) for part in cls.timm_parts(recipe)))
 
     @classmethod
@@ -51,7 +50,6 @@ class ConvitX(OwnBackbone):
         ]
 
     def trunks(self) -> list[nn.Module]:
-        """Return the two."""
         return [self.convnext, self.swin]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ stands beside the whole ensemble, with the standard error of the difference, pai
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -82,12 +81,7 @@ def view_ablation(
     return table
 
 
-@dataclass(frozen=True)
-class _Blended:
-    """The rows that are judged, by the probabilities that judge them, and the decisions."""
-
-    rows: OofRows
-    decision: NDArray[np.int64]
+_Judged = tuple[OofRows, NDArray[np.int64]]  # the rows, by the probabilities that judge them, and the decisions
 
 
 def _blends(rows: OofRows, table: Floats, methods: Sequence[str], seed: int) -> Floats:
@@ -107,15 +101,15 @@ def _blends(rows: OofRows, table: Floats, methods: Sequence[str], seed: int) -> 
     )
 
 
-def _decided(rows: OofRows, crossed: Floats, rule: str | Rule, seed: int) -> _Blended:
+def _decided(rows: OofRows, crossed: Floats, rule: str | Rule, seed: int) -> _Judged:
     blended = rows.with_prob(crossed[0], crossed)
-    return _Blended(blended.judged, decide_unseen(blended, rule, seed)[0])
+    return blended.judged, decide_unseen(blended, rule, seed)[0]
 
 
-def _beside(one: _Blended, whole: _Blended) -> dict[str, float | None]:
+def _beside(one: _Judged, whole: _Judged) -> dict[str, float | None]:
     """Return the figures of one blend, and its difference from the whole ensemble's F1."""
-    rows = one.rows
-    figures = summary(rows.label, rows.prob, one.decision)
+    rows, decision = one
+    figures = summary(rows.label, rows.prob, decision)
     row = {key: None if math.isnan(figures[key]) else figures[key] for key in ("f1", "auc", "log_loss")}
-    difference, error = f1_difference(rows.label, one.decision, whole.decision, rows.group)
+    difference, error = f1_difference(rows.label, decision, whole[1], rows.group)
     return {**row, "difference": difference, "se": error if math.isfinite(error) else None}

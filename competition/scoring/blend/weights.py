@@ -100,16 +100,9 @@ def _solve(probs: Floats, label: Bools) -> tuple[Floats, float, float]:
     ones = np.array([*np.ones(members), 0.0, 0.0])
     simplex = {"type": "eq", "fun": lambda at: at[:members].sum() - 1, "jac": lambda at: ones}
     bounds = [(0, 1)] * members + [(0, MAX_SLOPE), (None, None)]
-    found = optimize.minimize(
-        loss,
-        start,
-        jac=True,
-        method="SLSQP",
-        bounds=bounds,
-        constraints=simplex,
-        options={"ftol": 1e-9, "maxiter": 200},
-    )
-    best = found.x if np.isfinite(found.x).all() and loss(found.x)[0] <= loss(start)[0] else start
+    how = {"method": "SLSQP", "bounds": bounds, "constraints": simplex, "options": {"ftol": 1e-9, "maxiter": 200}}
+    found = optimize.minimize(loss, start, jac=True, **how).x
+    best = found if np.isfinite(found).all() and loss(found)[0] <= loss(start)[0] else start
     return np.clip(best[:members], 0, 1), float(best[members]), float(best[members + 1])
 
 

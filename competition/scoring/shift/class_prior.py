@@ -44,24 +44,21 @@ def shift_prior(prob: ArrayLike, old: float, new: float) -> Floats:
     return positive / (positive + negative)
 
 
-def em_prior(prob: ArrayLike, train_prior: float, weight: ArrayLike | None = None) -> float:
+def em_prior(prob: ArrayLike, train_prior: float) -> float:
     """Return the positive rate of the test rows that makes their probabilities likeliest.
 
-    ``prob`` (m,), or (k, m) where k models each judge all m rows, is calibrated where a share ``train_prior`` is
-    positive; ``weight`` (k,) weighs the models, equally if ``None``. This is the point to which the EM algorithm of
-    Saerens, Latinne and Decaestecker (2002, Neural Computation 14) converges, found by halving: the likelihood is
+    ``prob`` (m,) is calibrated where a share ``train_prior`` is positive. This is the point to which the EM algorithm
+    of Saerens, Latinne and Decaestecker (2002, Neural Computation 14) converges, found by halving: the likelihood is
     concave in the prior. The estimate keeps half a row away from 0 and 1, so that it can serve as a prior. Raises
     ``ValueError`` for probabilities outside [0, 1], no rows, and a ``train_prior`` outside (0, 1).
     """
-    prob = np.atleast_2d(check_prob("prob", prob))
-    if prob.ndim != 2 or prob.size == 0:
-        raise ValueError(f"prob must be (m,) or (k, m) with at least one row; its shape is {np.shape(prob)}")
+    prob = check_prob("prob", prob)
+    if prob.ndim != 1 or prob.size == 0:
+        raise ValueError(f"prob must be (m,) with at least one row; its shape is {prob.shape}")
     _check_prior("train_prior", train_prior)
-    models, rows = prob.shape
-    weight = np.ones(models) if weight is None else np.asarray(weight, float)
     ratio = _likelihood_ratio(metrics.logit(prob, EDGE), train_prior)
-    row_weight = np.repeat(weight / weight.sum() / rows, rows)
-    return float(_likeliest(ratio.reshape(1, -1), row_weight[None], np.array([train_prior]), rows)[0])
+    weight = np.full((1, prob.size), 1 / prob.size)
+    return float(_likeliest(ratio[None], weight, np.array([train_prior]), prob.size)[0])
 
 
 def prior_of(scores: ScoreDraws) -> tuple[Prior, Floats, Floats]:

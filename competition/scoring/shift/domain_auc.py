@@ -67,18 +67,14 @@ def domain_auc(
     is_test = np.arange(group.size) >= len(validation)
     components = min(MAX_COMPONENTS, max(min(len(validation), len(test)) // ROWS_PER_COMPONENT, 2))
     design = _design(np.concatenate([validation, test]), components, seed)
-    domain = np.stack([is_test, *(_shuffled(rng, is_test, group) for _ in range(PERMUTATIONS))], axis=1)
+    orders = (rng.permutation(int(group.max()) + 1) for _ in range(PERMUTATIONS))
+    # Shuffled labels go to whole groups, about as many rows being test rows as before.
+    domain = np.stack([is_test, *(take_groups(group, order, len(test)) for order in orders)], axis=1)
     split = _splits(rng, is_test, group)
     auc, variance = _cross_validated(design, domain, weight, group, split)
     margin = stats.norm.ppf(0.975) * np.sqrt(variance)
-    return Domain(
-        auc=float(auc[0]),
-        low=float(max(auc[0] - margin, 0)),
-        high=float(min(auc[0] + margin, 1)),
-        null=float(np.quantile(auc[1:], 0.95)),
-        n_validation=len(validation),
-        n_test=len(test),
-    )
+    low, high = float(max(auc[0] - margin, 0)), float(min(auc[0] + margin, 1))
+    return Domain(float(auc[0]), low, high, float(np.quantile(auc[1:], 0.95)), len(validation), len(test))
 
 
 def _check_sides(
@@ -148,11 +144,6 @@ def _design(rows: NDArray[np.float32], components: int, seed: int) -> Floats:
     spread = columns.std(axis=0)
     columns = (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1)
     return np.concatenate([columns, np.ones((len(rows), 1))], axis=1)
-
-
-def _shuffled(rng: np.random.Generator, is_test: Bools, group: Codes) -> Bools:
-    """Return domain labels given anew to whole groups, about as many rows being test rows as before."""
-    return take_groups(group, rng.permutation(int(group.max()) + 1), int(is_test.sum()))
 
 
 def _splits(rng: np.random.Generator, is_test: Bools, group: Codes) -> Codes:

@@ -7,7 +7,7 @@ do 200 rows raise one by luck. What alarms add up to is for ``verdict.judge_shif
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,8 @@ from scipy import special, stats
 
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.groups import grouped_variance
-from competition.scoring.metrics import Bools, Floats, check_binary, check_group, check_prob, check_same_length
+from competition.scoring.metrics import Bools, Floats, check_binary, check_group, check_prob
+from competition.scoring.rows import OofRows
 from competition.scoring.shift.bootstrap import ScoreDraws
 from competition.scoring.shift.class_prior import Prior, prior_of
 from competition.scoring.shift.domain_auc import MIN_ROWS, domain_auc
@@ -34,15 +35,12 @@ AUC_KEYS = ("auc", "low", "high", "null")
 MIN_DISAGREEMENT = 0.05  # share of rows on which members newly disagree, and at least half as many again
 
 
-class AucInterval(Protocol):
-    """How well two kinds of rows can be distinguished: an AUC and the ends of its 95 % interval, as of ``Domain``."""
+class AucInterval(NamedTuple):
+    """How well two kinds of rows can be told apart: the AUC, and the ends of its 95 % group-bootstrap interval."""
 
-    @property
-    def auc(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
+    auc: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,6 @@ class FoldFeatures:
     ``validation`` (n_j, d) with ``label`` and ``group`` (n_j,), and ``test`` (m, d); any subsets of the rows will do.
     """
 
-    fold: int
     validation: NDArray[Any]
     label: NDArray[Any]
     group: NDArray[Any] | None
@@ -181,34 +178,29 @@ def metadata(domain: AucInterval) -> Statistic:
         f"metadata {'tell' if alarming else 'do not tell'} test files from training files "
         f"(AUC {domain.auc:.2f}, {domain.low:.2f}-{domain.high:.2f})"
     )
-    value = {key: float(getattr(domain, key)) for key in ("auc", "low", "high")}
+    value = {key: float(getattr(domain, key)) for key in AucInterval._fields}
     return Statistic("metadata", value, sentence, bool(alarming))
 
 
-def disagreement(
-    label: ArrayLike, members: Mapping[str, tuple[ArrayLike, ArrayLike]], prior: Prior, group: ArrayLike | None = None
-) -> Statistic:
+def disagreement(rows: OofRows, members: Mapping[str, tuple[ArrayLike, ArrayLike]], prior: Prior) -> Statistic:
     """Return whether members decide apart on more test rows than on out-of-fold rows of the test's class balance.
 
-    ``members`` maps two members or more to their ``prob`` (n,) and ``test_parts`` (k, m); each decides at its own best
-    out-of-fold threshold, and fold models are compared fold by fold. Rows of a ``group`` (n,) go together; the test
-    rows, whose groups are unknown, are taken to be grouped alike. Raises ``ValueError`` for unequal shapes.
+    ``members`` maps two members or more to their ``prob`` (n,) of the ``rows`` and ``test_parts`` (k, m); each decides
+    at its own best out-of-fold threshold, and fold models are compared fold by fold. The test rows, whose groups are
+    unknown, are taken to be grouped like ``rows``. Raises ``ValueError`` for unequal shapes.
     """
-    label = check_binary("label", label)
-    group = check_group(group, label.size)
     oof, test = [], []
     for name, (prob, parts) in members.items():
         prob, parts = check_prob(f"prob of {name}", prob), check_prob(f"test_parts of {name}", parts)
-        check_same_length(label=label, prob=prob)
-        threshold, _ = best_threshold(label, prob)
+        threshold, _ = best_threshold(rows.label, prob)
         oof.append(prob >= threshold)
         test.append(np.atleast_2d(parts) >= threshold)
     oof = np.mean([one != other for one, other in combinations(oof, 2)], axis=0)
     test = np.mean([(one != other).mean(axis=0) for one, other in combinations(test, 2)], axis=0)
-    weight = _to_balance(label, prior)
+    weight = _to_balance(rows.label, prior)
     expected, found = float(np.average(oof, weights=weight)), float(test.mean())
     influence = weight * (oof - expected)
-    alone, together = np.sum(influence**2), grouped_variance(influence, group)
+    alone, together = np.sum(influence**2), grouped_variance(influence, rows.group)
     grouped = max(together / alone, 1.0) if alone > 0 else 1.0
     variance = grouped * (alone / weight.sum() ** 2 + test.var() / test.size)
     new = found - expected

@@ -11,22 +11,9 @@ from numpy.typing import ArrayLike
 
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.rows import OofRows
+from competition.scoring.shift import statistics
 from competition.scoring.shift.bootstrap import draw_scores
 from competition.scoring.shift.class_prior import Prior
-from competition.scoring.shift.statistics import (
-    FEATURES,
-    MIN_FEATURES_AUC,
-    AucInterval,
-    FoldFeatures,
-    Statistic,
-    class_balance,
-    disagreement,
-    member_features,
-    positive_rate,
-    score_distance,
-    score_mixture,
-)
-from competition.scoring.shift.statistics import metadata as metadata_evidence
 
 SAME = "same world"
 LABEL_SHIFT = "label shift"
@@ -54,21 +41,21 @@ class Shift:
     verdict: str
     remedy: str
     prior: Prior | None
-    evidence: list[Statistic]
+    evidence: list[statistics.Statistic]
 
     @property
     def features_agree(self) -> bool | None:
         """Whether every member's features say that the images are the same but for their class balance; None where no
         features were given."""
-        aucs = [item.value["auc"] for item in self.evidence if item.name.startswith(FEATURES)]
-        return all(auc is not None and auc < MIN_FEATURES_AUC for auc in aucs) if aucs else None
+        aucs = [item.value["auc"] for item in self.evidence if item.name.startswith(statistics.FEATURES)]
+        return all(auc is not None and auc < statistics.MIN_FEATURES_AUC for auc in aucs) if aucs else None
 
 
 def judge_shift(
     rows: OofRows,
     test_parts: ArrayLike,
-    features: Mapping[str, Sequence[FoldFeatures]] | None = None,
-    metadata: AucInterval | None = None,
+    features: Mapping[str, Sequence[statistics.FoldFeatures]] | None = None,
+    metadata: statistics.AucInterval | None = None,
     members: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
     seed: int = 0,
 ) -> Shift:
@@ -86,14 +73,15 @@ def judge_shift(
     """
     threshold, _ = best_threshold(rows.label, rows.prob)
     scores = draw_scores(rows, test_parts, threshold, seed=seed)
-    balance, prior = class_balance(scores)
-    rate, mixture, distance = positive_rate(scores, threshold), score_mixture(scores), score_distance(scores)
-    seen = [member_features(name, parts, prior, seed) for name, parts in (features or {}).items()]
+    balance, prior = statistics.class_balance(scores)
+    rate, mixture = statistics.positive_rate(scores, threshold), statistics.score_mixture(scores)
+    distance = statistics.score_distance(scores)
+    seen = [statistics.member_features(name, parts, prior, seed) for name, parts in (features or {}).items()]
     hints = [rate]
     if metadata is not None:
-        hints.append(metadata_evidence(metadata))
+        hints.append(statistics.metadata(metadata))
     if members is not None and len(members) > 1:
-        hints.append(disagreement(rows.label, members, prior, rows.group))
+        hints.append(statistics.disagreement(rows, members, prior))
     shift = Shift(SAME, "", prior, [rate, balance, mixture, distance, *seen, *hints[1:]])
     against = [*seen, mixture, *([] if shift.features_agree else hints)]
     moved = LABEL_SHIFT if balance.alarming else SAME

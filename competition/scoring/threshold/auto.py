@@ -54,8 +54,7 @@ def submission_threshold(rule: str, rows: OofRows, test: TestRows, seed: int = 0
     """Return the threshold for ``test.prob``, the mean of the models' ``test.parts``, of rows that models saw.
 
     It is chosen on the out-of-fold rows as the mean would have scored them (``as_if_averaged``), since they were judged
-    by single models: that takes the cut of the noisier scores over to the mean's. Where the models agree it is the
-    threshold of the rows as they are.
+    by single models.
     """
     return choose_threshold(rule, as_if_averaged(rows, test.parts), seed, test.prob if test.prob.size else None)
 

@@ -26,30 +26,19 @@ def best_expected_f1(prob: ArrayLike) -> float:
     return float((2 * np.cumsum(ordered) / (ordered.sum() + called)).max())
 
 
-def calibrated_threshold(rows: OofRows, seed: int = 0) -> float:
+def calibrated_threshold(rows: OofRows, seed: int = 0, target: ArrayLike | None = None) -> float:
     """Return the probability at which a calibrated one is half the best expected F1 of these rows.
 
-    The rows choose and fit the calibrator (``choose_calibrator``, whose errors these are). Also ``ValueError`` where no
-    label is 1.
+    The rows choose and fit the calibrator (``choose_calibrator``, whose errors these are). With the (m,) ``target``
+    probabilities, which have no labels, it is for their most likely class balance (Saerens et al. 2002, after
+    calibration as by Alexandari et al. 2020): they are moved to it, and half their best expected F1 is moved back. That
+    is only right where nothing but the class balance differs: under another generator it is worse than doing nothing.
+    Raises ``ValueError`` where no label is 1 and, with target rows, where all are.
     """
     check_positives(rows.label)
     calibrator = choose_calibrator(rows, seed).calibrator
-    return _first_reaching(calibrator, best_expected_f1(calibrator(rows.prob)) / 2)
-
-
-def em_threshold(rows: OofRows, seed: int, target: ArrayLike | None) -> float:
-    """Return the threshold for the class balance of the (m,) ``target`` probabilities, which have no labels.
-
-    The calibrator of ``calibrated_threshold``; the most likely class balance of the target rows (Saerens et al. 2002,
-    after calibration as by Alexandari et al. 2020); their probabilities moved to it; half their best expected F1, moved
-    back. Only right where nothing but the class balance differs: under another generator it is worse than doing
-    nothing. Without target rows it is ``calibrated_threshold``. Raises what that raises, and ``ValueError`` where all
-    labels are 1.
-    """
     if target is None:
-        return calibrated_threshold(rows, seed)
-    check_positives(rows.label)
-    calibrator = choose_calibrator(rows, seed).calibrator
+        return _first_reaching(calibrator, best_expected_f1(calibrator(rows.prob)) / 2)
     seen, old = calibrator(target), float(rows.label.mean())
     new = em_prior(seen, old)
     cut = best_expected_f1(shift_prior(seen, old, new)) / 2

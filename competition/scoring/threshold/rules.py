@@ -16,7 +16,7 @@ from competition.scoring.best_threshold import best_threshold, bootstrap_thresho
 from competition.scoring.calibration import check_calibration, choose_calibrator
 from competition.scoring.metrics import Floats
 from competition.scoring.rows import OofRows
-from competition.scoring.threshold.expected_f1 import calibrated_threshold, em_threshold
+from competition.scoring.threshold.expected_f1 import calibrated_threshold
 
 Rule = Callable[[OofRows, int, ArrayLike | None], float]
 """(rows, seed, target) -> threshold. ``target`` (m,) are the scores of the rows that the threshold is for, in the units
@@ -24,18 +24,6 @@ of ``rows.prob``; ``None`` where they are not known. Wherever a rule's name goes
 
 AUTO = "auto"
 PRIOR = "prior:"
-
-
-def _argmax(rows: OofRows, seed: int, target: ArrayLike | None) -> float:
-    return best_threshold(rows.label, rows.prob)[0]
-
-
-def _bootstrap(rows: OofRows, seed: int, target: ArrayLike | None) -> float:
-    return bootstrap_threshold(rows, seed)
-
-
-def _calibrated(rows: OofRows, seed: int, target: ArrayLike | None) -> float:
-    return calibrated_threshold(rows, seed)
 
 
 def _auto(rows: OofRows, seed: int, target: ArrayLike | None) -> float:
@@ -52,10 +40,10 @@ def _prior(rows: OofRows, seed: int, target: ArrayLike | None, rate: float | Non
 
 
 RULES: dict[str, Rule] = {
-    "argmax": _argmax,
-    "bootstrap": _bootstrap,
-    "calibrated": _calibrated,
-    "em": em_threshold,
+    "argmax": lambda rows, seed, target: best_threshold(rows.label, rows.prob)[0],
+    "bootstrap": lambda rows, seed, target: bootstrap_threshold(rows, seed),
+    "calibrated": lambda rows, seed, target: calibrated_threshold(rows, seed),
+    "em": calibrated_threshold,
     AUTO: _auto,
 }
 DEFAULT_RULE = "bootstrap"
@@ -113,8 +101,8 @@ def choose_threshold(rule: str | Rule, rows: OofRows, seed: int = 0, target: Arr
     """Return the threshold which ``rule`` (see ``find_rule``) chooses on these rows, in the units of ``rows.prob``.
 
     ``target`` (m,) are the scores of the rows to be decided; without them ``em`` is ``calibrated`` and ``prior:P``
-    keeps to the labels' own rate. A number in text is returned as it is, whatever the rows. ``calibrated``, ``em`` and
-    ``auto`` need scores that are probabilities. Raises what ``find_rule`` and the rule raise.
+    keeps to the labels' own rate. ``calibrated``, ``em`` and ``auto`` need scores that are probabilities. Raises what
+    ``find_rule`` and the rule raise.
     """
     return float(find_rule(rule)(rows, seed, target))
 

@@ -13,12 +13,12 @@ from competition.core.settings import Config, Recipe
 from competition.data.run_data import RunData
 from competition.inference.diagnostics import diagnostics_images
 from competition.models.build import check_pretrained
-from competition.models.device import Placement, choose_device
+from competition.models.device import Placement, choose_device, choose_placement
 from competition.training.engines.protocol import Engine
 from competition.training.engines.side_by_side import run_side_by_side
 from competition.training.estimate import print_estimate
 from competition.training.job import prepare_features, run_job
-from competition.training.plan import Plan, place_here, unfinished
+from competition.training.plan import Plan, probe_of, unfinished
 from competition.training.process import feed_workers, prepare_process
 
 
@@ -30,27 +30,23 @@ class LocalEngine(Engine):
         self.device = self.where = choose_device(config.device)
 
     def place(self, data: RunData, recipe: Recipe) -> Placement:
-        """Return the placement that the recipe asks for, by measuring on this machine where it says ``auto``."""
-        return place_here(data, recipe, self.device)
+        return choose_placement(recipe, self.device, *probe_of(data, recipe))
 
     def check_weights(self, members: Iterable[str], channels: int) -> None:
-        """Raise UserError for pretrained weights that cannot be had here or do not fit ``channels`` channels."""
         for member in members:
             check_pretrained(self.config.members[member], channels)
 
     def print_estimate(self, data: RunData, plans: Sequence[Plan]) -> None:
-        """Print the hours and gigabytes that the run without ``limit`` would take on this machine."""
         if self.config.limit:
             print_estimate(self.config, data, plans)
 
     def finish(self, data: RunData, plans: list[Plan]) -> list[Plan]:
-        """Finish the requested jobs; returns ``plans``."""
         run_jobs(self.config, data, unfinished(self.config, plans), self.device)
         return plans
 
 
 def run_jobs(
-    config: Config, data: RunData, plans: Sequence[Plan], device: str, on_done: Callable[[Plan], None] | None = None
+    config: Config, data: RunData, plans: Sequence[Plan], device: str, on_done: Callable[[Plan], None] = lambda _: None
 ) -> None:
     """Finish every plan's job on this machine, with one bar and one estimate; ``on_done`` is called after each.
 
@@ -60,20 +56,31 @@ def run_jobs(
     processes = min(config.jobs, len(plans))
     images = sum(_images(config, data, plan) for plan in plans)
     with tqdm(total=images, unit="img", disable=None, smoothing=0.02, dynamic_ncols=True) as bar:
-        shown = _Shown(bar, len(plans), on_done)
+        finished: list[Plan] = []
+
+        def progress(images: int, note: str) -> None:
+            bar.set_description(f"[{len(finished)}/{len(plans)} jobs] {note}", refresh=False)
+            bar.update(images)
+
+        def finish(plan: Plan, done: dict[str, Any]) -> None:
+            finished.append(plan)
+            tqdm.write(job_line(plan, done), file=sys.stdout)
+            sys.stdout.flush()
+            on_done(plan)
+
         if processes <= 1:
             prepare_process(config, device, 1)  # all the cores, now that nothing runs beside
             for plan in plans:
-                shown.done(plan, run_job(config, data, plan, feed_workers(config, device), shown.progress))
+                finish(plan, run_job(config, data, plan, feed_workers(config, device), progress))
         else:
-            run_side_by_side(config, plans, device, processes, shown.progress, shown.done)
+            run_side_by_side(config, plans, device, processes, progress, finish)
 
 
 def _images(config: Config, data: RunData, plan: Plan) -> int:
     """Return how many images a job will have seen at its end: in training, its predictions and its diagnostics."""
     recipe = config.members[plan.job.member]
     held, tested = int(data.predicted(plan.job.fold).sum()), len(data.test) - len(data.unreadable_test)
-    featured, swept = diagnostics_images(config.evidence_rows, held, tested, data.floating)
+    featured, swept = diagnostics_images(config.evidence_rows, held, tested, data.dataset.floating)
     if recipe.frozen:  # its features were computed before: only new pixels take time
         return swept
     rows = len(data.learnt(plan.job.fold))
@@ -82,24 +89,6 @@ def _images(config: Config, data: RunData, plan: Plan) -> int:
         return predicted
     batch = min(rows, recipe.batch_size * recipe.accumulate)
     return recipe.epochs * (rows // batch) * batch + predicted
-
-
-class _Shown:
-    """What the user sees of jobs under way."""
-
-    def __init__(self, bar: tqdm, jobs: int, on_done: Callable[[Plan], None] | None):
-        self.bar, self.jobs, self.on_done, self.count = bar, jobs, on_done, 0
-
-    def progress(self, images: int, note: str) -> None:
-        self.bar.set_description(f"[{self.count}/{self.jobs} jobs] {note}", refresh=False)
-        self.bar.update(images)
-
-    def done(self, plan: Plan, done: dict[str, Any]) -> None:
-        self.count += 1
-        tqdm.write(job_line(plan, done), file=sys.stdout)
-        sys.stdout.flush()
-        if self.on_done is not None:
-            self.on_done(plan)
 
 
 def job_line(plan: Plan, done: dict[str, Any]) -> str:

@@ -26,8 +26,6 @@ class Engine(Protocol):
     device: str
     where: str
 
-    def __init__(self, config: Config) -> None: ...
-
     def connect(self) -> None:
         """Raise UserError where jobs could not be sent out, before anything is read or written."""
         return
@@ -50,7 +48,6 @@ class Engine(Protocol):
         Returns all plans by what is settled then. Raises UserError for the first job that cannot be finished; the
         others keep what they have, and the same call goes on from there.
         """
-        ...
 
 
 def open_engine(config: Config) -> Engine:

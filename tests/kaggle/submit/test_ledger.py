@@ -11,7 +11,7 @@ import pytest
 from competition.core.errors import UserError
 from competition.kaggle.submission.figures import Figures
 from competition.kaggle.submission.fingerprint import describe, file_mark, kernel_mark, marks_in
-from competition.kaggle.submission.ledger import COLUMNS, Listed, begin, new_row, open_ledger, read_ledger, settle
+from competition.kaggle.submission.ledger import COLUMNS, begin, new_row, open_ledger, read_ledger, settle
 from tests.kaggle.submit.made import FILES, SLUG, SOLUTION, content, make_data, make_run
 from tests.kaggle.submit.session import Session, failed
 from tests.kaggle_world import World
@@ -21,7 +21,8 @@ NOW = "2026-11-21T00:00:00Z"
 
 
 def listed(ref, description, status="complete", public="0.9", time=NOW, error=""):
-    return Listed(ref, time, description, "submission.csv", status, public, "", error)
+    cells = {"ref": ref, "time": time, "message": description, "file": "submission.csv", "status": status}
+    return cells | {"public": public, "private": "", "error": error}
 
 
 def row(mark="aaaaaaaa", name="first", competition=SLUG):

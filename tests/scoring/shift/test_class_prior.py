@@ -87,14 +87,6 @@ def test_the_prior_keeps_half_a_row_from_0_and_1():
     assert em_prior(np.ones(50), 0.5) == 0.99
 
 
-def test_models_of_the_same_mind_count_as_one_and_weights_choose_among_them():
-    rng = np.random.default_rng(0)
-    one, other = expit(3 * rng.normal(size=300)), expit(3 * rng.normal(size=300) + 1)
-    assert em_prior([one, one, one], 0.4) == pytest.approx(em_prior(one, 0.4), abs=1e-9)
-    assert em_prior([one, other], 0.4, weight=[1, 0]) == pytest.approx(em_prior(one, 0.4), abs=1e-9)
-    assert em_prior(one, 0.4) < em_prior([one, other], 0.4) < em_prior(other, 0.4)
-
-
 @given(st.permutations(range(20)))
 def test_the_order_of_test_rows_does_not_matter(order):
     prob = np.linspace(0.02, 0.9, 20) ** 2

@@ -87,7 +87,7 @@ def test_a_class_of_two_rows_has_an_estimate_and_no_alarm():
 
 
 def members(seed, rows, noise):
-    """Labels and two members that see the same score with noise of their own, more of it on the test rows."""
+    """Rows and two members that see the same score with noise of their own, more of it on the test rows."""
     rng = np.random.default_rng(seed)
     label = np.arange(rows) % 2
     score, test = rng.normal(size=rows) + 3 * (label - 0.5), rng.normal(size=rows) + 3 * (label - 0.5)
@@ -95,7 +95,7 @@ def members(seed, rows, noise):
         name: (expit(score + 0.4 * rng.normal(size=rows)), expit(test + noise * rng.normal(size=(3, rows))))
         for name in ("a", "b")
     }
-    return label, judged
+    return OofRows(label, judged["a"][0]), judged
 
 
 def test_members_that_newly_disagree_alarm():
@@ -110,7 +110,7 @@ def test_disagreement_is_expected_at_the_balance_of_the_test():
     steady = np.where(label, 0.9, 0.1)
     wavering = np.where(np.arange(200) % 5 == 0, 0.1, steady)  # misses a fifth of class 1, never errs on class 0
     judged = {"steady": (steady, [steady]), "wavering": (wavering, [wavering])}
-    found = disagreement(label, judged, Prior(0.2, 0.1, 0.3, 0.5))
+    found = disagreement(OofRows(label, steady), judged, Prior(0.2, 0.1, 0.3, 0.5))
     assert found.value["expected"] == pytest.approx(0.2 * 0.2)
 
 
@@ -125,7 +125,7 @@ def parts(count, moved, seeds=range(3)):
         rng = np.random.default_rng(seed)
         label = np.arange(count) % 2
         validation, test = rng.normal(size=(count, 6)), rng.normal(size=(300, 6))
-        yield FoldFeatures(seed, validation, label, None, test + moved)
+        yield FoldFeatures(validation, label, None, test + moved)
 
 
 def test_a_members_auc_is_the_median_of_its_folds():

@@ -49,7 +49,7 @@ def world(seed, rows=1500, test_rows=1500, rate=0.5, test_rate=0.5, apart=2.8, c
         space, inside = rng.normal(size=(LATENT, 48)), fold == k
         own = None if group is None else group[inside]
         features.append(
-            FoldFeatures(k, np.maximum(seen[inside] @ space, 0), label[inside], own, np.maximum(test_seen @ space, 0))
+            FoldFeatures(np.maximum(seen[inside] @ space, 0), label[inside], own, np.maximum(test_seen @ space, 0))
         )
     return {"rows": OofRows(label, prob, fold, group), "test_parts": parts, "features": {"convnext": features}}
 
@@ -124,7 +124,7 @@ def test_fakes_that_no_longer_look_fake_are_no_label_shift_where_features_moved(
 def test_one_member_that_sees_the_change_is_enough_and_none_that_does_not_can_outvote_it():
     inputs = world(2, change="fakes", recall_lost=2.8, nuisance=1.5)
     blind = [
-        FoldFeatures(part.fold, part.validation[:, :1] * 0, part.label, None, part.test[:, :1] * 0)
+        FoldFeatures(part.validation[:, :1] * 0, part.label, None, part.test[:, :1] * 0)
         for part in inputs["features"]["convnext"]
     ]
     both = judge_shift(**{**inputs, "features": {"blind": blind, **inputs["features"]}})

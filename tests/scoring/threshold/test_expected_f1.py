@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.metrics import f1, sigmoid
 from competition.scoring.rows import OofRows
-from competition.scoring.threshold.expected_f1 import best_expected_f1, calibrated_threshold, em_threshold
+from competition.scoring.threshold.expected_f1 import best_expected_f1, calibrated_threshold
 
 
 def world(rng, rows, share=0.5, confidence=1.0, gap=2.0):
@@ -43,7 +43,7 @@ def test_em_follows_the_class_balance_of_the_target_rows_without_their_labels(sh
     label, prob = world(rng, 4000, 0.5, confidence)
     test_label, test = world(rng, 20_000, share, confidence)
     best = best_threshold(test_label, test)[1]
-    lost = best - f1(test_label, test >= em_threshold(OofRows(label, prob), 0, test))
+    lost = best - f1(test_label, test >= calibrated_threshold(OofRows(label, prob), 0, test))
     blind = best - f1(test_label, test >= calibrated_threshold(OofRows(label, prob)))
     assert lost < 0.004 and lost < blind / 3
 
@@ -52,8 +52,7 @@ def test_em_on_rows_of_the_same_balance_is_the_calibrated_threshold_or_near_it()
     rng = np.random.default_rng(2)
     rows = OofRows(*world(rng, 4000))
     _, test = world(rng, 20_000)
-    assert em_threshold(rows, 0, test) == pytest.approx(calibrated_threshold(rows), abs=0.06)
-    assert em_threshold(rows, 0, None) == calibrated_threshold(rows)
+    assert calibrated_threshold(rows, 0, test) == pytest.approx(calibrated_threshold(rows), abs=0.06)
 
 
 @settings(max_examples=25, deadline=None)
@@ -63,11 +62,11 @@ def test_thresholds_are_probabilities_however_few_the_rows(seed, share, rows):
     label, prob = world(rng, rows, share)
     label[:2] = 0, 1
     found = OofRows(label, prob)
-    for threshold in (calibrated_threshold(found), em_threshold(found, 0, prob[: rows // 2])):
+    for threshold in (calibrated_threshold(found), calibrated_threshold(found, 0, prob[: rows // 2])):
         assert 0 < threshold <= 1
 
 
 def test_without_a_positive_there_is_no_best_threshold():
-    for threshold in (calibrated_threshold, lambda rows: em_threshold(rows, 0, [0.5])):
+    for threshold in (calibrated_threshold, lambda rows: calibrated_threshold(rows, 0, [0.5])):
         with pytest.raises(ValueError, match="no 1 among its 2 rows"):
             threshold(OofRows([0, 0], [0.1, 0.2]))

@@ -7,7 +7,7 @@ from competition.core.errors import UserError
 from competition.scoring.best_threshold import best_threshold, bootstrap_threshold, rate_threshold
 from competition.scoring.metrics import f1, sigmoid
 from competition.scoring.rows import OofRows
-from competition.scoring.threshold.expected_f1 import calibrated_threshold, em_threshold
+from competition.scoring.threshold.expected_f1 import calibrated_threshold
 from competition.scoring.threshold.rules import choose_threshold, cross_fit, find_rule
 
 
@@ -34,8 +34,9 @@ def test_rules_are_found_by_name():
     assert choose_threshold("bootstrap", rows, seed=4) == bootstrap_threshold(rows, seed=4)
     label, prob = probable(np.random.default_rng(2), 300)
     rows, target = OofRows(label, prob), prob[label == 0]
-    assert choose_threshold("calibrated", rows) == calibrated_threshold(rows)
-    assert choose_threshold("em", rows, target=target) == em_threshold(rows, 0, target)
+    assert choose_threshold("calibrated", rows, target=target) == calibrated_threshold(rows)
+    assert choose_threshold("em", rows) == calibrated_threshold(rows)
+    assert choose_threshold("em", rows, target=target) == calibrated_threshold(rows, 0, target)
     assert choose_threshold("prior:0.3", rows, target=target) == rate_threshold(target, 0.3)
 
 
