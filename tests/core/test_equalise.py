@@ -2,7 +2,7 @@
 
 import pytest
 
-from competition.core.config import job_settings, load_config
+from competition.core.config import load_config
 from competition.core.equalise import equalised_quality
 from competition.core.errors import UserError
 
@@ -15,8 +15,3 @@ def test_none_is_no_compression_and_jpeg_names_its_quality():
 def test_anything_else_is_refused_by_its_key_before_anything_is_done(text):
     with pytest.raises(UserError, match=f"members.swin.equalise={text} is not a way .*: write none, or jpeg:96"):
         load_config(["preset=demo", f"members.swin.equalise={text}"])
-
-
-def test_it_names_a_job_only_where_it_is_on():
-    off, on = (load_config(["data=x", *words]).members["model"] for words in ([], ["equalise=jpeg:90"]))
-    assert "equalise" not in job_settings(off) and job_settings(on)["equalise"] == "jpeg:90"
