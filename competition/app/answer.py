@@ -182,7 +182,7 @@ def _resized(places: NDArray[np.float32], rows: int, columns: int) -> NDArray[np
 def _member_heat(member: TorchMember, image: NDArray[np.uint8], label: int) -> tuple[NDArray[np.float32], Part]:
     """Return a member's heat in its central view, and which part of the image that is."""
     recipe, spec = member.recipe, store_spec(member.recipe)
-    stored = fit_store(image, spec.size, spec.cap)
+    stored = spec.stored(image)
     crop = eval_crops(stored, recipe.image_size, recipe.fit, ("centre",))
     pixels = member.predictor.placement.move(torch.from_numpy(crop).movedim(-1, -3))
     few = count_parameters(member.models[0])[0] <= SMALL_NET

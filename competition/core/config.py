@@ -11,6 +11,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from competition.core.equalise import equalised_quality
 from competition.core.errors import UserError, did_you_mean
 from competition.core.options import check_keys, check_values, kind_words, parse_words
 from competition.core.paths import PRESETS, preset_names
@@ -163,6 +164,7 @@ def _resolve(raw: Any) -> Config:
     check_values(config.kaggle, "kaggle.")
     for name, recipe in members.items():
         check_values(recipe, f"members.{name}.")
+        equalised_quality(recipe.equalise, f"members.{name}.equalise")
     check_split(config.split, config.source)
     chosen_folds(config)
     if config.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", config.name):

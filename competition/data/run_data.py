@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from competition.core.equalise import equalised_quality
 from competition.core.errors import UserError
 from competition.core.files import fingerprint
 from competition.core.paths import located
@@ -118,12 +119,13 @@ class RunData(FoldedRows):
 
 
 def store_spec(recipe: Recipe, floating: bool = False) -> StoreSpec:
-    """Return how the cache keeps images for a recipe: N x N pixels, or native size up to a cap."""
+    """Return how the cache keeps images for a recipe: N x N pixels, or native size up to a cap, compressed or not."""
     if floating:
         return StoreSpec(0, 0)
+    quality = equalised_quality(recipe.equalise)
     if recipe.store_size or recipe.fit == "resize":
-        return StoreSpec(recipe.store_size or recipe.image_size, 0)
-    return StoreSpec(0, recipe.store_cap)
+        return StoreSpec(recipe.store_size or recipe.image_size, 0, quality)
+    return StoreSpec(0, recipe.store_cap, quality)
 
 
 def data_root(config: Config) -> Path:

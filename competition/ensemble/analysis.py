@@ -131,7 +131,7 @@ def find_worth(
 
 
 def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], found: Predicted, score: Score) -> list[ConditionScore]:
-    """Return the ensemble's F1 and AUC on the sampled rows under each condition, at each row's weights and threshold.
+    """Return the ensemble's scores on the sampled rows under each condition, at each row's weights and threshold.
 
     Only conditions that all members were seen under are included.
     """
@@ -149,10 +149,20 @@ def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], found: Predicted, sc
             inside = known & (rows.fold == number)
             if inside.any():
                 prob[inside] = mean_prob(sigmoid(logits[:, inside]), weights)
-        label, prob = rows.label[known], prob[known]
-        value, area = f1(label, prob >= used[known]), auc(label, prob)
-        scores.append(ConditionScore(condition, value, None if math.isnan(area) else area, int(known.sum())))
+        scores.append(_condition_score(condition, rows.label[known], prob[known], prob[known] >= used[known]))
     return scores
+
+
+def _condition_score(name: str, label: np.ndarray, prob: np.ndarray, decision: np.ndarray) -> ConditionScore:
+    """Return the scores of (n,) rows under the condition of this name."""
+    area = auc(label, prob)
+    return ConditionScore(
+        name,
+        f1(label, decision),
+        None if math.isnan(area) else area,
+        label.size,
+        None if label.all() else float(decision[~label].mean()),
+    )
 
 
 def find_sources(judged: pd.DataFrame, score: Score) -> list[SourceScore]:

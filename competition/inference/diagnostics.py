@@ -27,7 +27,7 @@ from competition.scoring.blend.average import mean_logit
 
 FILE = "evidence.npz"
 CLEAN = "clean"
-MAX_SWEEP_ROWS = 500  # at most, of the sampled rows: each costs a forward pass for every condition
+MAX_SWEEP_ROWS = 200  # at most, of a fold's sampled rows: each costs a forward pass for every condition
 MAX_FEATURES = 1024  # more features than these are added up in groups: 2,000 rows then take 4 MB
 
 
@@ -194,32 +194,40 @@ def collect_views(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -
 def collect_sweep(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Return one member's (n,) out-of-fold logits under each condition, as :func:`collect_views` does its views'.
 
-    NaN where a row was not sampled; the sampled rows are the same for all members of a run.
+    NaN where a row was not sampled. Earlier versions had other conditions and sampled more rows: where jobs of several
+    have met, it is the conditions that all know, and the rows that all of a fold's models have seen.
     """
-    return _collect(folders, train_ids, attrgetter("conditions", "sweep_ids", "sweep"))
+    return _collect(folders, train_ids, attrgetter("conditions", "sweep_ids", "sweep"), sampled=True)
 
 
 def _collect(
     folders: Sequence[Sequence[Path]],
     train_ids: Sequence[str],
     part: Callable[[Diagnostics], tuple[tuple[str, ...], NDArray[np.str_], NDArray[np.float32]]],
+    sampled: bool = False,
 ) -> dict[str, NDArray[np.float64]]:
     index = pd.Index([str(id) for id in train_ids])
-    collected: dict[str, NDArray[np.float64]] = {}
-    for models in folders:
-        tables = []
-        for folder in models:
-            names, ids, logits = part(read_diagnostics(folder))
-            tables.append(pd.DataFrame(logits.T.astype(np.float64), index=ids, columns=list(names)))
-            at = index.get_indexer(ids)
-            collected = collected or {name: np.full(len(index), np.nan) for name in names}
-            strange = (at < 0).any() or any(np.isfinite(column[at]).any() for column in collected.values())
-            if strange or list(names) != list(collected) or set(ids) != set(tables[0].index):
+    tables = [[(folder, _logit_table(*part(read_diagnostics(folder)))) for folder in models] for models in folders]
+    known = [set(table.columns) for models in tables for _, table in models]
+    names = [name for name in tables[0][0][1].columns if all(name in others for others in known)] if known else []
+    collected = {name: np.full(len(index), np.nan) for name in names}
+    filled = np.zeros(len(index), bool)
+    for models in tables:
+        first = models[0][1]
+        rows = first.index[np.all([first.index.isin(table.index) for _, table in models], axis=0)]
+        for folder, table in models:
+            at = index.get_indexer(table.index)
+            strange = (at < 0).any() or filled[at].any()
+            if strange or (not sampled and (len(rows) < len(table) or len(names) < len(table.columns))):
                 raise UserError(
                     f"The rows in {folder / FILE} are not this fold's: delete it and run the same line again."
                 )
+        at = index.get_indexer(rows)
+        filled[at] = True
         for name, column in collected.items():
-            column[index.get_indexer(tables[0].index)] = mean_logit(
-                np.stack([table[name][tables[0].index].to_numpy() for table in tables])
-            )
+            column[at] = mean_logit(np.stack([table.loc[rows, name].to_numpy() for _, table in models]))
     return collected
+
+
+def _logit_table(names: Sequence[str], ids: NDArray[np.str_], logits: NDArray[np.float32]) -> pd.DataFrame:
+    return pd.DataFrame(logits.T.astype(np.float64), index=ids, columns=list(names))

@@ -97,7 +97,7 @@ def features_path(
     if variant is not None:
         seen = [[recipe.augment, variant.seed, variant.number]]
     spec = store_spec(recipe, store.dtype != np.uint8)
-    model = [recipe.backbone, recipe.backbone_args, recipe.view, recipe.image_size, recipe.fit, spec.size, spec.cap]
+    model = [recipe.backbone, recipe.backbone_args, recipe.view, recipe.image_size, recipe.fit, *spec.key]
     output = ["flatten" in recipe.head, recipe.small_stem, weights, placement.precision, placement.memory_format]
     output += [recipe.stem_stride] if recipe.stem_stride else []  # which came later: older files keep their names
     return folder / f"features-{fingerprint([*model, *output, seen, DECODER], store.digest)}.npy"

@@ -10,7 +10,6 @@ import yaml
 
 from competition.core.errors import UserError
 from competition.core.settings import RECIPE_KEYS, Recipe
-from competition.data.images.decode import fit_store
 from competition.data.images.stores import ImageStore
 from competition.data.run_data import store_spec
 from competition.inference.classify import Classifier, Seen
@@ -57,7 +56,7 @@ class TorchMember:
     def see(self, images: Sequence[np.ndarray]) -> Seen:
         """Return what the models make of n uint8 (H, W, 3) pictures."""
         spec, logits, unlike = store_spec(self.recipe), [], []  # the pictures as a run's cache would hold them
-        store = ImageStore([fit_store(image, spec.size, spec.cap) for image in images])
+        store = ImageStore([spec.stored(image) for image in images])
         for model, known in zip(self.models, self.known, strict=True):
             found, features = logits_and_features(model, store, range(len(images)), self.predictor)
             logits.append(found)

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from competition.audit.findings import AuditSummary
-from competition.report.trust import METHODS, Analysis
+from competition.report.trust import METHODS, Analysis, ConditionScore, in_short
 from competition.scoring.by_source import SourceScore
 from competition.scoring.scorecard import Score
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, Shift
@@ -101,9 +101,7 @@ def analysis_lines(analysis: Analysis) -> list[tuple[str, str | None]]:
         weights = ", ".join(f"{member} {_short(weight, 2)}" for member, weight in blend.weights.items())
         fitted = "" if blend.method == "equal" else f" ({weights})"
         lines.append((_labelled("Blend", f"{METHODS[blend.method]}{fitted}", blend.why), None))
-    if analysis.robustness:
-        each = ", ".join(f"{_short(row.f1)} {row.condition}" for row in analysis.robustness)
-        lines.append((_labelled("Robustness", f"F1 {each}"), None))
+    lines += [(line, None) for line in _robustness(analysis.robustness)]
     if analysis.sources:
         lines.append((_labelled("Sources", _worst_sources(analysis.sources)), None))
     return lines + (list(_findings(analysis.audit)) if analysis.audit else [])
@@ -123,6 +121,22 @@ def _verdict(shift: Shift) -> list[str]:
         seen = f"test rows look like {value} % positive ({low}-{high} %), the training rows were {train} %"
     remedy = [_labelled("", shift.remedy)] if shift.verdict == LABEL_SHIFT and shift.remedy else []
     return [_labelled("World", shift.verdict, seen), *remedy]
+
+
+def _robustness(suite: Sequence[ConditionScore]) -> list[str]:
+    """Return what changed images cost in short, with the worst condition named, then F1 under each."""
+    short = in_short(suite)
+    if short is None:
+        return []
+    clean = f"{_short(short.clean.f1)} clean, " if short.clean else ""
+    mean = f"{_short(short.mean_f1)} on average over {len(suite) - bool(short.clean)} conditions"
+    lines = [f"F1 {clean}{mean}, {_short(short.worst.f1)} at worst ({short.worst.condition})"]
+    if (most := short.most_false_positives) and most.false_positive_rate is not None:
+        before = short.clean and short.clean.false_positive_rate
+        rates = f"{before:.1%} clean, " if before is not None else ""
+        lines.append(f"false positives {rates}{most.false_positive_rate:.1%} at worst ({most.condition})")
+    each = ", ".join(f"{_short(score.f1)} {score.condition}" for score in suite if score is not short.clean)
+    return [_labelled("Robustness", lines[0]), *(_labelled("", line) for line in [*lines[1:], f"F1 {each}"])]
 
 
 def _worst_sources(sources: Sequence[SourceScore]) -> str:

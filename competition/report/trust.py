@@ -32,13 +32,40 @@ class ThresholdChoice:
 
 @dataclass(frozen=True)
 class ConditionScore:
-    """F1 and ROC AUC on ``rows`` sampled training rows under one condition ("clean", "jpeg75", ...); ``auc`` is None
-    where they are of one class."""
+    """F1, ROC AUC and false-positive rate on ``rows`` sampled training rows under one condition ("clean", "jpeg75",
+    ...). ``auc`` is None where they are of one class, ``false_positive_rate`` where none is of class 0."""
 
     condition: str
     f1: float
     auc: float | None
     rows: int
+    false_positive_rate: float | None
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """A suite of conditions in short: the ``clean`` images, None where they are not known, the mean F1 over all other
+    conditions, and the worst of these by F1 and by false-positive rate (None where no rate is known)."""
+
+    clean: ConditionScore | None
+    mean_f1: float
+    worst: ConditionScore
+    most_false_positives: ConditionScore | None
+
+
+def in_short(suite: Sequence[ConditionScore]) -> Robustness | None:
+    """Return the suite in short, None where it holds no condition beside the clean images."""
+    clean = next((score for score in suite if score.condition == "clean"), None)
+    others = [score for score in suite if score is not clean]
+    if not others:
+        return None
+    rated = [score for score in others if score.false_positive_rate is not None]
+    return Robustness(
+        clean,
+        sum(score.f1 for score in others) / len(others),
+        min(others, key=lambda score: score.f1),
+        max(rated, key=lambda score: score.false_positive_rate or 0.0, default=None),
+    )
 
 
 @dataclass(frozen=True)

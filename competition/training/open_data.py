@@ -37,6 +37,11 @@ def check_inputs(config: Config, dataset: Dataset) -> dict[str, Detector]:
     check_possible(split_table(config, dataset.train), config.folds, config.shares)
     models = {}
     for name, recipe in config.members.items():
+        if dataset.floating and recipe.equalise != "none":
+            raise UserError(
+                f"equalise={recipe.equalise} (member {name}) is made for image files, but this data's pixels are "
+                "standardised floats: leave it out."
+            )
         train_transform(recipe.augment, recipe.image_size, recipe.fit, dataset.floating)
         models[name] = adapt(check_model(recipe, dataset.channels, dataset.floating), recipe)
         if not config.group.startswith("auto"):  # which the audit may yet make pairs of

@@ -220,7 +220,7 @@ def test_a_run_killed_in_a_job_or_at_its_end_and_run_again_ends_in_the_same_byte
 
 
 def test_a_run_killed_while_the_cache_is_built_and_run_again_ends_in_the_same_bytes(straight, tmp_path):
-    killed_and_run_again(tmp_path, ("competition.data.images.cache", "fit_store", 25, "before"), straight[2])
+    killed_and_run_again(tmp_path, ("competition.data.images.stores", "fit_store", 25, "before"), straight[2])
 
 
 def begun(home, *jobs):

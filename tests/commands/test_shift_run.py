@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from competition.data.images.perturb import conditions
 from tests.running import TINY, done_inside, everything
 from tests.test_command_line import FAST
 
@@ -72,7 +73,7 @@ def test_a_run_begins_with_a_short_audit_and_ends_with_what_to_expect(finished):
     assert printed.splitlines()[-1] == "Upload      ./run.sh submit competition=SLUG" and card["competition"] == ""
     assert card["world"]["verdict"] in ("same world", "label shift", "another world")
     assert set(card["threshold"]["rules"]) == {"argmax", "bootstrap", "calibrated", "em", "robust"}
-    assert [row["condition"] for row in card["robustness"]] == ["clean", "jpeg95", "jpeg85", "jpeg75", "blur", "half"]
+    assert [row["condition"] for row in card["robustness"]] == ["clean", *conditions(False)]
 
 
 def test_robustness_is_that_of_the_logits_that_every_fold_left_behind(finished):

@@ -47,6 +47,7 @@ def test_features_are_named_after_all_that_changes_them_and_nothing_else(tmp_pat
         {"image_size": 16},
         {"fit": "crop"},
         {"fit": "crop", "store_cap": 64},
+        {"equalise": "jpeg:96"},
         {"view": "fourier"},
         {"head": []},
         {"small_stem": True},

@@ -149,7 +149,7 @@ def analysis(names=("convnext", "swin"), verdict="same world", seed=3, **changes
             for views in ("all", "identity alone", "hflip alone", "all but identity", "all but hflip")
         ],
         robustness=[
-            ConditionScore(condition, f1, f1 + 0.03, 300)
+            ConditionScore(condition, f1, f1 + 0.03, 300, 1 - f1)
             for condition, f1 in (
                 ("clean", 0.943),
                 ("jpeg95", 0.94),

@@ -11,6 +11,7 @@ from competition.core.config import load_config
 from competition.core.errors import UserError
 from competition.core.files import read_json
 from competition.data.assemble import assemble
+from competition.data.images.perturb import conditions
 from competition.data.run_data import read_tables
 from competition.inference.diagnostics import collect_sweep, collect_views, diagnostics_images, read_diagnostics
 from competition.inference.oof import read_predictions
@@ -196,7 +197,7 @@ def test_its_sweep_begins_with_the_first_views_logits_and_compression_moves_them
     data, folders, _ = evident
     for job in (JOBS[0], JOBS[2]):
         diagnostics = read_diagnostics(folders[job])
-        assert diagnostics.conditions == ("clean", "jpeg95", "jpeg85", "jpeg75", "blur", "half")
+        assert diagnostics.conditions == ("clean", *conditions(False))
         at = [diagnostics.ids.tolist().index(id) for id in diagnostics.sweep_ids]
         assert np.array_equal(diagnostics.sweep[0], diagnostics.logits[0][at])
         assert (np.abs(diagnostics.sweep[1:] - diagnostics.sweep[0]).max(axis=1) > 0).all()

@@ -17,7 +17,7 @@ import numpy as np
 from competition.core.errors import UserError
 from competition.core.files import atomic_write, cores, fingerprint, read_json, write_json
 from competition.core.locks import waited_for
-from competition.data.images.decode import DECODER, UnreadableImage, fit_store, read_image, stored_size
+from competition.data.images.decode import DECODER, UnreadableImage, read_image, stored_size
 from competition.data.images.file_contents import CHUNK_IMAGES, Contents, file_stats, in_order, recall, survey
 from competition.data.images.stores import DataStore, DecodingStore, PixelStore, StoreSpec, content_digest
 
@@ -59,7 +59,7 @@ class _Place:
     """Where one spec's store is, or will be: a folder named after the contents, the spec and the decoder."""
 
     def __init__(self, folder: Path, contents: Contents, spec: StoreSpec, cached: bool):
-        key = fingerprint(content_digest(contents.digests), [spec.size, spec.cap], DECODER)
+        key = fingerprint(content_digest(contents.digests), spec.key, DECODER)
         # An uncached store needs the rows' shapes and faults only; its folder holds all but the pixels.
         self.spec, self.cached, self.folder = spec, cached, folder / (key if cached else f"{key}-shapes")
 
@@ -143,10 +143,10 @@ class _Writer:
 
     def prepare(self, image: np.ndarray) -> tuple[tuple[int, int], np.ndarray | None]:
         """Return the shape in which ``image`` is stored and its pixels, if they are kept (in a decoding thread)."""
-        size, cap = self.place.spec.size, self.place.spec.cap
+        spec = self.place.spec
         if not self._file:
-            return stored_size(image.shape[0], image.shape[1], size, cap), None
-        pixels = np.ascontiguousarray(fit_store(image, size, cap))
+            return stored_size(image.shape[0], image.shape[1], spec.size, spec.cap), None
+        pixels = np.ascontiguousarray(spec.stored(image))
         return (pixels.shape[0], pixels.shape[1]), pixels
 
     def append(self, shape: tuple[int, int], pixels: np.ndarray | None) -> None:

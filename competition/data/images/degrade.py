@@ -30,12 +30,16 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # the weights of red, green
 _NORMAL = np.array([NormalDist().inv_cdf((byte + 0.5) / 256) for byte in range(256)], np.float32)
 
 
+def encode_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """Return the bytes of a JPEG file with halved colour (4:2:0), (n,) uint8; no side is longer than the format's."""
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+
+
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """Compress and decode as JPEG with halved colour (4:2:0); an image too long for the format stays as it is."""
+    """Compress and decode as JPEG (see :func:`encode_jpeg`); an image too long for the format stays as it is."""
     if max(image.shape[:2]) > MAX_JPEG_SIDE:
         return image
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
+    return np.asarray(cv2.imdecode(encode_jpeg(image, quality), cv2.IMREAD_COLOR_RGB))
 
 
 def webp(image: np.ndarray, quality: int) -> np.ndarray:
