@@ -218,7 +218,8 @@ def _collect(
         for folder, table in models:
             at = index.get_indexer(table.index)
             strange = (at < 0).any() or filled[at].any()
-            if strange or (not sampled and (len(rows) < len(table) or len(names) < len(table.columns))):
+            alike = set(table.index) == set(first.index) and list(table.columns) == list(tables[0][0][1].columns)
+            if strange or not (sampled or alike):
                 raise UserError(
                     f"The rows in {folder / FILE} are not this fold's: delete it and run the same line again."
                 )
