@@ -37,6 +37,7 @@ RECIPE = (
     "lr=2e-3",
     "tta=none",
     "evidence_rows=0",
+    "threshold_on=clean",
     "threshold=calibrated",
     "report=false",
     "members.convnext.backbone_args={patch_size: 4, depths: [1, 1, 1, 1], dims: [16, 32, 64, 128], ls_init_value: 0.1}",
