@@ -79,7 +79,7 @@ WORLDS = {
     "generator": World(
         generator=Generator(
             checkerboard=0.01,
-            grid=0.0,
+            period=6,
             latent_noise=(0.001, 0.003),
             pixel_noise=(0.006, 0.016),
             sharpening=(0.4, 1.0),

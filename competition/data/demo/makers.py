@@ -36,7 +36,8 @@ class Generator:
     """A decoder: the picture at half resolution, learned-looking transposed convolutions, hallucinated grain."""
 
     checkerboard: float = 0.03  # unevenness of the up-sampling kernels (0: none), relative
-    grid: float = 0.02  # what a coarser stage of the decoder leaves every eighth pixel (0: nothing), full scale = 1
+    grid: float = 0.02  # what a coarser stage of the decoder leaves in the picture (0: nothing), full scale = 1
+    period: int = 8  # of that grid, pixels
     latent_noise: tuple[float, float] = (0.006, 0.02)  # grain laid down before up-sampling, drawn per scene
     pixel_noise: tuple[float, float] = (0.004, 0.012)  # grain laid down after it, drawn per scene
     sharpening: tuple[float, float] = (0.2, 0.8)  # decoders are trained to look sharp; drawn per scene
@@ -51,9 +52,11 @@ class Generator:
         return kernels * (4 / kernels.sum(axis=(1, 2), keepdims=True))
 
     def coarse_grid(self) -> np.ndarray:
-        """Return what the coarser stage adds to every picture, (S, S, 3) float32: waves of eight pixels, of mean 0."""
+        """Return what the coarser stage adds to every picture, (S, S, 3) float32: waves across and down."""
         phase, share = np.random.default_rng([self.weights, 1]).uniform(size=(2, 2, 3)).astype(np.float32)
-        wave = np.cos(2 * np.pi * (np.arange(SIZE, dtype=np.float32)[:, None, None] / 8 + phase)) * (0.5 + share)
+        wave = np.cos(2 * np.pi * (np.arange(SIZE, dtype=np.float32)[:, None, None] / self.period + phase)) * (
+            0.5 + share
+        )
         return self.grid * (wave[:, None, 0] + wave[None, :, 1])
 
     def render(self, scene: np.ndarray, rng: np.random.Generator, grain: float = 1.0) -> np.ndarray:
