@@ -53,7 +53,7 @@ def test_every_preset_resolves_and_its_printed_settings_give_it_back(preset, tmp
 def test_wai2025_has_three_sizes_of_both_families():
     for size in ("tiny", "base", "large"):
         members = load_config(["preset=wai2025", f"size={size}"]).members
-        assert size in members["convnext"].backbone and size in members["swin"].backbone
+        assert size in members["convnext"].backbone and size in members["swin-whole"].backbone
 
 
 def test_the_diverse_presets_have_members_of_every_view_and_a_frozen_one():

@@ -257,7 +257,7 @@ def test_the_other_generator_renders_the_same_scenes_with_other_traces():
 
 @pytest.mark.parametrize("taps", [(1, 3, 3, 1), BICUBIC])
 def test_kernels_of_any_taps_keep_the_mean_and_without_a_checkerboard_a_flat_picture_flat(taps):
-    even = Generator(checkerboard=0.0, latent_noise=(1e-9, 1e-9), pixel_noise=(1e-9, 1e-9), taps=taps)
+    even = Generator(checkerboard=0.0, grid=0.0, latent_noise=(1e-9, 1e-9), pixel_noise=(1e-9, 1e-9), taps=taps)
     flat = even.render(np.full((2 * SIZE, 2 * SIZE, 3), 0.2, np.float32), np.random.default_rng(0))
     inside = flat[4:-4, 4:-4]
     assert inside.std() < 1e-5

@@ -239,8 +239,7 @@ def test_files_that_change_while_they_are_decoded_make_no_cache(tmp_path, monkey
 
 
 BUILD = textwrap.dedent("""
-    import dataclasses
-import glob, sys, time
+    import glob, sys, time
     from pathlib import Path
     from competition.data.images import cache
     if sys.argv[3] == "slowly":

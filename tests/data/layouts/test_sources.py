@@ -45,8 +45,8 @@ def test_a_source_column_beside_the_pixels_is_no_pixel(tmp_path):
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("column:camra", "source=column:camra: .* has no column 'camra'. Did you mean 'camera'"),
-        ("folder", "source=folder is not a rule. Did you mean 'folders'"),
+        ("column:camra", "source=column:camra: .* has no column 'camra'; did you mean 'camera'"),
+        ("folder", "source=folder is not a rule; did you mean 'folders'"),
         ("folders", "source=folders needs class folders, and .*train.csv is a table: name its column"),
     ],
 )
