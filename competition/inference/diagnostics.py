@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -151,7 +151,12 @@ def sweep_logits(
 
 def write_diagnostics(folder: Path, diagnostics: Diagnostics) -> None:
     """Write ``evidence.npz`` into a job's folder, atomically; the same diagnostics give the same bytes."""
-    with atomic_write(folder / FILE, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_write(folder / FILE, "wb") as file:
+        _pack(diagnostics, file)
+
+
+def _pack(diagnostics: Diagnostics, file: IO[bytes]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for item in dataclasses.fields(diagnostics):
             entry = zipfile.ZipInfo(f"{item.name}.npy")  # dated 1980, and not by the clock as numpy may choose to
             entry.compress_type = zipfile.ZIP_DEFLATED
