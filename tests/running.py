@@ -27,6 +27,11 @@ TINY = [
     "folds=3",
     "checkpoint_seconds=0",
     "report=false",
+    "image_size=32",
+    "view=residual",
+    "augment=flips",
+    "threshold_on=clean",
+    "members.swin.precision=bf16",
     "members.convnext.backbone_args={patch_size: 2, depths: [1, 1, 1, 1], dims: [8, 16, 24, 32]}",
     "members.swin.backbone_args={patch_size: 2, embed_dim: 16, depths: [1, 1], num_heads: [2, 4], window_size: 4}",
 ]

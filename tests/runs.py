@@ -34,6 +34,12 @@ TINY = {
         backbone_args={"embed_dim": 24, "depth": 1, "num_heads": 2, "patch_size": 8},
         image_size=32,
     ),
+    "stem": Recipe(
+        backbone="vit_tiny_patch16_224",
+        backbone_args={"embed_dim": 24, "depth": 1, "num_heads": 2, "patch_size": 8},
+        image_size=32,
+        stem_stride=4,
+    ),
     "frozen": Recipe(
         backbone="resnet18",
         backbone_args={"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]},

@@ -170,6 +170,8 @@ def test_pixel_tables_refuse_what_is_made_for_photographs(home, tmp_path):
     base = [*words, f"data={tmp_path / 'pixels'}", "name=x", "image_size=8"]
     result = inside(home, *base, "augment=forensic")
     assert result.returncode == 2 and "standardised floats" in result.stderr and not list(home.glob("folds/x/*/fold*"))
+    result = inside(home, *base, "augment=flips", "equalise=jpeg:96")
+    assert result.returncode == 2 and "equalise=jpeg:96 (member model) is made for image files" in result.stderr
     done_inside(home, *base, "augment=flips")
     assert pd.read_csv(home / "submissions" / "submission.csv")["id"].tolist() == list(range(6))
 

@@ -13,7 +13,8 @@ import yaml
 from competition.core.config import load_config
 from competition.core.paths import PRESETS, preset_names
 from competition.inference.learner import fresh_model
-from competition.models.build import check_model, count_parameters
+from competition.models.adapt import count_parameters
+from competition.models.build import check_model
 from competition.models.heads import WithHead
 from tests.running import done_inside, inside, outcome
 
@@ -148,7 +149,7 @@ def test_a_frozen_members_features_are_computed_once_and_predict_as_the_whole_mo
     printed = done_inside(tmp_path, *words, "fold=0")
     assert "33 trainable parameters" in printed
     features = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("features-*.npy")}
-    assert len(features) == 2
+    assert len(features) == 6  # train and test, and four variants of the training images
     done_inside(tmp_path, *words, "fold=1,2")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("features-*.npy")} == features
     answers = json.loads(done_inside(tmp_path, "predict", "name=frozen-vit", "format=json", str(folders / "test")))[
@@ -159,7 +160,7 @@ def test_a_frozen_members_features_are_computed_once_and_predict_as_the_whole_mo
     expected = 1 / (1 + np.exp(-logit))
     for answer in answers:
         assert answer["probability"] == pytest.approx(expected[answer["file"].split(f"{folders}/")[1]], abs=1e-4)
-    refused = inside(tmp_path, *words, "augment=flips", "name=y")
+    refused = inside(tmp_path, *words, "variants=0", "name=y")
     assert refused.returncode == 2 and "augment=none" in refused.stderr
 
 

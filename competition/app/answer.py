@@ -19,7 +19,7 @@ from competition.data.run_data import store_spec
 from competition.data.tta import eval_crops
 from competition.inference.classify import Classifier, Verdict
 from competition.inference.torch_member import TorchMember
-from competition.models.build import count_parameters
+from competition.models.adapt import count_parameters
 from competition.models.views import find_view
 
 MAX_MB = 20.0  # of a file
@@ -182,7 +182,7 @@ def _resized(places: NDArray[np.float32], rows: int, columns: int) -> NDArray[np
 def _member_heat(member: TorchMember, image: NDArray[np.uint8], label: int) -> tuple[NDArray[np.float32], Part]:
     """Return a member's heat in its central view, and which part of the image that is."""
     recipe, spec = member.recipe, store_spec(member.recipe)
-    stored = fit_store(image, spec.size, spec.cap)
+    stored = spec.stored(image)
     crop = eval_crops(stored, recipe.image_size, recipe.fit, ("centre",))
     pixels = member.predictor.placement.move(torch.from_numpy(crop).movedim(-1, -3))
     few = count_parameters(member.models[0])[0] <= SMALL_NET

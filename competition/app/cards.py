@@ -10,6 +10,7 @@ from competition.inference.classify import Verdict, verdict_words
 from competition.inference.run_record import Record
 from competition.models.views import find_view
 from competition.report.style import decimals
+from competition.scoring.unlikeness import UNLIKE
 
 VIEWS = {
     "identity": "as it is",
@@ -43,7 +44,7 @@ def card(answer: Answer, record: Record, recipes: Mapping[str, Recipe]) -> str:
         f'<p class="tt-file">{text(answer.name)}</p>'
         f'<h2 class="tt-verdict">{text(words[verdict.positive])}</h2>'
         f'<p class="tt-near">{text(nearness(verdict.prob, record.threshold))} '
-        f"{text(agreement(verdict, record.threshold))}</p>"
+        f"{text(agreement(verdict, record.threshold))}</p>{_unlike(verdict)}"
         f"{_bar(verdict.prob, record.threshold, words)}"
         f'<div class="tt-pictures">{"".join(map(_figure, answer.pictures))}</div>'
         f"{_votes(verdict, record.threshold, recipes, sides)}{_facts(answer)}</article>"
@@ -72,6 +73,17 @@ def agreement(verdict: Verdict, threshold: float) -> str:
     if same == count:
         return f"{'Both' if count == 2 else f'All {count}'} members are on this side."
     return f"{same} of {count} members {'is' if same == 1 else 'are'} on this side."
+
+
+def _unlike(verdict: Verdict) -> str:
+    """Return how far the image is from those that the models know; nothing where they cannot tell."""
+    percent = verdict.unlikeness
+    if percent is None:
+        return ""
+    told = f"It is more unlike than {min(percent, 99.9):.3g} % of the images these models know"
+    strange = percent >= UNLIKE
+    look = "tt-unlike" if strange else "tt-small"
+    return f'<p class="{look}">{told}{": the verdict means little." if strange else "."}</p>'
 
 
 def _bar(prob: float, threshold: float, words: tuple[str, str]) -> str:

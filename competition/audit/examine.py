@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from competition.audit.composition import composition_findings
 from competition.audit.duplicates import Copies, clusters, duplicate_findings, find_copies
 from competition.audit.findings import Audit, Finding, sorted_findings
 from competition.audit.inputs import AuditInputs, gather, read_pictures
@@ -47,7 +48,13 @@ def audit(dataset: Dataset, cache: Path, depth: str, folds: pd.DataFrame | None 
     group = _joined(inputs, np.concatenate([found.both, twins]))
     shortcuts, aucs, metadata = label_shortcuts(inputs, group, seed)
     apart, domain = domain_shortcut(inputs, group, seed)
-    findings += [*shortcuts, *apart, *duplicate_findings(inputs, found, twins, fold), *_files(inputs)]
+    findings += [
+        *shortcuts,
+        *apart,
+        *composition_findings(inputs, group, seed),
+        *duplicate_findings(inputs, found, twins, fold),
+        *_files(inputs),
+    ]
     findings += _unchecked(inputs)
     return Audit(depth, sorted_findings(findings), aucs, metadata, domain, links)
 

@@ -16,6 +16,9 @@ WARN_AUC, ALARM_AUC = 0.60, 0.75  # AUC from which metadata are a shortcut, and 
 class Separation(AucInterval):
     """How well metadata tell two kinds of rows apart."""
 
+    def __str__(self) -> str:
+        return f"AUC {self.auc:.3f} (95 % interval {self.low:.3f} to {self.high:.3f})"
+
     @property
     def level(self) -> str | None:
         """``alarm``, ``warning`` or ``None``: beyond chance *and* large enough to matter."""

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from competition.audit.duplicates import clusters
+from competition.audit.equalised import equalised_metadata
 from competition.audit.examine import audit, linked
-from competition.audit.findings import Audit
+from competition.audit.findings import Audit, sorted_findings
 from competition.audit.write import REPORT, audit_lines, write_audit
 from competition.core.files import fingerprint, read_json
 from competition.core.paths import cache_folder, run_folder
@@ -55,6 +56,8 @@ def quick_audit(config: Config, data: RunData) -> tuple[Audit, Sequence[str]]:
     """Return the audit of a few seconds that starts a run, and the lines of it to print."""
     folds = data.train[["id", "label", "group", "fold"]]
     found = audit(data.dataset, cache_folder(config), "quick", folds, config.seed)
+    if left := equalised_metadata(data, found.metadata, config.seed):
+        found = dataclasses.replace(found, findings=sorted_findings([*found.findings, left]))
     about, kept = audit_subject(data.dataset, folds), read_json(audit_folder(config) / REPORT) or {}
     if (kept.get("depth"), kept.get("about")) != ("full", about):  # which says more than a quick one of the same
         write_audit(audit_folder(config), found, about)

@@ -105,7 +105,7 @@ def domain_shortcut(inputs: AuditInputs, group: np.ndarray, seed: int) -> tuple[
         Finding(
             "train-test-metadata",
             apart.level,
-            f"Metadata alone tell test files from training files, {_in_words(apart)}: the test images were made or "
+            f"Metadata alone tell test files from training files, {apart}: the test images were made or "
             "saved another way.",
             "Expect another score on the leaderboard; re-encode and augment the training images to look like the "
             "test's.",
@@ -156,13 +156,9 @@ def _classifier_finding(apart: Separation | None, aucs: dict[str, float], rows: 
     yield Finding(
         "metadata-shortcut",
         apart.level,
-        f"A classifier that sees no pixel tells the classes apart by metadata, {_in_words(apart)}, most by "
+        f"A classifier that sees no pixel tells the classes apart by metadata, {apart}, most by "
         f"{' and '.join(most)}: {verdict}.",
         "Save all images alike (one format, size and quality, no EXIF), then audit again; what the size of a file "
         "tells is in the picture itself.",
         apart.rounded() | {"looked_at": rows},
     )
-
-
-def _in_words(apart: Separation) -> str:
-    return f"AUC {apart.auc:.3f} (95 % interval {apart.low:.3f} to {apart.high:.3f})"

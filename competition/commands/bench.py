@@ -3,7 +3,9 @@
 ./run.sh bench [name ...]                measure speed on this machine
 """
 
+import dataclasses
 import importlib
+import inspect
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +19,18 @@ CHECKOUT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """Which to run."""
+    """Which to run, and on what."""
 
     names: tuple[str, ...] = positional("NAME")  # benchmarks: the files tests/benchmarks/bench_NAME.py
+    weights: str = ""  # for `weights`: a file of pretrained weights
+    data: str = ""  # for `weights`: a folder of labelled images
+    ways: str = ""  # for `weights`: the ways to train that are measured, as full,norms; default: all
 
 
 def main(words: Sequence[str]) -> None:
     """Run benchmarks one after another; each prints what it measures."""
-    names = parse(words, BenchOptions).names
+    options = dataclasses.asdict(parse(words, BenchOptions))
+    names = options["names"]
     known = sorted(path.stem.removeprefix("bench_") for path in CHECKOUT.glob("tests/benchmarks/bench_*.py"))
     for name in names:
         if name not in known:
@@ -32,4 +38,5 @@ def main(words: Sequence[str]) -> None:
     sys.path.insert(0, str(CHECKOUT))
     for name in names or known:
         print(f"== {name}")
-        importlib.import_module(f"tests.benchmarks.bench_{name}").main()
+        benchmark = importlib.import_module(f"tests.benchmarks.bench_{name}").main
+        benchmark(**{key: options[key] for key in inspect.signature(benchmark).parameters.keys() & options.keys()})

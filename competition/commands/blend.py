@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from competition.commands.compare import are_apart, compare_runs
 from competition.commands.finish import finish_run
 from competition.core.config import CONFIG_FILE
 from competition.core.errors import UserError
@@ -29,8 +30,8 @@ def first_settings(names: str) -> dict[str, str]:
 def blend_runs(config: Config, words: Sequence[str], submit: bool = True) -> Result:
     """Blend the finished runs that ``config.names`` lists; else as the main job's end.
 
-    Raises UserError unless they judge the same training rows in the same folds and predict the same test rows under the
-    same test-time views.
+    Where one is in random folds and another by source, they are compared instead. Raises UserError unless they judge
+    the same training rows in the same folds and predict the same test rows under the same test-time views.
     """
     check_decisions(config, test_rows=0)
     runs = {name: open_run(name) for name in run_names(config.names)}
@@ -38,13 +39,15 @@ def blend_runs(config: Config, words: Sequence[str], submit: bool = True) -> Res
         raise UserError(f"name={config.name} is one of the runs in names={config.names}: give the blend another name.")
     if (run_folder(config.name) / FOLDS_FILE).exists():
         raise UserError(f"name={config.name} is a trained run's: give the blend another name.")
+    if are_apart(runs):
+        return compare_runs(config, runs)
     first, *others = runs
     for other in others:
         check_alike(first, runs[first], other, runs[other])
     members: dict[str, Member] = {}
     seen: set[Path] = set()
     for name, run in runs.items():
-        for own, member in run.members(name.replace(".", "-")).items():
+        for own, member in run.named_members(name.replace(".", "-")).items():
             if not seen.intersection(folders := {folder.resolve() for folder in member.folders}):  # a blend has it too
                 members[own] = member
                 seen |= folders

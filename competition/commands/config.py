@@ -1,6 +1,6 @@
 """Print the resolved settings; as a file they give the same run with config=FILE.
 
-./run.sh config ...                      print the resolved settings
+./run.sh config ...                      print the resolved settings, and the licences of pretrained weights
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,12 @@ from competition.core.settings import Config
 
 
 def main(config: Config, words: Sequence[str]) -> None:
-    """Print the settings as YAML."""
+    """Print the settings as YAML, and the licences of the weights that they name as comments."""
     print(as_yaml(config), end="")
+    if any(recipe.pretrained in ("true", "auto") for recipe in config.members.values()):
+        from competition.models.pretrained import licence_lines  # torch takes seconds to import
+
+        print("".join(f"# {line}\n" for line in licence_lines(config)), end="")
 
 
 def resolve(words: Sequence[str], must_exist: bool = False) -> Config:

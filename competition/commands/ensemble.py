@@ -1,7 +1,8 @@
 """Blend the members, tune the threshold and write the submission again, from trained results alone.
 
 ./run.sh ensemble ...                    blend and tune again from what is trained
-./run.sh ensemble names=a,b,c            blend finished runs over the same folds
+./run.sh ensemble names=a,b,c            blend finished runs over the same folds; compare one of random folds with one
+                                         of split=by-source
 """
 
 from collections.abc import Sequence

@@ -15,7 +15,8 @@ from competition import __version__
 from competition.core.config import CONFIG_FILE, as_yaml, with_weights
 from competition.core.files import write_changed
 from competition.core.paths import home, run_folder, shown
-from competition.core.settings import Config, chosen_folds
+from competition.core.settings import Config
+from competition.core.splits import chosen_folds
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.run_data import RunData, data_root
 from competition.ensemble.card import make_card, provenance
@@ -98,6 +99,7 @@ def _facts(config: Config, data: RunData, result: Result) -> RunFacts:
     settings = {
         "data": data.dataset.root.name,
         "split": config.split,
+        "source": config.source,
         "folds": config.parts,
         "seed": config.seed,
         "seeds": config.seeds,

@@ -12,23 +12,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
 from tqdm import tqdm
 
-from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
-from competition.core.files import atomic_write
 from competition.core.options import DEVICES, one_of, parse, positional
-from competition.core.paths import shown
+from competition.core.text import counted
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.layouts.dataset import IMAGE_EXTENSIONS
 from competition.inference.classify import Classifier, Verdict
-from competition.inference.run_record import read_record
-from competition.kaggle.submission.validate import read_submission
-from competition.kaggle.submission.write import LATEST, submission_bytes
+from competition.kaggle.submission.write import LATEST
 from competition.report.terminal import console
+from competition.scoring.unlikeness import UNLIKE
 
 CHUNK_IMAGES, CHUNK_BYTES = 64, 400_000_000  # decoded and judged at a time
 
@@ -45,14 +43,23 @@ class PredictOptions:
     engine: str = one_of("torch", "onnx")  # onnx: the files that ./run.sh export wrote
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     test: str = ""  # folder of a test set, whose submission is written in place of verdicts
-    out: str = ""  # the submission's file; default: submission.csv in submissions/
+    out: str = ""  # the submission's file; default: submission.csv in this folder
 
 
 def main(words: Sequence[str]) -> int:
     """Classify the files that ``words`` name and print the answers; returns 1 if some could not be read, else 0."""
     options = parse(words, PredictOptions)
     if options.test or options.out:
-        return predict_test(options)
+        from competition.commands.predict_test import predict_test  # torch takes seconds to import
+
+        if not options.test:
+            raise UserError(f"out={options.out} is for the submission of test=FOLDER: give test=, or leave out= out.")
+        if options.images or options.engine != "torch" or options.format != "table":
+            raise UserError(
+                f"test={options.test} writes the submission of that folder, by torch: leave images, engine= and "
+                "format= out."
+            )
+        return predict_test(options.name, Path(options.test), Path(options.out or LATEST), options.device)
     files = find_images(options.images)
     classifier = open_engine(options.engine, options.name, options.device)
     answers = list(tqdm(classify_files(classifier, files), total=len(files), unit="img", disable=None))
@@ -61,37 +68,6 @@ def main(words: Sequence[str]) -> int:
     for path, reason in unreadable:
         print(f"Not read: {path}: {reason}", file=sys.stderr)
     return 1 if unreadable else 0
-
-
-def predict_test(options: PredictOptions) -> int:
-    """Write the submission of a test set's folder; returns 1 if some of its images could not be read, else 0."""
-    if not options.test:
-        raise UserError(f"out={options.out} is for the submission of test=FOLDER: give test=, or leave out= out.")
-    if options.images or options.engine != "torch" or options.format != "table":
-        raise UserError(
-            f"test={options.test} writes the submission of that folder, by torch: leave images, engine= "
-            "and format= out."
-        )
-    from competition.inference.test_set import predict_table, read_test_table
-    from competition.models.device import choose_device
-    from competition.training.process import feed_workers, prepare_process  # torch takes seconds to import
-
-    record, out = read_record(options.name), Path(options.out or LATEST).expanduser()
-    if out.is_dir():
-        raise UserError(f"out={out} is a folder: name the file that the submission goes to.")
-    config = load_config([f"config={record.folder / CONFIG_FILE}"])
-    device = choose_device(options.device)
-    prepare_process(config, device, 1)
-    test = read_test_table(Path(options.test).expanduser(), record, config)
-    answer = predict_table(record, config, test, device, feed_workers(config, device))
-    content = submission_bytes(test.ids, answer.label, test.header)
-    read_submission(content, test.ids, test.header)
-    with atomic_write(out, "wb") as file:
-        file.write(content)
-    for one, reason in answer.unreadable.items():
-        print(f"Not read, so labelled {config.fallback}: {one}: {reason}", file=sys.stderr)
-    print(f"Submission  {shown(out)}, {len(test.ids):,} rows, {answer.label.mean():.1%} positive")
-    return 1 if answer.unreadable else 0
 
 
 def open_engine(engine: str, name: str, device: str) -> Classifier:
@@ -165,6 +141,7 @@ def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: 
             "verdict": classifier.words[found.positive],
             "probability": round(found.prob, 6),
             "threshold": round(threshold, 6),
+            "unlike": None if found.unlikeness is None else round(found.unlikeness, 1),
             **{name: round(prob, 6) for name, prob in found.members.items()},
         }
         for path, found in answers
@@ -174,17 +151,35 @@ def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: 
         unreadable = {str(path): found for path, found in answers if isinstance(found, str)}
         print(json.dumps({"run": classifier.record.name, "answers": rows, "unreadable": unreadable}, indent=2))
     elif form == "csv":
-        columns = ["file", "verdict", "probability", "threshold", *classifier.members]
+        columns = ["file", "verdict", "probability", "threshold", "unlike", *classifier.members]
         writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     elif rows:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in rows[0]:
-            table.add_column(column, justify="left" if column in ("file", "verdict") else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()))
-        console().print(table)
+        _print_table(rows)
         cv = classifier.record.cv
         print(f"F1 of these models on images they had not seen: {cv['f1']:.4f} ({cv['how']}).")
         print("A verdict is a score, not proof.")
+
+
+def _print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the verdicts as a table, and how many of them mean little, their images being unlike the known ones."""
+    known = any(row["unlike"] is not None for row in rows)
+    columns = [column for column in rows[0] if known or column != "unlike"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("file", "verdict") else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_cell(column, row[column]) for column in columns))
+    console().print(table)
+    if strange := sum((row["unlike"] or 0) >= UNLIKE for row in rows):
+        print(
+            f"{strange} of {counted(len(rows), 'image')}: more unlike than {UNLIKE:g} % of the images that the models "
+            "know, so that the verdict means little."
+        )
+
+
+def _cell(column: str, value: Any) -> str:
+    if column == "unlike":
+        return "-" if value is None else f"{value:.0f} %"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -74,12 +74,19 @@ def _plan_jobs(config: Config, data: RunData, engine: Engine, train: bool, submi
     Raises UserError for results of other settings that ``overwrite`` does not discard, for weights that the rest cannot
     be trained from, and without ``train`` for a rest that the submission or the report needs.
     """
-    plans = make_plans(config, data, all_jobs(config), engine.device, engine.place)
+
+    def planned() -> list[Plan]:
+        return make_plans(config, data, all_jobs(config), engine.device, engine.place)
+
+    plans = planned()
     left = unfinished(config, plans)
     if train:
-        begun = dict.fromkeys(plan.job.member for plan in left if not plan.is_trained())
-        engine.check_weights([name for name in begun if has_models(config, name)], data.dataset.channels)
-    refuse_conflicts(config, plans, discard=config.overwrite)
+        untrained = dict.fromkeys(plan.job.member for plan in left if not plan.is_trained())
+        if begun := [name for name in untrained if has_models(config, name)]:
+            engine.check_weights(begun, data.dataset.channels)
+            plans = planned()  # what was fetched may not be the file of before
+    if refuse_conflicts(config, plans, discard=config.overwrite):
+        plans = planned()  # a member that began anew is named after the weights of today
     if left and not train and (submit or len(left) == len(plans)):
         command = "ensemble" if submit else "report"
         raise UserError(

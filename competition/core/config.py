@@ -11,10 +11,12 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from competition.core.equalise import equalised_quality
 from competition.core.errors import UserError, did_you_mean
 from competition.core.options import check_keys, check_values, kind_words, parse_words
 from competition.core.paths import PRESETS, preset_names
-from competition.core.settings import RECIPE_KEYS, Config, Demo, Layers, Recipe, Remote, chosen_folds
+from competition.core.settings import LATER_KEYS, RECIPE_KEYS, Config, Demo, Layers, Recipe, Remote
+from competition.core.splits import BY_SOURCE, check_split, chosen_folds
 
 CONFIG_FILE = "config.yaml"  # in a run's folder: what a later line that names the run alone goes by
 WEIGHTS_WORDS = ("true", "false", "auto")  # what pretrained= may say instead of a path
@@ -121,6 +123,10 @@ def _merge(raw: Any, layer: Mapping[str, Any], source: str) -> Any:
 def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
     """Refuse a setting or a member that there is not, before OmegaConf makes a new member of a misspelt one."""
     check_keys(layer, [item.name for item in fields(Config)], "", source)
+    if layer.get("folds") == BY_SOURCE:
+        raise UserError(
+            f"folds={BY_SOURCE} (in {source}) is not a number of folds: leave whole sources out with split={BY_SOURCE}."
+        )
     for key, kind in (("demo", Demo), ("kaggle", Remote)):
         check_keys(layer.get(key), [item.name for item in fields(kind)], f"{key}.", source)
     members = layer.get("members") or {}
@@ -158,6 +164,8 @@ def _resolve(raw: Any) -> Config:
     check_values(config.kaggle, "kaggle.")
     for name, recipe in members.items():
         check_values(recipe, f"members.{name}.")
+        equalised_quality(recipe.equalise, f"members.{name}.equalise")
+    check_split(config.split, config.source)
     chosen_folds(config)
     if config.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", config.name):
         raise UserError(f"name={config.name} cannot be a folder's name: use letters, digits, '.', '-' and '_'.")
@@ -171,10 +179,11 @@ def _tidy(recipe: Recipe) -> Recipe:
 
 
 def _places(raw: Config) -> dict[str, str]:
-    """Return the data folder and the run's name, where they are not given: each demo seed and world has its own."""
+    """Return the data folder and the run's name, where they are not given: each demo has its own."""
     demo, data, name = raw.demo, raw.data, raw.name
     variant = "" if demo.world == Demo.world else f"-{demo.world}"
-    if demo != Demo(draw=True, world=demo.world):
+    variant += "" if demo.sources == Demo.sources else f"-sources{demo.sources}"
+    if demo != Demo(draw=True, world=demo.world, sources=demo.sources):
         variant += f"-{demo.seed}-{demo.train_scenes}-{demo.test_scenes}"
     if demo.draw and not data:
         data = f"data/demo{variant}"
@@ -186,6 +195,14 @@ def _places(raw: Config) -> dict[str, str]:
 def as_dict(settings: Recipe) -> dict[str, Any]:
     """Return the settings as plain dictionaries, lists and numbers."""
     return dataclasses.asdict(settings)
+
+
+def recipe_key(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as what names a job: without the ``LATER_KEYS`` that are at their defaults."""
+    unset = Recipe()
+    return {
+        key: value for key, value in as_dict(recipe).items() if key not in LATER_KEYS or value != getattr(unset, key)
+    }
 
 
 def as_yaml(settings: Recipe) -> str:

@@ -10,13 +10,15 @@ from competition.core.errors import UserError
 from competition.core.files import fingerprint
 from competition.core.paths import FOLDS_FILE, cache_folder, run_folder
 from competition.core.settings import Config
+from competition.core.splits import BY_SOURCE
 from competition.data.duplicates.copies import ImageSet
 from competition.data.extra import Added, extra_rows, read_extra
 from competition.data.folds import folds_in, make_folds, open_folds
 from competition.data.images.cache import open_stores
 from competition.data.images.stores import ArrayStore, DataStore, StoreSpec
 from competition.data.layouts.dataset import Dataset, limit_rows
-from competition.data.run_data import RunData, gigabytes, image_sets, store_spec
+from competition.data.run_data import RunData, gigabytes, image_sets, split_table, store_spec
+from competition.data.source_folds import source_notes
 from competition.data.tta import needs_padding
 
 
@@ -50,9 +52,13 @@ def assemble(
     folds = _open_folds(config, train, folds_from)
     train = train.assign(fold=folds["fold"].to_numpy())
     if not all(store.cached for pair in stores.values() for store in pair):
-        notes.append(f"decoded images take more than cache_gb={config.cache_gb:g}, so some are decoded in every epoch")
+        notes.append(
+            f"decoded images take more than the {config.cache_gb:g} GB that cache_gb leaves for them, so some are "
+            "decoded in every epoch"
+        )
     notes += _padding(config, stores)
-    data = RunData(dataset, train, test, unreadable, stores, full_size, notes)
+    notes += source_notes(train, dataset.classes) if config.split == BY_SOURCE else []
+    data = RunData(train, test, dataset, unreadable, stores, full_size, notes)
     notes += _stopped_early(config, data)
     return _with_extra(config, data, extra) if extra else data
 
@@ -89,11 +95,11 @@ def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple[Data
 def _open_folds(
     config: Config, train: pd.DataFrame, folds_from: Callable[[pd.DataFrame], pd.DataFrame] | None
 ) -> pd.DataFrame:
-    path = run_folder(config.name) / FOLDS_FILE
+    path, train = run_folder(config.name) / FOLDS_FILE, split_table(config, train)
     if config.overwrite and path.exists():
         # What cannot work is refused before anything is discarded.
         fresh = make_folds(train, config.folds, config.seed, config.shares)
-        if folds_in(path) != dict(zip(fresh["id"], fresh["fold"].astype(str), strict=True)):
+        if folds_in(path, config.split == BY_SOURCE) != dict(zip(fresh["id"], fresh["fold"].astype(str), strict=True)):
             path.unlink()
     return open_folds(path, train, config.folds, config.seed, config.shares, folds_from)
 

@@ -51,7 +51,7 @@ def read_extra(config: Config, dataset: Dataset) -> Dataset:
     root = located(config.extra)
     if not root.is_dir():
         raise UserError(f"There is no folder {root}: name one of labelled images with extra=, or leave it out.")
-    extra = read_dataset(root, dataclasses.replace(layout_settings(config), layout="auto", group="none"))
+    extra = read_dataset(root, dataclasses.replace(layout_settings(config), layout="auto", group="none", source="none"))
     pixels = None if extra.pixels is None else (extra.pixels[0], extra.pixels[0][:0])
     extra = dataclasses.replace(extra, test=extra.test[:0], test_label=None, pixels=pixels)
     if not _same_classes(extra.classes, dataset.classes):

@@ -1,7 +1,8 @@
 """Stratified, group-aware folds or hold-out parts, made once and kept in ``folds/<name>/folds.csv``.
 
 No group crosses folds and every fold holds both classes. A row's fold depends on the set of rows and the seed alone,
-never on their order; a kept file is checked against the data on every use.
+never on their order; a kept file is checked against the data on every use. Where the rows come with a ``source``, each
+fold holds out whole sources (data/source_folds.py), and the file has that column, too.
 
 In a hold-out split a row's ``fold`` is one of TRAIN, VALIDATION and JUDGED: the one model is fitted on the first,
 stopped and tuned on the second, and scored on the third, where there is one.
@@ -19,23 +20,39 @@ from competition.core.errors import UserError
 from competition.core.files import atomic_write
 from competition.core.text import counted, listed
 from competition.data.layouts.csv_text import read_table
+from competition.data.source_folds import check_sources, deal_sources
 
-COLUMNS = ["id", "label", "group", "fold"]
+COLUMNS = ["id", "label", "group", "fold"]  # and SOURCE, where folds hold out whole sources
+SOURCE = "source"
 TRAIN, VALIDATION, JUDGED = -1, 0, 1
 Shares = Sequence[float] | None  # of a hold-out split's rows: training, validation and perhaps judging; None: K folds
 _REMEDY = "choose another name=, or make new folds with overwrite=true."
 
 
 def make_folds(train: pd.DataFrame, k: int, seed: int, shares: Shares = None) -> pd.DataFrame:
-    """Return id (text), label (int64), group (text) and fold (int64) of each row, in ``train``'s order.
+    """Return id (text), label (int64), group (text), fold (int64) and, where ``train`` has it, source of each row.
 
-    Folds are 0..k-1: scikit-learn's ``StratifiedGroupKFold`` on the rows sorted by id, 5 s for 80,000 rows in pairs and
-    11 s for 80,000 single rows at k=5 (one core). With ``shares``, ``k`` plays no part: groups are drawn for each part,
-    stratified by the classes they hold. Raises ``UserError`` where parts of both classes cannot be had.
+    Rows are in ``train``'s order. Folds are 0..k-1: with a column ``source`` they hold out whole sources
+    (``deal_sources``), otherwise they are those of scikit-learn's ``StratifiedGroupKFold`` on the rows sorted by id, 5
+    s for 80,000 rows in pairs and 11 s for 80,000 single rows at k=5 (one core). With ``shares``, ``k`` plays no part:
+    groups are drawn for each part, stratified by the classes they hold. Raises ``UserError`` where parts of both
+    classes cannot be had.
     """
     check_possible(train, k, shares)
-    fold = _k_folds(train, k, seed) if shares is None else _hold_out(train, shares, seed)
-    return train[["id", "label", "group"]].assign(fold=fold).reset_index(drop=True)
+    if shares is not None:
+        fold = _hold_out(train, shares, seed)
+    else:
+        fold = (deal_sources if SOURCE in train else _k_folds)(train, k, seed)
+    return folds_table(train, fold)
+
+
+def folds_table(train: pd.DataFrame, fold: np.ndarray) -> pd.DataFrame:
+    """Return what folds.csv holds: the columns of ``train`` that it has, with each row's ``fold`` (n,)."""
+    return train.assign(fold=fold)[_columns(train)].reset_index(drop=True)
+
+
+def _columns(train: pd.DataFrame) -> list[str]:
+    return [*COLUMNS, SOURCE] if SOURCE in train else COLUMNS
 
 
 def _hold_out(train: pd.DataFrame, shares: Sequence[float], seed: int) -> np.ndarray:
@@ -96,15 +113,16 @@ def open_folds(
     if not path.exists():
         folds = folds_from(train) if folds_from else make_folds(train, k, seed, shares)
         with atomic_write(path) as file:
-            folds.to_csv(file, columns=COLUMNS, index=False, lineterminator="\n")
+            folds.to_csv(file, index=False, lineterminator="\n")
         return folds
     kept = read_table(path).frame
-    if list(kept.columns) != COLUMNS:
-        raise UserError(f"{path} has the columns {listed(kept.columns, 8)}, not {listed(COLUMNS, 4)}: {_REMEDY}")
+    columns = _columns(train)
+    _check_columns(path, list(kept.columns), columns)
     _check_ids(path, kept["id"], train["id"])
     kept = kept.set_index("id").loc[train["id"]].reset_index()
-    for column in ("label", "group"):
-        _check_same(path, kept, train, column)
+    for column in columns:
+        if column not in ("id", "fold"):
+            _check_same(path, kept, train, column)
     _check_numbers(path, kept["fold"], k, shares)
     crossing = kept.groupby("group")["fold"].nunique()
     if (crossing > 1).any():
@@ -112,16 +130,21 @@ def open_folds(
     return kept.astype({"label": "int64", "fold": "int64"})
 
 
-def folds_in(path: Path) -> dict[str, str] | None:
-    """Return the fold of each id in a file that :func:`open_folds` wrote; None for any other."""
+def folds_in(path: Path, by_source: bool | None = None) -> dict[str, str] | None:
+    """Return the fold of each id in a file that :func:`open_folds` wrote; None for any other, and for one whose folds
+    are not, or are, ``by_source``."""
     rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))
-    if not rows or rows[0] != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+    known = [
+        columns for sourced, columns in ((False, COLUMNS), (True, [*COLUMNS, SOURCE])) if by_source in (None, sourced)
+    ]
+    if not rows or rows[0] not in known or any(len(row) != len(rows[0]) for row in rows):
         return None
     return {row[0]: row[3] for row in rows[1:]}
 
 
 def check_possible(train: pd.DataFrame, k: int, shares: Shares = None) -> None:
-    """Raise ``UserError`` where ``train`` (label, group) cannot be split into parts that hold both classes."""
+    """Raise ``UserError`` where ``train`` (label, group, perhaps source) cannot be split into parts that hold both
+    classes."""
     k = len(shares) if shares else k
     if k < 2:
         raise UserError(f"folds={k} leaves nothing to validate on: give 2 or more.")
@@ -133,6 +156,16 @@ def check_possible(train: pd.DataFrame, k: int, shares: Shares = None) -> None:
                 f"Class {label} has {counted(count, 'group')} of rows, too few for "
                 + (f"{k} parts: change split=." if shares else f"folds={k}: give fewer.")
             )
+    if SOURCE in train and not shares:
+        check_sources(train, k)
+
+
+def _check_columns(path: Path, kept: list[str], columns: list[str]) -> None:
+    if {SOURCE} == set(kept).symmetric_difference(columns):
+        kind = "folds by source" if SOURCE in kept else "folds that are not by source"
+        raise UserError(f"{path} holds {kind}, which does not go with split=: {_REMEDY}")
+    if kept != columns:
+        raise UserError(f"{path} has the columns {listed(kept, 8)}, not {listed(columns, 5)}: {_REMEDY}")
 
 
 def _check_ids(path: Path, kept: pd.Series, ids: pd.Series) -> None:

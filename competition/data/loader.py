@@ -1,7 +1,7 @@
 """Feed a model from a pixel store: batches whose pixels depend on (seed, epoch, row) alone, whatever feeds them."""
 
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from competition.core.seeds import stream
-from competition.data.augment import TrainTransform
+from competition.data.augment import TrainTransform, mix_seed
 from competition.data.images.stores import Store
 from competition.data.tta import eval_crops
 
@@ -24,34 +24,76 @@ class Batch(NamedTuple):
 
 
 class EpochSampler(Sampler):
-    """Batches of (epoch, row), shuffled by (seed, epoch); a short last batch is left out, unless there is no other."""
+    """Batches of (epoch, row), shuffled by (seed, epoch); a short last batch is left out, unless there is no other.
 
-    def __init__(self, rows: Sequence[int], batch_size: int, seed: int):
+    ``partner``: for each of the ``rows`` the position of its pair's other row, or its own (see data/pairs.py). Both
+    rows of a pair come into one batch, and batches, whose size must then be even, stay as large as without.
+    """
+
+    def __init__(self, rows: Sequence[int], batch_size: int, seed: int, partner: np.ndarray | None = None):
         self.rows = np.asarray(rows)
         self.batch_size = min(batch_size, len(self.rows))
         self.seed = seed
+        self.partner = partner
         self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.rows) // self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng(stream("order", self.seed, self.epoch)).permutation(self.rows)
+        rng = np.random.default_rng(stream("order", self.seed, self.epoch))
+        if self.partner is None:
+            order = rng.permutation(self.rows)
+        else:
+            order = self.rows[_two_by_two(self.partner, rng)]
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             yield [(self.epoch, int(row)) for row in order[start : start + self.batch_size]]
 
 
-class TrainSet(Dataset):
-    """Augmented pictures by (epoch, row), a whole batch at a time."""
+def _two_by_two(partner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return all positions in random order, pairs side by side from an even place on.
 
-    def __init__(self, store: Store, transform: TrainTransform, seed: int):
-        self.store, self.transform, self.seed = store, transform, seed
+    Single rows go two by two as well; where their number is odd, one of them is last.
+    """
+    at = np.arange(len(partner))
+    single = rng.permutation(at[partner == at])
+    first = at[at < partner]
+    twos = np.concatenate([np.stack([first, partner[first]], 1), single[: len(single) // 2 * 2].reshape(-1, 2)])
+    return np.concatenate([rng.permutation(twos).ravel(), single[len(single) // 2 * 2 :]])
+
+
+class TrainSet(Dataset):
+    """Augmented pictures by (epoch, row), a whole batch at a time.
+
+    ``alike``: rows that are augmented with another row's seed, as a pair's are.
+    """
+
+    def __init__(self, store: Store, transform: TrainTransform, seed: int, alike: Mapping[int, int] | None = None):
+        self.store, self.transform, self.seed, self.alike = store, transform, seed, alike or {}
 
     def __getitem__(self, keys: list[tuple[int, int]]) -> Batch:
         rows = [row for _, row in keys]
         if self.transform.pipeline is None and _stored_as(self.store, self.transform.size):
             return _batch(rows, self.store.batch(rows))
-        return _batch(rows, np.stack([self.transform(self.store[row], (self.seed, epoch, row)) for epoch, row in keys]))
+        return _batch(rows, np.stack([self._variant(epoch, row) for epoch, row in keys]))
+
+    def _variant(self, epoch: int, row: int) -> np.ndarray:
+        return self.transform(self.store[row], (self.seed, epoch, self.alike.get(row, row)))
+
+
+class FeatureSet(Dataset):
+    """A frozen backbone's features by (epoch, row): in each epoch those of one of the row's variants.
+
+    ``stores``: the features of the same rows, as they are and augmented; (seed, epoch, row) decides which is drawn.
+    """
+
+    def __init__(self, stores: Sequence[Store], seed: int):
+        self.stores, self.seed = tuple(stores), seed
+
+    def __getitem__(self, keys: list[tuple[int, int]]) -> Batch:
+        drawn = [mix_seed((self.seed, *key)) % len(self.stores) for key in keys]
+        features = [self.stores[variant][row] for variant, (_, row) in zip(drawn, keys, strict=True)]
+        return _batch([row for _, row in keys], np.stack(features))
 
 
 class EvalSet(Dataset):
@@ -99,8 +141,16 @@ def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> Dat
 class TrainFeed:
     """One DataLoader for all the epochs of a job, so that its workers start once."""
 
-    def __init__(self, images: TrainSet, rows: Sequence[int], batch_size: int, workers: int, pin: bool):
-        self._sampler = EpochSampler(rows, batch_size, images.seed)
+    def __init__(
+        self,
+        images: TrainSet | FeatureSet,
+        rows: Sequence[int],
+        batch_size: int,
+        workers: int,
+        pin: bool,
+        partner: np.ndarray | None = None,
+    ):
+        self._sampler = EpochSampler(rows, batch_size, images.seed, partner)
         self._loader = _loader(images, self._sampler, workers, pin)
 
     def __len__(self) -> int:
@@ -114,6 +164,15 @@ class TrainFeed:
 
 def eval_feed(images: EvalSet, rows: Sequence[int], batch_size: int, workers: int, pin: bool) -> DataLoader:
     """Return batches of every row once, in order; pixels (n, crops, c, h, w)."""
-    rows = [int(row) for row in rows]
-    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    return _loader(images, batches, workers, pin)
+    return _loader(images, _in_order([int(row) for row in rows], batch_size), workers, pin)
+
+
+def variant_feed(
+    images: TrainSet, variant: int, rows: Sequence[int], batch_size: int, workers: int, pin: bool
+) -> DataLoader:
+    """Return batches of every row once, in order, augmented as in epoch ``variant``; pixels (n, c, h, w)."""
+    return _loader(images, _in_order([(variant, int(row)) for row in rows], batch_size), workers, pin)
+
+
+def _in_order(keys: list, batch_size: int) -> list[list]:
+    return [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]

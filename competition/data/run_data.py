@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from competition.core.equalise import equalised_quality
 from competition.core.errors import UserError
 from competition.core.files import fingerprint
 from competition.core.paths import located
 from competition.core.settings import Config, Recipe
+from competition.core.splits import BY_SOURCE
 from competition.data.demo.draw import draw_demo
 from competition.data.duplicates.copies import ImageSet
 from competition.data.extra import Added
@@ -20,31 +22,16 @@ from competition.data.folds import JUDGED, TRAIN
 from competition.data.images.stores import DataStore, StoreSpec
 from competition.data.layouts.dataset import Dataset
 from competition.data.layouts.read import layout_settings, read_dataset
+from competition.data.pairs import partners
 
 
 @dataclass(frozen=True)
-class RunData:
-    """``train``: id, path, label, group, fold (see data/folds.py) and row (in the stores); ``test``: id, path and row,
-    in submission order.
+class FoldedRows:
+    """``train``: id, label, group, perhaps source (see data/layouts/dataset.py) and fold (see data/folds.py) of the
+    training rows; ``test``: id of the test rows, in submission order."""
 
-    ``stores``: for each way of storing, the train and the test store. ``unreadable_test``: ids that no model can see.
-    ``full_size``: rows of the whole train and test tables, before a dry run's limit. ``added``: train-only rows, of
-    which nothing else here knows.
-    """
-
-    dataset: Dataset
     train: pd.DataFrame
     test: pd.DataFrame
-    unreadable_test: list[str]
-    stores: Mapping[StoreSpec, tuple[DataStore, DataStore]]
-    full_size: tuple[int, int]
-    notes: list[str] = field(default_factory=list)
-    added: tuple[Added, ...] = ()
-
-    @cached_property
-    def table_key(self) -> str:
-        """The fingerprint of the training ids, labels and groups, whatever their order."""
-        return fingerprint(self.train[["id", "label", "group"]].sort_values("id").to_numpy().tolist())
 
     @property
     def hold_out(self) -> bool:
@@ -71,6 +58,28 @@ class RunData:
         """Return which training rows have their out-of-fold prediction from the model of ``fold``, (n,) bool."""
         return ~self.fitted(fold)
 
+
+@dataclass(frozen=True)
+class RunData(FoldedRows):
+    """Rows with their images: ``train`` and ``test`` have a path and a row (in the stores), too.
+
+    ``stores``: for each way of storing, the train and the test store. ``unreadable_test``: ids that no model can see.
+    ``full_size``: rows of the whole train and test tables, before a dry run's limit. ``added``: train-only rows, of
+    which nothing else here knows.
+    """
+
+    dataset: Dataset
+    unreadable_test: list[str]
+    stores: Mapping[StoreSpec, tuple[DataStore, DataStore]]
+    full_size: tuple[int, int]
+    notes: list[str] = field(default_factory=list)
+    added: tuple[Added, ...] = ()
+
+    @cached_property
+    def table_key(self) -> str:
+        """The fingerprint of the training ids, labels and groups, whatever their order."""
+        return fingerprint(self.train[["id", "label", "group"]].sort_values("id").to_numpy().tolist())
+
     def of(self, recipe: Recipe) -> tuple[DataStore, DataStore]:
         """Return the train and the test store that a recipe reads."""
         return self.stores[store_spec(recipe, self.dataset.floating)]
@@ -92,6 +101,14 @@ class RunData:
             start += len(added)
         return pd.concat(parts, ignore_index=True)
 
+    def partners(self, fold: int | None) -> np.ndarray:
+        """Return for each row of ``learnt(fold)`` the position of its pair's other row, or its own, (n,) int64.
+
+        Train-only rows are single.
+        """
+        own = partners(self.train[self.fitted(fold)])
+        return np.concatenate([own, np.arange(len(own), len(self.learnt(fold)))])
+
     def added_key(self, fold: int | None, recipe: Recipe) -> list[str]:
         """Return the fingerprint of the train-only rows that the model of ``fold`` learns from; none without any."""
         if not self.added:
@@ -102,12 +119,13 @@ class RunData:
 
 
 def store_spec(recipe: Recipe, floating: bool = False) -> StoreSpec:
-    """Return how the cache keeps images for a recipe: N x N pixels, or native size up to a cap."""
+    """Return how the cache keeps images for a recipe: N x N pixels, or native size up to a cap, compressed or not."""
     if floating:
         return StoreSpec(0, 0)
+    quality = equalised_quality(recipe.equalise)
     if recipe.store_size or recipe.fit == "resize":
-        return StoreSpec(recipe.store_size or recipe.image_size, 0)
-    return StoreSpec(0, recipe.store_cap)
+        return StoreSpec(recipe.store_size or recipe.image_size, 0, quality)
+    return StoreSpec(0, recipe.store_cap, quality)
 
 
 def data_root(config: Config) -> Path:
@@ -121,8 +139,14 @@ def read_tables(config: Config) -> Dataset:
     """Read the tables that ``config.data`` holds, drawing the demo first where it is requested."""
     root = data_root(config)
     if config.demo.draw:
-        draw_demo(root, config.demo.seed, (config.demo.train_scenes, config.demo.test_scenes), config.demo.world)
+        demo = config.demo
+        draw_demo(root, demo.seed, (demo.train_scenes, demo.test_scenes), demo.world, demo.sources)
     return read_dataset(root, layout_settings(config))
+
+
+def split_table(config: Config, train: pd.DataFrame) -> pd.DataFrame:
+    """Return what folds are made of: ``train``, with its column ``source`` only where whole sources are held out."""
+    return train if config.split == BY_SOURCE else train.drop(columns="source", errors="ignore")
 
 
 def image_sets(data: RunData) -> tuple[ImageSet, ImageSet]:

@@ -18,6 +18,7 @@ from competition.report.trust import ConditionScore
 from competition.scoring.blend.ablation import leave_one_out, view_ablation
 from competition.scoring.blend.average import mean_prob
 from competition.scoring.blend.select import Blend
+from competition.scoring.by_source import SourceScore, score_sources
 from competition.scoring.metrics import auc, f1, sigmoid
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import Score
@@ -70,13 +71,15 @@ class Predicted:
         return np.ones((self.rows.folds, 1)) if self.blend is None else self.blend.by_fold
 
 
-def cannot_tell(test: TestRows, missing: bool, trained_on: bool) -> str:
+def cannot_tell(test: TestRows, missing: bool, trained_on: bool, by_source: bool) -> str:
     """Return why it cannot be known whether the test set differs; nothing where it can be, or there is no test set."""
     rows = test.seen.parts.shape[1]
     if missing or not test.prob.size:
         return ""
     if trained_on:
         return "the models have learned from test images; their teacher's run knows"
+    if by_source:
+        return "each fold holds out whole sources, which makes its rows unlike the test set; split=folds can tell"
     return f"{rows} test rows are too few to tell" if rows < MIN_TEST_ROWS else ""
 
 
@@ -128,7 +131,7 @@ def find_worth(
 
 
 def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], found: Predicted, score: Score) -> list[ConditionScore]:
-    """Return the ensemble's F1 and AUC on the sampled rows under each condition, at each row's weights and threshold.
+    """Return the ensemble's scores on the sampled rows under each condition, at each row's weights and threshold.
 
     Only conditions that all members were seen under are included.
     """
@@ -146,7 +149,25 @@ def _robustness(sweeps: Sequence[Mapping[str, np.ndarray]], found: Predicted, sc
             inside = known & (rows.fold == number)
             if inside.any():
                 prob[inside] = mean_prob(sigmoid(logits[:, inside]), weights)
-        label, prob = rows.label[known], prob[known]
-        value, area = f1(label, prob >= used[known]), auc(label, prob)
-        scores.append(ConditionScore(condition, value, None if math.isnan(area) else area, int(known.sum())))
+        scores.append(_condition_score(condition, rows.label[known], prob[known], prob[known] >= used[known]))
     return scores
+
+
+def _condition_score(name: str, label: np.ndarray, prob: np.ndarray, decision: np.ndarray) -> ConditionScore:
+    """Return the scores of (n,) rows under the condition of this name."""
+    area = auc(label, prob)
+    return ConditionScore(
+        name,
+        f1(label, decision),
+        None if math.isnan(area) else area,
+        label.size,
+        None if label.all() else float(decision[~label].mean()),
+    )
+
+
+def find_sources(judged: pd.DataFrame, score: Score) -> list[SourceScore]:
+    """Return the final ``score`` by the source of each ``judged`` row, at the submission's threshold; nothing where no
+    sources are known."""
+    if "source" not in judged:
+        return []
+    return score_sources(judged["label"], score.prob, score.prob >= score.threshold, judged["source"])

@@ -13,6 +13,7 @@ from competition.core.files import fingerprint
 from competition.core.settings import Config
 from competition.data.run_data import RunData
 from competition.ensemble.score import Result
+from competition.inference.torch_member import job_settings
 
 
 def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
         "cv": {name: _rounded(score.figures) for name, score in result.scores.items()},
         "cv_interval": score_of.interval,
         "leaderboard_range": score_of.leaderboard,
+        "expected_f1": score_of.expected_f1,  # in another world alone, and then the range is this one's
         "public_fraction": config.public_fraction,
         "threshold": {"value": score_of.threshold, "judged": score_of.how, **analysis["threshold"]},
         "world": analysis["shift"],
@@ -34,12 +36,14 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
         "without": analysis["without"],
         "tta_views": analysis["views"],
         "robustness": analysis["robustness"],
+        "sources": analysis["sources"],
         "predicted_positive_rate": {"oof": score_of.figures["predicted_positive_rate"], "test": score_of.test_rate},
         "members": {
             name: {
                 "weight": result.weights[name],
                 "backbone": member.recipe.backbone,
                 "view": member.recipe.view,
+                "pretrained": job_settings(member.folders[0])["pretrained"],
                 "models": len(member.folders),
             }
             for name, member in result.members.items()

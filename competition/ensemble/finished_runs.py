@@ -1,5 +1,6 @@
 """Finished runs, opened and compared, so that their members can be blended by id."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,38 +9,53 @@ import pandas as pd
 
 from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
-from competition.core.paths import FOLDS_FILE, run_folder
 from competition.core.settings import Config
 from competition.core.text import listed
+from competition.data.folds import SOURCE
 from competition.data.layouts.csv_text import read_table
 from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.run_data import RunData, read_tables
 from competition.ensemble.member import Member
 from competition.inference.oof import read_predictions
-from competition.inference.run_record import Record, read_record
+from competition.inference.run_record import Record, folds_path, read_record
 from competition.inference.torch_member import job_settings
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its settings, its record, and the id, label, group and fold (all text) of its training rows."""
+    """A finished run: its settings, its record, and the id, label, group, fold and perhaps source (all text) of its
+    training rows."""
 
     config: Config
     record: Record
     folds: pd.DataFrame
 
-    def members(self, prefix: str) -> dict[str, Member]:
+    @property
+    def by_source(self) -> bool:
+        """Whether the run's folds hold out whole sources."""
+        return SOURCE in self.folds
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """The run's members."""
+        return {name: self.member(name) for name in self.record.members}
+
+    def named_members(self, prefix: str) -> dict[str, Member]:
         """Return the run's members, named after the run as well; a run of one member by its own name."""
-        found = {}
-        for member, parts in self.record.members.items():
-            by_fold: dict[int, list[Path]] = {}
-            full: list[Path] = []
-            for folder in (self.record.folder / part for part in parts):
-                fold = job_settings(folder)["fold"]
-                (full if fold is None else by_fold.setdefault(fold, [])).append(folder)
-            name = prefix if len(self.record.members) == 1 else f"{prefix}-{member}"
-            found[name] = Member(self.config.members[member], [by_fold[fold] for fold in sorted(by_fold)], full)
-        return found
+        return {
+            prefix if len(self.record.members) == 1 else f"{prefix}-{name}": member
+            for name, member in self.members.items()
+        }
+
+    def member(self, name: str, folders: Sequence[Path] = ()) -> Member:
+        """Return a member of the run, its jobs' files in their own folders or in ``folders``, in the same order."""
+        by_fold: dict[int, list[Path]] = {}
+        full: list[Path] = []
+        own = [self.record.folder / part for part in self.record.members[name]]
+        for folder, found in zip(own, folders or own, strict=True):
+            fold = job_settings(folder)["fold"]
+            (full if fold is None else by_fold.setdefault(fold, [])).append(found)
+        return Member(self.config.members[name], [by_fold[fold] for fold in sorted(by_fold)], full)
 
 
 def run_names(names: str) -> list[str]:
@@ -62,10 +78,7 @@ def open_run(name: str) -> Run:
                 f"The run '{name}' is not finished, for {member} lacks fold {', '.join(missing)}: complete "
                 f"it with ./run.sh name={name} fold={','.join(missing)}."
             )
-    path = record.folder / FOLDS_FILE
-    if config.names:  # a blend has the folds of the runs that it is made of
-        path = run_folder(run_names(config.names)[0]) / FOLDS_FILE
-    return Run(config, record, read_table(path).frame)
+    return Run(config, record, read_table(folds_path(record, config)).frame)
 
 
 def check_alike(first: str, one: Run, other: str, another: Run) -> None:
@@ -76,11 +89,21 @@ def check_alike(first: str, one: Run, other: str, another: Run) -> None:
         if mine != theirs:
             remedy = f": say ./run.sh name={other} tta={mine} first" if what == "tta" else ""
             raise UserError(f"{pair}, for their {what} differ ({_plain(mine)} and {_plain(theirs)}){remedy}.")
+    check_same_rows(pair, one, another, ("label", "group", "fold"))
+    mine, theirs = (_test_ids(run) for run in (one, another))
+    if set(mine) != set(theirs):
+        first_id = sorted(set(mine) ^ set(theirs))[0]
+        raise UserError(f"{pair}: the test row '{first_id}' is in one alone.")
+
+
+def check_same_rows(pair: str, one: Run, another: Run, columns: Sequence[str] = ("label",)) -> None:
+    """Raise UserError, a sentence that starts with ``pair``, where training rows are in one run alone or differ in one
+    of the ``columns``."""
     rows, theirs = (run.folds.set_index("id") for run in (one, another))
     lacking = rows.index.symmetric_difference(theirs.index)
     if len(lacking):
         raise UserError(f"{pair}: {len(lacking):,} training rows are in one alone, first '{lacking[0]}'.")
-    for column in ("label", "group", "fold"):
+    for column in columns:
         differing = rows.index[(rows[column] != theirs[column][rows.index]).to_numpy()]
         if len(differing):
             id = differing[0]
@@ -88,10 +111,6 @@ def check_alike(first: str, one: Run, other: str, another: Run) -> None:
                 f"{pair}: '{id}' has {column} {rows[column][id]} in one and {theirs[column][id]} in the other (as "
                 f"{len(differing):,} rows do): train both with the same data, group=, folds= and seed=."
             )
-    mine, theirs = (_test_ids(run) for run in (one, another))
-    if set(mine) != set(theirs):
-        first_id = sorted(set(mine) ^ set(theirs))[0]
-        raise UserError(f"{pair}: the test row '{first_id}' is in one alone.")
 
 
 def _plain(value: object) -> str:
@@ -128,4 +147,4 @@ def joined_data(config: Config, run: Run, member: Member) -> RunData:
     test = dataset.test.assign(row=np.arange(len(dataset.test)))
     predicted = read_predictions(member.folders[0] / "test.csv").set_index("id")["logit"]
     unread = [id for id in test["id"] if id in predicted.index and np.isnan(predicted[id])]
-    return RunData(dataset, train, test, unread, {}, (len(dataset.train), len(dataset.test)), [])
+    return RunData(train, test, dataset, unread, {}, (len(dataset.train), len(dataset.test)), [])

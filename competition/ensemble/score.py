@@ -8,17 +8,19 @@ import numpy as np
 from competition.audit.findings import Audit
 from competition.core.errors import UserError
 from competition.core.settings import Config
+from competition.core.splits import BY_SOURCE
 from competition.data.folds import JUDGED
-from competition.data.run_data import RunData
-from competition.ensemble.analysis import Predicted, cannot_tell, find_shift, find_worth
+from competition.data.run_data import FoldedRows, RunData
+from competition.ensemble.analysis import Predicted, cannot_tell, find_shift, find_sources, find_worth
 from competition.ensemble.member import Member
+from competition.ensemble.web import tuned_on_web
 from competition.inference.oof import Predictions, blend, collect_member
 from competition.report.trust import Analysis, ThresholdChoice
 from competition.scoring.blend.select import choose_blend
 from competition.scoring.rows import OofRows
 from competition.scoring.scorecard import Score, score_predictions
 from competition.scoring.threshold.auto import compare_rules
-from competition.scoring.threshold.rules import find_rule, is_number
+from competition.scoring.threshold.rules import find_rule, is_number, looks_at_test
 from competition.training.plan import Plan
 
 ENSEMBLE = "ensemble"
@@ -55,10 +57,15 @@ class Result:
 
 
 def check_decisions(config: Config, test_rows: int) -> None:
-    """Raise UserError for a threshold rule that does not exist, and for a leaderboard without rows."""
+    """Raise UserError for a threshold rule that does not exist or has no rows, and for an empty leaderboard."""
     find_rule(config.threshold)
     if is_number(config.threshold) and not 0 <= float(config.threshold) <= 1:
         raise UserError(f"threshold={config.threshold} is not a probability: give a number from 0 to 1, or a rule.")
+    if config.threshold_on == "web" and not config.evidence_rows:
+        raise UserError(
+            "threshold_on=web tunes the threshold on degraded images of held-out rows, and evidence_rows=0 keeps none: "
+            "set evidence_rows=1000, or leave threshold_on=web out."
+        )
     if test_rows and round(test_rows * config.public_fraction) < 1:
         raise UserError(f"public_fraction={config.public_fraction} of {test_rows} test rows leaves none: raise it.")
 
@@ -79,7 +86,7 @@ def score_run(config: Config, data: RunData, plans: Sequence[Plan], audit: Audit
 
 def score(
     config: Config,
-    data: RunData,
+    data: FoldedRows,
     members: Mapping[str, Member],
     folds: Sequence[int],
     audit: Audit | None = None,
@@ -93,7 +100,11 @@ def score(
     missing = [fold for fold in range(config.parts) if fold not in folds]
     known = np.any([data.predicted(fold) for fold in folds], axis=0)
     found = _ensemble(config, data, members, known, "equal" if missing else config.blend)
-    unasked = cannot_tell(found.test, bool(missing), trained_on)
+    if data.judged_apart:
+        known = known & (data.train["fold"] == JUDGED).to_numpy()
+    if config.threshold_on == "web" and not missing:
+        found = tuned_on_web(found, members, config.seed)
+    unasked = cannot_tell(found.test, bool(missing), trained_on, config.split == BY_SOURCE)
     no_shift = missing or unasked or data.test.empty
     shift = None if no_shift else find_shift(found, members, audit, config.seed)
     settings = config.threshold, config.seed, config.public_fraction, shift
@@ -102,17 +113,22 @@ def score(
     several = found.rows.held_out is None and found.rows.folds > 1  # folds, so that rules can be compared by them
     rules = compare_rules(found.rows, found.test, config.threshold, config.seed) if several and not missing else {}
     without, views, robustness = ((), (), ()) if missing else find_worth(found, members, final, config.seed)
-    threshold = ThresholdChoice(config.threshold, final.rule, final.why, final.threshold, rules)
+    tuned_on = _tuned_on(found, final)
+    threshold = ThresholdChoice(config.threshold, final.rule, final.why, final.threshold, rules, tuned_on)
     choice, checked = found.blend.choice if found.blend else None, audit.summary() if audit else None
-    analysis = Analysis(shift, unasked, threshold, choice, without, views, robustness, checked)
+    sources = find_sources(data.train[known], final)
+    analysis = Analysis(shift, unasked, threshold, choice, without, views, robustness, checked, sources)
     weights = choice.weights if choice else dict.fromkeys(members, 1.0)
-    if data.judged_apart:
-        known = known & (data.train["fold"] == JUDGED).to_numpy()
     return Result(scores, found.predictions, members, weights, known, missing, analysis, trained_on)
 
 
+def _tuned_on(found: Predicted, final: Score) -> str:
+    """Return what the threshold was tuned on, in the words of ``threshold_on``."""
+    return "clean" if found.rows.web is None or looks_at_test(final.rule) or is_number(final.rule) else "web"
+
+
 def _ensemble(
-    config: Config, data: RunData, members: Mapping[str, Member], known: np.ndarray, method: str
+    config: Config, data: FoldedRows, members: Mapping[str, Member], known: np.ndarray, method: str
 ) -> Predicted:
     """Average each member's models, and the members by weights fitted on the ``known`` (n,) training rows."""
     ids = data.train["id"], data.test["id"]

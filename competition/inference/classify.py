@@ -1,7 +1,7 @@
 """A trained run's verdict on single pictures, whatever computes its members' logits: torch, or onnxruntime."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -18,22 +18,40 @@ class Verdict:
     """``prob``: of class 1, AI-made; ``positive``: whether it reaches the run's threshold.
 
     ``members``: each member's probability; ``views``: for each member, that of each of its test-time views alone.
+    ``unlike``: for each member that knows, how far the picture is from those it knows of, in percent of them
+    (:class:`competition.scoring.unlikeness.KnownFeatures`).
     """
 
     prob: float
     positive: bool
     members: dict[str, float]
     views: dict[str, dict[str, float]]
+    unlike: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def unlikeness(self) -> float | None:
+        """The median of the members' percentiles, None where no member knows: where it is ``UNLIKE`` or more, the
+        verdict means little."""
+        return float(np.median(list(self.unlike.values()))) if self.unlike else None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a member makes of n pictures: ``logits`` float64 (views, n), the mean of its models', and ``unlike`` float64
+    (n,), the mean of their percentiles (see ``Verdict``), None where none of them kept images to compare with."""
+
+    logits: np.ndarray
+    unlike: np.ndarray | None
 
 
 class TrainedMember(Protocol):
-    """One member of a finished run: pictures in, logits out."""
+    """One member of a finished run."""
 
-    def view_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Return float64 (views, n) logits, the mean of the member's models, of n uint8 (H, W, 3) pictures."""
+    def see(self, images: Sequence[np.ndarray]) -> Seen:
+        """Return what the member's models make of n uint8 (H, W, 3) pictures."""
 
 
-Member = TypeVar("Member", bound=TrainedMember)
+AnyMember = TypeVar("AnyMember", bound=TrainedMember)
 
 
 def verdict_words(classes: Sequence[str]) -> tuple[str, str]:
@@ -45,13 +63,13 @@ def verdict_words(classes: Sequence[str]) -> tuple[str, str]:
     return (ai, human) if made_by_ai == [True, False] else (classes[0], classes[1])
 
 
-class Classifier(Generic[Member]):
+class Classifier(Generic[AnyMember]):
     """A finished run as a classifier of single pictures; ``members`` are in the run's order.
 
     ``words`` say what pictures of class 0 and of class 1 are.
     """
 
-    def __init__(self, record: Record, members: Mapping[str, Member]):
+    def __init__(self, record: Record, members: Mapping[str, AnyMember]):
         self.record, self.members, self.words = record, dict(members), verdict_words(record.classes)
         self.weights = {name: record.weights.get(name, 1.0) for name in self.members}  # a run of before had equal ones
 
@@ -59,8 +77,8 @@ class Classifier(Generic[Member]):
         """Return a verdict on each of n uint8 (H, W, 3) RGB pictures of any sizes (see data/images/decode.py)."""
         if not images:
             return []
-        logits = {name: member.view_logits(images) for name, member in self.members.items()}
-        probs = {name: sigmoid(mean_logit(found)) for name, found in logits.items()}
+        seen = {name: member.see(images) for name, member in self.members.items()}
+        probs = {name: sigmoid(mean_logit(found.logits)) for name, found in seen.items()}
         blended = mean_prob(np.stack(list(probs.values())), list(self.weights.values()))
         names = [view.name for view in TTA[self.record.tta]]
         return [
@@ -69,8 +87,13 @@ class Classifier(Generic[Member]):
                 positive=bool(blended[row] >= self.record.threshold),
                 members={member: float(prob[row]) for member, prob in probs.items()},
                 views={
-                    member: dict(zip(names, sigmoid(found[:, row]).tolist(), strict=True))
-                    for member, found in logits.items()
+                    member: dict(zip(names, sigmoid(found.logits[:, row]).tolist(), strict=True))
+                    for member, found in seen.items()
+                },
+                unlike={
+                    member: float(found.unlike[row])
+                    for member, found in seen.items()
+                    if found.unlike is not None and np.isfinite(found.unlike[row])
                 },
             )
             for row in range(len(images))

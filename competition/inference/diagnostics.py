@@ -1,13 +1,14 @@
 """What a job leaves beside its predictions, so that later questions need no model: ``evidence.npz``."""
 
 import dataclasses
+import itertools
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -19,14 +20,14 @@ from competition.core.files import atomic_write
 from competition.core.seeds import stream
 from competition.data.images.perturb import PerturbedStore, conditions
 from competition.data.images.stores import Store
-from competition.inference.predict import Predictor, each_view, predict_logits
+from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import Detector
 from competition.models.heads import WithHead
 from competition.scoring.blend.average import mean_logit
 
 FILE = "evidence.npz"
 CLEAN = "clean"
-MAX_SWEEP_ROWS = 500  # at most, of the sampled rows: each costs a forward pass for every condition
+MAX_SWEEP_ROWS = 200  # at most, of a fold's sampled rows: each costs a forward pass for every condition
 MAX_FEATURES = 1024  # more features than these are added up in groups: 2,000 rows then take 4 MB
 
 
@@ -73,31 +74,39 @@ def diagnostics_images(evidence_rows: int, held: int, tested: int, floating: boo
 def penultimate(model: Detector, store: Store, rows: Sequence[int], predictor: Predictor) -> NDArray[np.float16]:
     """Return (n, d) what the model's last layer sees of the store's ``rows``, seen whole or by their centre.
 
-    The predictor's test-time views play no part. More than ``MAX_FEATURES`` features are hashed to so many (see
-    :func:`_narrow`); values beyond float16 are its largest.
-    Raises UserError for a model that never runs its last layer.
+    The predictor's test-time views play no part. Raises UserError for a model that never runs its last layer.
     """
-    predictor.placement.place(model).eval()
-    parts: list[NDArray] = []
-    caught: list[Tensor] = []
+    features = logits_and_features(model, store, rows, dataclasses.replace(predictor, tta="none"))[1]
+    if len(features) < len(rows):
+        raise UserError(
+            f"Backbone '{predictor.recipe.backbone}' does not show what its last layer sees: set evidence_rows=0."
+        )
+    return features
 
-    def forward(pixels: Tensor) -> Tensor:
-        caught.clear()
-        model(pixels)  # never compiled: a compiled graph may pass the hook by
-        if not caught:
-            raise UserError(
-                f"Backbone '{predictor.recipe.backbone}' does not show what its last layer sees: set evidence_rows=0."
-            )
-        return caught[0]
 
-    hook = _last_layer(model).register_forward_pre_hook(lambda _, given: caught.append(given[0].float().flatten(1)))
+def logits_and_features(
+    model: Detector, store: Store, rows: Sequence[int], predictor: Predictor
+) -> tuple[NDArray[np.float64], NDArray[np.float16]]:
+    """Return the (views, n) logits of the store's ``rows``, and (n, d) what the last layer sees under the first view.
+
+    More than ``MAX_FEATURES`` features are hashed to so many (see :func:`_narrow`); values beyond float16 are its
+    largest. A model that never runs its last layer has (0, 0) of them.
+    """
+    # Never compiled: a compiled graph may pass the hook by.
+    predictor = dataclasses.replace(predictor, recipe=dataclasses.replace(predictor.recipe, compile=False))
+    calls, parts = itertools.count(), [np.zeros((0, 0), np.float16)]
+
+    def keep(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+        if next(calls) % len(predictor.views) == 0:
+            largest, seen = np.finfo(np.float16).max, given[0].float().flatten(1)
+            parts.append(_narrow(seen.cpu().numpy()).clip(-largest, largest).astype(np.float16))
+
+    hook = _last_layer(model).register_forward_pre_hook(keep)
     try:
-        for _, out in each_view(forward, store, rows, dataclasses.replace(predictor, tta="none")):
-            largest = np.finfo(np.float16).max
-            parts.append(_narrow(out[0].cpu().numpy()).clip(-largest, largest).astype(np.float16))
+        logits = predict_logits(model, store, rows, predictor)
     finally:
         hook.remove()
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float16)
+    return logits, np.concatenate(parts[1:]) if len(parts) > 1 else parts[0]
 
 
 def _last_layer(model: Detector) -> nn.Module:
@@ -142,7 +151,12 @@ def sweep_logits(
 
 def write_diagnostics(folder: Path, diagnostics: Diagnostics) -> None:
     """Write ``evidence.npz`` into a job's folder, atomically; the same diagnostics give the same bytes."""
-    with atomic_write(folder / FILE, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_write(folder / FILE, "wb") as file:
+        _pack(diagnostics, file)
+
+
+def _pack(diagnostics: Diagnostics, file: IO[bytes]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for item in dataclasses.fields(diagnostics):
             entry = zipfile.ZipInfo(f"{item.name}.npy")  # dated 1980, and not by the clock as numpy may choose to
             entry.compress_type = zipfile.ZIP_DEFLATED
@@ -185,32 +199,41 @@ def collect_views(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -
 def collect_sweep(folders: Sequence[Sequence[Path]], train_ids: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Return one member's (n,) out-of-fold logits under each condition, as :func:`collect_views` does its views'.
 
-    NaN where a row was not sampled; the sampled rows are the same for all members of a run.
+    NaN where a row was not sampled. Earlier versions had other conditions and sampled more rows: where jobs of several
+    have met, it is the conditions that all know, and the rows that all of a fold's models have seen.
     """
-    return _collect(folders, train_ids, attrgetter("conditions", "sweep_ids", "sweep"))
+    return _collect(folders, train_ids, attrgetter("conditions", "sweep_ids", "sweep"), sampled=True)
 
 
 def _collect(
     folders: Sequence[Sequence[Path]],
     train_ids: Sequence[str],
     part: Callable[[Diagnostics], tuple[tuple[str, ...], NDArray[np.str_], NDArray[np.float32]]],
+    sampled: bool = False,
 ) -> dict[str, NDArray[np.float64]]:
     index = pd.Index([str(id) for id in train_ids])
-    collected: dict[str, NDArray[np.float64]] = {}
-    for models in folders:
-        tables = []
-        for folder in models:
-            names, ids, logits = part(read_diagnostics(folder))
-            tables.append(pd.DataFrame(logits.T.astype(np.float64), index=ids, columns=list(names)))
-            at = index.get_indexer(ids)
-            collected = collected or {name: np.full(len(index), np.nan) for name in names}
-            strange = (at < 0).any() or any(np.isfinite(column[at]).any() for column in collected.values())
-            if strange or list(names) != list(collected) or set(ids) != set(tables[0].index):
+    tables = [[(folder, _logit_table(*part(read_diagnostics(folder)))) for folder in models] for models in folders]
+    known = [set(table.columns) for models in tables for _, table in models]
+    names = [name for name in tables[0][0][1].columns if all(name in others for others in known)] if known else []
+    collected = {name: np.full(len(index), np.nan) for name in names}
+    filled = np.zeros(len(index), bool)
+    for models in tables:
+        first = models[0][1]
+        rows = first.index[np.all([first.index.isin(table.index) for _, table in models], axis=0)]
+        for folder, table in models:
+            at = index.get_indexer(table.index)
+            strange = (at < 0).any() or filled[at].any()
+            alike = set(table.index) == set(first.index) and list(table.columns) == list(tables[0][0][1].columns)
+            if strange or not (sampled or alike):
                 raise UserError(
                     f"The rows in {folder / FILE} are not this fold's: delete it and run the same line again."
                 )
+        at = index.get_indexer(rows)
+        filled[at] = True
         for name, column in collected.items():
-            column[index.get_indexer(tables[0].index)] = mean_logit(
-                np.stack([table[name][tables[0].index].to_numpy() for table in tables])
-            )
+            column[at] = mean_logit(np.stack([table.loc[rows, name].to_numpy() for _, table in models]))
     return collected
+
+
+def _logit_table(names: Sequence[str], ids: NDArray[np.str_], logits: NDArray[np.float32]) -> pd.DataFrame:
+    return pd.DataFrame(logits.T.astype(np.float64), index=ids, columns=list(names))

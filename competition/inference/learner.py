@@ -1,9 +1,9 @@
 """What a job trains and predicts with: the whole model on pixels, or a frozen one's head on features computed once."""
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,11 +12,14 @@ from torch import nn
 from competition.core.paths import cache_folder
 from competition.core.seeds import stream
 from competition.core.settings import Config
+from competition.data.augment import train_transform
 from competition.data.images.joined import JoinedStore
 from competition.data.images.stores import DataStore, Store
+from competition.data.loader import FeatureSet, TrainSet
 from competition.data.run_data import RunData
-from competition.inference.features import features_path, open_features
+from competition.inference.features import FeaturePass, Variant, compute_features, features_path, load_features
 from competition.inference.predict import Predictor, predict_logits
+from competition.models.adapt import adapt
 from competition.models.build import Detector, build_model
 from competition.models.heads import WithHead
 from competition.models.views import View
@@ -30,12 +33,22 @@ class Learner:
 
     A frozen member has a store for each view, and no views beyond: its module is the head alone. ``learnt``: what it
     is trained on, the train set's rows and then any train-only ones (:meth:`RunData.learnt` numbers them).
+    ``variants``: the same rows augmented, which a frozen member's head learns from as well.
     """
 
     module: Detector
     predictor: Predictor
     stores: tuple[Sequence[Store], Sequence[Store]]
     learnt: Store
+    variants: Sequence[Store] = ()
+
+    def training_set(self, seed: int, floating: bool, alike: Mapping[int, int]) -> TrainSet | FeatureSet:
+        """Return what is fed in training, as ``seed``, epoch and row draw it; see :class:`TrainSet` for ``alike``."""
+        if self.variants:
+            return FeatureSet([self.learnt, *self.variants], seed)
+        recipe = self.predictor.recipe
+        transform = train_transform(recipe.augment, recipe.image_size, recipe.fit, floating)
+        return TrainSet(self.learnt, transform, seed, alike)
 
     def logits(self, side: int, rows: Sequence[int]) -> np.ndarray:
         """Return float64 (views, n) logits of rows of the train (0) or test (1) set."""
@@ -43,7 +56,8 @@ class Learner:
 
 
 def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detector:
-    """Return a member's model before training; a frozen trunk is the same for every fold, as its features must be."""
+    """Return a member's model before training, with what it trains left trainable; a frozen trunk is the same for every
+    fold, as its features must be."""
     recipe = config.members[member]
     torch.manual_seed(stream("weights", stream(config.seed, member) if recipe.frozen else seed))
     model = build_model(recipe, data.dataset.channels, data.dataset.floating)
@@ -52,29 +66,40 @@ def fresh_model(config: Config, data: RunData, member: str, seed: int) -> Detect
         for layer in model.with_head.head:
             if isinstance(layer, nn.Linear | nn.BatchNorm1d):
                 layer.reset_parameters()
-    return model
+    return adapt(model, recipe)
 
 
-def features_paths(config: Config, data: RunData, member: str, weights: str, predictor: Predictor) -> list[Path]:
-    """Return where a frozen member's features of the train set, the test set and any train-only rows are, or will be.
+def feature_passes(
+    config: Config, data: RunData, member: str, weights: str, predictor: Predictor
+) -> tuple[list[FeaturePass], list[list[FeaturePass]]]:
+    """Return the passes that a frozen member needs: over the images as they are, and for each variant over those that
+    it learns from.
 
-    ``weights`` is the fingerprint of the pretrained weights, or ``false``.
-    """
-    origin = weights if weights != "false" else f"random {config.seed} {member}"
-    return [
-        features_path(cache_folder(config), dataclasses.replace(predictor, tta=tta), origin, store)
-        for store, tta, _ in _seen(data, predictor)
-    ]
-
-
-def _seen(data: RunData, predictor: Predictor) -> list[tuple[DataStore, str, str]]:
-    """Return each store that a frozen member needs features of, the views of it that it needs, and its name.
-
-    Of train-only rows that is the central view; where they are test rows, theirs are there for all views anyway.
+    The first are of the train set, the test set and the stores of train-only rows, of which the central view is
+    enough; where these are test rows, theirs are there for all views anyway. A variant's are of the train set and of
+    train-only rows. ``weights`` is the fingerprint of the pretrained weights, or ``false``.
     """
     (train, test), tta = data.of(predictor.recipe), predictor.tta
-    added = [(store, tta if store is test else "none", "extra") for store in data.added_of(predictor.recipe)]
-    return [(train, tta, "train"), (test, tta, "test"), *added]
+    origin = weights if weights != "false" else f"random {config.seed} {member}"
+
+    def of(store: DataStore, tta: str, name: str, variant: Variant | None = None) -> FeaturePass:
+        under = dataclasses.replace(predictor, tta=tta)
+        return FeaturePass(
+            features_path(cache_folder(config), under, origin, store, variant), store, under, name, variant
+        )
+
+    added = data.added_of(predictor.recipe)
+    clean = [of(train, tta, "train"), of(test, tta, "test")]
+    clean += [of(store, tta if store is test else "none", "extra") for store in added]
+    numbers = range(1, predictor.recipe.variants + 1)
+    variants = [
+        [
+            of(store, "none", f"{name} variant {number} of {len(numbers)}", Variant(config.seed, number))
+            for store, name in [(train, "train"), *((store, "extra") for store in added)]
+        ]
+        for number in numbers
+    ]
+    return clean, variants
 
 
 def make_learner(
@@ -89,13 +114,12 @@ def make_learner(
     if not recipe.frozen:
         learnt = _joined([train_store, *data.added_of(recipe)])
         return Learner(model, predictor, ([train_store], [test_store]), learnt)
-    paths = features_paths(config, data, member, weights, predictor)
-    train, test, *added = (
-        open_features(path, model, store, dataclasses.replace(predictor, tta=tta), f"{member} {name}")
-        for path, (store, tta, name) in zip(paths, _seen(data, predictor), strict=True)
-    )
+    clean, augmented = feature_passes(config, data, member, weights, predictor)
+    compute_features([*clean, *itertools.chain.from_iterable(augmented)], model, member)
+    train, test, *added = (load_features(one.path) for one in clean)
     learnt = _joined([views[0] for views in (train, *added)])
-    return Learner(*on_features(model, predictor), (train, test), learnt)
+    variants = [_joined([load_features(one.path)[0] for one in passes]) for passes in augmented]
+    return Learner(*on_features(model, predictor), (train, test), learnt, variants)
 
 
 def on_features(model: Detector, predictor: Predictor) -> tuple[Detector, Predictor]:
@@ -105,7 +129,14 @@ def on_features(model: Detector, predictor: Predictor) -> tuple[Detector, Predic
     """
     head = Detector(View(), WithHead(nn.Identity(), model.with_head.head, frozen=False), floating=True)
     recipe = dataclasses.replace(
-        predictor.recipe, image_size=1, fit="resize", compile=False, checkpointing=False, frozen=False
+        predictor.recipe,
+        image_size=1,
+        fit="resize",
+        augment="none",
+        variants=0,
+        compile=False,
+        checkpointing=False,
+        frozen=False,
     )
     placement = dataclasses.replace(predictor.placement, precision="fp32", memory_format="contiguous")
     return head, Predictor(recipe, placement, workers=predictor.workers)

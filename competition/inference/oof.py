@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from competition.core.errors import UserError
-from competition.core.files import atomic_write
+from competition.core.files import atomic_write, fingerprint
+from competition.core.settings import Config
 from competition.scoring.blend.average import mean_logit, mean_prob
 from competition.scoring.metrics import sigmoid
 
@@ -28,6 +30,14 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """Read oof.csv or test.csv; ids are words whatever they look like, an empty cell is NaN."""
     missing = {column: [""] for column in ("logit", "prob")}
     return pd.read_csv(path, dtype={"id": str, "logit": float, "prob": float}, keep_default_na=False, na_values=missing)
+
+
+def prediction_settings(config: Config, test_ids: Sequence[str], digest: str, fold: int | None) -> dict[str, Any]:
+    """Return what decides a job's predictions beside its weights; ``digest`` is that of the test set's images."""
+    settings: dict[str, Any] = {"tta": config.tta, "test_data": fingerprint(list(test_ids), digest)}
+    if fold is not None:  # a model on all rows leaves no diagnostics
+        settings["evidence_rows"] = config.evidence_rows
+    return settings
 
 
 def write_predictions(path: Path, table: pd.DataFrame, logit: np.ndarray) -> None:

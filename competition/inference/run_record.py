@@ -10,7 +10,8 @@ from typing import Any
 
 from competition.core.errors import UserError, did_you_mean
 from competition.core.files import read_json, write_json
-from competition.core.paths import run_folder, runs_with
+from competition.core.paths import FOLDS_FILE, run_folder, runs_with
+from competition.core.settings import Config
 
 FILE = "run.json"
 
@@ -41,6 +42,12 @@ class Record:
     @property
     def folder(self) -> Path:
         return run_folder(self.name)
+
+
+def folds_path(record: Record, config: Config) -> Path:
+    """Return where a finished run's folds are; a blend has those of the runs that it is made of."""
+    own = record.folder / FOLDS_FILE
+    return run_folder(config.names.split(",")[0]) / FOLDS_FILE if config.names and not own.exists() else own
 
 
 def write_record(record: Record) -> None:

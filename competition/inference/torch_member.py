@@ -10,16 +10,18 @@ import yaml
 
 from competition.core.errors import UserError
 from competition.core.settings import RECIPE_KEYS, Recipe
-from competition.data.images.decode import fit_store
 from competition.data.images.stores import ImageStore
 from competition.data.run_data import store_spec
-from competition.inference.classify import Classifier
-from competition.inference.predict import Predictor, predict_logits
+from competition.inference.classify import Classifier, Seen
+from competition.inference.diagnostics import FILE as EVIDENCE_FILE
+from competition.inference.diagnostics import logits_and_features, read_diagnostics
+from competition.inference.predict import Predictor
 from competition.inference.run_record import Record, read_record
 from competition.models.build import Detector, build_model
 from competition.models.checkpoint import load_weights
 from competition.models.device import Placement, choose_device
 from competition.scoring.blend.average import mean_logit
+from competition.scoring.unlikeness import MIN_REFERENCES, KnownFeatures
 
 
 class TorchMember:
@@ -46,11 +48,30 @@ class TorchMember:
         """The member's models, in evaluation mode on their device."""
         return [self.predictor.placement.place(load_model(folder)).eval() for folder in self.folders]
 
-    def view_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        spec = store_spec(self.recipe)  # the pictures as a run's cache would hold them
-        store = ImageStore([fit_store(image, spec.size, spec.cap) for image in images])
-        found = [predict_logits(model, store, range(len(images)), self.predictor) for model in self.models]
-        return np.stack([mean_logit(one_view) for one_view in np.stack(found, axis=1)])
+    @cached_property
+    def known(self) -> list[KnownFeatures | None]:
+        """What each model knows of images that it did not train on; None for one that kept too few of them."""
+        return [known_features(folder) for folder in self.folders]
+
+    def see(self, images: Sequence[np.ndarray]) -> Seen:
+        """Return what the models make of n uint8 (H, W, 3) pictures."""
+        spec, logits, unlike = store_spec(self.recipe), [], []  # the pictures as a run's cache would hold them
+        store = ImageStore([spec.stored(image) for image in images])
+        for model, known in zip(self.models, self.known, strict=True):
+            found, features = logits_and_features(model, store, range(len(images)), self.predictor)
+            logits.append(found)
+            if known is not None and len(features) == len(images):
+                unlike.append(known.percentile(features))
+        mean = np.stack([mean_logit(one_view) for one_view in np.stack(logits, axis=1)])
+        return Seen(mean, np.mean(unlike, axis=0) if unlike else None)
+
+
+def known_features(folder: Path) -> KnownFeatures | None:
+    """Return what a job kept of images that its model did not train on, None where that is too little."""
+    if not (folder / EVIDENCE_FILE).exists():
+        return None
+    validation = read_diagnostics(folder).validation
+    return KnownFeatures(validation) if len(validation) >= MIN_REFERENCES else None
 
 
 def job_settings(folder: Path) -> dict:

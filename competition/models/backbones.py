@@ -13,8 +13,10 @@ from torch import nn
 
 from competition.core.errors import UserError, did_you_mean
 from competition.core.settings import Recipe
+from competition.models.hub import NETWORK_ERRORS, weights_at_hand
 from competition.models.own_backbones import own_names
-from competition.models.weights import NETWORK_ERRORS, weights_at_hand, weights_options
+from competition.models.stem import lower_stem, shrink_stem, stem_options
+from competition.models.weights import weights_options
 
 # timm lists every key it does not use, in one line of thousands of characters; check_weights reports what matters.
 logging.getLogger("timm").setLevel(logging.ERROR)
@@ -32,10 +34,15 @@ def make_timm(recipe: Recipe, channels: int, load: bool, **output: Any) -> nn.Mo
     rates = {"drop_path_rate": recipe.drop_path, "drop_rate": recipe.dropout if output["num_classes"] else 0.0}
     options |= {key: rate for key, rate in rates.items() if rate or takes(recipe.backbone, key)}
     options |= {key: tuple(v) if isinstance(v, list) else v for key, v in recipe.backbone_args.items()}
-    options |= weights_options(recipe) if load else {"pretrained": False}
-    backbone: Any = _create(recipe, in_chans=channels, **options, **output)
+    options |= {"in_chans": channels} | output
+    if recipe.stem_stride:
+        with torch.device("meta"):
+            options |= stem_options(_create(recipe, **options), recipe)
+    backbone: Any = _create(recipe, **options, **(weights_options(recipe) if load else {}))
     if recipe.small_stem:
-        _shrink_stem(recipe.backbone, backbone)
+        shrink_stem(backbone, recipe)
+    elif recipe.stem_stride:
+        lower_stem(backbone, recipe)
     if recipe.checkpointing:
         try:
             backbone.set_grad_checkpointing()
@@ -118,14 +125,3 @@ def _unavailable(name: str, reason: str) -> UserError:
         f"The pretrained weights of '{name}' are neither cached nor to be fetched ({reason}): go online "
         "once, give pretrained=FILE or FOLDER, or train from scratch with pretrained=false."
     )
-
-
-def _shrink_stem(name: str, backbone: nn.Module) -> None:
-    """Take the stride and the pooling out of a ResNet's stem; its weights stay what they are."""
-    stem, pool = getattr(backbone, "conv1", None), getattr(backbone, "maxpool", None)
-    if stem is None or pool is None:
-        raise UserError(f"Backbone '{name}' has no ResNet's stem to make small: set small_stem=false.")
-    for layer in (stem, *stem.modules()):
-        if isinstance(layer, nn.Conv2d):
-            layer.stride = (1, 1)
-    backbone.maxpool = nn.Identity()

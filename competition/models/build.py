@@ -3,6 +3,8 @@
 The backbone is any of timm's, or one of our own; where its weights cannot be had or do not fit, one sentence says so.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,13 @@ class Detector(nn.Module):
         """The backbone of a frozen member, whose trunk and head are apart."""
         assert isinstance(self.backbone, WithHead)
         return self.backbone
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the head, or of a timm backbone's own classifier."""
+        if isinstance(self.backbone, WithHead):
+            return list(self.backbone.head.parameters())
+        found: Any = getattr(self.backbone, "get_classifier", tuple)()  # some have more than one
+        return [p for layer in (found if isinstance(found, tuple) else [found]) for p in layer.parameters()]
 
     def trunks(self) -> list[nn.Module]:
         """Return the timm backbones inside."""
@@ -88,9 +97,10 @@ def _output(module: nn.Module, recipe: Recipe, channels: int, rows: int) -> Tens
         return module(torch.zeros(rows, channels, recipe.image_size, recipe.image_size))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
+        stem = f" with stem_stride={recipe.stem_stride}" if recipe.stem_stride else ""
         raise UserError(
-            f"Backbone '{recipe.backbone}' cannot take image_size={recipe.image_size} ({reason}): change image_size or "
-            "its backbone_args."
+            f"Backbone '{recipe.backbone}' cannot take image_size={recipe.image_size}{stem} ({reason}): change "
+            f"image_size{', stem_stride' if stem else ''} or its backbone_args."
         ) from error
 
 
@@ -99,9 +109,10 @@ def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
 
     Returns the model's shapes alone (on torch's meta device).
     """
-    if recipe.frozen and recipe.augment != "none":
+    _check_variants(recipe)
+    if recipe.frozen and recipe.adapt != "full":
         raise UserError(
-            f"frozen=true computes an image's features once, so augment={recipe.augment} cannot be: set augment=none."
+            f"frozen=true trains the head alone, so adapt={recipe.adapt} has nothing to train: leave one of them out."
         )
     if "batchnorm" in recipe.head and recipe.batch_size < 2:
         raise UserError("A head with batchnorm needs 2 rows or more in a pass: raise batch_size, now 1.")
@@ -111,6 +122,25 @@ def check_model(recipe: Recipe, channels: int, floating: bool) -> Detector:
         model = build_model(recipe, channels, floating, load=False)
         _output(model.backbone, recipe, channels, 2)
     return model
+
+
+def _check_variants(recipe: Recipe) -> None:
+    """Refuse augmentation of features that are computed once, and variants where there is nothing to vary."""
+    if recipe.frozen and recipe.augment != "none" and not recipe.variants:
+        raise UserError(
+            f"frozen=true computes an image's features once, so augment={recipe.augment} cannot be: set augment=none, "
+            "or variants=6 to learn from six augmented variants of each image, too."
+        )
+    if recipe.variants and not recipe.frozen:
+        raise UserError(
+            f"variants={recipe.variants} goes with frozen=true alone, for all other members see every image augmented "
+            "anew in each epoch: set variants=0."
+        )
+    if recipe.variants and recipe.augment == "none":
+        raise UserError(
+            f"variants={recipe.variants} with augment=none would be copies of each image: name an augmentation, or set "
+            "variants=0."
+        )
 
 
 def check_pretrained(recipe: Recipe, channels: int) -> None:
@@ -139,12 +169,9 @@ def normalisation(recipe: Recipe, channels: int, floating: bool) -> tuple[tuple[
     return (sum(cfg.mean) / 3,) * channels, (sum(cfg.std) / 3,) * channels
 
 
-def weights_digest(recipe: Recipe) -> str:
-    """Return ``true``, ``false``, or a fingerprint of the weights files: where they lie does not matter."""
-    return "+".join(dict.fromkeys(source_digest(part) for part in timm_parts(recipe))) or "false"
+def weights_digest(recipe: Recipe, ask: bool = False) -> str:
+    """Return ``false``, or a fingerprint of the weights files: where they lie does not matter.
 
-
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """Return how many parameters the model has, and how many of them are trained."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained)
+    With ``ask`` the hub is asked for that of a file which is not cached. Raises UserError for a file that is not there.
+    """
+    return "+".join(dict.fromkeys(source_digest(part, ask) for part in timm_parts(recipe))) or "false"

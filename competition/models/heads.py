@@ -29,6 +29,12 @@ class WithHead(nn.Module):
         if frozen:
             trunk.requires_grad_(False).eval()
 
+    @property
+    def features(self) -> int:
+        """How many values of a row the head reads."""
+        sizes = [getattr(layer, "in_features", 0) or getattr(layer, "num_features", 0) for layer in self.head]
+        return next(size for size in sizes if size)
+
     def train(self, mode: bool = True) -> "WithHead":
         """Set the head's mode, and the trunk's unless it is frozen."""
         super().train(mode)

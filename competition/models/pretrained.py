@@ -9,8 +9,9 @@ from competition.core.errors import UserError
 from competition.core.files import read_json, write_json
 from competition.core.paths import run_folder
 from competition.core.settings import Config
+from competition.models.backbones import backbone_cfg
 from competition.models.build import timm_parts, weights_digest
-from competition.models.weights import weights_at_hand
+from competition.models.hub import weights_at_hand
 
 FILE = "pretrained.json"
 
@@ -32,6 +33,11 @@ def settle_pretrained(config: Config) -> tuple[Config, list[str]]:
                         "starts from random ones (pretrained=FOLDER takes local files)"
                     )
             recipe = dataclasses.replace(recipe, pretrained=value)
+        if recipe.adapt != "full" and recipe.pretrained == "false":
+            notes.append(
+                f"{name} starts from random weights, and adapt={recipe.adapt} leaves most of them so (give pretrained "
+                "ones, or adapt=full)"
+            )
         members[name] = recipe
     return dataclasses.replace(config, members=members), notes
 
@@ -53,11 +59,33 @@ def keep_pretrained(config: Config, requested: Config) -> None:
 
 
 def digest_of(config: Config, member: str) -> str:
-    """Return ``true``, ``false`` or the fingerprint of a member's weights files; where they are gone, the one under
-    which its jobs were trained."""
+    """Return ``false`` or the fingerprint of a member's weights files; where they are not at hand, the one under which
+    its jobs were trained, and for a member that has none, that of the file that the hub would send.
+
+    ``true`` is what jobs were named after before the hub's files were told apart: a member that began under it goes on.
+    """
+    recipe, begun = config.members[member], _begun(run_folder(config.name) / member)
+    if begun == recipe.pretrained == "true":
+        return begun
     try:
-        return weights_digest(config.members[member])
+        return weights_digest(recipe)
     except UserError:
-        for path in sorted((run_folder(config.name) / member).glob("*/config.yaml")):
-            return yaml.safe_load(path.read_text(encoding="utf-8"))["pretrained"]
-        raise
+        return begun or weights_digest(recipe, ask=True)
+
+
+def licence_lines(config: Config) -> list[str]:
+    """Return for each member with weights from the hub their names, and the licences that timm knows of them."""
+    lines = []
+    for name, recipe in config.members.items():
+        if recipe.pretrained in ("true", "auto"):
+            for cfg in (backbone_cfg(part.backbone) for part in timm_parts(recipe)):
+                full = ".".join(filter(None, (cfg.architecture, cfg.tag)))
+                lines.append(f"{name}: pretrained weights {full}, licence {cfg.license or 'unknown'}")
+    return lines
+
+
+def _begun(folder: Path) -> str | None:
+    """Return the fingerprint of the weights that a member's first job began with, or None where none has begun."""
+    for path in sorted(folder.glob("*/config.yaml")):
+        return yaml.safe_load(path.read_text(encoding="utf-8"))["pretrained"]
+    return None

@@ -123,7 +123,7 @@ def _evaluate_all(rows: ReportRows, threshold: Mapping[str, float]) -> dict[str,
 
 def _score_figures(score: Score, seconds: float) -> dict[str, Any]:
     kept = {"interval": score.interval, "leaderboard": score.leaderboard, "test_rate": score.test_rate}
-    return {**score.figures, **kept, "seconds": seconds}
+    return {**score.figures, **kept, "expected_f1": score.expected_f1, "seconds": seconds}
 
 
 def _describe(rows: ReportRows, position: int) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from competition import __version__
 from competition.core.settings import Config
 from competition.core.text import counted
 from competition.data.run_data import RunData
-from competition.models.build import Detector, count_parameters
+from competition.models.adapt import count_parameters
+from competition.models.build import Detector
 
 
 def opening_lines(

@@ -31,10 +31,19 @@ CONDITIONS = {
     "jpeg95": "JPEG, quality 95",
     "jpeg85": "JPEG, quality 85",
     "jpeg75": "JPEG, quality 75",
-    "blur": "blurred",
+    "jpeg50": "JPEG, quality 50",
+    "jpeg30": "JPEG, quality 30",
+    "webp80": "WebP, quality 80",
     "half": "halved and back",
+    "quarter": "quartered and back",
+    "blur": "blurred, 1 pixel",
+    "blur2": "blurred, 2 pixels",
+    "noise": "noise added",
+    "crop": "cropped, enlarged",
+    "colour": "other colours",
+    "chain": "three in a row",
 }
-F1_AT, AUC_AT = 1.26, 1.5  # where the figures stand: panel widths from its left edge
+F1_AT, AUC_AT, RATE_AT = 1.3, 1.6, 1.9  # where the figures stand: panel widths from its left edge
 MIN_COSTLY_FALL = 0.05  # of F1: a fall from here on is drawn in the colour of errors
 
 
@@ -124,20 +133,25 @@ def _name(prob: float) -> str:
 
 
 def robustness_figure(found: Sequence[ConditionScore], path: Path) -> None:
-    """Draw F1 and ROC AUC under each condition, against the line of the unchanged images.
+    """Draw F1 and ROC AUC under each condition, against the line of the unchanged images; false positives in figures.
 
     ``found`` has one entry or more. The one named "clean", else the first, is what the others are compared with.
     """
     clean = next((row for row in found if row.condition == "clean"), found[0])
     figure = style.new_page(*_title(found, clean), 1.6 + 0.36 * len(found))
-    axes = style.add_panel(figure, 1.32, 0.5, 2.33, 0.36 * len(found))
+    axes = style.add_panel(figure, 1.32, 0.5, 1.86, 0.36 * len(found))
     column: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "right", "fontsize": 9}
     for place, row in enumerate(found):
         _draw_condition(axes, place, row, clean)
-        for x, value, weight in ((F1_AT, row.f1, "bold"), (AUC_AT, row.auc, "normal")):
-            text = "-" if value is None else style.decimals(value)
+        rate = "-" if row.false_positive_rate is None else f"{row.false_positive_rate:.0%}"
+        area = "-" if row.auc is None else style.decimals(row.auc)
+        for x, text, weight in (
+            (F1_AT, style.decimals(row.f1), "bold"),
+            (AUC_AT, area, "normal"),
+            (RATE_AT, rate, "normal"),
+        ):
             axes.text(x, place, text, color=style.INK, fontweight=weight, **column)
-    for x, text in ((F1_AT, "● F1"), (AUC_AT, "◇ AUC")):
+    for x, text in ((F1_AT, "● F1"), (AUC_AT, "◇ AUC"), (RATE_AT, "FPR")):
         axes.text(x, -0.8, text, color=style.MUTED, **column)
     axes.axvline(clean.f1, color=style.INK, linewidth=0.9, linestyle=style.DOTTED, zorder=1)
     names = [style.elide(CONDITIONS.get(row.condition, row.condition), 20) for row in found]
@@ -167,6 +181,7 @@ def _title(found: Sequence[ConditionScore], clean: ConditionScore) -> tuple[str,
     changed = [row for row in found if row is not clean]
     if not changed:
         return "F1 on changed images", subtitle
+    subtitle += f": F1 {style.decimals(sum(row.f1 for row in changed) / len(changed))} on average"
     worst = min(changed, key=lambda row: row.f1)
     fall = clean.f1 - worst.f1
     if fall < 0.005:

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from competition.audit.findings import AuditSummary
-from competition.report.trust import METHODS, Analysis
+from competition.report.trust import METHODS, Analysis, ConditionScore, in_short
+from competition.scoring.by_source import SourceScore
 from competition.scoring.scorecard import Score
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, Shift
 
@@ -15,6 +16,7 @@ DETAIL = ("", "precision", "recall", "positive\nOOF", "positive\ntest", "time")
 LABEL_WIDTH = 12  # of the word that a line below the table starts with
 MAX_UNCERTAINTY = 0.4  # width of the interval of the test's positive rate, beyond which no number is printed
 STYLES = {"alarm": "red", "warning": "yellow", DOMAIN_SHIFT: "bold red", LABEL_SHIFT: "yellow"}
+MAX_SOURCES = 3  # that are named in the closing lines
 MIN_WIDTH = 132  # characters that both halves side by side need, with a long member's name
 
 
@@ -83,8 +85,8 @@ def _duration(seconds: float) -> str:
 def analysis_lines(analysis: Analysis) -> list[tuple[str, str | None]]:
     """Return what to print below the table, each line with rich's style or None.
 
-    The verdict on the test set, how the threshold and the blend were chosen, F1 on changed images, and the audit's
-    warnings and alarms. What is not known has no line.
+    The verdict on the test set, how the threshold and the blend were chosen, F1 on changed images, the worst sources,
+    and the audit's warnings and alarms. What is not known has no line.
     """
     lines: list[tuple[str, str | None]] = []
     if shift := analysis.shift:
@@ -92,14 +94,16 @@ def analysis_lines(analysis: Analysis) -> list[tuple[str, str | None]]:
     elif analysis.unasked:
         lines.append((_labelled("World", "not asked", analysis.unasked), None))
     if threshold := analysis.threshold:
-        lines.append((_labelled("Threshold", f"{threshold.rule} ({_short(threshold.value, 4)})", threshold.why), None))
+        tuned = ", tuned on clean and degraded images" if threshold.on == "web" else ""
+        head = f"{threshold.rule} ({_short(threshold.value, 4)}){tuned}"
+        lines.append((_labelled("Threshold", head, threshold.why), None))
     if blend := analysis.blend:
         weights = ", ".join(f"{member} {_short(weight, 2)}" for member, weight in blend.weights.items())
         fitted = "" if blend.method == "equal" else f" ({weights})"
         lines.append((_labelled("Blend", f"{METHODS[blend.method]}{fitted}", blend.why), None))
-    if analysis.robustness:
-        each = ", ".join(f"{_short(row.f1)} {row.condition}" for row in analysis.robustness)
-        lines.append((_labelled("Robustness", f"F1 {each}"), None))
+    lines += [(line, None) for line in _robustness(analysis.robustness)]
+    if analysis.sources:
+        lines.append((_labelled("Sources", _worst_sources(analysis.sources)), None))
     return lines + (list(_findings(analysis.audit)) if analysis.audit else [])
 
 
@@ -117,6 +121,41 @@ def _verdict(shift: Shift) -> list[str]:
         seen = f"test rows look like {value} % positive ({low}-{high} %), the training rows were {train} %"
     remedy = [_labelled("", shift.remedy)] if shift.verdict == LABEL_SHIFT and shift.remedy else []
     return [_labelled("World", shift.verdict, seen), *remedy]
+
+
+def _robustness(suite: Sequence[ConditionScore]) -> list[str]:
+    """Return what changed images cost in short, with the worst condition named, then F1 under each."""
+    short = in_short(suite)
+    if short is None:
+        return []
+    clean = f"{_short(short.clean.f1)} clean, " if short.clean else ""
+    mean = f"{_short(short.mean_f1)} on average over {len(suite) - bool(short.clean)} conditions"
+    lines = [f"F1 {clean}{mean}, {_short(short.worst.f1)} at worst ({short.worst.condition})"]
+    if (most := short.most_false_positives) and most.false_positive_rate is not None:
+        before = short.clean and short.clean.false_positive_rate
+        rates = f"{before:.1%} clean, " if before is not None else ""
+        lines.append(f"false positives {rates}{most.false_positive_rate:.1%} at worst ({most.condition})")
+    each = ", ".join(f"{_short(score.f1)} {score.condition}" for score in suite if score is not short.clean)
+    return [_labelled("Robustness", lines[0]), *(_labelled("", line) for line in [*lines[1:], f"F1 {each}"])]
+
+
+def _worst_sources(sources: Sequence[SourceScore]) -> str:
+    """Return the worst source's figure, and those of the next ones."""
+    words = []
+    for score in sources[:MAX_SOURCES]:
+        name, value = source_figure(score)
+        words.append(f"{score.source} ({name} {_short(value)})")
+    return f"worst of {len(sources):,} at the submission's cut: {', '.join(words)}"
+
+
+def source_figure(score: SourceScore) -> tuple[str, float]:
+    """Return the figure that a source is told by: F1 of both classes, recall of class 1, false-positive rate of class
+    0."""
+    if score.f1 is not None:
+        return "F1", score.f1
+    if score.recall is not None:
+        return "recall", score.recall
+    return "false-positive rate", score.false_positive_rate or 0.0
 
 
 def _findings(audit: AuditSummary) -> Iterator[tuple[str, str | None]]:

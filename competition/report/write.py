@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.core.files import fingerprint, read_json, write_json, write_text
-from competition.report import agreement, calibration, curves, gallery, plots, shift_plots
+from competition.report import agreement, calibration, curves, gallery, plots, shift_plots, source_plots
 from competition.report.html import SOURCES, render_page
 from competition.report.metrics_json import ReportRows, RunFacts, measure, mistakes
 
 METRICS, PAGE, STAMP = "metrics.json", "report.html", "figures.json"
 FIGURES = (
     *("epoch_training_curves", "batch_training_curves", "confusion_matrix", "roc_curve", "pr_curve"),
-    *("calibration", "threshold", "agreement", "mistakes", "shift", "robustness"),
+    *("calibration", "threshold", "agreement", "mistakes", "shift", "robustness", "sources"),
 )
 
 
@@ -80,6 +80,8 @@ def _draw(
         shift_plots.shift_figure(oof.label, final, run.test_scores, classes, run.analysis.shift, to("shift"))
     if run.analysis.robustness:
         shift_plots.robustness_figure(run.analysis.robustness, to("robustness"))
+    if run.analysis.sources:
+        source_plots.sources_figure(run.analysis.sources, classes, to("sources"))
     return drawn
 
 

@@ -18,6 +18,7 @@ class OofRows:
     test set is blended by. ``fold`` and ``group`` (n,): codes 0, 1, ... in the order of the names given; rows of one
     group go together. ``crossed`` (k, n) or None: row j is all rows blended by weights that never saw the j-th fold.
     ``held_out`` (n,) bool or None: of one split instead of folds, the rows that take part in no choice and are judged.
+    ``web``, or None: some of these rows as they are and degraded, which thresholds are tuned on in place of these.
     """
 
     label: Bools
@@ -26,6 +27,7 @@ class OofRows:
     group: Codes
     crossed: Floats | None
     held_out: Bools | None
+    web: "OofRows | None" = None
 
     def __init__(
         self,
@@ -87,10 +89,16 @@ class OofRows:
         """Return the same rows with other probabilities."""
         return OofRows(self.label, prob, self.fold, self.group, crossed, self.held_out)
 
+    def tuned_on(self, web: "OofRows | None") -> "OofRows":
+        """Return the same rows with others to tune thresholds on: of the same folds, and none that is held out."""
+        found = OofRows(self.label, self.prob, self.fold, self.group, self.crossed, self.held_out)
+        object.__setattr__(found, "web", web)
+        return found
+
     @property
     def tuning(self) -> "OofRows":
         """The rows that thresholds may be chosen on: all, or all that are not held out."""
-        return self if self.held_out is None else self.subset(~self.held_out)
+        return self if self.held_out is None else self.subset(~self.held_out).tuned_on(self.web)
 
     @property
     def judged(self) -> "OofRows":

@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 from competition.scoring.intervals import Bootstrap, cv_interval, leaderboard_range, leaderboard_rows
 from competition.scoring.metrics import Floats, summary
 from competition.scoring.rows import OofRows, TestRows
+from competition.scoring.shift.class_prior import Prior
 from competition.scoring.shift.verdict import LABEL_SHIFT, Shift
 from competition.scoring.threshold.auto import decide, submission_threshold
 from competition.scoring.threshold.mean_correction import as_if_averaged
-from competition.scoring.threshold.rules import cross_fit, decide_unseen, is_number
+from competition.scoring.threshold.robust import Expected, believe
+from competition.scoring.threshold.rules import ROBUST, cross_fit, decide_unseen, declared_share, is_number
 
 CROSS_FITTED = "cross-fitted"
 HOLD_OUT = "hold-out: tuned on its validation part, judged on its test part"
@@ -41,7 +43,9 @@ class Score(_Decided):
     ``threshold`` is that for the test set, in the units of its mean probability; ``test_rate`` the share of test rows
     it calls positive; it and ``leaderboard`` are None without a test set. ``how`` says how the judging threshold came
     about: CROSS_FITTED, HOLD_OUT, AT_HALF or AS_GIVEN. ``rule`` is the one that was used, which is what ``auto``
-    decided on, and ``why`` one clause.
+    decided on, and ``why`` one clause. ``expected_f1`` is None but where the test set is another world: there it is
+    what can be expected of the threshold, and ``leaderboard`` its range, under what may still be believed
+    (``robust.believe``).
     """
 
     prob: Floats
@@ -49,6 +53,7 @@ class Score(_Decided):
     interval: tuple[float, float]
     leaderboard: tuple[float, float] | None
     test_rate: float | None
+    expected_f1: float | None = None
 
 
 def score_predictions(
@@ -62,9 +67,9 @@ def score_predictions(
     score, and the test rows for the submission. With one fold there are no other rows to choose a threshold on: the
     decisions are those at .5, or at the number that ``rule`` is.
 
-    With folds, the leaderboard range reaches from the lower end for one model to the upper end for the mean of all (see
-    ``as_if_averaged``). Where ``shift`` is a label shift and features show no other, the range is for the test's
-    estimated class balance, at what the rule makes of the out-of-fold rows when it is shown the test's scores.
+    With folds, the leaderboard range reaches from the lower end for one model to the upper end for the mean of all
+    (``as_if_averaged``). Where ``shift`` is a label shift and features show no other, it is for the test's estimated
+    class balance, by the rule that is shown the test's scores; in another world it is that of the belief.
     """
     seen, judged, bootstrap = test.seen, rows.judged, Bootstrap(seed=seed)
     prior = shift.prior if seen.prob.size and shift and shift.verdict == LABEL_SHIFT and shift.features_agree else None
@@ -72,19 +77,35 @@ def score_predictions(
     interval, leaderboard = NOTHING_KNOWN, NOTHING_KNOWN if test.prob.size else None
     if judged.groups > 1:
         interval = cv_interval(judged.label, made.decision, judged.group, bootstrap)
-    if judged.groups > 1 and test.prob.size:
-        size = leaderboard_rows(test.prob.size, public_fraction)
+    if leaderboard and judged.groups > 1:
         ends = _expected_decisions(rows, seen, made, seed, prior is not None)
-        spans = [leaderboard_range(judged.label, end, judged.group, size, prior, bootstrap) for end in ends]
-        leaderboard = min(low for low, _ in spans), max(high for _, high in spans)
+        leaderboard = _span(judged, ends, leaderboard_rows(test.prob.size, public_fraction), prior, bootstrap)
+    believed = _expected(rows, seen, made, shift)
     return Score(
         prob=judged.prob,
         figures=summary(judged.label, judged.prob, made.decision),
         interval=interval,
-        leaderboard=leaderboard,
+        leaderboard=(believed.low, believed.high) if believed else leaderboard,
         test_rate=float((seen.prob >= made.threshold).mean()) if seen.prob.size else None,
-        **vars(made),
+        expected_f1=believed.f1 if believed else None,
+        **vars(made) | {"why": made.why + (f"; expected there: F1 {believed}" if believed else "")},
     )
+
+
+def _span(
+    judged: OofRows, ends: list[NDArray[np.int64]], size: int, prior: Prior | None, bootstrap: Bootstrap
+) -> tuple[float, float]:
+    """Return the lowest and the highest end of the leaderboard ranges of all decisions in ``ends``."""
+    spans = [leaderboard_range(judged.label, end, judged.group, size, prior, bootstrap) for end in ends]
+    return min(low for low, _ in spans), max(high for _, high in spans)
+
+
+def _expected(rows: OofRows, test: TestRows, made: _Decided, shift: Shift | None) -> Expected | None:
+    """Return what to expect of the threshold in another world; None in the training rows' own or without test rows."""
+    if not test.prob.size or not (made.rule == ROBUST or (shift and shift.elsewhere)):
+        return None
+    averaged = as_if_averaged(rows.tuning, test.parts)
+    return believe(averaged, test.prob, declared_share(made.rule)).expected(made.threshold)
 
 
 def _decide(rows: OofRows, test: TestRows, rule: str, seed: int, shift: Shift | None) -> _Decided:

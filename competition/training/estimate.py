@@ -6,7 +6,8 @@ from competition.core.settings import Config
 from competition.data.run_data import RunData, gigabytes, store_spec
 from competition.data.tta import TTA
 from competition.inference.diagnostics import diagnostics_images
-from competition.models.build import count_parameters
+from competition.inference.features import feature_bytes
+from competition.models.adapt import count_parameters
 from competition.models.device import step_seconds
 from competition.training.plan import Plan, probe_of
 
@@ -17,7 +18,8 @@ def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None
     """Print the hours and gigabytes of the run without ``limit``: training, predictions, cache and checkpoints."""
     train_rows, test_rows = data.full_size
     added = sum(len(one.tables[0]) / len(one) * one.full_size for one in data.added)  # of all there would be, as here
-    seconds = alone = megabytes = 0.0  # of jobs side by side; of what nothing runs beside
+    seconds = alone = 0.0  # of jobs side by side; of what nothing runs beside
+    megabytes = features = 0.0
     for member, recipe in config.members.items():
         plan = next(plan for plan in plans if plan.job.member == member)
         build, pixels = probe_of(data, recipe)
@@ -31,17 +33,22 @@ def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None
         featured, swept = diagnostics_images(config.evidence_rows, held_rows, test_rows, data.dataset.floating)
         if recipe.frozen:  # a forward pass is all there is: over every image once, for all folds and epochs
             extra = sum(one.full_size for one in data.added if one.kind == "extra")
-            alone += each * ((train_rows + test_rows) * len(TTA[config.tta]) + extra)
+            seen = (train_rows + test_rows) * len(TTA[config.tta]) + extra
+            seen += recipe.variants * (train_rows + sum(one.full_size for one in data.added))
+            alone += each * seen
+            features += seen * feature_bytes(model) / 1e9
             seconds += models * each * swept
         else:
             seconds += models * each * (trained + FORWARD_SHARE * (predicted + featured + swept))
-        copies = 1 if recipe.frozen else 3 + bool(recipe.ema)  # weights and AdamW's two moments; the moving average
-        megabytes += count_parameters(model)[0] * 4 * (models + config.jobs * copies) / 1e6
+        total, learnt = count_parameters(model)
+        resumed = total * (1 + bool(recipe.ema)) + 2 * learnt  # weights, the moving average, AdamW's two moments
+        megabytes += 4 * (total * models + config.jobs * (total if recipe.frozen else resumed)) / 1e6
     hours = (alone + seconds / min(config.jobs, len(plans))) / 3600
     cache = _cache_gigabytes(config, data)
+    beside = f"{features:.2f} GB of features, " if features else ""
     print(
         f"  Estimate for all {train_rows:,} + {test_rows:,} images: {hours:.1f} hours of training and prediction, "
-        f"{cache:.2f} GB of decoded pixels, {megabytes / 1000:.2f} GB of weights and resume points."
+        f"{cache:.2f} GB of decoded pixels, {beside}{megabytes / 1000:.2f} GB of weights and resume points."
     )
 
 

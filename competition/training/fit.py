@@ -7,7 +7,7 @@ weights and optimizer state and no generator's.
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from competition.core.settings import Recipe
 from competition.data.loader import Batch, TrainFeed
 from competition.models.build import Detector
 from competition.models.device import Placement
-from competition.training.mixup import mix
+from competition.training.mixup import mix, mix_pairs, places_of_partners
 from competition.training.optim import learning_rate, make_optimizer, set_rate
 from competition.training.resume import load_resume, save_resume
 
@@ -48,6 +48,7 @@ class Task:
     checkpoint_seconds: float
     validate: Callable[[nn.Module], dict[str, float]]
     on_progress: Callable[[int, str], None]
+    partner: Mapping[int, int] = field(default_factory=dict)  # pairs that are mixed: each row's other row, or itself
 
 
 @dataclass
@@ -158,7 +159,11 @@ def _step(task: Task, state: State, forward: Callable[[Tensor], Tensor], batch: 
     """One optimizer step over a batch, in as many forward passes as fit; returns the mean loss, on the device."""
     recipe, placement = task.recipe, task.placement
     target = task.label[batch.rows].to(placement.device, non_blocking=True)
-    pixels, target = mix(placement.move(batch.pixels), target, recipe.mixup, recipe.cutmix, stream(task.seed, step))
+    pixels, seed = placement.move(batch.pixels), stream(task.seed, step)
+    if task.partner:
+        pixels, target = mix_pairs(pixels, target, places_of_partners(batch.rows, task.partner), seed)
+    else:
+        pixels, target = mix(pixels, target, recipe.mixup, recipe.cutmix, seed)
     weight = target * task.class_weight[1] + (1 - target) * task.class_weight[0]
     target = target * (1 - recipe.label_smoothing) + recipe.label_smoothing / 2
     total = torch.zeros((), device=placement.device)

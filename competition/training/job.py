@@ -15,13 +15,13 @@ from competition.core.errors import UserError
 from competition.core.files import read_json, write_json, write_text
 from competition.core.seeds import stream
 from competition.core.settings import Config, Recipe
-from competition.data.augment import train_transform
-from competition.data.loader import TrainFeed, TrainSet
+from competition.data.loader import TrainFeed
 from competition.data.run_data import RunData
-from competition.inference.learner import TRAIN, Learner, features_paths, fresh_model
+from competition.inference.learner import TRAIN, Learner, feature_passes, fresh_model
 from competition.inference.predict import Predictor, predict_logits
 from competition.inference.torch_member import load_model
-from competition.models.build import Detector, count_parameters
+from competition.models.adapt import count_parameters, merged
+from competition.models.build import Detector
 from competition.models.checkpoint import save_weights
 from competition.models.device import read_placement
 from competition.scoring.metrics import sigmoid, summary
@@ -43,10 +43,10 @@ def run_job(config: Config, data: RunData, plan: Plan, workers: int, on_progress
         run = run.with_micro_batch(_settled_micro_batch(run))
         write_text(plan.folder / "config.yaml", yaml.safe_dump(plan.settings, sort_keys=False, width=120))
         model, history, run = _train(run)
-        save_weights(plan.folder / "model.safetensors", model)
         done = {"key": plan.key, "epochs": len(history)}
         done["seconds"] = max(0.0, history[-1]["elapsed"] - (time.monotonic() - start))  # before a kill
         done["parameters"], done["trained_parameters"] = count_parameters(model)
+        save_weights(plan.folder / "model.safetensors", merged(model))
     else:
         model = load_model(plan.folder)
     done.pop("prediction_key", None)  # until all of them are written, there are no predictions
@@ -65,8 +65,8 @@ def prepare_features(config: Config, data: RunData, plans: Sequence[Plan], worke
     for member in dict.fromkeys(plan.job.member for plan in plans if config.members[plan.job.member].frozen):
         plan = next(plan for plan in plans if plan.job.member == member)
         run = JobRun(config, data, plan, workers, lambda images, note: None)
-        paths = features_paths(config, data, member, plan.settings["pretrained"], run.predictor())
-        if all(path.exists() for path in paths):
+        clean, variants = feature_passes(config, data, member, plan.settings["pretrained"], run.predictor())
+        if all(one.path.exists() for passes in (clean, *variants) for one in passes):
             continue
         start = time.monotonic()
         run.learner(load_model(plan.folder) if plan.is_trained() else fresh_model(config, data, member, 0))
@@ -111,8 +111,10 @@ def _train(run: JobRun) -> tuple[Detector, list[dict[str, Any]], JobRun]:
 def _task(run: JobRun, learner: Learner, seed: int) -> Task:
     data, job, recipe, placement = run.data, run.plan.job, learner.predictor.recipe, learner.predictor.placement
     rows = data.learnt(job.fold)
-    transform = train_transform(recipe.augment, recipe.image_size, recipe.fit, data.dataset.floating)
-    images = TrainSet(learner.learnt, transform, seed)
+    partner = None if recipe.pairs == "none" else data.partners(job.fold)
+    other = rows["row"].to_numpy() if partner is None else rows["row"].to_numpy()[partner]
+    mixed = dict(zip(rows["row"], other, strict=True)) if recipe.pairs == "mixup" else {}
+    images = learner.training_set(seed, data.dataset.floating, {row: min(row, twin) for row, twin in mixed.items()})
     batch_size, pin = recipe.batch_size * recipe.accumulate, placement.device == "cuda"
     label = torch.zeros(len(learner.learnt))
     label[torch.tensor(rows["row"].tolist())] = torch.tensor(rows["label"].tolist(), dtype=torch.float32)
@@ -120,8 +122,9 @@ def _task(run: JobRun, learner: Learner, seed: int) -> Task:
         title=str(job),
         recipe=recipe,
         placement=placement,
-        feed=TrainFeed(images, rows["row"].to_numpy(), batch_size, run.workers, pin),
+        feed=TrainFeed(images, rows["row"].to_numpy(), batch_size, run.workers, pin, partner),
         label=label,
+        partner=mixed,
         class_weight=_class_weight(recipe, rows["label"]),
         seed=seed,
         folder=run.plan.folder,

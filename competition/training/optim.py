@@ -14,8 +14,8 @@ def make_optimizer(model: Detector, recipe: Recipe) -> torch.optim.AdamW:
     """Return AdamW over the model's trained parameters: no decay on biases and norms, less learning rate further down.
 
     A timm backbone's own list of parameters to spare (position tables and the like) is honoured; the learning rate
-    falls with depth inside each backbone, and a head has all of it. Each group's ``lr_scale`` multiplies the schedule's
-    rate.
+    falls with depth inside each backbone, and a head has all of it, or its own ``head_lr``. Each group's ``lr_scale``
+    multiplies the schedule's rate.
     """
     groups: list[dict[str, Any]] = []
     trunks = model.trunks()
@@ -31,7 +31,19 @@ def make_optimizer(model: Detector, recipe: Recipe) -> torch.optim.AdamW:
     matrices, vectors = [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
     groups += [{"params": vectors, "weight_decay": 0.0}, {"params": matrices, "weight_decay": recipe.weight_decay}]
     groups = [{"lr_scale": 1.0, **group} for group in groups if group["params"]]
+    if recipe.head_lr:
+        groups = _head_apart(groups, {id(p) for p in model.head_parameters()}, recipe.head_lr / recipe.lr)
     return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+
+
+def _head_apart(groups: list[dict[str, Any]], head: set[int], scale: float) -> list[dict[str, Any]]:
+    """Divide the groups so that the parameters of the head have a rate of ``scale`` times the schedule's."""
+    divided = []
+    for group in groups:
+        for lr_scale, inside in ((group["lr_scale"], False), (scale, True)):
+            if params := [p for p in group["params"] if (id(p) in head) == inside]:
+                divided.append(group | {"params": params, "lr_scale": lr_scale})
+    return divided
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

@@ -12,15 +12,18 @@ from typing import Any
 import torch
 import yaml
 
-from competition.core.config import as_dict
+from competition.core.config import as_dict, recipe_key
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json
 from competition.core.paths import run_folder
-from competition.core.settings import Config, Recipe, chosen_folds
+from competition.core.settings import Config, Recipe
+from competition.core.splits import chosen_folds
 from competition.data.images.decode import DECODER
 from competition.data.run_data import RunData
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
+from competition.inference.oof import prediction_settings
 from competition.inference.run_record import FILE as RECORD
+from competition.models.adapt import adapt
 from competition.models.build import Detector, build_model, normalisation
 from competition.models.device import Placement, choose_placement, read_placement
 from competition.models.pretrained import digest_of
@@ -85,12 +88,11 @@ class Plan:
             begun = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        unset = as_dict(Recipe())
+        begun, now = unset | begun, unset | self.settings
+        differing = [key for key in {**begun, **now} if begun.get(key) != now.get(key)]
         words = {"training_data": "the training data changed", "held_out": "the folds changed"}
-        differences = [
-            words.get(key, f"{key} was {begun.get(key)} and is now {self.settings.get(key)}")
-            for key in {**begun, **self.settings}
-            if begun.get(key) != self.settings.get(key)
-        ]
+        differences = [words.get(key, f"{key} was {begun.get(key)} and is now {now.get(key)}") for key in differing]
         return ", ".join(dict.fromkeys(differences)) or None
 
 
@@ -121,7 +123,7 @@ def probe_of(data: RunData, recipe: Recipe) -> tuple[Callable[[], Detector], tor
     channels, floating, size = data.dataset.channels, data.dataset.floating, recipe.image_size
     shape = (min(recipe.batch_size, len(data.train)), channels, size, size)
     pixels = torch.ones(shape, dtype=torch.float32 if floating else torch.uint8)
-    return lambda: build_model(recipe, channels, floating, load=False), pixels
+    return lambda: adapt(build_model(recipe, channels, floating, load=False), recipe), pixels
 
 
 def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, weights: str) -> Plan:
@@ -129,7 +131,7 @@ def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, we
     predicted, held = (sorted(data.train["id"][part]) for part in (data.predicted(job.fold), data.held(job.fold)))
     train_store, test_store = data.of(recipe)
     mean, std = normalisation(recipe, data.dataset.channels, data.dataset.floating)
-    settings = as_dict(recipe) | {
+    settings = recipe_key(recipe) | {
         "pretrained": weights,
         "precision": placement.precision,
         "memory_format": placement.memory_format,
@@ -146,9 +148,7 @@ def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, we
         "training_data": fingerprint(data.table_key, train_store.digest, *data.added_key(job.fold, recipe)),
         "held_out": fingerprint(predicted, held),
     }
-    views: dict[str, Any] = {"tta": config.tta, "test_data": fingerprint(data.test["id"].tolist(), test_store.digest)}
-    if job.fold is not None:  # a model on all rows leaves no diagnostics
-        views["evidence_rows"] = config.evidence_rows
+    views = prediction_settings(config, data.test["id"].tolist(), test_store.digest, job.fold)
     return Plan(job, job.folder(config), placement, settings, views)
 
 
@@ -169,8 +169,9 @@ def unfinished(config: Config, plans: Sequence[Plan]) -> list[Plan]:
     return [plan for plan in plans if is_requested(config, plan.job) and not plan.is_done()]
 
 
-def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> None:
-    """Refuse to go on over results made with other settings, or discard them."""
+def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> bool:
+    """Refuse to go on over results made with other settings, or discard them; returns whether any were."""
+    discarded = False
     for plan in plans:
         if (conflict := plan.conflict()) is None:
             continue
@@ -181,3 +182,5 @@ def refuse_conflicts(config: Config, plans: Sequence[Plan], discard: bool) -> No
             )
         (run_folder(config.name) / RECORD).unlink(missing_ok=True)  # the models that it answers for go
         shutil.rmtree(plan.folder)
+        discarded = True
+    return discarded

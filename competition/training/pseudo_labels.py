@@ -20,7 +20,7 @@ from competition.core.settings import Config
 from competition.core.text import counted, listed
 from competition.data.duplicates.copies import copied
 from competition.data.extra import Added
-from competition.data.folds import COLUMNS
+from competition.data.folds import COLUMNS, SOURCE
 from competition.data.layouts.csv_text import read_table
 from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import RunData, image_sets
@@ -128,7 +128,7 @@ def _check_same_rows(config: Config, data: RunData, record: Record) -> None:
     path = record.folder / FOLDS_FILE
     theirs = read_table(path).frame
     ours = data.train.astype({"label": "str", "fold": "str"}).set_index("id")
-    if list(theirs.columns) != COLUMNS or sorted(theirs["id"]) != sorted(ours.index):
+    if list(theirs.columns) not in (COLUMNS, [*COLUMNS, SOURCE]) or sorted(theirs["id"]) != sorted(ours.index):
         raise UserError(
             f"pseudo={config.pseudo} was trained on other rows than these ({path} has other ids): its "
             "labels could leak into the score; train a teacher on this data."

@@ -1,11 +1,14 @@
 """Each trouble that is planted in clean data is found by its name, with exactly its rows; clean data raise no alarm."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from competition.audit.examine import audit
-from tests.audit.planted import audited, clean, exif, file_of, flagged, spoil, write
+from tests.audit.planted import audited, clean, draw, exif, file_of, flagged, spoil, write
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -168,3 +171,21 @@ def test_rows_in_order_of_their_class_and_in_blocks_are_flagged(tmp_path):
     zeros, ones = by_class[:80], by_class[80:]
     blocks = [one for start in range(0, 80, 10) for part in (zeros, ones) for one in part[start : start + 10]]
     assert flagged(audited(tmp_path / "blocks", blocks, test, "tables")) == {"row-order"}
+
+
+def with_a_bright_sky(picture):
+    """Return the file of the picture with its upper half made lighter."""
+    pixels = draw(picture.scene).astype(float)
+    pixels[:32] = 128 + pixels[:32] / 2
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", quality=picture.quality)
+    return buffer.getvalue()
+
+
+def test_classes_that_show_different_things_are_flagged_by_their_thumbnails_alone(tmp_path):
+    train, test = clean()
+    train, _ = spoil(train, is_fake, raw=with_a_bright_sky)
+    finding = audited(tmp_path, train, test).get("composition")
+    assert finding.level == "warning" and "8 x 8 grey pixels" in finding.what
+    assert finding.figures["auc"] > 0.9 and finding.figures["looked_at"] == len(train)
+    assert audited(tmp_path / "quick", train, test, "quick").get("composition") is None

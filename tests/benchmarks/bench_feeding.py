@@ -142,7 +142,7 @@ def cases(folder: Path) -> list[Case]:
     return [
         Case(dataclasses.replace(recipe, augment=augment, epochs=EPOCHS), paths)
         for recipe, paths in ((convnext, small), (resnet, large))
-        for augment in ("none", "flips", "classic", "forensic")
+        for augment in ("none", "flips", "classic", "forensic", "web")
     ]
 
 

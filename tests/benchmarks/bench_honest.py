@@ -1,129 +1,27 @@
 """Whether the numbers hold: each threshold rule, the reported score, its range and the shift verdict, in drawn worlds.
 
 Every world of scenarios.py is drawn many times; the product's own functions see what a run would, and are then judged
-by the test labels. `./run.sh bench honest` takes some ten minutes on two idle cores, and ends with the promises and
-with the table that the README of competition/scoring shows.
+by the test labels; then those of domain_shift.py, whose test sets are from elsewhere. `./run.sh bench honest` takes
+some fifteen minutes on two idle cores, and ends with the promises and with the tables that the README of
+competition/scoring shows.
 """
 
-import multiprocessing
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
 
 import numpy as np
-from tqdm import tqdm
 
-from competition.scoring.best_threshold import best_threshold
-from competition.scoring.metrics import f1
-from competition.scoring.rows import OofRows, TestRows
-from competition.scoring.scorecard import score_predictions
-from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME, judge_shift
-from competition.scoring.threshold.auto import submission_threshold
-from tests.benchmarks.scenarios import GENERATOR, WORLDS, Draw, World, draw
+from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME
+from tests.benchmarks.domain_shift import CELLS, domain_promises, domain_table
+from tests.benchmarks.outcomes import JUDGED, VERDICTS, Finding, Promise, measure
+from tests.benchmarks.scenarios import GENERATOR, WORLDS, World
 from tests.benchmarks.scenarios import SAME as SAME_KIND
 
-RULES = ("argmax", "bootstrap", "calibrated", "em", "prior")  # prior: with the test's true rate declared
-JUDGED = (*RULES, "auto")
-VERDICTS = (SAME, LABEL_SHIFT, DOMAIN_SHIFT)
 WORSE, BIAS, COVERED = 0.003, 0.003, (0.92, 0.98)
 DETECTED, FALSE_ALARMS, FLAGGED = 0.9, 0.05, 0.95
-MANY_ROWS = 200_000
 FRESH = 10_000  # the first seed: the rules were chosen on draws of these worlds with seeds below
 TEN_POINTS, COLLAPSED = "shift .5 to .40", "another generator"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One draw: each rule's ``regret`` (F1 lost against the test's own best cut), and what became of ``auto``.
-
-    ``bias`` is the reported F1 less the leaderboard's. Where both sets are of one world, the same difference at a cut
-    that looks at neither is taken off: its mean is 0, and it is most of the luck that would drown the bias.
-    """
-
-    regret: dict[str, float]
-    bias: float
-    inside: bool
-    verdict: str
-    rule: str
-
-
-def judge(world: World, seed: int) -> Outcome:
-    """Let the product see one draw, then judge what it said."""
-    found = draw(world, seed)
-    rows, test = OofRows(found.label, found.prob, found.fold, found.group), TestRows(found.test_prob, found.parts)
-    shift = judge_shift(rows, found.parts, {"model": found.features}, seed=seed)
-    score = score_predictions(rows, test, "auto", seed, shift=shift)
-    threshold = {"auto": score.threshold}
-    for rule in RULES:
-        named = f"prior:{found.test_label.mean()}" if rule == "prior" else rule
-        threshold[rule] = submission_threshold(named, rows, test, seed)
-    _, best = best_threshold(found.test_label, found.test_prob)
-    reached = {rule: f1(found.test_label, found.test_prob >= threshold[rule]) for rule in JUDGED}
-    low, high = score.leaderboard
-    return Outcome(
-        regret={rule: best - reached[rule] for rule in JUDGED},
-        bias=score.figures["f1"] - reached["auto"] - (_luck(world, found) if world.exact else 0.0),
-        inside=low <= reached["auto"] <= high,
-        verdict=shift.verdict,
-        rule=score.rule,
-    )
-
-
-def _luck(world: World, found: Draw) -> float:
-    cut = _own_cut(world)
-    return f1(found.label, found.prob >= cut) - f1(found.test_label, found.test_prob >= cut)
-
-
-@lru_cache
-def _own_cut(world: World) -> float:
-    """Return the world's best cut, from rows enough to know it."""
-    many = draw(replace(world, test_rows=MANY_ROWS), seed=0)
-    return best_threshold(many.test_label, many.test_prob)[0]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A world's outcomes in figures; means come as (mean, standard error), ``worse`` is auto's regret less argmax's."""
-
-    world: World
-    draws: int
-    regret: dict[str, tuple[float, float]]
-    worse: tuple[float, float]
-    bias: tuple[float, float]
-    coverage: float
-    verdicts: dict[str, float]
-    rules: dict[str, int]
-
-
-def summarise(world: World, outcomes: Sequence[Outcome]) -> Finding:
-    """Return the figures of one world's outcomes."""
-    verdicts = Counter(outcome.verdict for outcome in outcomes)
-    return Finding(
-        world=world,
-        draws=len(outcomes),
-        regret={rule: _mean([outcome.regret[rule] for outcome in outcomes]) for rule in JUDGED},
-        worse=_mean([outcome.regret["auto"] - outcome.regret["argmax"] for outcome in outcomes]),
-        bias=_mean([outcome.bias for outcome in outcomes]),
-        coverage=float(np.mean([outcome.inside for outcome in outcomes])),
-        verdicts={verdict: verdicts[verdict] / len(outcomes) for verdict in VERDICTS},
-        rules=dict(Counter(outcome.rule for outcome in outcomes).most_common()),
-    )
-
-
-def _mean(values: Sequence[float]) -> tuple[float, float]:
-    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-
-
-@dataclass(frozen=True)
-class Promise:
-    """What was promised, what was found, and whether that keeps it."""
-
-    text: str
-    found: str
-    kept: bool
 
 
 def promises(findings: Sequence[Finding]) -> list[Promise]:
@@ -234,43 +132,40 @@ def markdown(findings: Sequence[Finding]) -> Iterator[str]:
         yield f"| {' | '.join(marked)} |"
 
 
-def measure(worlds: Sequence[World], repeats: int, processes: int, first: int = 0) -> Iterator[Finding]:
-    """Yield each world's figures over ``repeats`` seeds from ``first`` on, by that many processes (1: this one)."""
-    seeds = range(first, first + repeats)
-    if processes == 1:
-        for world in worlds:
-            yield summarise(world, [judge(world, seed) for seed in seeds])
-        return
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes whose threads fight over two cores take far longer
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        bar = tqdm(total=len(worlds) * repeats, unit="draw", disable=None, leave=False)
-        for world in worlds:
-            outcomes = []
-            for outcome in pool.imap(partial(judge, world), seeds, chunksize=2):
-                outcomes.append(outcome)
-                bar.update()
-            bar.clear()
-            yield summarise(world, outcomes)
-        bar.close()
+def main(
+    repeats: int = 100,
+    worlds: Sequence[World] = WORLDS,
+    first: int = FRESH,
+    elsewhere: Sequence[World] = tuple(CELLS.values()),
+) -> None:
+    """Print a line for every world as it is done, then the promises, then all of it as Markdown.
 
-
-def main(repeats: int = 100, worlds: Sequence[World] = WORLDS, first: int = FRESH) -> None:
-    """Print a line for every world as it is done, then the promises, then all of it as Markdown."""
-    start, findings = time.perf_counter(), []
+    Of the worlds ``elsewhere`` there are many, each drawn a tenth as often.
+    """
     print(f"{repeats} draws of {len(worlds)} worlds: F1 lost against the test's best cut, and auto's bias, in .0001")
+    findings = list(_told(worlds, repeats, first))
+    print()
+    fewer = max(repeats // 10, 1)
+    print(f"{fewer} draws of {len(elsewhere)} worlds from elsewhere: the same")
+    others = list(_told(elsewhere, fewer, first))
+    print()
+    for promise in [*promises(findings), *domain_promises(others)]:
+        print(f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.text}: {promise.found}")
+    print()
+    print("\n".join([*markdown(findings), "", *domain_table(others)]))
+
+
+def _told(worlds: Sequence[World], repeats: int, first: int) -> Iterator[Finding]:
+    """Yield each world's figures after a line for them."""
+    start = time.perf_counter()
     print(line(HEADINGS), flush=True)
-    for finding in measure(worlds, repeats, os.cpu_count() or 1, first):
-        findings.append(finding)
+    for done, finding in enumerate(measure(worlds, repeats, os.cpu_count() or 1, first), 1):
         elapsed = time.perf_counter() - start
-        left = elapsed / len(findings) * (len(worlds) - len(findings))
+        left = elapsed / done * (len(worlds) - done)
         print(
             f"{line(cells(finding))}  {told(finding.rules)}; {elapsed / 60:.1f} min, {left / 60:.1f} to go", flush=True
         )
-    print()
-    for promise in promises(findings):
-        print(f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.text}: {promise.found}")
-    print()
-    print("\n".join(markdown(findings)))
+        yield finding
 
 
 def line(row: Sequence[str]) -> str:

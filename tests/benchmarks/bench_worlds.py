@@ -21,7 +21,6 @@ import pandas as pd
 from competition.commands.run import run
 from competition.core.config import load_config
 from competition.core.paths import home
-from competition.data.demo.draw import WORLDS
 from competition.data.run_data import read_tables
 from competition.kaggle.submission.write import LATEST
 from competition.scoring.best_threshold import best_threshold
@@ -75,14 +74,14 @@ def main(seeds: int = 20) -> None:
         elapsed = time.perf_counter() - start
         left = elapsed / (seed + 1) * (seeds - seed - 1)
         print(f"      {elapsed / 60:.1f} min, {left / 60:.1f} min to go", flush=True)
-    for world in WORLDS:
+    for world in RIGHT:
         print(summary(world, [outcomes[world] for outcomes in found]))
 
 
 def run_seed(seed: int) -> dict[str, Outcome]:
     """Train on one drawn data set, and return what came of it in each world: training is the same in all."""
     with elsewhere():
-        return {world: run_world(world, seed) for world in WORLDS}
+        return {world: run_world(world, seed) for world in RIGHT}
 
 
 def run_world(world: str, seed: int) -> Outcome:

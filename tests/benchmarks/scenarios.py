@@ -31,6 +31,11 @@ class World:
     ``across`` is the share of training rows that copy one of another fold, ``copied`` that of test rows that copy a
     training row: models know those, which moves them ``KNOWN`` towards the truth. ``collapse`` is the share of the
     gap that the test's AI images lose, ``moved`` how far their features move.
+
+    What else befalls a test set from elsewhere: ``offset`` moves all its positions, in standard deviations; both
+    classes lose the ``faded`` share of the gap, towards the middle; scores are ``squeezed`` towards their middle by
+    this share, which costs no power; the shares ``fakes_unlike`` and ``photos_unlike`` of a class look like the other
+    one; and all features move by ``moved_all``.
     """
 
     name: str
@@ -51,6 +56,12 @@ class World:
     copied: float = 0.0
     collapse: float = 0.0
     moved: float = 0.0
+    offset: float = 0.0
+    faded: float = 0.0
+    squeezed: float = 0.0
+    fakes_unlike: float = 0.0
+    photos_unlike: float = 0.0
+    moved_all: float = 0.0
 
     @property
     def exact(self) -> bool:
@@ -113,21 +124,30 @@ def draw(world: World, seed: int) -> Draw:
     position = world.gap * label + latent
     if world.across:
         position, label, fold = _copied_across(world, position, label, fold, rng)
-    test_position = world.gap * (1 - world.collapse) * test_label + test_latent
+    centre = _test_centre(world, test_label, np.random.default_rng([seed, 1, *world.name.encode()]))
+    test_position = centre + test_latent
     known = rng.random(world.test_rows) < world.copied
     test_position += known * KNOWN * (2 * test_label - 1)
     own, share = np.sqrt(world.noise), np.sqrt(1 - world.noise)
     # The classes' distance is not noise: only what varies within a class is shared out.
     scale, offset = np.exp(world.unlike * rng.normal(size=FOLDS)), 2 * world.unlike * rng.normal(size=FOLDS)
     seen = _blurred(position, world.gap * label, share, own, rng, 1)[0]
-    centre = world.gap * (1 - world.collapse) * test_label
     test_seen = _blurred(test_position, centre, share, own, rng, FOLDS)
+    test_seen = test_seen + world.offset - world.squeezed * (test_seen - world.gap / 2)
     logit = scale[fold] * _logit(world, seen) + offset[fold]
     test_logit = scale[:, None] * _logit(world, test_seen) + offset[:, None]
     features = _features(world, label, seen, fold, group, test_label, test_seen, rng)
     return Draw(
         label, sigmoid(logit), fold, group, sigmoid(test_logit), sigmoid(test_logit.mean(axis=0)), test_label, features
     )
+
+
+def _test_centre(world: World, label, rng: np.random.Generator):
+    """Return where the test rows' classes lie, (m,), before all of them move."""
+    unlike = rng.random(label.size) < np.where(label, world.fakes_unlike, world.photos_unlike)
+    seen_as = np.where(unlike, 1 - label, label)
+    centre = world.gap * (1 - world.collapse) * seen_as
+    return centre + world.faded * (world.gap / 2 - centre)
 
 
 def _rows(world: World, rows: int, prior: float, rng: np.random.Generator):
@@ -178,6 +198,6 @@ def _features(world: World, label, seen, fold, group, test_label, test_seen, rng
         test = np.sort(rng.permutation(test_label.size)[:FEATURE_ROWS])
         validation, shown = (rng.normal(size=(size, DIMENSIONS)) for size in (rows.size, test.size))
         validation[:, 0], shown[:, 0] = seen[rows], test_seen[k, test]
-        shown[:, 1:4] += world.moved * test_label[test, None]
+        shown[:, 1:4] += world.moved * test_label[test, None] + world.moved_all
         found.append(FoldFeatures(validation @ basis, label[rows], group[rows], shown @ basis))
     return found

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from competition.data.images.perturb import conditions
 from tests.running import TINY, done_inside, everything
 from tests.test_command_line import FAST
 
@@ -66,13 +67,13 @@ def test_a_run_begins_with_a_short_audit_and_ends_with_what_to_expect(finished):
     home, printed = finished
     report = json.loads((home / "folds" / "one" / "audit" / "audit.json").read_text())
     assert report["depth"] == "quick"
-    for word in ("World ", "Threshold ", "Robustness "):
-        assert printed.index(word) < printed.index("Submission ")
+    for word in ("world", "threshold ", "robustness "):  # the verdict may be printed in capitals
+        assert printed.lower().index(word) < printed.lower().index("submission ")
     (card,) = (json.loads(path.read_text()) for path in (home / "submissions" / "one").glob("*.json"))
     assert printed.splitlines()[-1] == "Upload      ./run.sh submit competition=SLUG" and card["competition"] == ""
     assert card["world"]["verdict"] in ("same world", "label shift", "another world")
-    assert set(card["threshold"]["rules"]) == {"argmax", "bootstrap", "calibrated", "em"}
-    assert [row["condition"] for row in card["robustness"]] == ["clean", "jpeg95", "jpeg85", "jpeg75", "blur", "half"]
+    assert set(card["threshold"]["rules"]) == {"argmax", "bootstrap", "calibrated", "em", "robust"}
+    assert [row["condition"] for row in card["robustness"]] == ["clean", *conditions(False)]
 
 
 def test_robustness_is_that_of_the_logits_that_every_fold_left_behind(finished):
@@ -123,3 +124,36 @@ def test_a_full_audit_is_not_replaced_by_the_quick_one_of_a_run(finished):
     assert json.loads(full)["depth"] == "full"
     done_inside(home, "ensemble", "name=one")
     assert path.read_bytes() == full
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory):
+    """A test set that shares nothing with the demo's: 60 pictures of coloured noise."""
+    root = tmp_path_factory.mktemp("strange")
+    random = np.random.default_rng(0)
+    names = [f"{row}.png" for row in range(60)]
+    for name in names:
+        cv2.imwrite(str(root / name), random.integers(0, 256, (64, 64, 3), np.uint8))
+    (root / "test.csv").write_text("id\n" + "".join(f"{name}\n" for name in names))
+    return root
+
+
+def test_another_test_set_has_its_verdict_before_its_submission_is_written(finished, strange, tmp_path):
+    home, _ = finished
+    out = tmp_path / "answers.csv"
+    printed = done_inside(home, "predict", "name=one", f"test={strange}", f"out={out}")
+    assert printed.index("ANOTHER WORLD") < printed.index("Unlike ") < printed.index("Submission ")
+    images = pd.read_csv(tmp_path / "answers_images.csv")
+    assert images["id"].tolist() == pd.read_csv(out)["id"].tolist() == [f"{row}.png" for row in range(60)]
+    assert images["unlike"].between(0, 100).all() and images["unlike"].median() > 50
+    assert images["prob"].between(0, 1).all()
+
+
+def test_a_picture_is_told_how_unlike_the_known_ones_it_is(finished, strange):
+    home, _ = finished
+    known = next((home / "data").iterdir()) / "test_data_v2"
+    words = ["predict", "name=one", str(known), str(strange / "0.png")]
+    answers = json.loads(done_inside(home, *words, "format=json"))["answers"]
+    *usual, odd = (answer["unlike"] for answer in answers)
+    assert len(usual) == 120 and 30 < np.median(usual) < 70
+    assert 0 <= odd <= 100

@@ -45,7 +45,7 @@ def _epoch(name: str, fit: str, epoch: int, workers: int) -> np.ndarray:
         return torch.cat(list(DataLoader(_Samples(name, fit, epoch), 4, num_workers=workers))).numpy()
 
 
-@pytest.mark.parametrize(("name", "fit"), [("forensic", "crop"), ("classic", "resize")])
+@pytest.mark.parametrize(("name", "fit"), [("forensic", "crop"), ("classic", "resize"), ("web", "crop")])
 def test_the_number_of_workers_changes_no_pixel_and_no_worker_repeats_another(name, fit):
     alone = _epoch(name, fit, 0, 0)
     for workers in (1, 2, 4):
@@ -145,6 +145,24 @@ def test_most_forensic_variants_keep_every_pixel_value():
     assert 0.5 < np.mean(kept) < 0.8
 
 
+@pytest.mark.parametrize("fit", CHOICES["fit"])
+def test_web_variants_are_degraded_and_some_are_the_image_as_it_is_or_its_mirror_image(fit):
+    image = NOISE[:SIZE, :SIZE].copy()
+    transform = train_transform("web", SIZE, fit)
+    variants = [transform(image, (0, 0, row)) for row in range(300)]
+    mirrored = sum(np.array_equal(variant, image[:, ::-1]) for variant in variants)
+    kept = sum(np.array_equal(variant, image) for variant in variants)
+    assert min(mirrored, kept) > 8 and 0.1 < (mirrored + kept) / 300 < 0.25
+
+
+def test_a_web_crop_lies_anywhere_in_the_image_and_costs_no_more_in_a_large_one():
+    ramp = np.add.outer(100 * np.linspace(0, 1, 400), 100 * np.linspace(0, 1, 600))
+    image = np.repeat(ramp[..., None], 3, axis=2).astype(np.uint8)
+    transform = train_transform("web", SIZE, "crop")
+    means = [transform(image, (0, 0, row)).mean() for row in range(200)]
+    assert min(means) < 30 and max(means) > 170
+
+
 def test_images_too_small_for_a_crop_are_mirrored_at_their_border():
     small = NOISE[:10, :40]
     assert needs_padding(small.shape, SIZE) and not needs_padding(NOISE.shape, SIZE)
@@ -163,7 +181,23 @@ def test_floats_are_only_moved_never_changed():
         assert eval_crops(image, 32, fit, ["centre", "top_left"]).shape == (2, 32, 32, 1)
 
 
-@pytest.mark.parametrize("name", ["forensic", "classic"])
+def test_jitter_turns_an_image_slightly_and_changes_its_colours_mildly():
+    ramp = np.repeat(np.linspace(60, 180, 64)[None, :, None], 64, 0).repeat(3, -1).astype(np.uint8)
+    transform = train_transform("jitter", 64, "resize")
+    mirrored, brightness, slopes = 0, [], []
+    for row in range(100):
+        variant = transform(ramp, (0, 0, row)).astype(float)
+        inside = variant[16:48, 16:48, 0]
+        across, down = np.gradient(inside, axis=1).mean(), np.gradient(inside, axis=0).mean()
+        mirrored += across < 0
+        slopes.append(np.degrees(np.arctan2(down, abs(across))))
+        brightness.append(variant.mean() / ramp.mean())
+    assert 30 < mirrored < 70
+    assert 3 < np.std(slopes) and np.abs(slopes).max() < 11
+    assert 0.75 < min(brightness) < 0.9 and 1.1 < max(brightness) < 1.25
+
+
+@pytest.mark.parametrize("name", ["forensic", "classic", "web", "jitter"])
 def test_augmentations_of_colours_refuse_floats(name):
     with pytest.raises(UserError, match=f"augment={name} .*use augment=flips, flips_both or none"):
         train_transform(name, 20, "resize", floating=True)

@@ -9,7 +9,7 @@ from competition.core.config import load_config
 from competition.data.layouts.dataset import LayoutSettings
 from competition.data.layouts.read import read_dataset
 from competition.inference.run_record import Record
-from competition.inference.test_set import read_test_table
+from competition.inference.test_table import read_test_table
 from tests.data.layouts.test_read import kaggle, lay
 from tests.running import done_inside, inside
 

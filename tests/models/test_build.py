@@ -7,7 +7,8 @@ from safetensors.torch import save_file
 
 from competition.core.errors import UserError
 from competition.core.settings import CHOICES, Recipe
-from competition.models.build import build_model, count_parameters
+from competition.models.adapt import count_parameters
+from competition.models.build import build_model
 
 SWIN = {"patch_size": 2, "embed_dim": 24, "depths": [1, 1], "num_heads": [2, 4], "window_size": 4}
 RECIPES = {

@@ -5,7 +5,8 @@ import torch
 
 from competition.core.errors import UserError
 from competition.core.settings import Recipe
-from competition.models.build import build_model, check_model, count_parameters
+from competition.models.adapt import count_parameters
+from competition.models.build import build_model, check_model
 from competition.models.heads import make_head
 from competition.training.optim import make_optimizer
 
@@ -102,7 +103,8 @@ def test_the_head_is_exact_under_autocast():
         ({"backbone": "small_cnn", "pretrained": "true"}, "There are no pretrained weights of 'small_cnn'"),
         ({"backbone": "small-cnn"}, "There is no backbone 'small-cnn'; did you mean 'small_cnn'"),
         ({"backbone": "convnext_atto", "small_stem": True}, "has no ResNet's stem"),
-        ({"backbone": "convnext_atto", "frozen": True}, "frozen=true computes an image's features once"),
+        ({"backbone": "convnext_atto", "frozen": True}, "frozen=true computes an image's features once, .* variants=6"),
+        ({"backbone": "convnext_atto", "variants": 2}, "variants=2 goes with frozen=true alone"),
     ],
 )
 def test_a_head_or_a_trunk_that_cannot_be_is_one_sentence(change, said):

@@ -1,6 +1,8 @@
+import hashlib
 import socket
 import threading
 import time
+from pathlib import Path
 
 import huggingface_hub.constants as hub
 import pytest
@@ -9,7 +11,14 @@ import torch
 from huggingface_hub import close_session, hf_hub_download
 from safetensors.torch import save
 
-from competition.models.weights import NETWORK_ERRORS, PATIENCE, cached_weights, weights_at_hand
+from competition.models.hub import (
+    NETWORK_ERRORS,
+    PATIENCE,
+    cached_digest,
+    cached_weights,
+    served_digest,
+    weights_at_hand,
+)
 from tests.hub_server import serving
 
 NAME = "test_convnext.r160_in1k"
@@ -82,6 +91,23 @@ def test_cached_weights_are_those_that_timm_loads_and_need_no_network(point, nob
     assert weights_at_hand(NAME)
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
     assert weights_at_hand(NAME)
+
+
+def test_the_hubs_file_is_told_by_its_sha256_before_and_after_it_is_fetched_and_offline(point, nobody, monkeypatch):
+    content = b"weights"
+    expected = hashlib.sha256(content).hexdigest()
+    with serving({REPOSITORY: {"model.safetensors": content}}) as server:
+        point(server.url)
+        assert cached_digest(NAME) is None and served_digest(NAME) == expected
+        path = hf_hub_download(REPOSITORY, "model.safetensors")
+        assert cached_digest(NAME) == expected
+    point(nobody)
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    assert cached_digest(NAME) == expected and served_digest(NAME) is None
+    plain = Path(path)  # a cache without links, as on Windows
+    plain.unlink()
+    plain.write_bytes(content + b" of another kind")
+    assert cached_digest(NAME) == hashlib.sha256(content + b" of another kind").hexdigest()
 
 
 def test_offline_nobody_is_asked(point, monkeypatch):

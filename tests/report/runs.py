@@ -10,6 +10,7 @@ from competition.audit.findings import AuditSummary, FindingSummary
 from competition.report.metrics_json import ReportRows, RunFacts
 from competition.report.trust import Analysis, ConditionScore, ThresholdChoice
 from competition.scoring.blend.select import BlendChoice
+from competition.scoring.by_source import SourceScore
 from competition.scoring.metrics import summary
 from competition.scoring.scorecard import Score
 from competition.scoring.shift.class_prior import Prior
@@ -148,7 +149,7 @@ def analysis(names=("convnext", "swin"), verdict="same world", seed=3, **changes
             for views in ("all", "identity alone", "hflip alone", "all but identity", "all but hflip")
         ],
         robustness=[
-            ConditionScore(condition, f1, f1 + 0.03, 300)
+            ConditionScore(condition, f1, f1 + 0.03, 300, 1 - f1)
             for condition, f1 in (
                 ("clean", 0.943),
                 ("jpeg95", 0.94),
@@ -159,8 +160,16 @@ def analysis(names=("convnext", "swin"), verdict="same world", seed=3, **changes
             )
         ],
         audit=audit,
+        sources=[_source(name, rng) for name in ("midjourney", "camera", "web")],
     )
     return dataclasses.replace(found, **changes)
+
+
+def _source(name, rng):
+    """The score of a source of the kind that its name says: fakes, photographs, or both."""
+    positives = {"midjourney": 120, "camera": 0, "web": 57}[name]
+    f1, recall, rate = (rng.random() if wanted else None for wanted in (name == "web", positives, name != "midjourney"))
+    return SourceScore(name, 120, positives, rng.random(), f1, recall, rate, rng.random())
 
 
 def only(part, names=("convnext", "swin")):
@@ -207,6 +216,7 @@ def facts(oof, classes=("human", "AI"), test_rows=120, **changes):
             "tta": "d4",
             "threshold": "bootstrap",
             "folds": 5,
+            "split": "by-source",
             "lr": 3e-4,
             "betas": [0.9, 0.95],
             "ema": None,

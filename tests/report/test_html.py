@@ -156,6 +156,7 @@ def test_no_other_number_is_on_the_page(written):
 
 SECTIONS = (
     "Will it hold on the leaderboard?",
+    "How well it does by source",
     "What the audit found",
     "How the threshold was chosen",
     "How the members were weighed",
@@ -166,7 +167,7 @@ SECTIONS = (
 def test_what_a_run_knows_of_its_honesty_has_sections_and_what_it_does_not_know_has_none(written):
     page, metrics = written
     known = metrics["honest"]["shift"] is not None
-    assert [section in page.text for section in SECTIONS] == [known] * 5
+    assert [section in page.text for section in SECTIONS] == [known] * len(SECTIONS)
 
 
 @pytest.mark.parametrize(
@@ -194,9 +195,9 @@ def test_a_score_that_the_audit_does_not_call_honest_is_not_printed_without_sayi
     assert "Not an honest score" in page.text
 
 
-@pytest.mark.parametrize("part", ["shift", "threshold", "blend", "without", "views", "robustness", "audit"])
+@pytest.mark.parametrize("part", ["shift", "threshold", "blend", "without", "views", "robustness", "audit", "sources"])
 def test_any_part_alone_makes_a_page_whose_numbers_have_their_places(part):
-    html, metrics = word(("swin",), ["robustness"] * (part == "robustness"), analysis=only(part, ["swin"]))
+    html, metrics = word(("swin",), [part] * (part in ("robustness", "sources")), analysis=only(part, ["swin"]))
     found = Page(html)
     assert all(json.loads(exact) == look_up(metrics, pointer) for pointer, exact, _ in found.numbers)
     assert sum(section in found.text for section in SECTIONS) == 1
@@ -205,7 +206,7 @@ def test_any_part_alone_makes_a_page_whose_numbers_have_their_places(part):
 def test_the_rule_the_method_and_the_views_in_use_are_marked():
     heads = [head for head in re.findall(r'<th scope="row">(.*?)</th>', word()[0], re.S) if "mark" in head]
     words = [" ".join(re.sub(r"<[^>]*>", " ", head).split()) for head in heads]
-    assert words == ["bootstrap chosen", "equal weights chosen", "all in use"]
+    assert words == ["midjourney worst", "bootstrap chosen", "equal weights chosen", "all in use"]
 
 
 def test_the_headline_says_the_score_and_what_to_expect(written):
@@ -252,6 +253,7 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path):
         audit=AuditSummary(True, [replace(first, what=hostile), *others]),
         threshold=replace(known.threshold, rules={**rules, HOSTILE[1]: rules["argmax"]}),
         robustness=[replace(known.robustness[0], condition=HOSTILE[3])],
+        sources=[replace(known.sources[0], source=HOSTILE[3])],
         views=[{**known.views[0], "views": HOSTILE[3]}],
     )
     page = write(tmp_path, names, (HOSTILE[3], HOSTILE[1]), HOSTILE[0] + "{}" + HOSTILE[1], analysis=known)
@@ -273,7 +275,7 @@ def test_pictures_are_inside_and_no_other_address_is(written):
     thumbnails = [source for source in sources if source.startswith("data:image/jpeg;base64,")]
     figures = [source for source in sources if source.startswith("data:image/png;base64,")]
     assert len(thumbnails) == len(metrics["mistakes"]) > 0
-    assert len(figures) == 7 + (3 if metrics["agreement"] else 0) and len(figures) + len(thumbnails) == len(sources)
+    assert len(figures) == 7 + (4 if metrics["agreement"] else 0) and len(figures) + len(thumbnails) == len(sources)
     links = [attributes.get("href", "data:") for tag, attributes in page.tags if tag in ("a", "link")]
     assert all(link.startswith("data:") for link in links)
 

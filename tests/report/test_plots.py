@@ -116,7 +116,7 @@ def test_names_are_drawn_as_they_are_and_never_read_as_formulas(tmp_path, monkey
     plots.confusion_matrix(label, label, ("$\\bad$", "made by a machine " * 3), tmp_path / "confusion.png")
     shift = runs.shift(verdict="another world")
     world.shift_figure(label, members["ensemble"], [[0.5]], ("$\\bad$", "_" * 70), shift, tmp_path / "shift.png")
-    world.robustness_figure([ConditionScore("$\\bad$", 0.9, None, 9)], tmp_path / "changed.png")
+    world.robustness_figure([ConditionScore("$\\bad$", 0.9, None, 9, None)], tmp_path / "changed.png")
     assert len(list(tmp_path.iterdir())) == 11
 
 

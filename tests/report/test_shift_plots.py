@@ -75,7 +75,7 @@ def test_what_is_no_probability_is_refused_and_nothing_is_written(tmp_path, test
 
 
 def sweep(**values):
-    return [ConditionScore(name, f1, None, 300) for name, f1 in values.items()]
+    return [ConditionScore(name, f1, None, 300, None) for name, f1 in values.items()]
 
 
 def test_a_costly_change_is_orange_and_a_cheap_one_blue(tmp_path):

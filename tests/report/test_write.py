@@ -58,7 +58,7 @@ def metrics_of(folder):
 
 def test_a_report_holds_its_page_its_numbers_and_its_figures_and_the_stamp_is_last(run):
     found = state(run[0])
-    assert set(found) == ALWAYS | {"agreement.png", "mistakes.png", "shift.png", "robustness.png"}
+    assert set(found) == ALWAYS | {"agreement.png", "mistakes.png", "shift.png", "robustness.png", "sources.png"}
     assert max(found, key=found.get) == "figures.json"
 
 

@@ -77,7 +77,8 @@ def test_models_that_disagree_raise_the_upper_end_of_the_leaderboard_and_leave_t
 
 def shifted(verdict, prior=None):
     """As much of a ``Shift`` as a score looks at."""
-    return SimpleNamespace(verdict=verdict, features_agree=True, prior=prior or Prior(0.2, 0.16, 0.24, 0.5))
+    prior = prior or Prior(0.2, 0.16, 0.24, 0.5)
+    return SimpleNamespace(verdict=verdict, features_agree=True, elsewhere=False, prior=prior)
 
 
 def test_auto_is_scored_as_the_rule_it_decides_on_and_says_which_and_why():

@@ -11,6 +11,7 @@ from competition.data.augment import train_transform
 from competition.data.images.stores import ArrayStore
 from competition.data.loader import TrainFeed, TrainSet
 from competition.inference.predict import Predictor, predict_logits
+from competition.models.adapt import adapt, merged
 from competition.models.build import build_model
 from competition.models.device import Placement
 from competition.training.fit import Task, fit
@@ -47,7 +48,7 @@ def store():
 
 def train(store, folder, recipe=RECIPE, placement=CPU, stop_at=None, key="key", workers=0, validate=None):
     torch.manual_seed(1)
-    model = build_model(recipe, floating=True)
+    model = adapt(build_model(recipe, floating=True), recipe)
     transform = train_transform("flips", recipe.image_size, "resize", floating=True)
     images = TrainSet(store, transform, 5)
     feed = TrainFeed(images, range(ROWS), recipe.batch_size * recipe.accumulate, workers, pin=False)
@@ -79,6 +80,38 @@ def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bits(store, tmp_path, s
     assert [line["train_loss"] for line in history] == [line["train_loss"] for line in history_of_both]
     assert len((tmp_path / "cut" / "history.jsonl").read_text().splitlines()) == RECIPE.epochs
     assert any(note == "resumed" for _, note in seen) == (stop_at > 5)
+
+
+@pytest.mark.parametrize("change", [{"adapt": "norms"}, {"adapt": "lora", "lora_rank": 2}], ids=["norms", "lora"])
+@pytest.mark.parametrize("patience", [0, 2])
+def test_an_adaptation_cut_and_resumed_ends_in_the_same_bits(store, tmp_path, change, patience):
+    recipe = dataclasses.replace(RECIPE, head_lr=1e-2, layer_decay=0.8, patience=patience, **change)
+
+    def validate(model):
+        return {"val_loss": float(weights(model).abs().sum())}
+
+    straight, _, _ = train(store, tmp_path / "straight", recipe, validate=validate)
+    with pytest.raises(Killed):
+        train(store, tmp_path / "cut", recipe, stop_at=14, validate=validate)
+    resumed, _, seen = train(store, tmp_path / "cut", recipe, validate=validate)
+    assert any(note == "resumed" for _, note in seen)
+    names = list(straight.state_dict())
+    straight, resumed = merged(straight), merged(resumed)
+    assert torch.equal(weights(straight), weights(resumed)) and (list(straight.state_dict()) == names) == (
+        recipe.adapt == "norms"
+    )
+
+
+@pytest.mark.parametrize("change", [{"checkpointing": True}, {"accumulate": 2}])
+def test_additions_are_trained_alike_with_and_without_what_saves_memory(store, tmp_path, change):
+    plain = {"dropout": 0.0, "mixup": 0.0, "ema": 0.0, "epochs": 2, "lr": 1e-3, "batch_size": 16}
+    small = {"depths": [1, 1, 1, 1], "dims": [4, 8, 8, 8], "patch_size": 1}
+    recipe = dataclasses.replace(
+        RECIPE, backbone="convnext_atto", backbone_args=small, adapt="lora", lora_rank=1, **plain
+    )
+    other = dataclasses.replace(recipe, **change, batch_size=16 // change.get("accumulate", 1))
+    one, two = (train(store, tmp_path / str(n), r)[0] for n, r in enumerate((recipe, other)))
+    torch.testing.assert_close(weights(one), weights(two), atol=2e-4, rtol=1e-4)
 
 
 def test_a_resume_point_of_other_settings_is_not_used(store, tmp_path):

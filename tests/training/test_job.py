@@ -11,10 +11,12 @@ from competition.core.config import load_config
 from competition.core.errors import UserError
 from competition.core.files import read_json
 from competition.data.assemble import assemble
+from competition.data.images.perturb import conditions
 from competition.data.run_data import read_tables
 from competition.inference.diagnostics import collect_sweep, collect_views, diagnostics_images, read_diagnostics
 from competition.inference.oof import read_predictions
 from competition.inference.predict import Predictor, predict_logits
+from competition.inference.torch_member import load_model
 from competition.models.build import build_model
 from competition.models.checkpoint import load_weights
 from competition.training.job import prepare_features, run_job
@@ -138,9 +140,9 @@ SMALL = [
 JOBS = [Job("cnn", 0), Job("cnn", 0, 1), Job("probe", 0), Job("cnn", 1), Job("cnn", None)]
 
 
-def finished(*words, jobs=JOBS, heard=None):
-    """Do the jobs; returns the data and each job's folder."""
-    config = load_config([*SMALL, *words])
+def finished(*words, jobs=JOBS, heard=None, without="nothing"):
+    """Do the jobs, with the usual settings but those that name ``without``; returns the data and each job's folder."""
+    config = load_config([*(word for word in SMALL if without not in word), *words])
     data = assemble(config, read_tables(config))
     plans = make_plans(config, data, jobs, "cpu")
     prepare_features(config, data, plans, 0)
@@ -195,7 +197,7 @@ def test_its_sweep_begins_with_the_first_views_logits_and_compression_moves_them
     data, folders, _ = evident
     for job in (JOBS[0], JOBS[2]):
         diagnostics = read_diagnostics(folders[job])
-        assert diagnostics.conditions == ("clean", "jpeg95", "jpeg85", "jpeg75", "blur", "half")
+        assert diagnostics.conditions == ("clean", *conditions(False))
         at = [diagnostics.ids.tolist().index(id) for id in diagnostics.sweep_ids]
         assert np.array_equal(diagnostics.sweep[0], diagnostics.logits[0][at])
         assert (np.abs(diagnostics.sweep[1:] - diagnostics.sweep[0]).max(axis=1) > 0).all()
@@ -220,6 +222,17 @@ def test_the_bar_hears_of_as_many_images_as_it_is_promised(evident):
     for job, promised in zip(JOBS, [featured + swept, featured + swept, swept, featured + swept, 0], strict=True):
         assert sum(images for note, images in heard if note == f"{job} evidence") == promised
     assert diagnostics_images(7, 0, 8, floating=False) == (0, 0)
+
+
+@pytest.mark.parametrize("words", [["adapt=lora", "lora_rank=1"], ["adapt=norms"]], ids=["lora", "norms"])
+def test_an_adapted_job_leaves_a_model_like_any_other(tmp_path, monkeypatch, words):
+    monkeypatch.setenv("TELLTALE_HOME", str(tmp_path))
+    member = ["members.probe.frozen=false", *(f"members.probe.{word}" for word in words), "head_lr=1e-2", "ema=0.5"]
+    _, folders = finished(*member, "evidence_rows=2", jobs=[Job("probe", 0)], without="frozen")
+    done = read_json(folders[Job("probe", 0)] / "done.json")
+    assert 0 < done["trained_parameters"] < done["parameters"] / 2
+    model = load_model(folders[Job("probe", 0)])
+    assert done["parameters"] == sum(p.numel() for p in model.parameters())
 
 
 def test_without_evidence_rows_the_views_alone_are_kept(tmp_path, monkeypatch):

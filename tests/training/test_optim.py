@@ -4,6 +4,7 @@ import itertools
 import pytest
 
 from competition.core.settings import Recipe
+from competition.models.adapt import adapt
 from competition.models.build import build_model
 from competition.training.optim import learning_rate, make_optimizer, set_rate
 
@@ -40,3 +41,20 @@ def test_layer_decay_gives_lower_layers_less():
     set_rate(optimizer, 1e-3)
     rate = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
     assert rate[id(model.backbone.patch_embed.proj.weight)] < rate[id(model.backbone.head.fc.weight)] == 1e-3
+
+
+@pytest.mark.parametrize("head", [[], ["8", "relu"]], ids=["its own classifier", "a head"])
+@pytest.mark.parametrize("change", [{}, {"layer_decay": 0.5}, {"adapt": "norms"}, {"adapt": "lora", "lora_rank": 2}])
+def test_the_head_has_the_rate_of_head_lr_and_nothing_else_changes(change, head):
+    usual = dataclasses.replace(RECIPE, head=head, **change)
+    model = adapt(build_model(usual), usual)
+    rates = []
+    for recipe in (usual, dataclasses.replace(usual, head_lr=1e-2)):
+        optimizer = make_optimizer(model, recipe)
+        set_rate(optimizer, learning_rate(recipe, 19, 100))  # the end of the warm-up
+        rates.append({id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]})
+    last = {id(p) for p in model.head_parameters()}
+    assert last and rates[0].keys() == rates[1].keys() == {id(p) for p in model.parameters() if p.requires_grad}
+    for key, (rate, decay) in rates[0].items():
+        assert rates[1][key] == (pytest.approx(1e-2 if key in last else rate), decay)
+    assert {rates[0][key][0] for key in last} == {1e-3}

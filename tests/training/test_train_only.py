@@ -14,7 +14,8 @@ ALONE = [*(word for word in TINY if "members.swin" not in word and word != "fold
 WORDS = [
     *ALONE,
     "members.probe.frozen=true",
-    "members.probe.augment=none",
+    "members.probe.augment=flips",
+    "members.probe.variants=1",
     "members.probe.backbone=resnet18",
     "members.probe.backbone_args={channels: [4, 8, 8, 8], layers: [1, 1, 1, 1]}",
 ]

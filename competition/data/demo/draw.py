@@ -1,15 +1,16 @@
 """The demo data set: a small Kaggle competition that is drawn, not downloaded.
 
 Every scene is painted once in linear light and rendered twice, by a simulated camera (label 0) and by a simulated image
-generator (label 1), so each real picture has an AI twin. The two differ in their traces alone: sizes, format, JPEG
-settings, names and row order carry no label. Equal arguments give equal bytes (same machine and versions), and the
-training set does not depend on the world that the test set is from.
+generator (label 1), so each real picture has an AI twin. The two differ in their traces alone: sizes in pixels and
+in bytes, format, JPEG settings, names and row order carry no label. Equal arguments give equal bytes (same machine and
+versions), and the training set does not depend on the world that the test set is from.
 """
 
 import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,90 +19,67 @@ import numpy as np
 
 from competition.core.errors import UserError, did_you_mean
 from competition.core.files import read_json, write_json, write_text
-from competition.data.demo.scenes import SIZE, log_uniform, paint_scene
+from competition.data.demo.makers import Camera, Generator
+from competition.data.demo.scenes import paint_scene
+from competition.data.demo.sources import BICUBIC, MAX_SOURCES, test_worlds, train_worlds
 
-RECIPE = 1  # raise it whenever the same arguments would draw other bytes
+RECIPE = 2  # raise it whenever the same arguments would draw other bytes
 STAMP = "demo.json"
-
-_BAYER = np.zeros((SIZE, SIZE, 3), dtype=np.float32)  # red, green / green, blue
-_BAYER[::2, ::2, 0] = _BAYER[::2, 1::2, 1] = _BAYER[1::2, ::2, 1] = _BAYER[1::2, 1::2, 2] = 1
-_BILINEAR = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=np.float32) / 4
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A sensor behind a lens: Bayer mosaic, shot and read noise, demosaicing, tone curve, sharpening."""
-
-    blur: tuple[float, float] = (0.55, 1.0)  # lens blur, sigma in output pixels, drawn per scene
-    noise: tuple[float, float] = (0.006, 0.016)  # noise of a mid-grey photosite, full scale = 1, drawn per scene
-    sharpening: tuple[float, float] = (0.2, 0.8)  # amount of the unsharp mask, drawn per scene
-
-    def render(self, scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return the photograph of a linear (2S, 2S, 3) float32 scene: (S, S, 3) float32 in [0, 1], sRGB."""
-        seen = cv2.GaussianBlur(scene, (0, 0), 2 * rng.uniform(*self.blur))
-        seen = cv2.resize(seen, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-        bayer = np.roll(_BAYER, rng.integers(0, 2, 2), axis=(0, 1))  # a cropped photo starts anywhere on the mosaic
-        raw = (seen * bayer).sum(axis=2)
-        noise = log_uniform(rng, *self.noise)
-        raw += noise * np.sqrt(0.2 + 4 * raw) * rng.standard_normal(raw.shape, dtype=np.float32)
-        return _sharpen(_tone_curve(_demosaic(raw, bayer)), rng.uniform(*self.sharpening))
-
-
-@dataclass(frozen=True)
-class Generator:
-    """A decoder: the picture at half resolution, learned-looking transposed convolutions, hallucinated grain."""
-
-    checkerboard: float = 0.03  # unevenness of the up-sampling kernels (0: none), relative
-    latent_noise: tuple[float, float] = (0.006, 0.02)  # grain laid down before up-sampling, drawn per scene
-    pixel_noise: tuple[float, float] = (0.004, 0.012)  # grain laid down after it, drawn per scene
-    sharpening: tuple[float, float] = (0.2, 0.8)  # decoders are trained to look sharp; drawn per scene
-    taps: tuple[int, ...] = (1, 3, 3, 1)  # the even kernels' profile before the weights bend it; this one is bilinear
-    weights: int = 8  # the seed of the kernels: another number is another generator
-
-    def kernels(self) -> np.ndarray:
-        """Return one T x T kernel per channel, (3, T, T) float32: the taps, bent by fixed pseudo-random weights."""
-        taps = np.array(self.taps, dtype=np.float32) * (2 / sum(self.taps))
-        bend = np.random.default_rng(self.weights).standard_normal((3, taps.size, taps.size), dtype=np.float32)
-        kernels = np.outer(taps, taps) * (1 + self.checkerboard * bend)
-        return kernels * (4 / kernels.sum(axis=(1, 2), keepdims=True))
-
-    def render(self, scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return the generator's picture of a linear (2S, 2S, 3) float32 scene: (S, S, 3) float32 in [0, 1], sRGB."""
-        latent: np.ndarray = cv2.resize(_tone_curve(scene), (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA)
-        latent += log_uniform(rng, *self.latent_noise) * rng.standard_normal(latent.shape, dtype=np.float32)
-        sparse = np.zeros((SIZE, SIZE, 3), dtype=np.float32)
-        sparse[::2, ::2] = latent
-        channels = [cv2.filter2D(sparse[..., c], -1, k) for c, k in enumerate(self.kernels())]
-        picture: np.ndarray = np.stack(channels, axis=2)
-        picture += log_uniform(rng, *self.pixel_noise) * rng.standard_normal(picture.shape, dtype=np.float32)
-        return _sharpen(picture, rng.uniform(*self.sharpening))
+CAMERA, GENERATOR = Camera(), Generator()  # the usual ones
+BYTES_SPREAD = 0.1  # of the logarithm: were twins alike to the byte, each would be known by the other
+MAX_GRAIN = 16.0  # how many times as much grain may even out the bytes of twins
+SPARE_BYTES, GRAIN_STEPS = 3, 11  # how finely it does, of about 3,000 bytes, and after how many trials it is enough
 
 
 @dataclass(frozen=True)
 class World:
     """Where images come from."""
 
-    camera: Camera = Camera()
-    generator: Generator = Generator()
+    camera: Camera = CAMERA
+    generator: Generator = GENERATOR
     jpeg_quality: tuple[int, int] = (85, 98)  # drawn per scene, the same for both twins
     ai_share: float = 0.5  # of the test images
 
     def twins(self, seed: int, part: int, number: int) -> tuple[bytes, bytes]:
-        """Return scene ``number`` as two JPEG files: the camera's (label 0) and the generator's (label 1)."""
+        """Return scene ``number`` as two JPEG files: the camera's (label 0) and the generator's (label 1).
+
+        Which of them takes more bytes, and by how much, is chance: or the size of a file alone would tell many of them
+        apart. One that is too small is made again with more grain, as if by a noisier camera or generator.
+        """
         rng = np.random.default_rng([seed, part, number])
         scene = paint_scene(rng)
         quality = int(rng.integers(self.jpeg_quality[0], self.jpeg_quality[1] + 1))
-        real, fake = self.camera.render(scene, rng), self.generator.render(scene, rng)
-        return _encode(real, quality), _encode(fake, quality)
+        streams = rng.integers(0, 2**63, 2)
+
+        def encoded(label: int, grain: float) -> bytes:
+            maker = self.generator if label else self.camera
+            return _encode(maker.render(scene, np.random.default_rng(streams[label]), grain), quality)
+
+        ratio = np.exp(rng.normal(0, BYTES_SPREAD))  # of the generator's bytes to the camera's
+        real, fake = encoded(0, 1.0), encoded(1, 1.0)
+        if len(fake) < ratio * len(real):
+            return real, _as_large(lambda grain: encoded(1, grain), round(ratio * len(real)))
+        return _as_large(lambda grain: encoded(0, grain), round(len(fake) / ratio)), fake
 
 
-BICUBIC = (-3, -9, 29, 111, 111, 29, -9, -3)  # half-pixel cubic convolution with a = -.5 (Keys 1981), times 128
+def _as_large(encoded: Callable[[float], bytes], size: int) -> bytes:
+    """Return a file of ``size`` bytes, or nearly as many, by bisection of how much more grain it has."""
+    low, high = 1.0, MAX_GRAIN
+    tried: list[bytes] = []
+    while len(tried) < GRAIN_STEPS and not (tried and abs(len(tried[-1]) - size) <= SPARE_BYTES):
+        grain = (low * high) ** 0.5
+        tried.append(encoded(grain))
+        low, high = (grain, high) if len(tried[-1]) < size else (low, grain)
+    return min(tried, key=lambda file: abs(len(file) - size))
+
+
 WORLDS = {
     "same": World(),  # where the training set is from, always
     "prior": World(ai_share=0.25),
     "generator": World(
         generator=Generator(
             checkerboard=0.01,
+            period=6,
             latent_noise=(0.001, 0.003),
             pixel_noise=(0.006, 0.016),
             sharpening=(0.4, 1.0),
@@ -110,30 +88,37 @@ WORLDS = {
         ),
         jpeg_quality=(70, 90),
     ),
+    "source": World(),  # with a camera and a generator that are drawn by the seed, and are not the training set's
 }
 
 
-def draw_demo(folder: Path, seed: int = 0, scenes: tuple[int, int] = (500, 200), world: str = "same") -> None:
+def draw_demo(
+    folder: Path, seed: int = 0, scenes: tuple[int, int] = (500, 200), world: str = "same", sources: int = 1
+) -> None:
     """Draw the demo data set into ``folder``, in the layout of Kaggle's "Detect AI vs. Human-Generated Images".
 
     ``scenes`` sizes train and test: two images a scene. ``world`` is what the test set is drawn from, one of WORLDS;
-    the training set and the size of the test set are the same in all. Written are ``train.csv``, ``train_data/``,
+    the training set and the size of the test set are the same in all. With several ``sources`` (1 to ``MAX_SOURCES``)
+    scenes are from each in turn, and ``train.csv`` says which. Written are ``train.csv``, ``train_data/``,
     ``test.csv``, ``test_data_v2/``, the withheld ``test_labels.csv`` and a stamp. The folder appears complete or not at
     all; one that already holds the same data set is left untouched, and any other is refused with a UserError.
     """
     if world not in WORLDS:
         raise UserError(f"The demo has no world '{world}'{did_you_mean(world, WORLDS)}")
+    if not 1 <= sources <= MAX_SOURCES:
+        raise UserError(f"demo.sources={sources} cannot be drawn: give 1 to {MAX_SOURCES}.")
     if seed < 0 or min(scenes) < 1:
         raise UserError(f"no demo has seed {seed} and {scenes} scenes: give seed >= 0 and scenes >= 1.")
-    stamp = {"recipe": RECIPE, "seed": seed, "scenes": list(scenes)} | ({} if world == "same" else {"world": world})
+    stamp = {"recipe": RECIPE, "seed": seed, "scenes": list(scenes)}
+    stamp |= {key: value for key, value, usual in (("world", world, "same"), ("sources", sources, 1)) if value != usual}
     if _is_drawn(folder, stamp):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
         draft.chmod(0o755)
-        _draw_train(draft, WORLDS["same"], seed, scenes[0])
-        _draw_test(draft, WORLDS[world], seed, scenes[1])
+        _draw_train(draft, train_worlds(WORLDS["same"], seed, sources), seed, scenes[0])
+        _draw_test(draft, test_worlds(WORLDS, world, seed, sources), seed, scenes[1])
         write_json(draft / STAMP, stamp)
         try:
             os.replace(draft, folder)
@@ -148,33 +133,44 @@ def _is_drawn(folder: Path, stamp: dict) -> bool:
     """Whether ``folder`` holds the data set of ``stamp``; False where nothing is yet, a UserError for anything else."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    if folder.is_dir() and read_json(folder / STAMP) == stamp:
+    found = read_json(folder / STAMP) if folder.is_dir() else None
+    if found == stamp:
         return True
+    if found is not None and found | {"recipe": RECIPE} == stamp:
+        raise UserError(
+            f"{folder} holds the demo as another version of Telltale drew it: draw today's beside it with "
+            "data=FOLDER name=NAME, or remove it."
+        )
     raise UserError(f"{folder} exists and is not the demo data set {stamp}; remove it or give another folder.")
 
 
-def _draw_train(folder: Path, world: World, seed: int, scenes: int) -> None:
+def _draw_train(folder: Path, worlds: Sequence[World], seed: int, scenes: int) -> None:
     """Write ``train_data/`` and ``train.csv``; rows 2k and 2k+1 are twins, which of them comes first is chance."""
     order = np.random.default_rng([seed, 2])
     rows = []
     for number in range(scenes):
-        twins = world.twins(seed, 0, number)
-        rows += [(_write_image(folder / "train_data", twins[label]), label) for label in order.permutation(2)]
-    table = [f"{index},{name},{label}\n" for index, (name, label) in enumerate(rows)]
-    write_text(folder / "train.csv", ",file_name,label\n" + "".join(table))
+        source = number % len(worlds)
+        twins = worlds[source].twins(seed, 0, number)
+        rows += [(_write_image(folder / "train_data", twins[label]), label, source) for label in order.permutation(2)]
+    several = len(worlds) > 1
+    table = [
+        f"{index},{name},{label}" + (f",{('camera', 'generator')[label]}-{source + 1}" if several else "") + "\n"
+        for index, (name, label, source) in enumerate(rows)
+    ]
+    write_text(folder / "train.csv", ",file_name,label" + ",source" * several + "\n" + "".join(table))
 
 
-def _draw_test(folder: Path, world: World, seed: int, scenes: int) -> None:
+def _draw_test(folder: Path, worlds: Sequence[World], seed: int, scenes: int) -> None:
     """Write ``test_data_v2/``, ``test.csv`` and ``test_labels.csv``: 2 * ``scenes`` shuffled rows.
 
     Where the classes are not balanced, the first scenes give both twins and the others the commoner class alone.
     """
-    ai = round(2 * scenes * world.ai_share)
+    ai = round(2 * scenes * worlds[0].ai_share)
     wanted = (2 * scenes - ai, ai)  # of each label
     images = [
         (jpeg, label)
         for number in range(max(wanted))
-        for label, jpeg in enumerate(world.twins(seed, 1, number))
+        for label, jpeg in enumerate(worlds[number % len(worlds)].twins(seed, 1, number))
         if number < wanted[label]
     ]
     order = np.random.default_rng([seed, 3]).permutation(len(images))
@@ -189,25 +185,6 @@ def _write_image(folder: Path, jpeg: bytes) -> str:
     name = hashlib.blake2b(jpeg, digest_size=16).hexdigest() + ".jpg"
     (folder / name).write_bytes(jpeg)
     return f"{folder.name}/{name}"
-
-
-def _tone_curve(linear: np.ndarray) -> np.ndarray:
-    """Return sRGB values of linear light, both in [0, 1] (IEC 61966-2-1)."""
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-6) ** (1 / 2.4) - 0.055)
-
-
-def _demosaic(raw: np.ndarray, bayer: np.ndarray) -> np.ndarray:
-    """Return linear RGB in [0, 1] of a mosaic: green is interpolated, red and blue follow it by their difference."""
-    weight = cv2.filter2D(bayer, -1, _BILINEAR)
-    green = cv2.filter2D(raw * bayer[..., 1], -1, _BILINEAR) / weight[..., 1]
-    green = np.where(bayer[..., 1] > 0, raw, green)
-    difference = (raw - green)[..., None] * bayer
-    return np.clip(green[..., None] + cv2.filter2D(difference, -1, _BILINEAR) / weight, 0, 1)
-
-
-def _sharpen(picture: np.ndarray, amount: float) -> np.ndarray:
-    """Return the picture with an unsharp mask of sigma 1 pixel, clipped to [0, 1]."""
-    return np.clip(picture + np.float32(amount) * (picture - cv2.GaussianBlur(picture, (0, 0), 1)), 0, 1)
 
 
 def _encode(picture: np.ndarray, quality: int) -> bytes:

@@ -13,12 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from competition.core.errors import UserError
 from competition.core.files import atomic_write, cores, fingerprint, read_json, write_json
-from competition.data.images.decode import DECODER, UnreadableImage, fit_store, read_image, stored_size
+from competition.core.locks import waited_for
+from competition.data.images.decode import DECODER, UnreadableImage, read_image, stored_size
 from competition.data.images.file_contents import CHUNK_IMAGES, Contents, file_stats, in_order, recall, survey
 from competition.data.images.stores import DataStore, DecodingStore, PixelStore, StoreSpec, content_digest
 
@@ -60,7 +59,7 @@ class _Place:
     """Where one spec's store is, or will be: a folder named after the contents, the spec and the decoder."""
 
     def __init__(self, folder: Path, contents: Contents, spec: StoreSpec, cached: bool):
-        key = fingerprint(content_digest(contents.digests), [spec.size, spec.cap], DECODER)
+        key = fingerprint(content_digest(contents.digests), spec.key, DECODER)
         # An uncached store needs the rows' shapes and faults only; its folder holds all but the pixels.
         self.spec, self.cached, self.folder = spec, cached, folder / (key if cached else f"{key}-shapes")
 
@@ -90,19 +89,11 @@ def _places(specs: Sequence[StoreSpec], folder: Path, budget_gb: float, contents
 
 @contextlib.contextmanager
 def _locked(folder: Path, title: str) -> Iterator[None]:
-    """Be the only one that builds in ``folder``; the system ends this however the process ends."""
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        with tqdm(desc=f"{title}: waiting for another run to cache them", bar_format="{desc}", disable=None):
-            lock.acquire()
-    try:
+    """Be the only one that builds in ``folder``."""
+    with waited_for(folder / "lock", f"{title}: waiting for another run to cache them"):
         for stale in folder.glob(".building-*"):  # left by a killed run: whoever holds the lock is alone
             shutil.rmtree(stale)
         yield
-    finally:
-        lock.release()
 
 
 def _build(missing: list[_Place], stats: list, contents: Contents, folder: Path, title: str, workers: int) -> None:
@@ -152,10 +143,10 @@ class _Writer:
 
     def prepare(self, image: np.ndarray) -> tuple[tuple[int, int], np.ndarray | None]:
         """Return the shape in which ``image`` is stored and its pixels, if they are kept (in a decoding thread)."""
-        size, cap = self.place.spec.size, self.place.spec.cap
+        spec = self.place.spec
         if not self._file:
-            return stored_size(image.shape[0], image.shape[1], size, cap), None
-        pixels = np.ascontiguousarray(fit_store(image, size, cap))
+            return stored_size(image.shape[0], image.shape[1], spec.size, spec.cap), None
+        pixels = np.ascontiguousarray(spec.stored(image))
         return (pixels.shape[0], pixels.shape[1]), pixels
 
     def append(self, shape: tuple[int, int], pixels: np.ndarray | None) -> None:

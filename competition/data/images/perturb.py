@@ -1,49 +1,58 @@
-"""Stored images after one more journey through the web: compressed again, blurred, or made half as large and back.
+"""Stored images under named conditions: what a robustness sweep shows a model.
 
-What a robustness sweep shows a model. The stored pixels change, before any crop; nothing is random.
+The stored pixels change, before any crop. What is random depends on an image's own pixels, never on its position.
 """
 
-import cv2
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from competition.core.errors import UserError, did_you_mean
-from competition.data.images.stores import Store
+from competition.core.seeds import stream
+from competition.data.images import degrade as web
+from competition.data.images.stores import Store, bytes_digest
 
-JPEG = {"jpeg95": 95, "jpeg85": 85, "jpeg75": 75}  # OpenCV's quality, with its usual halved colour (4:2:0)
-SMOOTH = ("blur", "half")
-BLUR_SIGMA = 1.0  # pixels
-MAX_JPEG_SIDE = 65_500  # pixels: libjpeg holds no longer side
+Degradation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+# What smooths an image, of any dtype and number of channels.
+SMOOTH: Mapping[str, Degradation] = {
+    "half": lambda image, _: web.rescale(image, 1 / 2),
+    "quarter": lambda image, _: web.rescale(image, 1 / 4),
+    "blur": lambda image, _: web.blur(image, 1.0),
+    "blur2": lambda image, _: web.blur(image, 2.0),
+}
+CONDITIONS: Mapping[str, Degradation] = {
+    "jpeg95": lambda image, _: web.jpeg(image, 95),
+    "jpeg75": lambda image, _: web.jpeg(image, 75),
+    "jpeg50": lambda image, _: web.jpeg(image, 50),
+    "jpeg30": lambda image, _: web.jpeg(image, 30),
+    "webp80": lambda image, _: web.webp(image, 80),
+    **SMOOTH,
+    "noise": lambda image, rng: web.noise(image, 6.0, rng),
+    "crop": lambda image, rng: web.crop(image, 0.8, rng),
+    "colour": lambda image, rng: web.colour(image, *rng.choice([0.9, 1.1], 3)),
+    "chain": lambda image, rng: web.degrade(image, rng, steps=3),
+}
 
 
 def conditions(floating: bool) -> tuple[str, ...]:
-    """Return the names of the perturbations; standardised floats (``floating``) have no JPEG."""
-    return SMOOTH if floating else (*JPEG, *SMOOTH)
+    """Return the names of the conditions; standardised floats (``floating``) have only those that smooth."""
+    return tuple(SMOOTH if floating else CONDITIONS)
 
 
 def perturb(image: np.ndarray, condition: str) -> np.ndarray:
     """Return an image (H, W, C) under a condition, same shape and dtype.
 
-    ``jpeg95``, ``jpeg85``, ``jpeg75`` (uint8 RGB alone): compressed at this quality and decoded; ``blur``: Gaussian,
-    ``BLUR_SIGMA`` pixels; ``half``: both sides halved by averaging areas, and back bilinearly. An image too long for a
-    JPEG stays as it is. Raises UserError for another name.
+    ``jpegQ`` and ``webpQ``: compressed at this quality and decoded; ``half``, ``quarter``: shrunk by averaging areas
+    and back bilinearly; ``blur``, ``blur2``: Gaussian, 1 and 2 pixels; ``noise``: standard deviation 6 of 255;
+    ``crop``: .8 of both sides, enlarged; ``colour``: brightness, contrast and saturation by 10 % each, up or down;
+    ``chain``: three degradations as ``augment=web`` draws them. All but half, quarter and blur are for uint8 RGB alone.
+    Raises UserError for another name.
     """
-    if condition in JPEG:
-        return image if max(image.shape[:2]) > MAX_JPEG_SIDE else _jpeg(image, JPEG[condition])
-    if condition == "blur":
-        out = cv2.GaussianBlur(image, (0, 0), BLUR_SIGMA)
-    elif condition == "half":
-        height, width = image.shape[:2]
-        small = cv2.resize(image, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
-        out = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    else:
-        raise UserError(f"'{condition}' is not a perturbation of an image{did_you_mean(condition, conditions(False))}")
-    return out.reshape(image.shape)  # OpenCV drops a single channel's axis
-
-
-def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
+    if condition not in CONDITIONS:
+        raise UserError(f"'{condition}' is not a condition of images{did_you_mean(condition, CONDITIONS)}")
+    content = bytes_digest(np.ascontiguousarray(image).data.cast("B")).hex()
+    return CONDITIONS[condition](image, np.random.default_rng(stream("condition", condition, content)))
 
 
 class PerturbedStore(Store):

@@ -15,6 +15,7 @@ import numpy as np
 
 from competition.core.files import fingerprint, read_json
 from competition.data.images.decode import UnreadableImage, fit_store, read_image
+from competition.data.images.degrade import jpeg
 
 DIGEST_BYTES = 16
 
@@ -23,11 +24,23 @@ DIGEST_BYTES = 16
 class StoreSpec:
     """What is stored. ``size`` 0: native pixels, shrunk to at most ``cap`` on the longer side (0 = no limit).
 
-    ``size`` N: N x N pixels, whatever ``cap`` says.
+    ``size`` N: N x N pixels, whatever ``cap`` says. ``quality``: of a JPEG compression that every stored image goes
+    through once; 0 = none.
     """
 
     size: int
     cap: int = 0
+    quality: int = 0
+
+    @property
+    def key(self) -> list[int]:
+        """What names the spec in a fingerprint; without a compression, what named it before there was one."""
+        return [self.size, self.cap] + ([self.quality] if self.quality else [])
+
+    def stored(self, image: np.ndarray) -> np.ndarray:
+        """Return a decoded image (H, W, C) as it is stored; where there is nothing to do, the image itself."""
+        image = fit_store(image, self.size, self.cap)
+        return jpeg(image, self.quality) if self.quality else image
 
 
 class Store(Protocol):
@@ -168,7 +181,7 @@ class DecodingStore(_FileStore):
 
     def __getitem__(self, row: int) -> np.ndarray:
         self._refuse_bad(row)
-        return fit_store(read_image(self._paths[row]), self._spec.size, self._spec.cap)
+        return self._spec.stored(read_image(self._paths[row]))
 
 
 class ImageStore(Store):

@@ -15,6 +15,7 @@ from competition.core.errors import UserError
 from competition.core.text import listed
 from competition.data.layouts.dataset import IMAGE_EXTENSIONS, Dataset, LayoutSettings, table_of
 from competition.data.layouts.labels import group_column, two_classes
+from competition.data.layouts.sources import folder_sources
 
 TRAIN, TEST = ("train", "training", "train_set"), ("test", "testing", "test_set")
 _HIDDEN = (".", "__")  # __MACOSX holds a shadow of every file
@@ -38,7 +39,8 @@ def read_folders(root: Path, settings: LayoutSettings) -> Dataset:
     label_of = {classes[0]: 0, classes[1]: 1}
     rows = [(*image, label_of[name]) for name, found in found_in.items() for image in found]
     ids, paths, labels = zip(*sorted(rows, key=lambda row: natural_order(row[0])), strict=True)
-    train = table_of(id=ids, path=paths, label=labels, group=ids)
+    sources = folder_sources(settings.source, ids, base, root)
+    train = table_of(id=ids, path=paths, label=labels, group=ids, **sources)
     test, known = _read_test(root, test_folder, label_of)
     return Dataset("folders", root, train, test, known, None, ("id", "label"), classes)
 

@@ -23,7 +23,8 @@ class Dataset:
     """A data set of two classes.
 
     kind: ``kaggle``, ``folders`` or ``pixels``.
-    train: columns id (text), path (text; "" for pixels), label (int64, 0 or 1), group (text); index 0..n-1.
+    train: columns id (text), path (text; "" for pixels), label (int64, 0 or 1), group (text) and, where sources are
+        known, source (text); index 0..n-1.
     test: columns id and path, in the order that the submission must have; without rows where there is no test set.
     test_label: columns id and label, in ``test``'s order, where the labels are known; only for the closing score.
     pixels: float32 (n, H, W, C) of train and of test; pixel CSV only.
@@ -63,6 +64,7 @@ class LayoutSettings:
     id_column: str | None = None
     positive: str | None = None
     group: str = "none"
+    source: str = "none"
     image_shape: str | None = None
 
 

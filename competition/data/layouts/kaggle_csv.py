@@ -14,6 +14,7 @@ import pandas as pd
 from competition.data.layouts.csv_text import ids_and_files, label_column_of, read_table
 from competition.data.layouts.dataset import IMAGE_EXTENSIONS, Dataset, FolderNames, LayoutSettings, table_of
 from competition.data.layouts.labels import encode, group_rows, label_texts
+from competition.data.layouts.sources import column_sources
 from competition.data.layouts.test_files import read_sample, read_test_labels
 
 _EXTENSIONS = tuple(spelling for extension in IMAGE_EXTENSIONS for spelling in (extension, extension.upper()))
@@ -26,8 +27,8 @@ def read_kaggle(root: Path, settings: LayoutSettings) -> Dataset:
     ids, files = ids_and_files(table, settings.id_column, label_name)
     texts = label_texts(table.frame[label_name], table.path)
     labels, classes = encode(texts, settings.positive, table.path)
-    groups = group_rows(settings.group, table, ids)
-    train = table_of(id=ids, path=find_images(root, files, "train"), label=labels, group=groups)
+    beside = {"group": group_rows(settings.group, table, ids), **column_sources(settings.source, table)}
+    train = table_of(id=ids, path=find_images(root, files, "train"), label=labels, **beside)
 
     test, header = read_test(root, settings.id_column, label_name)
     known = read_test_labels(root, test["id"], label_name, classes)

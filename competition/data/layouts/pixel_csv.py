@@ -28,6 +28,7 @@ from competition.data.layouts.csv_text import (
 )
 from competition.data.layouts.dataset import Dataset, LayoutSettings, table_of
 from competition.data.layouts.labels import encode, group_column, group_rows, label_texts
+from competition.data.layouts.sources import column_sources, source_column
 from competition.data.layouts.test_files import read_sample, read_test_labels
 
 MIN_PIXEL_COLUMNS = 16  # a 4x4 image's: fewer numbered columns are taken for pixels where layout=pixels says so alone
@@ -44,13 +45,14 @@ def read_pixels(root: Path, settings: LayoutSettings) -> Dataset:
     label_name = label_column_of(columns, settings.label_column, path)
     if id_column is not None:
         given_column(columns, id_column, f"id_column={id_column}", path)
-    named = {label_name, id_column, group_column(settings.group)}
+    named = {label_name, id_column, group_column(settings.group), source_column(settings.source)}
     pixel_columns = _pixel_columns(columns, named)
     size = image_shape(len(pixel_columns), settings.image_shape, path)
     table, values = _read_values(text, path, pixel_columns)
     labels, classes = encode(label_texts(table.frame[label_name], path), settings.positive, path)
     ids, _ = _ids(table, id_column)
-    train = table_of(id=ids, path=[""] * len(ids), label=labels, group=group_rows(settings.group, table, ids))
+    beside = {"group": group_rows(settings.group, table, ids), **column_sources(settings.source, table)}
+    train = table_of(id=ids, path=[""] * len(ids), label=labels, **beside)
 
     ids, test_values, header, numbered = _read_test(root, pixel_columns, named, label_name, id_column)
     test = table_of(id=ids, path=[""] * len(ids))

@@ -15,6 +15,7 @@ from competition.data.layouts.dataset import Dataset, LayoutSettings, check_apar
 from competition.data.layouts.kaggle_csv import read_kaggle
 from competition.data.layouts.labels import group_column, split_group
 from competition.data.layouts.pixel_csv import is_pixel_csv, read_pixels
+from competition.data.layouts.sources import source_column
 
 READERS = {"kaggle": read_kaggle, "folders": read_folders, "pixels": read_pixels}
 BY_ITS_FILES = LayoutSettings()
@@ -36,7 +37,8 @@ def read_dataset(root: Path, settings: LayoutSettings = BY_ITS_FILES) -> Dataset
     layout = settings.layout
     if layout not in CHOICES["layout"]:
         raise UserError(f"layout={layout} is not a layout{did_you_mean(layout, CHOICES['layout'])}")
-    named = {settings.label_column, settings.id_column, group_column(settings.group)}  # a misspelt rule raises first
+    columns = group_column(settings.group), source_column(settings.source)  # a misspelt rule raises first
+    named = {settings.label_column, settings.id_column, *columns}
     if layout == "auto":
         layout = _detect(root, named)
     if layout != "folders" and not (root / "train.csv").is_file():

@@ -134,9 +134,8 @@ def _export_member(
         )
     spec = store_spec(recipe)
     digests = {file.name: file_digest(file) for file in sorted(site.glob(f"{member}.onnx*"))}
-    return MemberFile(
-        path.name, digests, recipe.image_size, recipe.fit, spec.size, spec.cap, placement.precision, models, difference
-    )
+    stored = recipe.image_size, recipe.fit, spec.size, spec.cap
+    return MemberFile(path.name, digests, *stored, placement.precision, models, difference, spec.quality)
 
 
 @torch.no_grad()

@@ -19,9 +19,9 @@ import numpy as np
 from competition.core.errors import UserError
 from competition.core.files import cores, file_digest, read_json
 from competition.core.paths import run_folder
-from competition.data.images.decode import fit_store
+from competition.data.images.stores import StoreSpec
 from competition.data.tta import TTA, eval_crops, turn
-from competition.inference.classify import Classifier
+from competition.inference.classify import Classifier, Seen
 from competition.inference.run_record import FILE, Record, read_record
 
 MANIFEST = "telltale.json"
@@ -35,9 +35,10 @@ class MemberFile:
     """One member's graph: uint8 ``pixels`` (n, 3, image_size, image_size) in, float32 ``logit`` (n,) out.
 
     ``digests``: by name, of the graph's file and of its weights' where they lie beside it. ``store_size``,
-    ``store_cap``, ``fit``: see fit_store and eval_crops. ``models``: for each model averaged inside, by its folder, the
-    job's key and the digest of its weights. ``difference``: the largest measured on the check images, of ``logit`` and
-    ``prob``, from torch in fp32, and as ``own_logit`` and ``own_prob`` from torch in ``precision``, the member's own.
+    ``store_cap``, ``store_quality``, ``fit``: see StoreSpec and eval_crops. ``models``: for each model averaged inside,
+    by its folder, the job's key and the digest of its weights. ``difference``: the largest measured on the check
+    images, of ``logit`` and ``prob``, from torch in fp32, and as ``own_logit`` and ``own_prob`` from torch in
+    ``precision``, the member's own.
     """
 
     file: str
@@ -49,6 +50,12 @@ class MemberFile:
     precision: str
     models: dict[str, dict[str, str]]
     difference: dict[str, float]
+    store_quality: int = 0  # exports of earlier versions have none
+
+    @property
+    def spec(self) -> StoreSpec:
+        """How an image is stored before it is seen."""
+        return StoreSpec(self.store_size, self.store_cap, self.store_quality)
 
 
 @dataclass(frozen=True)
@@ -75,12 +82,13 @@ class OnnxMember:
         """The graph, loaded when first needed."""
         return open_session(self.path)
 
-    def view_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def see(self, images: Sequence[np.ndarray]) -> Seen:
+        """Return the logits of n uint8 (H, W, 3) pictures; the graph does not show how unlike they are."""
         views, member = TTA[self.tta], self.member
         crops = list(dict.fromkeys(view.crop for view in views))
         logits = np.empty((len(views), len(images)))
         for start in range(0, len(images), BATCH):
-            stored = [fit_store(image, member.store_size, member.store_cap) for image in images[start : start + BATCH]]
+            stored = [member.spec.stored(image) for image in images[start : start + BATCH]]
             seen = np.stack([eval_crops(image, member.image_size, member.fit, crops) for image in stored])
             seen = np.moveaxis(seen, -1, -3)  # (n, crops, 3, size, size)
             for row, view in enumerate(views):
@@ -88,7 +96,7 @@ class OnnxMember:
                 logits[row, start : start + BATCH] = run_session(self.session, turned)
         if not np.isfinite(logits).all():
             raise UserError(f"{self.path} gives no number for some images: train the run again with precision=fp32.")
-        return logits
+        return Seen(logits, None)
 
 
 def open_session(path: Path) -> Any:

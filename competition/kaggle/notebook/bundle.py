@@ -15,8 +15,9 @@ from competition import __version__
 from competition.core.config import CONFIG_FILE, as_yaml, elsewhere
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json, write_json, write_text
+from competition.core.paths import FOLDS_FILE
 from competition.core.settings import Config
-from competition.inference.run_record import FILE, Record
+from competition.inference.run_record import FILE, Record, folds_path
 from competition.kaggle import datasets, kernels
 from competition.kaggle.notebook.notebook import notebook_json
 from competition.kaggle.notebook.session_setup import MANIFEST, sha256
@@ -24,6 +25,7 @@ from competition.kaggle.wheels import PREDICTION, installed_wheel, telltale_whee
 
 DATASET, KERNEL, PUSHED = "dataset", "kernel", "pushed.json"
 JOB_FILES = ("model.safetensors", "config.yaml", "done.json")
+KEPT_FILES = ("oof.csv", "evidence.npz")  # what a verdict on the test set takes, of jobs that hold rows out
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
     """Write weights, settings and wheels under names of one level, for Kaggle may flatten folders or zip them."""
     folder, files = bundle.folder / DATASET, {}
     folder.mkdir(parents=True)
-    for place, source in _sources(record).items():
+    for place, source in _sources(record, config).items():
         files[_flat(place)] = place
         _link(source, folder / _flat(place))
     place = f"folds/{record.name}/{CONFIG_FILE}"
@@ -108,7 +110,7 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
     datasets.write_metadata(folder, bundle.dataset)
 
 
-def _sources(record: Record) -> dict[str, Path]:
+def _sources(record: Record, config: Config) -> dict[str, Path]:
     """Return the files of the run that prediction reads, by their place below TELLTALE_HOME."""
     found = {f"folds/{record.name}/{FILE}": record.folder / FILE}
     for part in (part for parts in record.members.values() for part in parts):
@@ -117,7 +119,11 @@ def _sources(record: Record) -> dict[str, Path]:
     for path in found.values():
         if not path.is_file():
             raise UserError(f"{path} is gone: run the line that trained '{record.name}' again.")
-    return found
+    kept = {f"folds/{record.name}/{FOLDS_FILE}": folds_path(record, config)}
+    for part in (part for parts in record.members.values() for part in parts):
+        for file in KEPT_FILES:
+            kept[os.path.normpath(f"folds/{record.name}/{part}/{file}")] = record.folder / part / file
+    return found | {place: path for place, path in kept.items() if path.is_file()}
 
 
 def _flat(place: str) -> str:

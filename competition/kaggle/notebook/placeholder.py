@@ -15,7 +15,7 @@ from competition.core.files import atomic_write
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.layouts.test_files import SAMPLES
 from competition.inference.run_record import read_record
-from competition.inference.test_set import TestTable, find_test_table
+from competition.inference.test_table import TestTable, find_test_table
 from competition.kaggle.submission.write import submission_bytes
 
 WARNING = """\

@@ -16,6 +16,7 @@ import pandas as pd
 from competition import __version__
 from competition.core.errors import UserError
 from competition.core.files import file_digest, read_json, write_json
+from competition.data.folds import folds_table
 from competition.kaggle.sessions.kernel import DEADLINE, OUTPUT_BYTES, STATUS
 from competition.training.plan import Plan
 
@@ -47,7 +48,8 @@ class Request:
     begun: dict[str, str]
 
     def folds_from(self, train: pd.DataFrame) -> pd.DataFrame:
-        """Return the folds of ``train`` (id, label, group) as they were sent; UserError where rows are missing."""
+        """Return the folds of ``train`` (id, label, group, perhaps source) as they were sent; UserError where rows are
+        missing."""
         if len(train) != len(self.folds):
             raise UserError(
                 f"There are {len(train):,} training rows here, and {len(self.folds):,} where the folds "
@@ -55,7 +57,7 @@ class Request:
             )
         fold = np.empty(len(train), np.int64)
         fold[np.argsort(train["id"].to_numpy(object), kind="stable")] = self.folds
-        return train[["id", "label", "group"]].assign(fold=fold)
+        return folds_table(train, fold)
 
 
 def write_request(path: Path, request: Request) -> None:

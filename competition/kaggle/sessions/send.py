@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from competition.core.config import as_dict, as_yaml, elsewhere
+from competition.core.config import as_yaml, elsewhere, recipe_key
 from competition.core.errors import UserError
 from competition.core.files import file_digest, fingerprint, read_json, write_json
 from competition.core.paths import FOLDS_FILE, run_folder
@@ -106,7 +106,7 @@ class Sender:
         shared = [config.seed, config.tta, config.evidence_rows, self.folds, self.data.table_key]
         return {
             plan.folder.relative_to(self.folder).as_posix(): fingerprint(
-                as_dict(config.members[plan.job.member]), str(plan.job), shared
+                recipe_key(config.members[plan.job.member]), str(plan.job), shared
             )
             for plan in plans
         }

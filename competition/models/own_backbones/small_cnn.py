@@ -28,7 +28,7 @@ class SmallCnn(OwnBackbone):
     @classmethod
     def from_recipe(cls, recipe: Recipe, channels: int, load: bool) -> Self:
         """Return the network; ``backbone_args`` may hold its ``widths``."""
-        for key in ("small_stem", "checkpointing", "drop_path"):
+        for key in ("small_stem", "stem_stride", "checkpointing", "drop_path"):
             if getattr(recipe, key):
                 raise UserError(f"Backbone 'small_cnn' has no use for {key}={getattr(recipe, key)}: leave it out.")
         try:

@@ -18,6 +18,7 @@ from competition.scoring.shift.class_prior import Prior
 SAME = "same world"
 LABEL_SHIFT = "label shift"
 DOMAIN_SHIFT = "another world"
+ONE_SIDED = 0.01  # share of class 1 or of class 0 below which a test set cannot be meant
 REMEDIES = {
     SAME: "Nothing to do: the CV score and the leaderboard range speak for this test set.",
     LABEL_SHIFT: (
@@ -25,7 +26,8 @@ REMEDIES = {
         "that is known is declared with threshold=prior:P."
     ),
     DOMAIN_SHIFT: (
-        "Do not believe the CV score for this test set. If its positive rate is known, say threshold=prior:P."
+        "Do not believe the CV score for this test set; threshold=auto calls positive what is best under a broad "
+        "belief about it. If its positive rate is known, say threshold=prior:P."
     ),
 }
 
@@ -50,6 +52,19 @@ class Shift:
         aucs = [item.value["auc"] for item in self.evidence if item.name.startswith(statistics.FEATURES)]
         return all(auc is not None and auc < statistics.MIN_FEATURES_AUC for auc in aucs) if aucs else None
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the test images are of another world, and no features say that only their scores look otherwise.
+
+        Where all rows look like one class, features that agree say only that what makes the other class is not seen.
+        """
+        return self.verdict == DOMAIN_SHIFT and (not self.features_agree or self.one_sided)
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether the test rows look as if they were of one class alone, which no test set is."""
+        return self.prior is not None and (self.prior.high < ONE_SIDED or self.prior.low > 1 - ONE_SIDED)
+
 
 def judge_shift(
     rows: OofRows,
@@ -67,8 +82,9 @@ def judge_shift(
     (k, m). These three are optional; features tell most.
 
     *Another world*: no mix of the two classes' scores gives the test's, or features tell test rows from validation rows
-    weighted to the test's class balance; or, where no features show that the images are the same, the positive rate
-    collapses, metadata tell, or members newly disagree. *Label shift*: none of these, but the class balance moved.
+    weighted to the test's class balance, or the rows look like one class alone; or, where no features show that the
+    images are the same, the positive rate collapses, metadata tell, or members newly disagree. *Label shift*: none of
+    these, but the class balance moved.
     Raises ``ValueError`` for what ``draw_scores``, ``domain_auc`` and ``statistics.disagreement`` refuse.
     """
     threshold, _ = best_threshold(rows.label, rows.prob)
@@ -85,5 +101,5 @@ def judge_shift(
     shift = Shift(SAME, "", prior, [rate, balance, mixture, distance, *seen, *hints[1:]])
     against = [*seen, mixture, *([] if shift.features_agree else hints)]
     moved = LABEL_SHIFT if balance.alarming else SAME
-    verdict = DOMAIN_SHIFT if any(item.alarming for item in against) else moved
+    verdict = DOMAIN_SHIFT if shift.one_sided or any(item.alarming for item in against) else moved
     return replace(shift, verdict=verdict, remedy=REMEDIES[verdict])

@@ -7,9 +7,22 @@ from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, Shift
 from competition.scoring.threshold.mean_correction import as_if_averaged
-from competition.scoring.threshold.rules import AUTO, choose_threshold, cross_fit, find_rule, is_calibrated
+from competition.scoring.threshold.rules import (
+    AUTO,
+    ROBUST,
+    choose_threshold,
+    cross_fit,
+    find_rule,
+    is_calibrated,
+    tuning_rows,
+)
 
-COMPARED = ("argmax", "bootstrap", "calibrated", "em")
+ASSUMED = (
+    "the test set is another world. Assumed are a share of class 1 anywhere around the training rows' {share:.0%}, and "
+    "scores that tell the classes apart as well as before, less well or not at all; if you know the share, declare it "
+    "with threshold=prior:P"
+)
+COMPARED = ("argmax", "bootstrap", "calibrated", "em", ROBUST)
 
 
 def decide(rule: str, rows: OofRows, shift: Shift | None, seed: int = 0) -> tuple[str, str]:
@@ -22,9 +35,10 @@ def decide(rule: str, rows: OofRows, shift: Shift | None, seed: int = 0) -> tupl
     - ``em`` where calibration holds, the verdict on the test set is *label shift*, and the members' features show that
       nothing else changed: then it alone follows the test set's class balance. Scores alone cannot tell a rarer class
       from a new generator's images that pass for the other one;
-    - ``calibrated`` otherwise, as the steadiest of those that need nothing from the test set. Under *another world*
-      that is a stopgap: no rule that looks at training rows is right there, ``em`` least of all, and the reason says
-      to declare ``prior:P``.
+    - ``robust`` where the verdict is *another world*: no threshold that is right for the training rows is right there.
+      What it assumes is said in the reason, with the remedy, to declare ``prior:P``. Where the features show the same
+      pictures, and scores alone look otherwise, as copies of training images make them, ``calibrated`` is better;
+    - ``calibrated`` otherwise, as the steadiest of those that need nothing from the test set.
 
     All labels take part in the check of calibration; choosing one of three rules by it costs nothing measurable.
     Raises what ``find_rule`` and ``choose_calibrator`` raise.
@@ -32,17 +46,18 @@ def decide(rule: str, rows: OofRows, shift: Shift | None, seed: int = 0) -> tupl
     find_rule(rule)
     if rule != AUTO:
         return rule, "as set"
+    if shift and shift.elsewhere:
+        return ROBUST, ASSUMED.format(share=rows.label.mean())
     holds = is_calibrated(rows, seed)
     verdict = shift.verdict if shift else None
     if shift and verdict == LABEL_SHIFT and holds and shift.features_agree:
         return "em", "calibrated probabilities hold and only the class balance of the test set differs"
+    if rows.web is not None:
+        holds = is_calibrated(rows.web, seed)
     found = "calibrated" if holds else "bootstrap"
     calibration = "calibrated probabilities hold" if holds else "calibrated probabilities do not hold"
     if verdict == DOMAIN_SHIFT:
-        return found, (
-            f"{calibration}, but the test set is another world, where no threshold from training rows is "
-            "right: declare its positive rate with threshold=prior:P if you know it"
-        )
+        return found, f"{calibration}, and the features show the same pictures: copies may be what changed the scores"
     if verdict == LABEL_SHIFT and holds:
         return found, f"{calibration}, but no features show that the test set differs in its class balance alone"
     if verdict == LABEL_SHIFT:
@@ -53,10 +68,11 @@ def decide(rule: str, rows: OofRows, shift: Shift | None, seed: int = 0) -> tupl
 def submission_threshold(rule: str, rows: OofRows, test: TestRows, seed: int = 0) -> float:
     """Return the threshold for ``test.prob``, the mean of the models' ``test.parts``, of rows that models saw.
 
-    It is chosen on the out-of-fold rows as the mean would have scored them (``as_if_averaged``), since they were judged
-    by single models.
+    It is chosen on the out-of-fold rows (``tuning_rows``) as the mean would have scored them (``as_if_averaged``),
+    since they were judged by single models.
     """
-    return choose_threshold(rule, as_if_averaged(rows, test.parts), seed, test.prob if test.prob.size else None)
+    tuned_on = as_if_averaged(tuning_rows(rows, rule), test.parts)
+    return choose_threshold(rule, tuned_on, seed, test.prob if test.prob.size else None)
 
 
 @dataclass(frozen=True)

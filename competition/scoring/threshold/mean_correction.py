@@ -30,7 +30,8 @@ def as_if_averaged(rows: OofRows, test_parts: ArrayLike) -> OofRows:
     if noise < EDGE:
         return rows
     crossed = None if rows.crossed is None else [_drawn_in(rows.label, prob, noise) for prob in rows.crossed]
-    return rows.with_prob(_drawn_in(rows.label, rows.prob, noise), crossed)
+    averaged = rows.with_prob(_drawn_in(rows.label, rows.prob, noise), crossed)
+    return averaged if rows.web is None else averaged.tuned_on(as_if_averaged(rows.web, test_parts))
 
 
 def _drawn_in(label: Bools, prob: Floats, noise: float) -> Floats:

@@ -17,18 +17,25 @@ from competition.scoring.calibration import check_calibration, choose_calibrator
 from competition.scoring.metrics import Floats
 from competition.scoring.rows import OofRows
 from competition.scoring.threshold.expected_f1 import calibrated_threshold
+from competition.scoring.threshold.robust import believe
 
 Rule = Callable[[OofRows, int, ArrayLike | None], float]
 """(rows, seed, target) -> threshold. ``target`` (m,) are the scores of the rows that the threshold is for, in the units
 of ``rows.prob``; ``None`` where they are not known. Wherever a rule's name goes, a ``Rule`` may go."""
 
 AUTO = "auto"
+ROBUST = "robust"
 PRIOR = "prior:"
 
 
 def _auto(rows: OofRows, seed: int, target: ArrayLike | None) -> float:
     """``auto`` where nothing is known of a test set; ``auto.decide`` is the whole of it."""
     return RULES["calibrated" if is_calibrated(rows, seed) else "bootstrap"](rows, seed, target)
+
+
+def _robust(rows: OofRows, seed: int, target: ArrayLike | None) -> float:
+    """The best expected F1 under a broad belief about the target rows; without them nothing is shifted."""
+    return _auto(rows, seed, None) if target is None else believe(rows, target).threshold
 
 
 def _prior(rows: OofRows, seed: int, target: ArrayLike | None, rate: float | None) -> float:
@@ -44,6 +51,7 @@ RULES: dict[str, Rule] = {
     "bootstrap": lambda rows, seed, target: bootstrap_threshold(rows, seed),
     "calibrated": lambda rows, seed, target: calibrated_threshold(rows, seed),
     "em": calibrated_threshold,
+    ROBUST: _robust,
     AUTO: _auto,
 }
 DEFAULT_RULE = "bootstrap"
@@ -54,14 +62,20 @@ def is_calibrated(rows: OofRows, seed: int = 0) -> bool:
     return check_calibration(rows.with_prob(choose_calibrator(rows, seed).prob)).holds
 
 
+def declared_share(rule: str | Rule) -> float | None:
+    """Return the positive rate of the test set that ``prior:P`` declares, None for any other rule."""
+    return _number(rule.removeprefix(PRIOR)) if isinstance(rule, str) and rule.startswith(PRIOR) else None
+
+
 def find_rule(rule: str | Rule) -> Rule:
     """Return the rule of that name.
 
     ``argmax`` is the best cut of the tuning rows, ``bootstrap`` its median over resamples, ``calibrated`` half the best
-    expected F1, ``em`` the same at the class balance that the target rows' scores suggest, ``prior:P`` calls the share
-    P of the target rows positive, ``auto`` chooses among them (``auto.decide``), and a number in text, such as
-    ``"0.5"``, is the rule that always answers it. Raises ``UserError`` for anything else, so that a configuration can
-    be checked before there is a score.
+    expected F1, ``em`` the same at the class balance that the target rows' scores suggest, ``robust`` has the best
+    expected F1 where the target rows are of another world (``robust.believe``), ``prior:P`` calls the share P of them
+    positive, ``auto`` chooses among them (``auto.decide``), and a number in text, such as ``"0.5"``, is the rule that
+    always answers it. Raises ``UserError`` for anything else, so that a configuration can be checked before there is a
+    score.
     """
     if callable(rule):
         return rule
@@ -97,12 +111,25 @@ def _number(text: str) -> float:
         return math.nan
 
 
+def looks_at_test(rule: str | Rule) -> bool:
+    """Return whether the rule goes by the scores of the test rows themselves."""
+    return rule in ("em", ROBUST) or declared_share(rule) is not None
+
+
+def tuning_rows(rows: OofRows, rule: str | Rule) -> OofRows:
+    """Return the rows that a threshold is tuned on: clean and degraded ones, where there are such (``rows.web``).
+
+    A rule that looks at the test rows sees in their scores what befell them, and keeps to the clean rows.
+    """
+    return rows.tuning if rows.web is None or looks_at_test(rule) else rows.web
+
+
 def choose_threshold(rule: str | Rule, rows: OofRows, seed: int = 0, target: ArrayLike | None = None) -> float:
     """Return the threshold which ``rule`` (see ``find_rule``) chooses on these rows, in the units of ``rows.prob``.
 
-    ``target`` (m,) are the scores of the rows to be decided; without them ``em`` is ``calibrated`` and ``prior:P``
-    keeps to the labels' own rate. ``calibrated``, ``em`` and ``auto`` need scores that are probabilities. Raises what
-    ``find_rule`` and the rule raise.
+    ``target`` (m,) are the scores of the rows to be decided; without them ``em`` is ``calibrated``, ``robust`` is
+    ``auto`` and ``prior:P`` keeps to the labels' own rate. ``calibrated``, ``em``, ``robust`` and ``auto`` need scores
+    that are probabilities. Raises what ``find_rule`` and the rule raise.
     """
     return float(find_rule(rule)(rows, seed, target))
 
@@ -113,9 +140,10 @@ def cross_fit(
     """Decide each row by the threshold that ``rule`` chooses on all rows of the *other* folds.
 
     Where weights were cross-fitted too, each fold's threshold is chosen by the probabilities that never saw it
-    (``rows.by_fold``). A rule that looks at target rows is shown the fold's own scores (and ``prior:P`` the other
-    folds' positive rate: it is judged by what it does when what is declared is right), or those in ``target`` (m,), if
-    given: what the threshold for *them* makes of each fold.
+    (``rows.by_fold``). A rule that looks at target rows is shown the fold's own scores, or those in ``target`` (m,), if
+    given: what the threshold for *them* makes of each fold. Rules that are about the test set alone give way without it
+    (``own_rate``). With ``rows.web`` the other folds' rows are those (``tuning_rows``); the fold's own are judged as
+    they are.
 
     Returns the decisions (0 and 1) and the threshold used for each row, both (n,). Raises ``ValueError`` when there is
     but one fold, for then no other rows exist to choose from, and for rows the rule refuses. That no group crosses
@@ -123,12 +151,13 @@ def cross_fit(
     """
     if rows.folds < 2:
         raise ValueError(f"cross-fitting needs at least two folds; all {rows.label.size} rows are in one")
+    tuned_on = tuning_rows(rows, rule)
     rule = own_rate(rule) if target is None else rule
     used = np.empty(rows.label.size)
-    for k, scores in enumerate(rows.by_fold):
+    for k, scores in enumerate(tuned_on.by_fold):
         inside = rows.fold == k
-        shown = scores[inside] if target is None else target
-        used[inside] = choose_threshold(rule, rows.subset(~inside, scores), seed, shown)
+        shown = rows.by_fold[k][inside] if target is None else target
+        used[inside] = choose_threshold(rule, tuned_on.subset(tuned_on.fold != k, scores), seed, shown)
     return (rows.own >= used).astype(np.int64), used
 
 
@@ -140,7 +169,7 @@ def decide_unseen(rows: OofRows, rule: str | Rule, seed: int = 0) -> tuple[NDArr
     """
     judged = rows.judged
     if rows.held_out is not None:
-        threshold = choose_threshold(own_rate(rule), rows.tuning, seed, judged.prob)
+        threshold = choose_threshold(own_rate(rule), tuning_rows(rows, rule), seed, judged.prob)
     elif rows.folds > 1:
         return cross_fit(rows, rule, seed)
     else:
@@ -149,6 +178,12 @@ def decide_unseen(rows: OofRows, rule: str | Rule, seed: int = 0) -> tuple[NDArr
 
 
 def own_rate(rule: str | Rule) -> str | Rule:
-    """Return the rule for rows that are not the test set: itself, but ``prior:P`` at the rate of the tuning rows."""
+    """Return the rule for rows that are not the test set: itself, but for two that are about the test set alone.
+
+    ``prior:P`` becomes the rate of the tuning rows, so that it is judged by what it does when what is declared is
+    right; ``robust`` becomes ``auto``, for among the training rows there is no other world.
+    """
     found = find_rule(rule)
+    if rule == ROBUST:
+        return AUTO
     return partial(_prior, rate=None) if isinstance(rule, str) and rule.startswith(PRIOR) else found

@@ -1,5 +1,6 @@
 """A cache holds exactly what decoding gives, is found by content alone, and is whole or absent however a run ends."""
 
+import dataclasses
 import json
 import os
 import pickle
@@ -21,6 +22,7 @@ from competition.core.errors import UserError
 from competition.data.images import cache
 from competition.data.images.cache import open_stores
 from competition.data.images.decode import UnreadableImage, fit_store, read_image
+from competition.data.images.degrade import jpeg
 from competition.data.images.stores import ArrayStore, DecodingStore, PixelStore, StoreSpec
 
 NATIVE, SMALL = StoreSpec(0, 48), StoreSpec(16, 0)
@@ -67,6 +69,23 @@ def test_one_pass_decodes_each_file_once_and_fills_every_spec(tmp_path, decoding
             expected = fit_store(read_image(path), spec.size, spec.cap)
             np.testing.assert_array_equal(store[row], expected)
             assert store.shape(row) == expected.shape
+
+
+def test_images_compressed_alike_are_a_store_of_their_own_cached_or_not(tmp_path):
+    paths = _images(tmp_path / "in", 8, sides=((32, 32), (60, 40)))
+    alike = dataclasses.replace(NATIVE, quality=90)
+    stores = _open(paths, [NATIVE, alike], tmp_path / "cache")
+    decoding = _open(paths, [alike], tmp_path / "cache", 0.0)[alike]
+    for row, path in enumerate(paths):
+        expected = jpeg(fit_store(read_image(path), 0, 48), 90)
+        np.testing.assert_array_equal(stores[alike][row], expected)
+        np.testing.assert_array_equal(decoding[row], expected)
+        assert stores[alike].shape(row) == stores[NATIVE].shape(row)
+        assert not np.array_equal(stores[NATIVE][row], expected)
+
+
+def test_a_store_without_compression_is_named_as_it_was_before_there_was_one():
+    assert StoreSpec(16, 0).key == [16, 0] and StoreSpec(0, 48, 96).key == [0, 48, 96]
 
 
 def test_equal_shapes_make_a_batch_and_unequal_ones_do_not(tmp_path):

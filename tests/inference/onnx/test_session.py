@@ -73,7 +73,7 @@ def test_a_picture_alone_gets_the_verdict_it_gets_among_others_and_none_get_none
     together = classifier.classify(PICTURES)
     for row in (0, 1, len(PICTURES) - 1):
         assert classifier.classify([PICTURES[row]])[0].prob == pytest.approx(together[row].prob, abs=1e-6)
-    assert classifier.classify([]) == [] and classifier.members["rgb"].view_logits([]).shape == (2, 0)
+    assert classifier.classify([]) == [] and classifier.members["rgb"].see([]).logits.shape == (2, 0)
 
 
 def test_the_export_alone_is_enough_and_no_model_code_is_imported(home):

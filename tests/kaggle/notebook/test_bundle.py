@@ -53,7 +53,9 @@ def test_the_bundle_pushed_by_the_real_command_line_runs_offline_in_both_layouts
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.endswith(f"Submit      ./run.sh submit kernel={KERNEL} name=run competition=cats\n")
         kernel = world.kernel(KERNEL)
-        assert [path.name for path in kernel.output.iterdir()] == ["submission.csv"], kernel.log
+        assert {path.name for path in kernel.output.iterdir()} == {"submission.csv", "submission_images.csv"}, (
+            kernel.log
+        )
         assert (kernel.output / "submission.csv").read_bytes() == own
         pushed = {
             key: kernel.request[key]

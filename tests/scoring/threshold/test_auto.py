@@ -24,7 +24,7 @@ TEST_ROWS = TestRows(TEST, np.stack([TEST] * 3))
 
 def verdict_of(verdict):
     """As much of a ``Shift`` as the rule looks at."""
-    return verdict and SimpleNamespace(verdict=verdict, features_agree=True)
+    return verdict and SimpleNamespace(verdict=verdict, features_agree=True, elsewhere=verdict == DOMAIN_SHIFT)
 
 
 def beyond_calibration():
@@ -41,7 +41,7 @@ def beyond_calibration():
         (None, "calibrated", "probabilities hold"),
         (SAME, "calibrated", "no shift was found"),
         (LABEL_SHIFT, "em", "only the class balance"),
-        (DOMAIN_SHIFT, "calibrated", "threshold=prior:P"),
+        (DOMAIN_SHIFT, "robust", "threshold=prior:P"),
     ],
 )
 def test_auto_takes_the_rule_that_the_verdict_calls_for_and_says_why(verdict, expected, because):
@@ -51,7 +51,7 @@ def test_auto_takes_the_rule_that_the_verdict_calls_for_and_says_why(verdict, ex
 
 @pytest.mark.parametrize(
     "verdict, because",
-    [(SAME, "do not hold"), (LABEL_SHIFT, "cannot be followed"), (DOMAIN_SHIFT, "threshold=prior:P")],
+    [(SAME, "do not hold"), (LABEL_SHIFT, "cannot be followed")],
 )
 def test_without_calibration_auto_counts_and_never_follows_a_class_balance(verdict, because):
     rule, why = decide("auto", beyond_calibration(), verdict_of(verdict))
@@ -117,6 +117,6 @@ def test_without_a_test_set_rules_have_no_test_rate():
 
 def test_without_features_that_agree_a_rarer_class_is_not_told_from_a_new_generator_and_em_not_taken():
     for agree in (None, False):
-        shift = SimpleNamespace(verdict=LABEL_SHIFT, features_agree=agree)
+        shift = SimpleNamespace(verdict=LABEL_SHIFT, features_agree=agree, elsewhere=False)
         rule, why = decide("auto", ROWS, shift)
         assert rule == "calibrated" and "no features show" in why

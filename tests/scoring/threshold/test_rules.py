@@ -51,7 +51,7 @@ def test_a_misspelt_rule_is_answered_with_the_nearest_one():
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "", "0,5"])
 def test_what_is_neither_a_number_nor_a_rule_is_refused(text):
-    with pytest.raises(UserError, match=f"'{text}'.*argmax, auto, bootstrap, calibrated, em, prior:P"):
+    with pytest.raises(UserError, match=f"'{text}'.*argmax, auto, bootstrap, calibrated, em, prior:P, robust"):
         find_rule(text)
 
 

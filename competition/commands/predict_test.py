@@ -1,0 +1,76 @@
+"""The submission of another test set's folder, by a finished run: ``predict test=FOLDER``."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from competition.core.config import CONFIG_FILE, load_config
+from competition.core.errors import UserError
+from competition.core.files import atomic_write
+from competition.core.paths import shown
+from competition.core.text import counted
+from competition.ensemble.new_test import TestAnswer, answer_test_set
+from competition.inference.run_record import read_record
+from competition.inference.test_set import TestPredictions, predict_table
+from competition.inference.test_table import read_test_table
+from competition.inference.torch_member import open_members
+from competition.kaggle.submission.validate import read_submission
+from competition.kaggle.submission.write import submission_bytes
+from competition.models.device import choose_device
+from competition.report.terminal import analysis_lines, console, show
+from competition.report.trust import Analysis
+from competition.scoring.unlikeness import UNLIKE
+from competition.training.process import feed_workers, prepare_process
+
+
+def predict_test(name: str, folder: Path, out: Path, device: str) -> int:
+    """Write the submission of the test set in ``folder`` to ``out``, by the run ``name``, and beside it a table of its
+    images; returns 1 if some of them could not be read, else 0."""
+    record, out = read_record(name), out.expanduser()
+    if out.is_dir():
+        raise UserError(f"out={out} is a folder: name the file that the submission goes to.")
+    config = load_config([f"config={record.folder / CONFIG_FILE}"])
+    device = choose_device(device)
+    prepare_process(config, device, 1)
+    test = read_test_table(folder.expanduser(), record, config)
+    with tempfile.TemporaryDirectory() as work:
+        members = open_members(record, device, feed_workers(config, device))
+        seen = predict_table(config, test, members, Path(work))
+        answer = answer_test_set(record, config, test.ids, seen)
+    _print_verdict(answer, seen)
+    content = submission_bytes(test.ids, answer.label, test.header)
+    read_submission(content, test.ids, test.header)
+    with atomic_write(out, "wb") as file:
+        file.write(content)
+    images = _write_images(out.with_name(f"{out.stem}_images.csv"), test.ids, answer, seen)
+    for one, reason in seen.unreadable.items():
+        print(f"Not read, so labelled {config.fallback}: {one}: {reason}", file=sys.stderr)
+    show("Submission", f"{shown(out)}, {len(test.ids):,} rows, {answer.label.mean():.1%} positive")
+    show("Images", f"{shown(images)}, each with its probability and how unlike it is")
+    return 1 if seen.unreadable else 0
+
+
+def _print_verdict(answer: TestAnswer, seen: TestPredictions) -> None:
+    """Print whether the images are of the world that the run was trained on, and what follows for the threshold."""
+    if answer.analysis is not None:
+        for text, style in analysis_lines(Analysis(shift=answer.analysis.shift, threshold=answer.analysis.threshold)):
+            console().print(text, style=style)
+    elif seen.own:
+        show("World", "the test set that the run had, and its threshold")
+    else:
+        show("World", "not asked: the rows are too few, or the run kept too little of its own; its threshold is taken")
+    if seen.unlike is not None:
+        strange, images = int((seen.unlike >= UNLIKE).sum()), counted(len(seen.unlike), "image")
+        show("Unlike", f"{strange:,} of {images} are more unlike than {UNLIKE:g} % of those that the models know")
+
+
+def _write_images(path: Path, ids: list[str], answer: TestAnswer, seen: TestPredictions) -> Path:
+    """Write each image's id, its probability of class 1, and the percentile of how unlike it is where that is known."""
+    unlike = np.nan if seen.unlike is None else np.round(seen.unlike, 1)
+    with atomic_write(path) as file:
+        table = pd.DataFrame({"id": ids, "prob": answer.prob, "unlike": unlike})
+        table.to_csv(file, index=False, lineterminator="\n")
+    return path
