@@ -30,7 +30,7 @@ gc.collect()  # the event loop that it leaves may speak up as it goes: not in th
 input()
 sys.exit(code or main(sys.argv[1:]))
 """
-PATIENCE = 20_000  # milliseconds; an answer takes one or two seconds on a core
+PATIENCE = 60_000  # milliseconds; an answer takes one or two seconds on an idle core
 MEMBERS = {"convnext": TINY["convnext"], "swin": Recipe(**{**vars(TINY["swin"]), "view": "residual", "fit": "crop"})}
 
 pytest.importorskip("gradio", reason="the extra 'app' is not installed")

@@ -26,7 +26,7 @@ WORDS = [
     "members=null",
     f"backbone={NAME}",
 ]
-PATIENCE = 30  # seconds for a whole process, of which a busy machine spends most on imports
+PATIENCE = 90  # seconds for a whole process, of which a busy machine spends most on imports
 
 
 def made(architecture):

@@ -257,7 +257,7 @@ def _build(tmp_path: Path, pace: str) -> subprocess.Popen:
 
 
 def _wait_for(pattern: str, folder: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not list(folder.glob(pattern)):
         assert time.monotonic() < deadline, f"no {pattern} in {folder}"
         time.sleep(0.01)
