@@ -41,5 +41,5 @@ def composition_findings(inputs: AuditInputs, group: np.ndarray, seed: int) -> I
         f"Thumbnails of {GRID} x {GRID} grey pixels tell the classes apart, {apart}: they show different things.",
         "A CV score owes something to what is in the pictures, and will not hold where they are chosen otherwise: add "
         "images so that both classes show the same, or train on pairs of a photograph and its AI twin (pairs=batch).",
-        {"auc": round(apart.auc, 4), "low": round(apart.low, 4), "high": round(apart.high, 4), "looked_at": len(rows)},
+        {**apart.rounded(), "looked_at": len(rows)},
     )

@@ -39,5 +39,5 @@ def equalised_metadata(data: RunData, before: Separation | None, seed: int) -> F
         f"With equalise=jpeg:{spec.quality} a classifier that sees no pixel is left with AUC {left.auc:.3f} (95 % "
         f"interval {left.low:.3f} to {left.high:.3f}; chance is .5).{was}",
         "What is left is the pictures' own size and detail: crop at native size (fit=crop), and compare.",
-        {"auc": round(left.auc, 4), "low": round(left.low, 4), "high": round(left.high, 4)},
+        left.rounded(),
     )

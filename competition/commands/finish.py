@@ -21,7 +21,7 @@ from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.run_data import RunData, data_root
 from competition.ensemble.card import make_card, provenance
 from competition.ensemble.member import Member
-from competition.ensemble.score import Result
+from competition.ensemble.score import Result, labelled
 from competition.inference.run_record import Record, write_record
 from competition.kaggle.submission.figures import place
 from competition.kaggle.submission.validate import read_submission
@@ -180,8 +180,7 @@ def _line(words: Sequence[str], missing: Sequence[int]) -> str:
 
 def _decide(config: Config, result: Result) -> np.ndarray:
     """Return the submission's labels, (m,) 0 and 1, in the test table's order."""
-    prob = result.predictions[result.final].test
-    return np.where(np.isnan(prob), config.fallback, prob >= result.scores[result.final].threshold).astype(int)
+    return labelled(config, result.predictions[result.final].test, result.scores[result.final].threshold)
 
 
 def _known(prob: np.ndarray) -> np.ndarray:

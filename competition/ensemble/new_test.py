@@ -10,7 +10,7 @@ from competition.data.layouts.csv_text import read_table
 from competition.data.layouts.dataset import table_of
 from competition.data.run_data import FoldedRows
 from competition.ensemble.finished_runs import Run
-from competition.ensemble.score import score
+from competition.ensemble.score import labelled, score
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
 from competition.inference.oof import blend, collect_member
 from competition.inference.run_record import Record, folds_path
@@ -44,7 +44,7 @@ def answer_test_set(record: Record, config: Config, ids: Sequence[str], seen: Te
     predictions = [collect_member([], own, [], ids) for own in seen.folders.values()]
     weights = [record.weights.get(member, 1.0) for member in seen.folders]  # a run of before had equal ones
     prob = (blend(predictions, weights) if len(predictions) > 1 else predictions[0]).test
-    return TestAnswer(_labels(prob, record.threshold, config), prob, None)
+    return TestAnswer(labelled(config, prob, record.threshold), prob, None)
 
 
 def _judge(record: Record, config: Config, ids: Sequence[str], seen: TestPredictions) -> TestAnswer | None:
@@ -62,8 +62,4 @@ def _judge(record: Record, config: Config, ids: Sequence[str], seen: TestPredict
     rows = FoldedRows(folds.astype({"label": "int64", "fold": "int64"}), table_of(id=list(ids)))
     result = score(config, rows, members, range(config.parts), trained_on=record.trained_on_test)
     prob = result.predictions[result.final].test
-    return TestAnswer(_labels(prob, result.scores[result.final].threshold, config), prob, result.analysis)
-
-
-def _labels(prob: np.ndarray, threshold: float, config: Config) -> np.ndarray:
-    return np.where(np.isnan(prob), config.fallback, prob >= threshold).astype(int)
+    return TestAnswer(labelled(config, prob, result.scores[result.final].threshold), prob, result.analysis)

@@ -122,6 +122,11 @@ def score(
     return Result(scores, found.predictions, members, weights, known, missing, analysis, trained_on)
 
 
+def labelled(config: Config, prob: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the labels of test rows, (m,) 0 and 1, by their probabilities (m,); NaN is what no model could see."""
+    return np.where(np.isnan(prob), config.fallback, prob >= threshold).astype(int)
+
+
 def _tuned_on(found: Predicted, final: Score) -> str:
     """Return what the threshold was tuned on, in the words of ``threshold_on``."""
     return "clean" if found.rows.web is None or looks_at_test(final.rule) or is_number(final.rule) else "web"

@@ -4,7 +4,7 @@ What degraded images score stands in the jobs' evidence already; no model is nee
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from competition.core.errors import UserError
 from competition.ensemble.analysis import Predicted
 from competition.ensemble.member import Member
 from competition.inference.diagnostics import CLEAN, collect_sweep
-from competition.scoring.blend.average import mean_prob
+from competition.scoring.blend.average import mean_known
 from competition.scoring.metrics import Codes, Floats, sigmoid
 from competition.scoring.rows import OofRows
 
@@ -42,10 +42,10 @@ def tuned_on_web(found: Predicted, members: Mapping[str, Member], seed: int) -> 
     web = {name: _web(found.oof[name], degraded[number], dealt) for number, name in enumerate(members)}
     if found.blend is not None:
         own = list(found.blend.choice.weights.values())
-        web[found.final] = _web(rows, _blended(degraded, own), dealt)
+        web[found.final] = _web(rows, mean_known(degraded, own), dealt)
         if rows.crossed is not None:
             crossed = [
-                _both(prob, _blended(degraded, weights), dealt)
+                _both(prob, mean_known(degraded, weights), dealt)
                 for prob, weights in zip(rows.crossed, found.weights, strict=True)
             ]
             web[found.final] = web[found.final].with_prob(web[found.final].prob, np.stack(crossed))
@@ -65,14 +65,6 @@ def _deal(at: Codes, conditions: int, seed: int) -> tuple[Codes, Codes]:
     times = int(np.clip(MAX_ROWS // (2 * at.size), 1, conditions))
     turn = np.random.default_rng([seed, 4]).permutation(at.size)
     return np.repeat(at, times), (turn[:, None] * times + np.arange(times)).ravel() % conditions
-
-
-def _blended(degraded: Floats, weights: Sequence[float]) -> Floats:
-    """Return the (C, n) weighted mean of the members' (members, C, n) probabilities; NaN where one is missing."""
-    blended = np.full(degraded.shape[1:], np.nan)
-    known = ~np.isnan(degraded).any(axis=0)
-    blended[known] = mean_prob(degraded[:, known], weights)
-    return blended
 
 
 def _both(prob: Floats, degraded: Floats, dealt: tuple[Codes, Codes]) -> Floats:

@@ -85,6 +85,12 @@ class FeaturePass:
             self.predictor.on_progress(len(batch.rows))
 
 
+def weights_origin(weights: str, seed: int, member: str) -> str:
+    """Return what names a backbone's weights: the fingerprint of pretrained ones, or how random ones (``false``) were
+    drawn."""
+    return weights if weights != "false" else f"random {seed} {member}"
+
+
 def features_path(
     folder: Path, predictor: Predictor, weights: str, store: DataStore, variant: Variant | None = None
 ) -> Path:

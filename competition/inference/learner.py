@@ -17,7 +17,14 @@ from competition.data.images.joined import JoinedStore
 from competition.data.images.stores import DataStore, Store
 from competition.data.loader import FeatureSet, TrainSet
 from competition.data.run_data import RunData
-from competition.inference.features import FeaturePass, Variant, compute_features, features_path, load_features
+from competition.inference.features import (
+    FeaturePass,
+    Variant,
+    compute_features,
+    features_path,
+    load_features,
+    weights_origin,
+)
 from competition.inference.predict import Predictor, predict_logits
 from competition.models.adapt import adapt
 from competition.models.build import Detector, build_model
@@ -80,7 +87,7 @@ def feature_passes(
     train-only rows. ``weights`` is the fingerprint of the pretrained weights, or ``false``.
     """
     (train, test), tta = data.of(predictor.recipe), predictor.tta
-    origin = weights if weights != "false" else f"random {config.seed} {member}"
+    origin = weights_origin(weights, config.seed, member)
 
     def of(store: DataStore, tta: str, name: str, variant: Variant | None = None) -> FeaturePass:
         under = dataclasses.replace(predictor, tta=tta)

@@ -11,7 +11,7 @@ import pandas as pd
 from competition.core.errors import UserError
 from competition.core.files import atomic_write, fingerprint
 from competition.core.settings import Config
-from competition.scoring.blend.average import mean_logit, mean_prob
+from competition.scoring.blend.average import mean_known, mean_logit
 from competition.scoring.metrics import sigmoid
 
 
@@ -98,15 +98,5 @@ def _aligned(values: pd.Series, ids: pd.Index, path: Path) -> np.ndarray:
 
 def blend(members: Sequence[Predictions], weights: Sequence[float]) -> Predictions:
     """Return the members' weighted mean probability, row by row; NaN where a member has none."""
-
-    def mean(rows: list[np.ndarray]) -> np.ndarray:
-        table = np.stack(rows)
-        known = ~np.isnan(table).any(axis=0)
-        blended = np.full(table.shape[1], np.nan)
-        if known.any():
-            blended[known] = mean_prob(table[:, known], weights)
-        return blended
-
-    parts = [mean([m.parts[fold] for m in members]) for fold in range(len(members[0].parts))]
-    test = mean([m.test for m in members])
-    return Predictions(mean([m.oof for m in members]), test, _stacked(parts, len(test)))
+    oof, test, parts = (mean_known([getattr(m, what) for m in members], weights) for what in ("oof", "test", "parts"))
+    return Predictions(oof, test, parts)

@@ -28,7 +28,7 @@ from competition.data.layouts.dataset import table_of
 from competition.data.run_data import store_spec
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
 from competition.inference.diagnostics import logits_and_features, read_diagnostics, sample, write_diagnostics
-from competition.inference.features import FeaturePass, compute_features, features_path, load_features
+from competition.inference.features import FeaturePass, compute_features, features_path, load_features, weights_origin
 from competition.inference.learner import on_features
 from competition.inference.oof import prediction_settings, write_predictions
 from competition.inference.test_table import TestTable
@@ -41,10 +41,10 @@ class TestPredictions:
     """What a run's models make of a test table of m rows.
 
     ``folders``: for each member, what its jobs would have left had this been the run's test set, in the order of its
-    jobs: test.csv, and of jobs that hold rows out also oof.csv and evidence.npz as far as the run has
-    them. ``unlike`` (m,) float64: how unlike each image is (``Verdict.unlikeness``), NaN where that is not known, and
-    None where it is of none. ``unreadable``: ids of images that no model could see, and why. ``own``: whether these are
-    the very rows and images that the run has answered already.
+    jobs: test.csv, and, unless the table is the run's ``own``, of jobs that hold rows out also oof.csv and evidence.npz
+    as far as the run has them. ``unlike`` (m,) float64: how unlike each image is (``Verdict.unlikeness``), NaN where
+    that is not known, and None where it is of none. ``unreadable``: ids of images that no model could see, and why.
+    ``own``: whether these are the very rows and images that the run has answered already.
     """
 
     __test__ = False  # not a test case, whatever pytest makes of the name
@@ -72,9 +72,10 @@ def predict_table(config: Config, test: TestTable, members: Mapping[str, TorchMe
             f"None of the {len(test.ids):,} test images can be read, the first is {test.paths[row]} "
             f"({bad[row]}): name the folder that holds them with test=."
         )
-    folders, unlike = _predict_models(config, test, members, stores, work)
+    own = _is_own(config, test, store, first.folders[0])
+    folders, unlike = _predict_models(config, test, members, stores, work, own)
     unreadable = {test.ids[row]: reason for row, reason in sorted(bad.items())}
-    return TestPredictions(folders, unlike, unreadable, _is_own(config, test, store, first.folders[0]))
+    return TestPredictions(folders, unlike, unreadable, own)
 
 
 def _is_own(config: Config, test: TestTable, store: DataStore, folder: Path) -> bool:
@@ -116,6 +117,7 @@ def _predict_models(
     members: Mapping[str, TorchMember],
     stores: Mapping[StoreSpec, DataStore],
     work: Path,
+    own: bool,
 ) -> tuple[dict[str, list[Path]], np.ndarray | None]:
     """Return the folders and the percentiles of :class:`TestPredictions`."""
     bad = next(iter(stores.values())).bad
@@ -129,7 +131,10 @@ def _predict_models(
             for source, known in zip(trained.folders, trained.known, strict=True):
                 views, features = _look(config, trained, source, (store, rows), bar.update)
                 folder = work / str(sum(map(len, written.values())))
-                _write_as_job(config, test, source, folder, (rows, mean_logit(views), features))
+                logit = _spread(mean_logit(views), rows, len(test.ids))
+                write_predictions(folder / "test.csv", table_of(id=test.ids), logit)
+                if not own:
+                    _leave_evidence(config, source, folder, [test.ids[row] for row in rows], features)
                 written.setdefault(member, []).append(folder)
                 if known is not None and len(features) == len(rows):
                     percents.append(known.percentile(features))
@@ -141,11 +146,14 @@ def _predict_models(
                 )
                 sys.stdout.flush()
             unlike += [np.mean(percents, axis=0)] if percents else []
-    if not unlike:
-        return written, None
-    percent = np.full(len(test.ids), np.nan)
-    percent[rows] = np.median(unlike, axis=0)
-    return written, percent
+    return written, _spread(np.median(unlike, axis=0), rows, len(test.ids)) if unlike else None
+
+
+def _spread(values: np.ndarray, rows: Sequence[int], count: int) -> np.ndarray:
+    """Return (count,) with ``values`` at the ``rows``, and NaN where no model could see an image."""
+    spread = np.full(count, np.nan)
+    spread[rows] = values
+    return spread
 
 
 def _look(
@@ -163,8 +171,7 @@ def _look(
     predictor = dataclasses.replace(trained.predictor, on_progress=on_progress)
     if not predictor.recipe.frozen:
         return logits_and_features(model, store, rows, predictor)
-    origin = settings["pretrained"]
-    origin = origin if origin != "false" else f"random {settings['seed']} {settings['member']}"
+    origin = weights_origin(settings["pretrained"], settings["seed"], settings["member"])
     path = features_path(cache_folder(config), predictor, origin, store)
     compute_features([FeaturePass(path, store, predictor, "test")], model, settings["member"])
     head, reader = on_features(model, predictor)
@@ -173,23 +180,15 @@ def _look(
     return np.concatenate([logits for logits, _ in seen]), seen[0][1]
 
 
-def _write_as_job(
-    config: Config, test: TestTable, source: Path, folder: Path, seen: tuple[Sequence[int], np.ndarray, np.ndarray]
-) -> None:
-    """Write what the job in ``source`` would have left; ``seen``: (k,) rows, their logits and their features (k, d)."""
-    rows, logit, features = seen
-    every = np.full(len(test.ids), np.nan)
-    every[rows] = logit
-    write_predictions(folder / "test.csv", table_of(id=test.ids), every)
+def _leave_evidence(config: Config, source: Path, folder: Path, ids: Sequence[str], features: np.ndarray) -> None:
+    """Write into ``folder`` what the job in ``source`` would have left besides test.csv: its own held-out rows, and
+    what its model's last layer sees of the test rows ``ids`` (k,), ``features`` (k, d)."""
     fold = job_settings(source)["fold"]
     if fold is None or not (source / "oof.csv").exists() or not (source / EVIDENCE_FILE).exists():
         return
     shutil.copyfile(source / "oof.csv", folder / "oof.csv")
-    ids = np.array(test.ids, dtype=str)[rows]
-    chosen = (
-        sample(ids.tolist(), config.evidence_rows, config.seed, fold)
-        if len(features) == len(rows)
-        else np.zeros(0, int)
+    chosen = sample(ids if len(features) == len(ids) else [], config.evidence_rows, config.seed, fold)
+    kept = dataclasses.replace(
+        read_diagnostics(source), test_ids=np.array(ids, dtype=str)[chosen], test=features[chosen]
     )
-    kept = read_diagnostics(source)
-    write_diagnostics(folder, dataclasses.replace(kept, test_ids=ids[chosen], test=features[chosen]))
+    write_diagnostics(folder, kept)

@@ -8,13 +8,13 @@ reads them (predict, ONNX, a bundle) sees a network like any other.
 import math
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from competition.core.errors import UserError
 from competition.core.settings import Recipe
 from competition.models.build import Detector
+from competition.models.heads import full_precision
 
 
 class LowRank(nn.Module):
@@ -35,8 +35,7 @@ class LowRank(nn.Module):
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
     def forward(self, weight: Tensor) -> Tensor:
-        kind = "cpu" if weight.device.type == "meta" else weight.device.type  # shapes alone have no autocast
-        with torch.autocast(kind, enabled=False):
+        with full_precision(weight):
             return weight + self.scale * (self.up @ self.down).view(weight.shape)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from competition.core.errors import UserError
 from competition.core.settings import Recipe
 from competition.models.backbones import backbone_cfg, check_weights, make_timm
-from competition.models.heads import WithHead, make_head
+from competition.models.heads import WithHead, full_precision, make_head
 from competition.models.own_backbones import OwnBackbone, find_own
 from competition.models.views import View, find_view
 from competition.models.weights import source_digest
@@ -35,7 +35,7 @@ class Detector(nn.Module):
 
     def seen(self, pixels: Tensor) -> Tensor:
         """Return what the backbone sees of the pixels, (n, c, h, w) float32."""
-        with torch.autocast(pixels.device.type, enabled=False):  # bf16 has too few bits for a residual
+        with full_precision(pixels):  # bf16 has too few bits for a residual
             return self.view(pixels.float() if self.floating else pixels.float() / 255)
 
     @property

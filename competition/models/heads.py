@@ -44,9 +44,14 @@ class WithHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.trunk(x)
-        kind = "cpu" if x.device.type == "meta" else x.device.type  # shapes alone have no autocast
-        with torch.autocast(kind, enabled=False):
+        with full_precision(x):
             return self.head(features.float())
+
+
+def full_precision(values: Tensor) -> torch.autocast:
+    """Return what keeps computations where ``values`` lie in their own precision, whatever the autocast around."""
+    kind = values.device.type
+    return torch.autocast("cpu" if kind == "meta" else kind, enabled=False)  # shapes alone have no autocast
 
 
 def make_head(layers: Sequence[str], features: int, dropout: float) -> nn.Sequential:

@@ -37,6 +37,16 @@ def mean_prob(probs: ArrayLike, weights: ArrayLike | None = None) -> Floats:
     return np.asarray(np.clip((weights[:, None] * probs).sum(axis=0) / weights.sum(), 0.0, 1.0))
 
 
+def mean_known(probs: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Return :func:`mean_prob` of (n_members, ...) probabilities, NaN where a member has none (NaN)."""
+    probs = np.asarray(probs, dtype=np.float64)
+    known = ~np.isnan(probs).any(axis=0)
+    blended = np.full(probs.shape[1:], np.nan)
+    if known.any():
+        blended[known] = mean_prob(probs[:, known], weights)
+    return blended
+
+
 def _check_table(name: str, values: Floats) -> Floats:
     if values.ndim != 2 or len(values) == 0:
         raise ValueError(f"{name} must be a table of at least one row of predictions; the shape is {values.shape}")
