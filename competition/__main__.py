@@ -5,7 +5,9 @@ Each command is a file of its name in commands/ with a function ``main``, which 
 
 import errno
 import importlib
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 from competition.core.errors import UserError, did_you_mean
 from competition.core.help import WORDS, command_help, overview
 from competition.core.paths import home
+from competition.core.signals import answer_signals, interrupted
+from competition.core.text import printable
 
 # What a command takes: the settings of the main job, which are read before it is imported (torch takes seconds, and a
 # mistake is told before); the same of a run that exists; or words that it reads by itself.
@@ -36,27 +40,56 @@ COMMANDS = {  # in the order of `./run.sh help`
 }
 
 
+# What the system says of a place that cannot be written to.
+UNWRITABLE = {
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # no room: on the disk, of the user's share, in one file
+}
+
+
 def main(words: Sequence[str]) -> int:
-    """Run one command and return its exit status: 0 done, 2 a user's mistake, in one sentence, 3 not finished yet."""
+    """Run one command and return its exit status.
+
+    0: done. 2: a user's mistake, in one sentence. 3: not finished yet. 130, 143: ended by Ctrl-C, by SIGTERM.
+    """
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
         return _run(words)
-    except UserError as error:
-        sentence = str(error)
-        print(f"Error: {sentence}" + ("" if sentence[-1] in ".?)" else "."), file=sys.stderr)
-        return error.status
-    except OSError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST):
-            raise
-        print(
-            f"Error: {error.filename or home()} cannot be written ({error.strerror}): make room there, or put the "
-            "results elsewhere with TELLTALE_HOME=FOLDER.",
-            file=sys.stderr,
-        )
-        return 2
     except KeyboardInterrupt:
-        print("\nInterrupted: the same line goes on from where it stopped.", file=sys.stderr)
-        return 130
+        return _interrupted()
+    except Exception as error:
+        if interrupted():  # processes that the same signal ended are missed while this one tidies up
+            return _interrupted()
+        if isinstance(error, UserError):
+            return _refuse(str(error), error.status)
+        if (sentence := _of_the_disk(error)) is None:
+            raise
+        return _refuse(sentence, UserError.status)
+
+
+def _of_the_disk(error: Exception) -> str | None:
+    """Return what an error of the system says of a file, for those that the user can do something about."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename!s:.80}... is longer than the system allows: give a shorter name"
+    if error.errno in UNWRITABLE:
+        return (
+            f"{error.filename or home()} cannot be written ({error.strerror}): make room there, or put the "
+            "results elsewhere with TELLTALE_HOME=FOLDER"
+        )
+    return None
+
+
+def _interrupted() -> int:
+    print("\nInterrupted: the same line goes on from where it stopped.", file=sys.stderr)
+    return interrupted() or 128 + signal.SIGINT
+
+
+def _refuse(sentence: str, status: int) -> int:
+    """Print why the line ends, on one line whatever the names in it hold, and return its exit status."""
+    print(f"Error: {printable(sentence)}" + ("" if sentence[-1] in ".?)" else "."), file=sys.stderr)
+    return status
 
 
 def _run(words: Sequence[str]) -> int:
@@ -78,6 +111,10 @@ def _run(words: Sequence[str]) -> int:
 
 def script() -> int:
     """Run the command line of this process; a reader that has had enough (`| head`) ends it without a word."""
+    answer_signals()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may hold what the terminal's encoding does not
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()

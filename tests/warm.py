@@ -133,9 +133,9 @@ def _run(request: dict) -> None:
         if request["code"]:
             exec(request["code"], {"__name__": "warm"})
         else:
-            from competition.__main__ import main
+            from competition.__main__ import script
 
-            status = main(request["words"])
+            status = script()
     except SystemExit as left:
         status = left.code if isinstance(left.code, int) else 0 if left.code is None else 1
     except BaseException:

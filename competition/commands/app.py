@@ -8,7 +8,6 @@ Images are given in the browser; they live in a private folder that goes with th
 import importlib.util
 import ipaddress
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -50,14 +49,11 @@ def main(words: Sequence[str]) -> None:
         )
     os.environ.update(QUIET)  # before Gradio and the hub's client are imported
     listener = listen(options.host, options.port)
-    stopping = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with listener, tempfile.TemporaryDirectory(prefix="telltale-", ignore_cleanup_errors=True) as folder:
             _serve(options, listener, Path(folder))
     except KeyboardInterrupt:
         print()
-    finally:
-        signal.signal(signal.SIGTERM, stopping)
     print("Stopped; nothing was kept.")
 
 

@@ -25,10 +25,10 @@ class BenchOptions:
     weights: str = ""  # for `weights`: a file of pretrained weights
     data: str = ""  # for `weights`: a folder of labelled images
     ways: str = ""  # for `weights`: the ways to train that are measured, as full,norms; default: all
-    cases: int = bounded(500, 0, 1e6)  # for `faults`: how many command lines, files and images are drawn
-    kills: int = bounded(10, 0, 1e5)  # for `faults`: how many runs are disturbed
-    seed: int = bounded(0, 0, 1e9)  # for `faults`: of all chance
-    case: int | None = bounded(None, 0, 1e6)  # for `faults`: this one alone, of the campaign `only`
+    cases: int = bounded(500, 0, 100_000)  # for `faults`: how many command lines, files and images are drawn
+    kills: int = bounded(10, 0, 10_000)  # for `faults`: how many runs are disturbed
+    seed: int = bounded(0, 0, 100_000)  # for `faults`: of all chance
+    case: int | None = bounded(None, 0, 100_000)  # for `faults`: this one alone, of the campaign `only`
     only: str = ""  # for `faults`: one campaign of words, files, kills, images, endurance
 
 

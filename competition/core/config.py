@@ -17,6 +17,7 @@ from competition.core.options import check_keys, check_values, kind_words, parse
 from competition.core.paths import PRESETS, preset_names
 from competition.core.settings import LATER_KEYS, RECIPE_KEYS, Config, Demo, Layers, Recipe, Remote
 from competition.core.splits import BY_SOURCE, check_split, chosen_folds
+from competition.core.yaml_text import parse_yaml
 
 CONFIG_FILE = "config.yaml"  # in a run's folder: what a later line that names the run alone goes by
 WEIGHTS_WORDS = ("true", "false", "auto")  # what pretrained= may say instead of a path
@@ -58,17 +59,17 @@ def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None)
 def _read_preset(name: str) -> dict[str, Any]:
     if name not in preset_names():
         raise UserError(f"There is no preset '{name}'{did_you_mean(name, preset_names())}")
-    layer: dict[str, Any] = yaml.safe_load((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
+    layer: dict[str, Any] = parse_yaml((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
     return layer
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
     try:
-        layer = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        layer = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"config={path} cannot be read ({error.strerror}): give the path of a YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"config={path} is not YAML ({' '.join(str(error).split())}): correct it there.") from error
+    except ValueError as error:  # of the decoder, or of YAML
+        raise UserError(f"config={path} is not YAML for settings ({error}): correct it there.") from error
     if not isinstance(layer, dict):
         raise UserError(f"config={path} holds no settings: write one 'key: value' a line.")
     return layer
@@ -86,10 +87,12 @@ def _nest(given: Mapping[str, str]) -> dict[str, Any]:
             if not isinstance(node, dict):
                 raise UserError(f"'{key}' and '{part}' cannot both be given: keep one of them.")
         is_yaml = value[:1] in ("[", "{") or "backbone_args" in parts or value == "null"
+        if parts[-1] in node:
+            raise UserError(f"'{key}' and a part of it cannot both be given: keep one of them.")
         try:
-            node[parts[-1]] = yaml.safe_load(value) if is_yaml else value
-        except yaml.YAMLError as error:
-            raise UserError(f"{key}={value} is not YAML: write it like [2,2] or {{a: 1}}.") from error
+            node[parts[-1]] = parse_yaml(value) if is_yaml else value
+        except ValueError as error:
+            raise UserError(f"{key}={value:.80} is not YAML ({error}): write it like [2,2] or {{a: 1}}.") from error
     return tree
 
 

@@ -1,4 +1,4 @@
-"""Small pieces of sentences: counted nouns and shortened lists."""
+"""Small pieces of sentences: counted nouns, shortened lists, and names that hold anything."""
 
 from collections.abc import Iterable
 
@@ -19,3 +19,8 @@ def on_lines(lines: Iterable[int]) -> str:
     """Return ``1 row (line 3)`` or ``2 rows (lines 3, 5)``."""
     lines = list(lines)
     return f"{counted(len(lines), 'row')} (line{'s' * (len(lines) > 1)} {listed(lines)})"
+
+
+def printable(text: str) -> str:
+    """Return ``text`` on one line, with what a terminal would not show written out, as \\n, \\x1b."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

@@ -1,6 +1,7 @@
 """Feed a model from a pixel store: batches whose pixels depend on (seed, epoch, row) alone, whatever feeds them."""
 
 import multiprocessing
+import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -117,7 +118,9 @@ def _batch(rows: Sequence[int], pixels: np.ndarray) -> Batch:
     return Batch(torch.as_tensor(rows), torch.from_numpy(pixels).movedim(-1, -3))
 
 
-def _one_thread(_worker: int) -> None:
+def _prepare_worker(_worker: int) -> None:
+    """Set up a worker process: one thread, and no answer to Ctrl-C, which is its parent's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
@@ -132,7 +135,7 @@ def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> Dat
         num_workers=workers,
         pin_memory=pin,
         persistent_workers=workers > 0,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_prepare_worker,
         multiprocessing_context=method if workers else None,
         generator=torch.Generator(),  # left out, starting workers would draw from the training's own random stream
     )

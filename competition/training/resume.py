@@ -1,24 +1,26 @@
 """Resume points as plain tensors: written atomically, and read without unpickling anything."""
 
-import contextlib
+import io
 import pickle
-import signal
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 
 from competition.core.files import atomic_write
+from competition.core.signals import held_back
 
 
 def save_resume(path: Path, state: dict[str, Any]) -> None:
     """Write a resume point: tensors, numbers, words, lists and dictionaries only, TypeError for all else, which
-    :func:`load_resume` would not read. Ctrl-C waits until it is written."""
+    :func:`load_resume` would not read. An interrupt waits until it is written: torch.save would hide it."""
     _check_plain(state, "state")
-    with _uninterrupted(), atomic_write(path, "wb") as file:
-        torch.save(state, file)
+    with held_back(), atomic_write(path, "wb") as file:
+        sink = _Sink(file)
+        try:
+            torch.save(state, cast(IO[bytes], sink))
+        except RuntimeError as error:
+            raise sink.error or error from None
 
 
 def _check_plain(value: Any, where: str) -> None:
@@ -33,20 +35,20 @@ def _check_plain(value: Any, where: str) -> None:
         raise TypeError(f"{where} is {type(value).__qualname__}, which a resume point cannot hold")
 
 
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back: torch.save answers it with an error of its own, which would hide it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed = []
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if pressed:
-        raise KeyboardInterrupt
+class _Sink(io.BufferedIOBase):
+    """Passes bytes on to a file and keeps the system's error, which torch.save hides behind one of its own."""
+
+    def __init__(self, file: IO[bytes]):
+        super().__init__()
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, part: Any) -> int:
+        try:
+            return self.file.write(part)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def load_resume(path: Path) -> dict[str, Any] | None:

@@ -27,7 +27,8 @@ def test_a_commands_help_shows_each_option_with_its_default_its_values_and_a_mea
     lines = command_help(command).splitlines()
     for item in options_of(command):
         named = item.metadata.get("positional")
-        default = {None: "", True: "true", False: "false"}.get(item.default, item.default)
+        default = "" if item.default is None else item.default
+        default = str(default).lower() if isinstance(default, bool) else default
         start = f"  {named} ..." if named else f"  {item.name}={default:g}" if type(default) is float else None
         start = start or f"  {item.name}={default}"
         (at,) = [index for index, line in enumerate(lines) if re.fullmatch(rf"{re.escape(start)}(  .*)?", line)]

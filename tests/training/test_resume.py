@@ -1,5 +1,6 @@
+import errno
 import os
-import signal
+import resource
 
 import numpy as np
 import pytest
@@ -62,16 +63,13 @@ def test_a_resume_point_that_could_not_be_read_is_not_written(tmp_path, value):
     assert not list(tmp_path.iterdir())
 
 
-def test_ctrl_c_waits_until_a_resume_point_is_written(tmp_path, monkeypatch):
-    save = torch.save
-
-    def interrupted(*words):
-        signal.raise_signal(signal.SIGINT)
-        save(*words)
-
-    monkeypatch.setattr(torch, "save", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        save_resume(tmp_path / "resume.pt", {"epoch": 3})
-    assert load_resume(tmp_path / "resume.pt") == {"epoch": 3} and not list(tmp_path.glob(".*"))
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+def test_a_full_disk_is_the_systems_error_and_leaves_nothing(tmp_path):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # a write beyond fails as on a disk without room
+    try:
+        with pytest.raises(OSError) as refused:
+            save_resume(tmp_path / "resume.pt", {"weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert refused.value.errno == errno.EFBIG
+    assert list(tmp_path.iterdir()) == []

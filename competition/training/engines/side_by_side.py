@@ -9,7 +9,9 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.context import SpawnProcess
@@ -20,11 +22,14 @@ import torch
 
 from competition.core.errors import UserError
 from competition.core.settings import Config
+from competition.core.signals import Interrupted, answer_signals, without_interrupts
 from competition.data.run_data import read_tables
 from competition.training.job import run_job
 from competition.training.open_data import open_data
 from competition.training.plan import Plan
 from competition.training.process import feed_workers, prepare_process
+
+PATIENCE = 5.0  # seconds in which an interrupted process tidies up, before it is killed
 
 
 def run_side_by_side(
@@ -49,8 +54,9 @@ def run_side_by_side(
         for number in range(processes)
     ]
     try:
-        for worker in workers:
-            worker.start()
+        with without_interrupts():
+            for worker in workers:
+                worker.start()
         left = len(plans)
         while left:
             kind, value = _next_message(messages, workers)
@@ -65,8 +71,12 @@ def run_side_by_side(
         for worker in workers:
             if worker.is_alive():
                 worker.terminate()
+        deadline = time.monotonic() + PATIENCE
         for worker in workers:
-            worker.join()
+            worker.join(max(0.0, deadline - time.monotonic()))
+            if worker.is_alive():  # in the middle of something that cannot be interrupted
+                worker.kill()
+                worker.join()
 
 
 def _next_message(messages: Queue, workers: Sequence[SpawnProcess]) -> tuple[str, Any]:
@@ -91,7 +101,8 @@ def _work(
     messages: "Queue[tuple[str, Any]]",
 ) -> None:
     """The life of one worker process; ``place``: its number, and how many there are."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be started without
+    answer_signals()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         if device == "cuda":
@@ -107,6 +118,9 @@ def _work(
             messages.put(("done", (index, run_job(config, data, plans[index], workers, progress))))
     except UserError as error:
         messages.put(("error", str(error)))
+    except Interrupted as error:
+        messages.cancel_join_thread()  # nobody reads them any more
+        sys.exit(error.status)
     except Exception:
         messages.put(("crash", traceback.format_exc()))
 

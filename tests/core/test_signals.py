@@ -1,0 +1,119 @@
+"""Ctrl-C and SIGTERM: one end, one sentence, one status."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from competition.training.resume import load_resume
+from tests.running import ROOT, environment
+
+# A line of the program, which says that it is under way and is then busy.
+BUSY = """
+import sys, time
+import competition.__main__ as program
+def run(words):
+    print("busy", flush=True)
+    {busy}
+program._run = run
+sys.exit(program.script())
+"""
+SLEEPS = "time.sleep(60)"
+FORKS = """
+    import os
+    if (child := os.fork()) == 0:
+        time.sleep(60)
+    print(child, flush=True)
+    time.sleep(60)
+"""
+CLEANS_UP = """
+    try:
+        time.sleep(60)
+    finally:
+        print("cleaning", flush=True)
+        time.sleep(1)
+        print("clean", flush=True)
+"""
+BREAKS = """
+    try:
+        time.sleep(60)
+    finally:
+        raise RuntimeError("a worker died")
+"""
+WRITES = """
+    import signal, torch
+    from pathlib import Path
+    from competition.training.resume import save_resume
+    save = torch.save
+    def interrupted(*words):
+        signal.raise_signal(signal.SIGINT)
+        save(*words)
+    torch.save = interrupted
+    save_resume(Path({path!r}), {{"epoch": 3}})
+    print("never", flush=True)
+"""
+
+
+def start(tmp_path: Path, busy: str) -> subprocess.Popen:
+    code = BUSY.format(busy=busy)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == "busy\n"
+    return process
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("busy", [SLEEPS, BREAKS], ids=["busy", "what fails while it tidies up is not told"])
+def test_a_signal_ends_the_line_in_one_sentence(tmp_path, number, status, busy):
+    process = start(tmp_path, busy)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == status
+    assert err == "\nInterrupted: the same line goes on from where it stopped.\n"
+
+
+def test_signals_while_the_line_tidies_up_change_nothing(tmp_path):
+    process = start(tmp_path, CLEANS_UP)
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "cleaning\n"
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (143, "clean\n")
+    assert err.count("\n") == 2
+
+
+def test_ctrl_c_waits_until_a_resume_point_is_written(tmp_path):
+    process = start(tmp_path, WRITES.format(path=str(tmp_path / "resume.pt")))
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert load_resume(tmp_path / "resume.pt") == {"epoch": 3} and not list(tmp_path.glob(".*"))
+
+
+def test_a_forked_process_leaves_ctrl_c_to_its_parent_and_ends_at_sigterm_in_silence(tmp_path):
+    process = start(tmp_path, FORKS)
+    child = int(process.stdout.readline())
+    stat = Path(f"/proc/{child}/stat")
+    try:
+        os.kill(child, signal.SIGINT)
+        time.sleep(0.3)
+        assert stat.read_text().split()[2] == "S"
+        os.kill(child, signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while stat.read_text().split()[2] != "Z" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert stat.read_text().split()[2] == "Z"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+    assert err.count("Interrupted") == 1
