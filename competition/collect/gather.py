@@ -23,7 +23,7 @@ from competition.collect.known import survey
 from competition.collect.manners import SILENT, Failed
 from competition.collect.options import CollectOptions, check
 from competition.collect.pages import page_images, page_text
-from competition.collect.provenance import NAME, Row, appending, read_rows, remove_halves
+from competition.collect.provenance import NAME, Row, appending, read_rows
 from competition.core.errors import UserError
 from competition.core.locks import only_one
 from competition.core.text import counted, listed
@@ -77,7 +77,6 @@ def collect(settings: CollectOptions) -> Summary:
         named = _addresses(settings, fetcher)
         addresses = [address for address in named if len(address) <= MAX_ADDRESS]
         stack.enter_context(_alone(out))
-        remove_halves(folder)  # of a killed run: we hold the lock
         rows = read_rows(folder / NAME)
         todo = _unfinished(addresses, rows, settings)
         if todo:

@@ -22,8 +22,6 @@ from competition.core.files import write_text
 from competition.data.layouts.csv_text import csv_rows
 
 NAME = "provenance.csv"
-# The names that atomic_write gives to an image, or this file, while it is being written.
-_HALF = re.compile(r"\.([0-9a-f]{16}\.[a-z]+|provenance\.csv)\.\w+\.tmp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +84,6 @@ def read_rows(path: Path) -> list[Row]:
     return [
         Row(**{name: cell for name, cell in zip(header, cells, strict=True) if name in COLUMNS}) for cells in rows[1:]
     ]
-
-
-def remove_halves(folder: Path) -> None:
-    """Remove the temporary files that a killed run left in a class folder, and nothing else."""
-    for path in folder.glob(".*.tmp"):
-        if _HALF.fullmatch(path.name) and path.is_file() and not path.is_symlink():
-            path.unlink()
 
 
 @contextmanager

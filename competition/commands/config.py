@@ -55,8 +55,9 @@ def _defaults(words: Sequence[str], must_exist: bool) -> dict[str, str]:
 
 
 def _competition_data(folder: Path) -> Path | None:
-    """Return the folder of a data set in data/ or one level below it, the demo's own aside."""
-    candidates = [folder, *sorted(path for path in folder.glob("*/") if not (path / "demo.json").exists())]
+    """Return the folder of a data set in data/ or one level below it; hidden ones and the demo's own are none."""
+    below = (path for path in folder.glob("[!.]*/") if not (path / "demo.json").exists())
+    candidates = [folder, *sorted(below)]
     for candidate in candidates:
         if (candidate / "train.csv").is_file() or (candidate / "train").is_dir():
             return candidate

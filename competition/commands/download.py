@@ -121,14 +121,13 @@ def _preset_of(slug: str) -> str:
 def _alone(download: Download) -> Iterator[None]:
     """Keep other downloads of the competition to the same place away, and leave no empty folder behind."""
     busy = f"Another download of {download.slug} to {shown(download.folder.parent)} is under way: wait for it."
-    with only_one(download.site / LOCK, 0, busy):
-        try:
+    try:
+        with only_one(download.site / LOCK, 0, busy):
             yield
-        finally:
-            if [path.name for path in download.site.iterdir()] == [LOCK]:
-                shutil.rmtree(download.site)
-                with contextlib.suppress(OSError):  # those of other competitions
-                    download.site.parent.rmdir()
+    finally:
+        with contextlib.suppress(OSError):  # they hold something: what goes on later, or other competitions'
+            download.site.rmdir()
+            download.site.parent.rmdir()
 
 
 def _bring(download: Download, kaggle: Any, listing: str, listed_bytes: int) -> dict[str, Any]:

@@ -4,10 +4,20 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+DRAFT = ".telltale.tmp"  # how the names of temporary files and folders end; they begin with a dot
+ABANDONED_SECONDS = 86_400.0  # after which nobody fills one any more, where no lock can say so
 
 
 @contextlib.contextmanager
@@ -18,7 +28,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, temporary = _draft(lambda: tempfile.mkstemp(prefix=f".{path.name}.", suffix=DRAFT, dir=path.parent))
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
     try:
         with os.fdopen(handle, mode, encoding=encoding, newline=newline) as file:
@@ -32,6 +42,70 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.unlink(temporary)
         raise
     _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def draft_folder(path: Path) -> Iterator[Path]:
+    """Make a temporary folder beside ``path``, to be filled and put in its place; on leaving, what is left of it goes.
+
+    Left-overs of killed processes that filled one for the same ``path`` are swept first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pattern = f".{path.name}.*{DRAFT}"
+    sweep(path.parent.glob(pattern))
+
+    def made() -> tuple[int | None, str]:
+        name = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=DRAFT, dir=path.parent)
+        return (os.open(name, os.O_RDONLY) if fcntl else None), name
+
+    handle, name = _draft(made)
+    try:
+        os.chmod(name, 0o755)
+        yield Path(name)
+    finally:
+        shutil.rmtree(name, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def sweep(drafts: Iterable[Path]) -> None:
+    """Remove the temporary files and folders among ``drafts`` that killed processes left; a living one's stay."""
+    for path in drafts:
+        if path.name.startswith(".") and path.name.endswith(DRAFT) and _is_abandoned(path):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _draft(make: Callable[[], tuple[Any, str]]) -> tuple[Any, str]:
+    """Return an open handle of what ``make`` made, and its path; the lock on the handle says that its maker lives."""
+    while True:
+        handle, name = make()
+        if fcntl is None or handle is None:
+            return handle, name
+        with contextlib.suppress(OSError):  # a file system without locks: it counts as abandoned when it is old
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:  # or a sweep found it before it was locked
+            return handle, name
+        os.close(handle)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether nobody fills a temporary file or folder any more: provably, or because it is older than a day."""
+    try:
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            return False
+        if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+            return True
+        if fcntl is None:
+            return False
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        finally:
+            os.close(handle)
+    except OSError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,38 +1,56 @@
 """Locks that one process holds at a time, and that the system frees however the process ends."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from competition.core.errors import UserError
+from competition.core.files import DRAFT, sweep
 
 
 @contextlib.contextmanager
 def only_one(path: Path, patience: float, busy: str = "") -> Iterator[None]:
     """Hold an exclusive lock on ``path``, waiting up to ``patience`` seconds for another holder to end.
 
-    Raises UserError with the sentence ``busy`` (left out: that another run works in this folder) if it does not.
+    What killed processes left below its folder is swept first; the lock's file is gone afterwards, and its folder, too,
+    if it was made for the lock and holds nothing else. Raises UserError with the sentence ``busy`` (left out: that
+    another run works in this folder) if the other holder does not end.
     """
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
         held = FileLock(path, timeout=patience).acquire()
     except Timeout:
         busy = busy or f"Another run works in {path.parent}: wait for it, or use another name=."
         raise UserError(busy) from None
-    with held:
+    with held, _tidied(path, made):
         yield
 
 
 @contextlib.contextmanager
 def waited_for(path: Path, message: str) -> Iterator[None]:
-    """Hold an exclusive lock on ``path``; while another process holds it, wait with ``message`` on the screen."""
+    """Hold a lock as :func:`only_one` does; while another process holds it, wait with ``message`` on the screen."""
+    made = [folder for folder in path.parents if not folder.exists()]
     lock = FileLock(path)
     try:
         held = lock.acquire(timeout=0)
     except Timeout:
         with tqdm(desc=message, bar_format="{desc}", disable=None):
             held = lock.acquire()
-    with held:
+    with held, _tidied(path, made):
         yield
+
+
+@contextlib.contextmanager
+def _tidied(path: Path, made: Sequence[Path]) -> Iterator[None]:
+    """Sweep the lock's folder, and on leaving, while the lock is held, remove its file and the folders made for it."""
+    sweep(path.parent.rglob(f".*{DRAFT}"))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes no open file; a folder that holds something stays
+            path.unlink()
+            for folder in made:
+                folder.rmdir()

@@ -60,16 +60,16 @@ def test_a_file_that_the_user_changed_is_never_overwritten(site, tmp_path):
 
 def test_only_what_a_killed_run_left_half_written_is_removed(site, tmp_path):
     folder = tmp_path / "data" / "ai"
-    (folder / ".0123456789abcdef.png.folder.tmp").mkdir(parents=True)
-    for name in (".mine.tmp", ".notes.csv.abc.tmp", ".0123456789abcdef.png.x1_yz.tmp", ".provenance.csv.x1_yz.tmp"):
+    folder.mkdir(parents=True)
+    left = {".0123456789abcdef.png.x1_yz.telltale.tmp", ".provenance.csv.x1_yz.telltale.tmp"}
+    for name in {".mine.tmp", ".notes.csv.abc.tmp", *left}:
         (folder / name).write_text("x")
-    (folder / ".0123456789abcdef.png.link.tmp").symlink_to(folder / ".mine.tmp")
+    (folder / ".0123456789abcdef.png.link.telltale.tmp").symlink_to(folder / ".mine.tmp")
     collected(tmp_path, serve(site, a_png=png(1)))
     assert {path.name for path in folder.glob(".*")} == {
         ".mine.tmp",
         ".notes.csv.abc.tmp",
-        ".0123456789abcdef.png.folder.tmp",
-        ".0123456789abcdef.png.link.tmp",
+        ".0123456789abcdef.png.link.telltale.tmp",
     }
 
 

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.core.files import atomic_write, fingerprint, read_json, write_json, write_text
+from competition.core.files import atomic_write, draft_folder, fingerprint, read_json, sweep, write_json, write_text
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -28,6 +29,36 @@ def test_a_kill_during_a_write_leaves_the_old_file(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", program, str(path)]).returncode == -9
     assert path.read_text() == "old"
+    (left,) = [found for found in tmp_path.iterdir() if found != path]
+    mine = tmp_path / ".mine.tmp"
+    mine.write_text("not the program's")
+    sweep(tmp_path.iterdir())
+    assert not left.exists() and path.exists() and mine.exists()
+
+
+def test_a_temporary_file_is_swept_when_its_writer_is_dead_and_not_before(tmp_path):
+    with atomic_write(tmp_path / "a.txt") as file:
+        file.write("new")
+        sweep(tmp_path.iterdir())
+    with draft_folder(tmp_path / "folder") as draft:
+        sweep(tmp_path.iterdir())
+        with draft_folder(tmp_path / "folder") as other:
+            assert draft.exists() and other.exists()
+        os.replace(draft, tmp_path / "folder")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "folder"]
+
+
+def test_a_draft_folder_of_a_killed_process_goes_when_the_next_is_made(tmp_path):
+    program = (
+        "import os, signal, sys; from pathlib import Path; from competition.core.files import draft_folder\n"
+        "with draft_folder(Path(sys.argv[1])) as draft:\n"
+        "    (draft / 'half').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(tmp_path / "demo")]).returncode == -9
+    (left,) = tmp_path.iterdir()
+    with draft_folder(tmp_path / "demo"):
+        assert not left.exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_json_comes_back_and_a_missing_file_is_none(tmp_path):

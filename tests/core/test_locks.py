@@ -7,11 +7,13 @@ import time
 import pytest
 
 from competition.core.errors import UserError
+from competition.core.files import DRAFT
 from competition.core.locks import only_one
 
 HOLD = """
 import sys, time
 from pathlib import Path
+from competition.core.files import DRAFT
 from competition.core.locks import only_one
 with only_one(Path(sys.argv[1]), 0):
     print("held", flush=True)
@@ -62,3 +64,16 @@ def test_a_lock_is_free_again_after_an_error(lock):
         raise ZeroDivisionError
     with only_one(lock, 0):
         pass
+
+
+def test_a_lock_leaves_nothing_and_sweeps_what_the_dead_left(lock):
+    lock.parent.parent.mkdir(exist_ok=True)
+    with only_one(lock, 0):
+        pass
+    assert not lock.parent.exists()
+    with only_one(lock, 0):
+        (lock.parent / "result").touch()
+        (lock.parent / f".result.12345678{DRAFT}").touch()
+    with only_one(lock, 0):
+        assert sorted(path.name for path in lock.parent.iterdir()) == [".lock", "result"]
+    assert [path.name for path in lock.parent.iterdir()] == ["result"]

@@ -8,8 +8,6 @@ versions), and the training set does not depend on the world that the test set i
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ import cv2
 import numpy as np
 
 from competition.core.errors import UserError, did_you_mean
-from competition.core.files import read_json, write_json, write_text
+from competition.core.files import draft_folder, read_json, write_json, write_text
 from competition.data.demo.makers import Camera, Generator
 from competition.data.demo.scenes import paint_scene
 from competition.data.demo.sources import BICUBIC, MAX_SOURCES, test_worlds, train_worlds
@@ -113,10 +111,7 @@ def draw_demo(
     stamp |= {key: value for key, value, usual in (("world", world, "same"), ("sources", sources, 1)) if value != usual}
     if _is_drawn(folder, stamp):
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
-    try:
-        draft.chmod(0o755)
+    with draft_folder(folder) as draft:
         _draw_train(draft, train_worlds(WORLDS["same"], seed, sources), seed, scenes[0])
         _draw_test(draft, test_worlds(WORLDS, world, seed, sources), seed, scenes[1])
         write_json(draft / STAMP, stamp)
@@ -125,8 +120,6 @@ def draw_demo(
         except OSError:  # another process may have put the same data set there meanwhile
             if not _is_drawn(folder, stamp):
                 raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _is_drawn(folder: Path, stamp: dict) -> bool:

@@ -68,15 +68,20 @@ def run_side_by_side(
             else:
                 raise UserError(value) if kind == "error" else RuntimeError(f"A job failed:\n{value}")
     finally:
-        for worker in workers:
-            if worker.is_alive():
-                worker.terminate()
-        deadline = time.monotonic() + PATIENCE
-        for worker in workers:
-            worker.join(max(0.0, deadline - time.monotonic()))
-            if worker.is_alive():  # in the middle of something that cannot be interrupted
-                worker.kill()
-                worker.join()
+        _end(workers)
+
+
+def _end(workers: Sequence[SpawnProcess]) -> None:
+    """Let processes tidy up and end; those that do not, in the middle of what cannot be interrupted, are killed."""
+    begun = [worker for worker in workers if worker.pid]
+    for worker in begun:
+        worker.terminate()
+    deadline = time.monotonic() + PATIENCE
+    for worker in begun:
+        worker.join(max(0.0, deadline - time.monotonic()))
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
 
 
 def _next_message(messages: Queue, workers: Sequence[SpawnProcess]) -> tuple[str, Any]:
