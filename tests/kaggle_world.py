@@ -122,10 +122,10 @@ class World:
     def add_demo(self, slug: str, seed: int = 0, scenes: tuple[int, int] = (30, 12), origin: str = "same", **options):
         """Open a competition with the demo's data (`data.demo.draw`, ``origin`` is its world) in the layout of
         Kaggle's, with a sample submission; the test's labels are the solution. Return the folder of its files."""
-        from competition.data.demo.draw import STAMP, draw_demo
+        from competition.data.demo.draw import STAMP, DemoPlan, draw_demo
 
         drawn = self.folder / "drawn"
-        draw_demo(drawn, seed, scenes, origin)
+        draw_demo(drawn, DemoPlan(seed, scenes, origin))
         rows = [line.rsplit(",", 1) for line in (drawn / "test_labels.csv").read_text().split()[1:]]
         (drawn / "sample_submission.csv").write_text("id,label\n" + "".join(f"{name},0\n" for name, _ in rows))
         (drawn / "test_labels.csv").unlink()

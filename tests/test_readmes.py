@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from competition.data.demo.draw import draw_demo
+from competition.data.demo.draw import DemoPlan, draw_demo
 from tests.running import ROOT, TINY, done_inside, inside, once
 from tests.runs import TINY as MEMBERS
 from tests.runs import make_run
@@ -99,7 +99,7 @@ def home(ran, tmp_path_factory) -> Path:
     def fill(folder: Path) -> str:
         shutil.copytree(ran, folder, dirs_exist_ok=True)
         shutil.copytree(folder / DEMO, folder / OWN, ignore=shutil.ignore_patterns("demo.json"))
-        draw_demo(folder / MORE, 1, (10, 5), "same")
+        draw_demo(folder / MORE, DemoPlan(1, (10, 5), "same"))
         make_run(folder, {"resnet": MEMBERS["resnet"]}, folds=1, name="single")
         return ""
 

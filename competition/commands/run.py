@@ -16,15 +16,17 @@ from competition.commands.blend import blend_runs
 from competition.commands.finish import finish_run
 from competition.core.errors import UserError
 from competition.core.locks import only_one
-from competition.core.paths import located, run_folder
+from competition.core.paths import FOLDS_FILE, located, run_folder
 from competition.core.settings import Config
-from competition.data.run_data import RunData, read_tables
+from competition.data.folds import keep_folds
+from competition.data.layouts.dataset import check_files
+from competition.data.run_data import RunData, foreseen_demo, read_tables, split_table
 from competition.ensemble.score import Result, check_decisions, score_run
 from competition.models.pretrained import keep_pretrained, settle_pretrained
 from competition.report.opening import opening_lines
 from competition.training.engines.protocol import Engine, open_engine
 from competition.training.open_data import check_inputs, has_models, open_data
-from competition.training.plan import LOCK_PATIENCE, Plan, all_jobs, make_plans, refuse_conflicts, unfinished
+from competition.training.plan import LOCK_PATIENCE, Job, Plan, all_jobs, make_plans, refuse_conflicts, unfinished
 from competition.training.process import prepare_process
 
 
@@ -47,15 +49,22 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     engine = open_engine(config)
     if train:
         engine.connect()
+    else:
+        refuse_rest(config, [job for job in all_jobs(config) if not has_models(config, job.member)], submit)
     prepare_process(config, engine.device, config.jobs)
-    dataset = read_tables(config)
+    ahead = foreseen_demo(config)  # which is drawn when nothing speaks against the rest
+    dataset = ahead or read_tables(config)
     check_decisions(config, len(dataset.test))
+    if not ahead:
+        check_files(dataset)
     models = check_inputs(config, dataset)
     if train:
         engine.check_weights([name for name in models if not has_models(config, name)], dataset.channels)
+    dataset = read_tables(config) if ahead else dataset
     with only_one(run_folder(config.name) / ".lock", LOCK_PATIENCE):
         data = open_data(config, dataset)  # the pixels, in folds that no group crosses
         plans = _plan_jobs(config, data, engine, train, submit)
+        keep_folds(run_folder(config.name) / FOLDS_FILE, split_table(config, data.train))
         print("\n".join(opening_lines(config, data, models, engine.where, notes)))
         audit, findings = quick_audit(config, data)
         print("".join(f"  {line}\n" for line in findings), end="")
@@ -87,10 +96,16 @@ def _plan_jobs(config: Config, data: RunData, engine: Engine, train: bool, submi
             plans = planned()  # what was fetched may not be the file of before
     if refuse_conflicts(config, plans, discard=config.overwrite):
         plans = planned()  # a member that began anew is named after the weights of today
-    if left and not train and (submit or len(left) == len(plans)):
+    if not train:
+        refuse_rest(config, [plan.job for plan in left], submit)
+    return plans
+
+
+def refuse_rest(config: Config, left: Sequence[Job], submit: bool) -> None:
+    """Raise UserError where so many jobs are ``left`` that what was trained gives no submission, or no report."""
+    if left and (submit or len(left) == len(all_jobs(config))):
         command = "ensemble" if submit else "report"
         raise UserError(
-            f"{len(left)} jobs of {config.name} are not finished under these settings, first {left[0].job}: run the "
+            f"{len(left)} jobs of {config.name} are not finished under these settings, first {left[0]}: run the "
             f"same line without '{command}'."
         )
-    return plans

@@ -12,10 +12,12 @@ from pathlib import Path
 from competition.core.config import CONFIG_FILE, load_config
 from competition.core.locks import only_one
 from competition.core.options import parse, positional
-from competition.core.paths import cache_folder, run_folder
+from competition.core.paths import FOLDS_FILE, cache_folder, run_folder
 from competition.core.settings import Config
+from competition.data.folds import keep_folds
 from competition.data.images.cache import SPARE_GB
-from competition.data.run_data import read_tables
+from competition.data.layouts.dataset import check_files
+from competition.data.run_data import read_tables, split_table
 from competition.kaggle.sessions.request import STOPS, Outbox, Request, differences, made_of, read_request
 from competition.training.engines.local import LocalEngine, run_jobs
 from competition.training.open_data import check_inputs, has_models, open_data
@@ -59,14 +61,15 @@ def run_session(config: Config, request: Request, output: Path, deadline: float)
     prepare_process(config, engine.device, at_once)
     dataset = read_tables(config)
     check_inputs(config, dataset)
+    check_files(dataset)
     engine.check_weights([name for name in config.members if not has_models(config, name)], dataset.channels)
     with only_one(run_folder(config.name) / ".lock", LOCK_PATIENCE):
         data = open_data(config, dataset, request.folds_from)
+        keep_folds(run_folder(config.name) / FOLDS_FILE, split_table(config, data.train))
         expected = dict(zip((Job(*job) for job in request.jobs), request.expected, strict=True))
         left = list(expected)
         while left:
-            # planned anew each time: a job may settle things for the later ones
-            plans = make_plans(config, data, left[:at_once], engine.device)
+            plans = make_plans(config, data, left[:at_once], engine.device)  # a job may settle things for later ones
             reasons = [differences(expected[plan.job], made_of(plan)) or outbox.full(plan.job.member) for plan in plans]
             if reason := reasons[0]:
                 outbox.close(

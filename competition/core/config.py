@@ -141,8 +141,10 @@ def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
             raise UserError(
                 f"A member cannot be called '{name}' (in {source}), which is another thing's name: choose one."
             )
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", str(name)):
-            raise UserError(f"'{name}' in {source} cannot name a member: use letters, digits, '-' and '_'.")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", str(name)):
+            raise UserError(
+                f"'{name:.120}' in {source} cannot name a member: use up to 100 letters, digits, '-' and '_'."
+            )
         if name not in known and not (isinstance(own, dict) and "backbone" in own):
             hint = did_you_mean(name, known) if known else ""
             raise UserError(f"There is no member '{name}' (in {source}){hint} A new one needs its own backbone.")
@@ -170,8 +172,10 @@ def _resolve(raw: Any) -> Config:
         equalised_quality(recipe.equalise, f"members.{name}.equalise")
     check_split(config.split, config.source)
     chosen_folds(config)
-    if config.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", config.name):
-        raise UserError(f"name={config.name} cannot be a folder's name: use letters, digits, '.', '-' and '_'.")
+    if config.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", config.name):
+        raise UserError(
+            f"name={config.name:.120} cannot be a folder's name: use up to 100 letters, digits, '.', '-' and '_'."
+        )
     return config
 
 

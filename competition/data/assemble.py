@@ -13,8 +13,9 @@ from competition.core.settings import Config
 from competition.core.splits import BY_SOURCE
 from competition.data.duplicates.copies import ImageSet
 from competition.data.extra import Added, extra_rows, read_extra
-from competition.data.folds import folds_in, make_folds, open_folds
+from competition.data.folds import make_folds, open_folds
 from competition.data.images.cache import open_stores
+from competition.data.images.file_contents import forget
 from competition.data.images.stores import ArrayStore, DataStore, StoreSpec
 from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.run_data import RunData, gigabytes, image_sets, split_table, store_spec
@@ -30,6 +31,7 @@ def assemble(
 ) -> RunData:
     """Check, decode and fold the data of :func:`read_tables`. Raises UserError for whatever the user must change.
 
+    Of the run's folder nothing is written here; ``overwrite`` stands for new folds, and for a look into every file.
     ``regroup`` may give the rows that are used other groups; ``folds_from`` is :func:`open_folds`'s.
     """
     full_size = (len(dataset.train), len(dataset.test))
@@ -86,6 +88,9 @@ def _open_stores(config: Config, dataset: Dataset) -> dict[StoreSpec, tuple[Data
         return {StoreSpec(0, 0): (train_pixels, test_pixels)}
     specs = list(dict.fromkeys(store_spec(recipe) for recipe in config.members.values()))
     folder = cache_folder(config)
+    if config.overwrite:
+        for table in (dataset.train, dataset.test):
+            forget(folder, list(table["path"]))
     train = open_stores(list(dataset.train["path"]), specs, folder, config.cache_gb, "training images")
     left = config.cache_gb - sum(gigabytes(store) for store in train.values() if store.cached)
     test = open_stores(list(dataset.test["path"]), specs, folder, max(0.0, left), "test images")
@@ -96,11 +101,8 @@ def _open_folds(
     config: Config, train: pd.DataFrame, folds_from: Callable[[pd.DataFrame], pd.DataFrame] | None
 ) -> pd.DataFrame:
     path, train = run_folder(config.name) / FOLDS_FILE, split_table(config, train)
-    if config.overwrite and path.exists():
-        # What cannot work is refused before anything is discarded.
-        fresh = make_folds(train, config.folds, config.seed, config.shares)
-        if folds_in(path, config.split == BY_SOURCE) != dict(zip(fresh["id"], fresh["fold"].astype(str), strict=True)):
-            path.unlink()
+    if config.overwrite:
+        return make_folds(train, config.folds, config.seed, config.shares)
     return open_folds(path, train, config.folds, config.seed, config.shares, folds_from)
 
 

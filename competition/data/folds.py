@@ -104,17 +104,14 @@ def open_folds(
     shares: Shares = None,
     folds_from: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
-    """Return the folds kept at ``path``, or make and keep them if there is no such file; rows in ``train``'s order.
+    """Return the folds kept at ``path``, or new ones if there is no such file; rows in ``train``'s order.
 
-    ``folds_from`` returns those to be kept in the place of new ones: the folds of another machine.
+    Nothing is written (:func:`keep_folds`). ``folds_from`` returns those of another machine in the place of new ones.
     Raises ``UserError`` if the file is not one of these folds, or hold-out parts, of exactly these ids, labels and
     groups.
     """
     if not path.exists():
-        folds = folds_from(train) if folds_from else make_folds(train, k, seed, shares)
-        with atomic_write(path) as file:
-            folds.to_csv(file, index=False, lineterminator="\n")
-        return folds
+        return folds_from(train) if folds_from else make_folds(train, k, seed, shares)
     kept = read_table(path).frame
     columns = _columns(train)
     _check_columns(path, list(kept.columns), columns)
@@ -130,8 +127,21 @@ def open_folds(
     return kept.astype({"label": "int64", "fold": "int64"})
 
 
+def keep_folds(path: Path, table: pd.DataFrame) -> None:
+    """Write the folds of a ``table`` (see :func:`make_folds`) to ``path``, unless they are what stands there."""
+    folds = folds_table(table, table["fold"].to_numpy())
+    if path.exists() and folds_in(path, SOURCE in table) == _by_id(folds):
+        return
+    with atomic_write(path) as file:
+        folds.to_csv(file, index=False, lineterminator="\n")
+
+
+def _by_id(folds: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(folds["id"], folds["fold"].astype(str), strict=True))
+
+
 def folds_in(path: Path, by_source: bool | None = None) -> dict[str, str] | None:
-    """Return the fold of each id in a file that :func:`open_folds` wrote; None for any other, and for one whose folds
+    """Return the fold of each id in a file that :func:`keep_folds` wrote; None for any other, and for one whose folds
     are not, or are, ``by_source``."""
     rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))
     known = [

@@ -1,6 +1,7 @@
 """Everything a run reads, in one piece: tables, pixels and folds."""
 
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,7 @@ from competition.core.files import fingerprint
 from competition.core.paths import located
 from competition.core.settings import Config, Recipe
 from competition.core.splits import BY_SOURCE
-from competition.data.demo.draw import draw_demo
+from competition.data.demo.draw import DemoPlan, draw_demo, foresee_demo, is_drawn
 from competition.data.duplicates.copies import ImageSet
 from competition.data.extra import Added
 from competition.data.folds import JUDGED, TRAIN
@@ -136,12 +137,31 @@ def data_root(config: Config) -> Path:
 
 
 def read_tables(config: Config) -> Dataset:
-    """Read the tables that ``config.data`` holds, drawing the demo first where it is requested."""
+    """Read the tables that ``config.data`` holds, drawing the demo first where it is requested and can be read."""
     root = data_root(config)
-    if config.demo.draw:
-        demo = config.demo
-        draw_demo(root, demo.seed, (demo.train_scenes, demo.test_scenes), demo.world, demo.sources)
+    if foreseen_demo(config):
+        draw_demo(root, _demo_plan(config))
     return read_dataset(root, layout_settings(config))
+
+
+def foreseen_demo(config: Config) -> Dataset | None:
+    """Return the tables of a demo that is to be drawn, as they will be but for the images' names; else None.
+
+    Nothing is drawn. Raises UserError where it cannot be drawn, or not be read under these settings.
+    """
+    if not config.demo.draw or is_drawn(root := data_root(config), plan := _demo_plan(config)):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        foresee_demo(Path(folder), plan)
+        try:
+            return read_dataset(Path(folder), layout_settings(config))
+        except UserError as error:
+            raise UserError(str(error).replace(folder, str(root))) from None
+
+
+def _demo_plan(config: Config) -> DemoPlan:
+    demo = config.demo
+    return DemoPlan(demo.seed, (demo.train_scenes, demo.test_scenes), demo.world, demo.sources)
 
 
 def split_table(config: Config, train: pd.DataFrame) -> pd.DataFrame:

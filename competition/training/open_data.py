@@ -8,13 +8,13 @@ import pandas as pd
 
 from competition.audit.run import regroup
 from competition.core.errors import UserError
-from competition.core.paths import run_folder
+from competition.core.paths import cache_folder, run_folder
 from competition.core.settings import Config
 from competition.data.assemble import assemble
 from competition.data.augment import train_transform
 from competition.data.extra import read_extra
 from competition.data.folds import check_possible
-from competition.data.layouts.dataset import Dataset, check_files
+from competition.data.layouts.dataset import Dataset
 from competition.data.pairs import check_pairs
 from competition.data.run_data import RunData, split_table
 from competition.inference.features import variants_gigabytes
@@ -24,16 +24,17 @@ from competition.training.pseudo_labels import find_teacher, with_pseudo
 
 
 def check_inputs(config: Config, dataset: Dataset) -> dict[str, Detector]:
-    """Raise UserError for missing images, folds that cannot be, and a recipe that no model, augmentation or pair of
+    """Raise UserError for folds that cannot be, and a recipe that no model, augmentation or pair of
     rows takes, or whose features take more than the disk budget.
 
     Returns each member's model, its shapes alone.
     """
-    check_files(dataset)
     if config.extra:
         read_extra(config, dataset)
     if config.pseudo:
         find_teacher(config, dataset)
+    if (folder := cache_folder(config)).exists() and not folder.is_dir():
+        raise UserError(f"The cache {folder} is a file: name a folder with cache=.")
     check_possible(split_table(config, dataset.train), config.folds, config.shares)
     models = {}
     for name, recipe in config.members.items():

@@ -6,7 +6,7 @@ import pytest
 
 from competition.audit.examine import audit
 from competition.audit.run import merged_groups
-from competition.data.demo.draw import draw_demo
+from competition.data.demo.draw import DemoPlan, draw_demo
 from competition.data.layouts.dataset import LayoutSettings
 from competition.data.layouts.read import read_dataset
 from tests.audit.planted import audited, clean
@@ -15,7 +15,7 @@ from tests.audit.planted import audited, clean
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     root = tmp_path_factory.mktemp("demo") / "data"
-    draw_demo(root, 3, (60, 20))
+    draw_demo(root, DemoPlan(3, (60, 20)))
     return root
 
 

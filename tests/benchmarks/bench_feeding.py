@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from competition.core.config import load_config
 from competition.core.settings import Recipe
 from competition.data.augment import TrainTransform, train_transform
-from competition.data.demo.draw import draw_demo
+from competition.data.demo.draw import DemoPlan, draw_demo
 from competition.models.device import Placement
 from tests.benchmarks.workload import (
     alternate,
@@ -134,7 +134,7 @@ def measure(case: Case, store, workers: int) -> None:
 
 def cases(folder: Path) -> list[Case]:
     """Draw the files and return what to measure: the demo's ConvNeXt as its preset has it, and a plain ResNet."""
-    draw_demo(folder / "demo", scenes=(DEMO_SCENES, 1))
+    draw_demo(folder / "demo", DemoPlan(scenes=(DEMO_SCENES, 1)))
     small = sorted(str(path) for path in (folder / "demo" / "train_data").iterdir())
     large = write_jpegs(folder / "large", LARGE_IMAGES, LARGE_SIDE)
     convnext = load_config(["preset=demo"]).members["convnext"]

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -347,6 +348,39 @@ def test_weights_that_do_not_fit_are_refused_before_overwrite_discards_anything(
     result = inside(copied, *TINY, "fold=0..2", "pretrained=wrong.safetensors", "overwrite=true")
     assert result.returncode == 2 and "do not fit" in result.stderr
     assert results(copied) == before
+
+
+def test_a_refused_line_destroys_nothing_that_stands(copied):
+    def standing():  # all but what was computed once and is only added to
+        paths = (path for path in copied.rglob("*") if path.is_file() and ".cache" not in path.parts)
+        return {path: path.read_bytes() for path in paths}
+
+    before = standing()
+    for words in (["seed=1", "pretrained=/nonexistent.pth"], ["seed=1", "batch_size=4", "pseudo=~x"]):
+        result = inside(copied, *TINY, "fold=0..2", "overwrite=true", *words)
+        assert result.returncode == 2 and result.stderr.startswith("Error: ")
+    assert standing() == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["report", "pseudo=~x"],
+        ["ensemble"],
+        ["fold=0", "pseudo=~x"],
+        ["fold=0", "pretrained=/nonexistent.pth"],
+        ["fold=0", "backbone=resnet17"],
+        ["fold=0", "label_column=zebra"],
+        ["audit", "source=column:zebra"],
+        ["fold=0", "folds=31"],
+    ],
+)
+def test_a_refused_first_line_writes_nothing_and_draws_no_demo(tmp_path, words):
+    command, rest = ([words[0]], words[1:]) if "=" not in words[0] else ([], words)
+    result = inside(tmp_path, *command, *TINY, *rest)
+    assert result.returncode == 2 and result.stderr.startswith("Error: ")
+    assert tempfile.gettempdir() not in result.stderr.replace(str(tmp_path), "")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -7,8 +7,10 @@ import pytest
 from competition.core.config import load_config
 from competition.core.errors import UserError
 from competition.core.files import fingerprint
+from competition.core.paths import FOLDS_FILE, run_folder
 from competition.data.assemble import assemble
-from competition.data.demo.draw import draw_demo
+from competition.data.demo.draw import DemoPlan, draw_demo
+from competition.data.folds import keep_folds
 from competition.data.images.decode import read_image
 from competition.data.run_data import read_tables
 from competition.training.plan import Job, make_plans
@@ -25,7 +27,9 @@ def home(tmp_path, monkeypatch):
 
 def opened(*words):
     config = load_config([*WORDS, *words])
-    return config, assemble(config, read_tables(config))
+    data = assemble(config, read_tables(config))
+    keep_folds(run_folder(config.name) / FOLDS_FILE, data.train)
+    return config, data
 
 
 def keys(config, data, *folds):
@@ -107,7 +111,7 @@ def test_another_members_image_size_changes_neither_the_rows_nor_the_key(folder)
 
 
 def test_a_kaggle_csv_serves_too_and_its_own_test_set_is_not_read(home):
-    draw_demo(home / "other", 5, (4, 2))
+    draw_demo(home / "other", DemoPlan(5, (4, 2)))
     _, data = opened("extra=other")
     added = data.learnt(0)[int(data.fitted(0).sum()) :]
     table = pd.read_csv(home / "other" / "train.csv")

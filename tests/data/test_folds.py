@@ -9,10 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.core.errors import UserError
-from competition.data.folds import make_folds, open_folds
+from competition.data.folds import keep_folds, make_folds, open_folds
 
 # Any text but line breaks and other control characters, which read_dataset refuses in ids, and half characters.
 text = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=6)
+
+
+def kept_folds(path, *words, **named):
+    folds = open_folds(path, *words, **named)
+    keep_folds(path, folds)
+    return folds
 
 
 def table(ids, labels, groups):
@@ -79,24 +85,24 @@ def test_pairs_and_single_rows_are_split_evenly():
 def test_a_kept_file_gives_back_every_id_and_group_exactly(tmp_path_factory, train):
     train = train.assign(group=train["group"].replace("g0", 'a, "b" '))
     path = tmp_path_factory.mktemp("folds") / "mine" / "folds.csv"
-    made = open_folds(path, train, 3, seed=0)
+    made = kept_folds(path, train, 3, seed=0)
     written = path.read_bytes()
-    assert open_folds(path, train, 3, seed=7).to_numpy().tolist() == made.to_numpy().tolist()
+    assert kept_folds(path, train, 3, seed=7).to_numpy().tolist() == made.to_numpy().tolist()
     assert path.read_bytes() == written
 
 
 def test_ids_that_look_like_numbers_or_missing_values_survive(tmp_path):
     ids = ["007", "7", "NA", "nan", "1e5", " x ", 'a,"b"', "é (1).jpg"]
     train = table(ids, [0, 1] * 4, ["NA", "007", "", "nan", "None", "7", "1.0", "x,y"])
-    made = open_folds(tmp_path / "folds.csv", train, 2, seed=0)
-    again = open_folds(tmp_path / "folds.csv", train, 2, seed=0)
+    made = kept_folds(tmp_path / "folds.csv", train, 2, seed=0)
+    again = kept_folds(tmp_path / "folds.csv", train, 2, seed=0)
     assert list(again["id"]) == ids and list(again["group"]) == list(train["group"])
     assert list(again["fold"]) == list(made["fold"]) and again["fold"].dtype == again["label"].dtype == np.int64
 
 
 def test_kept_folds_come_in_the_order_of_the_data(tmp_path):
-    made = open_folds(tmp_path / "folds.csv", pairs(20), 2, seed=0)
-    turned = open_folds(tmp_path / "folds.csv", pairs(20)[::-1].reset_index(drop=True), 2, seed=0)
+    made = kept_folds(tmp_path / "folds.csv", pairs(20), 2, seed=0)
+    turned = kept_folds(tmp_path / "folds.csv", pairs(20)[::-1].reset_index(drop=True), 2, seed=0)
     assert list(turned["id"]) == list(made["id"])[::-1]
     assert list(turned["fold"]) == list(made["fold"])[::-1] and list(turned.index) == list(range(20))
 
@@ -117,7 +123,7 @@ def test_kept_folds_come_in_the_order_of_the_data(tmp_path):
 )
 def test_folds_that_cannot_be_had_are_refused_and_nothing_is_written(tmp_path, train, k, expected):
     with pytest.raises(UserError, match=expected):
-        open_folds(tmp_path / "mine" / "folds.csv", train, k, seed=0)
+        kept_folds(tmp_path / "mine" / "folds.csv", train, k, seed=0)
     assert not list(tmp_path.iterdir())
 
 
@@ -154,7 +160,7 @@ SPOILT = {
 def test_a_file_that_is_not_the_datas_is_refused_with_a_remedy(tmp_path, what):
     spoil, expected = SPOILT[what]
     path = tmp_path / "folds.csv"
-    open_folds(path, pairs(20), 2, seed=0)
+    kept_folds(path, pairs(20), 2, seed=0)
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     spoil(rows)
@@ -162,15 +168,15 @@ def test_a_file_that_is_not_the_datas_is_refused_with_a_remedy(tmp_path, what):
         csv.writer(file).writerows(rows)
     spoilt = path.read_bytes()
     with pytest.raises(UserError, match=expected) as caught:
-        open_folds(path, pairs(20), 2, seed=0)
+        kept_folds(path, pairs(20), 2, seed=0)
     assert "name=" in str(caught.value) and "overwrite=true" in str(caught.value)
     assert path.read_bytes() == spoilt
 
 
 def test_another_number_of_folds_is_refused(tmp_path):
-    open_folds(tmp_path / "folds.csv", pairs(40), 4, seed=0)
+    kept_folds(tmp_path / "folds.csv", pairs(40), 4, seed=0)
     with pytest.raises(UserError, match=r"folds=5 but .*folds.csv has 4: give folds=4, or .*overwrite=true"):
-        open_folds(tmp_path / "folds.csv", pairs(40), 5, seed=0)
+        kept_folds(tmp_path / "folds.csv", pairs(40), 5, seed=0)
 
 
 def test_hold_out_parts_have_their_shares_of_each_class_and_whole_groups():
@@ -194,13 +200,13 @@ def test_hold_out_parts_have_their_shares_of_each_class_and_whole_groups():
     ],
 )
 def test_another_way_to_split_than_the_kept_one_is_refused(tmp_path, kept, asked, said):
-    open_folds(tmp_path / "folds.csv", pairs(40), 4, 0, kept)
+    kept_folds(tmp_path / "folds.csv", pairs(40), 4, 0, kept)
     with pytest.raises(UserError, match=said):
-        open_folds(tmp_path / "folds.csv", pairs(40), 4, 0, asked)
+        kept_folds(tmp_path / "folds.csv", pairs(40), 4, 0, asked)
 
 
 def test_a_hold_out_that_cannot_be_had_is_refused(tmp_path):
     few = table("abcdefgh", [0, 0, 0, 0, 0, 0, 1, 1], "abcdefgh")
     with pytest.raises(UserError, match="Class 1 has 2 groups of rows, too few for 3 parts: change split="):
-        open_folds(tmp_path / "folds.csv", few, 5, 0, (0.6, 0.2, 0.2))
+        kept_folds(tmp_path / "folds.csv", few, 5, 0, (0.6, 0.2, 0.2))
     assert not list(tmp_path.iterdir())

@@ -7,8 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.core.errors import UserError
-from competition.data.folds import folds_in, make_folds, open_folds
+from competition.data.folds import folds_in, keep_folds, make_folds, open_folds
 from competition.data.source_folds import deal_sources, source_notes
+
+
+def kept_folds(path, *words, **named):
+    folds = open_folds(path, *words, **named)
+    keep_folds(path, folds)
+    return folds
 
 
 def table(labels, sources, groups=None):
@@ -106,19 +112,19 @@ def test_a_class_of_one_source_is_split_at_random_and_the_run_says_so():
 )
 def test_sources_that_cannot_be_held_out_are_refused_and_nothing_is_written(tmp_path, train, k, said):
     with pytest.raises(UserError, match=said):
-        open_folds(tmp_path / "mine" / "folds.csv", train, k, seed=0)
+        kept_folds(tmp_path / "mine" / "folds.csv", train, k, seed=0)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_kept_file_gives_back_its_folds_and_goes_with_no_other_way_to_split(tmp_path):
     path, other, train = tmp_path / "folds.csv", tmp_path / "random.csv", twins()
-    made = open_folds(path, train, 4, seed=0)
-    assert open_folds(path, train, 4, seed=9).to_numpy().tolist() == made.to_numpy().tolist()
+    made = kept_folds(path, train, 4, seed=0)
+    assert kept_folds(path, train, 4, seed=9).to_numpy().tolist() == made.to_numpy().tolist()
     assert list(folds_in(path).values()) == made["fold"].astype(str).tolist()
     with pytest.raises(UserError, match="holds folds by source, which does not go with split="):
-        open_folds(path, train.drop(columns="source"), 4, seed=0)
-    open_folds(other, train.drop(columns="source"), 4, seed=0)
+        kept_folds(path, train.drop(columns="source"), 4, seed=0)
+    kept_folds(other, train.drop(columns="source"), 4, seed=0)
     with pytest.raises(UserError, match="holds folds that are not by source, which does not go with split="):
-        open_folds(other, train, 4, seed=0)
+        kept_folds(other, train, 4, seed=0)
     with pytest.raises(UserError, match="the source of 'row 0' is 'camera-0' there and 'x' in the data"):
-        open_folds(path, train.assign(source=train["source"].replace("camera-0", "x")), 4, seed=0)
+        kept_folds(path, train.assign(source=train["source"].replace("camera-0", "x")), 4, seed=0)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from competition.data.demo.draw import draw_demo
+from competition.data.demo.draw import DemoPlan, draw_demo
 from tests.running import TINY, done_inside, everything, inside
 
 ALONE = [*(word for word in TINY if "members.swin" not in word and word != "folds=3"), "folds=2", "members.swin=null"]
@@ -28,7 +28,7 @@ def home(tmp_path_factory):
     """A plain run, and a folder of more images: four scenes, a copy of a training image and one of a test image."""
     home = tmp_path_factory.mktemp("train_only")
     done_inside(home, *WORDS, "name=plain")
-    draw_demo(home / "more", 9, (4, 1))
+    draw_demo(home / "more", DemoPlan(9, (4, 1)))
     for name, part in (("train.csv", "train_data"), ("test.csv", "test_data_v2")):
         data = home / "data" / "demo-0-30-12"
         first = pd.read_csv(data / name).iloc[3]

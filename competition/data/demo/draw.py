@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ from competition.data.demo.sources import BICUBIC, MAX_SOURCES, test_worlds, tra
 RECIPE = 2  # raise it whenever the same arguments would draw other bytes
 STAMP = "demo.json"
 CAMERA, GENERATOR = Camera(), Generator()  # the usual ones
+FOLDERS = ("train_data", "test_data_v2")  # of the images of each part
 BYTES_SPREAD = 0.1  # of the logarithm: were twins alike to the byte, each would be known by the other
 MAX_GRAIN = 16.0  # how many times as much grain may even out the bytes of twins
 SPARE_BYTES, GRAIN_STEPS = 3, 11  # how finely it does, of about 3,000 bytes, and after how many trials it is enough
@@ -71,6 +73,9 @@ def _as_large(encoded: Callable[[float], bytes], size: int) -> bytes:
     return min(tried, key=lambda file: abs(len(file) - size))
 
 
+# Given a world, a part (0 train, 1 test), a scene's number and labels: the names of its images of these labels.
+Images = Callable[[World, int, int, Sequence[int]], list[str]]
+
 WORLDS = {
     "same": World(),  # where the training set is from, always
     "prior": World(ai_share=0.25),
@@ -90,43 +95,72 @@ WORLDS = {
 }
 
 
-def draw_demo(
-    folder: Path, seed: int = 0, scenes: tuple[int, int] = (500, 200), world: str = "same", sources: int = 1
-) -> None:
-    """Draw the demo data set into ``folder``, in the layout of Kaggle's "Detect AI vs. Human-Generated Images".
+@dataclass(frozen=True)
+class DemoPlan:
+    """Which demo data set: everything that decides its bytes.
 
     ``scenes`` sizes train and test: two images a scene. ``world`` is what the test set is drawn from, one of WORLDS;
     the training set and the size of the test set are the same in all. With several ``sources`` (1 to ``MAX_SOURCES``)
-    scenes are from each in turn, and ``train.csv`` says which. Written are ``train.csv``, ``train_data/``,
-    ``test.csv``, ``test_data_v2/``, the withheld ``test_labels.csv`` and a stamp. The folder appears complete or not at
-    all; one that already holds the same data set is left untouched, and any other is refused with a UserError.
+    scenes are from each in turn, and ``train.csv`` says which. Raises UserError for what cannot be drawn.
     """
-    if world not in WORLDS:
-        raise UserError(f"The demo has no world '{world}'{did_you_mean(world, WORLDS)}")
-    if not 1 <= sources <= MAX_SOURCES:
-        raise UserError(f"demo.sources={sources} cannot be drawn: give 1 to {MAX_SOURCES}.")
-    if seed < 0 or min(scenes) < 1:
-        raise UserError(f"no demo has seed {seed} and {scenes} scenes: give seed >= 0 and scenes >= 1.")
-    stamp = {"recipe": RECIPE, "seed": seed, "scenes": list(scenes)}
-    stamp |= {key: value for key, value, usual in (("world", world, "same"), ("sources", sources, 1)) if value != usual}
-    if _is_drawn(folder, stamp):
+
+    seed: int = 0
+    scenes: tuple[int, int] = (500, 200)
+    world: str = "same"
+    sources: int = 1
+
+    def __post_init__(self) -> None:
+        if self.world not in WORLDS:
+            raise UserError(f"The demo has no world '{self.world}'{did_you_mean(self.world, WORLDS)}")
+        if not 1 <= self.sources <= MAX_SOURCES:
+            raise UserError(f"demo.sources={self.sources} cannot be drawn: give 1 to {MAX_SOURCES}.")
+        if self.seed < 0 or min(self.scenes) < 1:
+            raise UserError(f"no demo has seed {self.seed} and {self.scenes} scenes: give seed >= 0 and scenes >= 1.")
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """What says in the folder which data set it is."""
+        stamp = {"recipe": RECIPE, "seed": self.seed, "scenes": list(self.scenes)}
+        unusual = (("world", self.world, "same"), ("sources", self.sources, 1))
+        return stamp | {key: value for key, value, usual in unusual if value != usual}
+
+
+def draw_demo(folder: Path, plan: DemoPlan) -> None:
+    """Draw the demo data set into ``folder``, in the layout of Kaggle's "Detect AI vs. Human-Generated Images".
+
+    Written are ``train.csv``, ``train_data/``, ``test.csv``, ``test_data_v2/``, the withheld ``test_labels.csv`` and a
+    stamp. The folder appears complete or not at all; one that already holds the same data set is left untouched, and
+    any other is refused with a UserError.
+    """
+    if is_drawn(folder, plan):
         return
+
+    def drawn(world: World, part: int, number: int, labels: Sequence[int]) -> list[str]:
+        twins = world.twins(plan.seed, part, number)
+        return [_write_image(draft / FOLDERS[part], twins[label]) for label in labels]
+
     with draft_folder(folder) as draft:
-        _draw_train(draft, train_worlds(WORLDS["same"], seed, sources), seed, scenes[0])
-        _draw_test(draft, test_worlds(WORLDS, world, seed, sources), seed, scenes[1])
-        write_json(draft / STAMP, stamp)
+        _write_tables(draft, plan, drawn)
+        write_json(draft / STAMP, plan.stamp)
         try:
             os.replace(draft, folder)
         except OSError:  # another process may have put the same data set there meanwhile
-            if not _is_drawn(folder, stamp):
+            if not is_drawn(folder, plan):
                 raise
 
 
-def _is_drawn(folder: Path, stamp: dict) -> bool:
-    """Whether ``folder`` holds the data set of ``stamp``; False where nothing is yet, a UserError for anything else."""
+def foresee_demo(folder: Path, plan: DemoPlan) -> None:
+    """Write the tables alone into ``folder``: those of :func:`draw_demo`, but for the images' names."""
+    _write_tables(
+        folder, plan, lambda _, part, number, labels: [f"{FOLDERS[part]}/{number}-{label}.jpg" for label in labels]
+    )
+
+
+def is_drawn(folder: Path, plan: DemoPlan) -> bool:
+    """Whether ``folder`` holds this data set; False where nothing is yet, a UserError for anything else."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    found = read_json(folder / STAMP) if folder.is_dir() else None
+    found, stamp = read_json(folder / STAMP) if folder.is_dir() else None, plan.stamp
     if found == stamp:
         return True
     if found is not None and found | {"recipe": RECIPE} == stamp:
@@ -137,14 +171,21 @@ def _is_drawn(folder: Path, stamp: dict) -> bool:
     raise UserError(f"{folder} exists and is not the demo data set {stamp}; remove it or give another folder.")
 
 
-def _draw_train(folder: Path, worlds: Sequence[World], seed: int, scenes: int) -> None:
-    """Write ``train_data/`` and ``train.csv``; rows 2k and 2k+1 are twins, which of them comes first is chance."""
-    order = np.random.default_rng([seed, 2])
+def _write_tables(folder: Path, plan: DemoPlan, images: Images) -> None:
+    train = train_worlds(WORLDS["same"], plan.seed, plan.sources)
+    test = test_worlds(WORLDS, plan.world, plan.seed, plan.sources)
+    _write_train(folder, train, plan, images)
+    _write_test(folder, test, plan, images)
+
+
+def _write_train(folder: Path, worlds: Sequence[World], plan: DemoPlan, images: Images) -> None:
+    """Write ``train.csv``; rows 2k and 2k+1 are twins, which of them comes first is chance."""
+    order = np.random.default_rng([plan.seed, 2])
     rows = []
-    for number in range(scenes):
-        source = number % len(worlds)
-        twins = worlds[source].twins(seed, 0, number)
-        rows += [(_write_image(folder / "train_data", twins[label]), label, source) for label in order.permutation(2)]
+    for number in range(plan.scenes[0]):
+        source, labels = number % len(worlds), order.permutation(2).tolist()
+        names = images(worlds[source], 0, number, labels)
+        rows += [(name, label, source) for name, label in zip(names, labels, strict=True)]
     several = len(worlds) > 1
     table = [
         f"{index},{name},{label}" + (f",{('camera', 'generator')[label]}-{source + 1}" if several else "") + "\n"
@@ -153,21 +194,19 @@ def _draw_train(folder: Path, worlds: Sequence[World], seed: int, scenes: int) -
     write_text(folder / "train.csv", ",file_name,label" + ",source" * several + "\n" + "".join(table))
 
 
-def _draw_test(folder: Path, worlds: Sequence[World], seed: int, scenes: int) -> None:
-    """Write ``test_data_v2/``, ``test.csv`` and ``test_labels.csv``: 2 * ``scenes`` shuffled rows.
+def _write_test(folder: Path, worlds: Sequence[World], plan: DemoPlan, images: Images) -> None:
+    """Write ``test.csv`` and ``test_labels.csv``: twice as many shuffled rows as there are scenes.
 
     Where the classes are not balanced, the first scenes give both twins and the others the commoner class alone.
     """
+    scenes = plan.scenes[1]
     ai = round(2 * scenes * worlds[0].ai_share)
     wanted = (2 * scenes - ai, ai)  # of each label
-    images = [
-        (jpeg, label)
-        for number in range(max(wanted))
-        for label, jpeg in enumerate(worlds[number % len(worlds)].twins(seed, 1, number))
-        if number < wanted[label]
-    ]
-    order = np.random.default_rng([seed, 3]).permutation(len(images))
-    rows = [(_write_image(folder / "test_data_v2", images[i][0]), images[i][1]) for i in order]
+    found: list[tuple[str, int]] = []
+    for number in range(max(wanted)):
+        labels = [label for label in (0, 1) if number < wanted[label]]
+        found += zip(images(worlds[number % len(worlds)], 1, number, labels), labels, strict=True)
+    rows = [found[place] for place in np.random.default_rng([plan.seed, 3]).permutation(len(found))]
     write_text(folder / "test.csv", "id\n" + "".join(f"{name}\n" for name, _ in rows))
     write_text(folder / "test_labels.csv", "id,label\n" + "".join(f"{name},{label}\n" for name, label in rows))
 

@@ -105,8 +105,8 @@ def _build(missing: list[_Place], stats: list, contents: Contents, folder: Path,
     try:
         with contextlib.ExitStack() as stack:
             writers = [stack.enter_context(_Writer(place)) for place in missing]
-            _fill(writers, [path for path, _, _ in stats], contents, title, workers)
-            if file_stats([path for path, _, _ in stats]) != stats:  # or the pixels would bear another content's name
+            _fill(writers, [path for path, *_ in stats], contents, title, workers)
+            if file_stats([path for path, *_ in stats]) != stats:  # or the pixels would bear another content's name
                 raise UserError(f"{title}: files changed while they were decoded: run the same line again")
             for writer in writers:
                 writer.publish(contents)

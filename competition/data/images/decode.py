@@ -4,7 +4,10 @@ Forensic traces differ between decoders, so there is one (OpenCV's), it never sc
 (``DECODER``) is part of every cache key. A file that is not a whole image is refused by name, never half-decoded.
 """
 
+import errno
 import io
+import os
+import stat
 import struct
 import warnings
 import zlib
@@ -16,6 +19,7 @@ from PIL import Image
 
 DECODER = f"opencv-{cv2.__version__}-1"  # raise the last number when the steps below change a pixel
 MAX_PIXELS = 178_000_000  # PIL's own limit for a decompression bomb, about 13,300 x 13,300
+MAX_FILE_BYTES = 600_000_000  # as many pixels without compression take fewer: 534 million bytes
 
 # Set at import so that it holds in forked and spawned workers too: images are decoded side by side, one per thread,
 # and a pool of OpenCV's own would only compete with them (and deadlock after a fork).
@@ -44,6 +48,15 @@ PIL_REFUSALS = (
     struct.error,
     zlib.error,
 )
+_NO_PATH = "no file can have this path"
+_ABOUT_THE_FILE = {
+    errno.ENOENT: "there is no such file",
+    errno.ENOTDIR: "part of its path is a file, not a folder",
+    errno.EACCES: "there is no permission to read it",
+    errno.EPERM: "there is no permission to read it",
+    errno.ELOOP: "it is a link that leads back to itself",
+    errno.ENAMETOOLONG: _NO_PATH,
+}
 
 
 class UnreadableImage(Exception):
@@ -61,21 +74,27 @@ class UnreadableImage(Exception):
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """Return the file's bytes; raise :class:`UnreadableImage` for a missing file, a folder, or one not permitted.
+    """Return the file's bytes; raise :class:`UnreadableImage` for what is not there, no file, or not permitted.
 
-    A fault of the machine (a disk error, too many open files) is not about the image and stays an ``OSError``.
+    What is no plain file (a folder, a pipe, a device) or larger than ``MAX_FILE_BYTES`` is never opened. A fault of the
+    machine (a disk error, too many open files) is not about the image and stays an ``OSError``.
     """
     try:
+        found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            raise UnreadableImage(path, "it is a folder")
+        if not stat.S_ISREG(found.st_mode):
+            raise UnreadableImage(path, "it is a pipe or a device, not a file")
+        if found.st_size > MAX_FILE_BYTES:
+            raise UnreadableImage(path, f"its {found.st_size:,} bytes exceed the limit of {MAX_FILE_BYTES:,}")
         with open(path, "rb", buffering=0) as file:
             return file.read()
-    except FileNotFoundError:
-        raise UnreadableImage(path, "there is no such file") from None
-    except IsADirectoryError:
-        raise UnreadableImage(path, "it is a folder") from None
-    except NotADirectoryError:
-        raise UnreadableImage(path, "part of its path is a file, not a folder") from None
-    except PermissionError:
-        raise UnreadableImage(path, "there is no permission to read it") from None
+    except ValueError:
+        raise UnreadableImage(path, _NO_PATH) from None
+    except OSError as error:
+        if error.errno not in _ABOUT_THE_FILE:
+            raise
+        raise UnreadableImage(path, _ABOUT_THE_FILE[error.errno]) from None
 
 
 def read_image(path: str | Path) -> np.ndarray:

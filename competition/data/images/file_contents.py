@@ -1,10 +1,13 @@
 """What a list of image files holds, without decoding: content digests and sizes, remembered between runs.
 
-A second run over unchanged files reads none of them; changed dates or places cost a reading, never a decoding.
+A second run over unchanged files reads none of them; changed dates or places cost a reading, never a decoding. A file
+counts as unchanged while its path, its size and the dates of its last writing and of its last change of any kind (which
+no program sets) are what they were; :func:`forget` makes the next run look into all of them.
 """
 
 import contextlib
 import os
+import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +24,7 @@ from competition.data.images.stores import DIGEST_BYTES, StoreSpec, bytes_digest
 
 CHUNK_IMAGES = 64
 
-FileStats = list[tuple[str, int, int]]
+FileStats = list[tuple[str, int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,14 @@ class Contents:
 
 
 def file_stats(paths: Sequence[str]) -> FileStats:
-    """Return (path, bytes, mtime in ns) of each file, -1 where there is none: equal lists need no reading."""
+    """Return (path, bytes, mtime and ctime in ns) of each file, -1 where there is none: equal lists need no reading."""
     stats = []
     for path in paths:
         try:
             stat = os.stat(path)
-            stats.append((path, stat.st_size, stat.st_mtime_ns))
-        except OSError:
-            stats.append((path, -1, -1))
+            stats.append((path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+        except (OSError, ValueError):  # of a path that no file can have
+            stats.append((path, -1, -1, -1))
     return stats
 
 
@@ -61,10 +64,17 @@ def recall(folder: Path, stats: FileStats) -> Contents | None:
     try:
         with np.load(_record(folder, stats)) as record:
             contents = Contents(record["digests"], record["sizes"])
-    except FileNotFoundError:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or damaged: made anew
+        return None
+    if len(contents.digests) != len(stats) or len(contents.sizes) != len(stats):
         return None
     unread = np.flatnonzero(~contents.digests.any(axis=1))
     return None if any(stats[row][1] >= 0 for row in unread) else contents
+
+
+def forget(folder: Path, paths: Sequence[str]) -> None:
+    """Let the next look at these files read them, whatever their dates say."""
+    _record(folder, file_stats(paths)).unlink(missing_ok=True)
 
 
 def survey(folder: Path, stats: FileStats, title: str, workers: int) -> Contents:

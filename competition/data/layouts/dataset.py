@@ -69,12 +69,15 @@ class LayoutSettings:
 
 
 class FolderNames(dict):
-    """The names of the files in each folder, listed once when first needed; none for a folder that is not there."""
+    """The names of what lies in each folder but for folders, listed once when first needed; none where there is none.
+
+    What a link leads to is not looked at: whether it can be read shows when it is.
+    """
 
     def __missing__(self, folder: str) -> frozenset[str]:
         try:
             with os.scandir(folder) as entries:
-                self[folder] = frozenset(entry.name for entry in entries if entry.is_file())
+                self[folder] = frozenset(entry.name for entry in entries if not entry.is_dir(follow_symlinks=False))
         except OSError:
             self[folder] = frozenset()
         return self[folder]

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from competition.core.errors import UserError
 from competition.core.settings import CHOICES, Demo
-from competition.data.demo.draw import BICUBIC, RECIPE, WORLDS, Camera, Generator, World, draw_demo
+from competition.data.demo.draw import BICUBIC, RECIPE, WORLDS, Camera, DemoPlan, Generator, World, draw_demo
 from competition.data.demo.scenes import SIZE, paint_scene
 from competition.data.demo.sources import MAX_SOURCES, draw_source
 
@@ -22,7 +22,7 @@ SCENES = (24, 10)
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "drawn"
-    draw_demo(folder, seed=3, scenes=SCENES)
+    draw_demo(folder, DemoPlan(seed=3, scenes=SCENES))
     return folder
 
 
@@ -31,7 +31,7 @@ def worlds(demo, tmp_path_factory):
     """The same demo with the test sets of all worlds, by world."""
     root = tmp_path_factory.mktemp("worlds")
     for world in ("prior", "generator"):
-        draw_demo(root / world, seed=3, scenes=SCENES, world=world)
+        draw_demo(root / world, DemoPlan(seed=3, scenes=SCENES, world=world))
     return {"same": demo, "prior": root / "prior", "generator": root / "generator"}
 
 
@@ -48,7 +48,7 @@ def labels(folder):
 def several(tmp_path_factory):
     """A demo of four sources, with a test set from a fifth."""
     folder = tmp_path_factory.mktemp("several") / "drawn"
-    draw_demo(folder, seed=3, scenes=SCENES, world="source", sources=4)
+    draw_demo(folder, DemoPlan(seed=3, scenes=SCENES, world="source", sources=4))
     return folder
 
 
@@ -62,14 +62,14 @@ def test_several_sources_take_turns_and_twins_are_of_one_camera_and_its_generato
 def test_the_unseen_source_is_none_of_the_training_sets_whatever_their_number(several, tmp_path):
     worlds = [draw_source(World(), 3, number) for number in range(MAX_SOURCES + 1)]
     assert len({world.generator.taps for world in worlds}) == len({world.camera for world in worlds}) == MAX_SOURCES + 1
-    draw_demo(tmp_path / "one", seed=3, scenes=SCENES, world="source")
+    draw_demo(tmp_path / "one", DemoPlan(seed=3, scenes=SCENES, world="source"))
     for name in ("test.csv", "test_labels.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (several / name).read_bytes()
     assert (tmp_path / "one" / "train.csv").read_text().splitlines()[0] == ",file_name,label"
 
 
 def test_a_test_set_of_the_same_world_is_of_the_same_sources(several, tmp_path):
-    draw_demo(tmp_path / "same", seed=3, scenes=SCENES, sources=4)
+    draw_demo(tmp_path / "same", DemoPlan(seed=3, scenes=SCENES, sources=4))
     assert (tmp_path / "same" / "train.csv").read_bytes() == (several / "train.csv").read_bytes()
     twins = [draw_source(World(), 3, number % 4).twins(3, 1, number) for number in range(SCENES[1])]
     drawn = {path.read_bytes() for path in (tmp_path / "same" / "test_data_v2").iterdir()}
@@ -79,7 +79,7 @@ def test_a_test_set_of_the_same_world_is_of_the_same_sources(several, tmp_path):
 @pytest.mark.parametrize("sources", [0, MAX_SOURCES + 1])
 def test_sources_that_cannot_be_drawn_are_refused(tmp_path, sources):
     with pytest.raises(UserError, match=f"demo.sources={sources} cannot be drawn: give 1 to {MAX_SOURCES}."):
-        draw_demo(tmp_path / "demo", sources=sources)
+        draw_demo(tmp_path / "demo", DemoPlan(sources=sources))
     assert not list(tmp_path.iterdir())
 
 
@@ -89,15 +89,15 @@ def test_the_number_of_sources_that_can_be_set_is_that_of_those_there_are():
 
 
 def test_equal_arguments_give_equal_bytes_and_other_seeds_give_other_images(demo, tmp_path):
-    draw_demo(tmp_path / "again", seed=3, scenes=SCENES)
-    draw_demo(tmp_path / "other", seed=4, scenes=SCENES)
+    draw_demo(tmp_path / "again", DemoPlan(seed=3, scenes=SCENES))
+    draw_demo(tmp_path / "other", DemoPlan(seed=4, scenes=SCENES))
     assert contents(tmp_path / "again") == contents(demo)
     images = [{name for name in contents(folder) if name.endswith(".jpg")} for folder in (demo, tmp_path / "other")]
     assert not images[0] & images[1]
 
 
 def test_a_scene_does_not_depend_on_how_many_are_drawn(demo, tmp_path):
-    draw_demo(tmp_path / "few", seed=3, scenes=(2, 1))
+    draw_demo(tmp_path / "few", DemoPlan(seed=3, scenes=(2, 1)))
     few, many = (pd.read_csv(folder / "train.csv", index_col=0) for folder in (tmp_path / "few", demo))
     pd.testing.assert_frame_equal(few, many.iloc[:4])
 
@@ -132,7 +132,7 @@ def test_rows_2k_and_2k_plus_1_are_twins_one_of_each_label(demo):
 
 def test_row_parity_and_order_do_not_predict_the_label(tmp_path, monkeypatch):
     monkeypatch.setattr(World, "twins", lambda self, seed, part, number: (b"%d real" % number, b"%d fake" % number))
-    draw_demo(tmp_path / "demo", scenes=(400, 400))
+    draw_demo(tmp_path / "demo", DemoPlan(scenes=(400, 400)))
     train = pd.read_csv(tmp_path / "demo" / "train.csv", index_col=0)["label"].to_numpy()
     test = pd.read_csv(tmp_path / "demo" / "test_labels.csv")["label"].to_numpy()
     assert abs(train[::2].mean() - 0.5) < 0.1  # four standard deviations of 400 fair coins
@@ -173,7 +173,7 @@ def test_the_generator_leaves_a_grid_that_the_camera_does_not():
 
 def test_a_second_call_changes_nothing(demo):
     before = {path: path.stat().st_mtime_ns for path in [demo, *demo.rglob("*")]}
-    draw_demo(demo, seed=3, scenes=SCENES)
+    draw_demo(demo, DemoPlan(seed=3, scenes=SCENES))
     assert {path: path.stat().st_mtime_ns for path in [demo, *demo.rglob("*")]} == before
 
 
@@ -181,9 +181,9 @@ def test_a_folder_that_is_something_else_is_refused_and_left_alone(demo, tmp_pat
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.jpg").write_bytes(b"precious")
     with pytest.raises(UserError, match="mine"):
-        draw_demo(tmp_path / "mine", scenes=(2, 1))
+        draw_demo(tmp_path / "mine", DemoPlan(scenes=(2, 1)))
     with pytest.raises(UserError, match="seed"):
-        draw_demo(demo, seed=9, scenes=SCENES)
+        draw_demo(demo, DemoPlan(seed=9, scenes=SCENES))
     assert contents(tmp_path / "mine") == {"photo.jpg": b"precious"}
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
@@ -194,7 +194,7 @@ def test_a_demo_that_an_earlier_version_drew_is_refused_with_what_to_do(demo, tm
     (tmp_path / "old" / "demo.json").write_text(json.dumps(stamp | {"recipe": RECIPE - 1}))
     before = contents(tmp_path / "old")
     with pytest.raises(UserError, match="another version of Telltale drew it: draw today's beside it with data=FOLDER"):
-        draw_demo(tmp_path / "old", seed=3, scenes=SCENES)
+        draw_demo(tmp_path / "old", DemoPlan(seed=3, scenes=SCENES))
     assert contents(tmp_path / "old") == before
 
 
@@ -213,7 +213,7 @@ def test_the_stamp_of_the_first_world_is_what_it_was_and_others_name_theirs(worl
     assert stamps["same"] == {"recipe": RECIPE, "seed": 3, "scenes": list(SCENES)}
     assert stamps["prior"] == stamps["same"] | {"world": "prior"}
     with pytest.raises(UserError, match="prior"):
-        draw_demo(worlds["prior"], seed=3, scenes=SCENES, world="generator")
+        draw_demo(worlds["prior"], DemoPlan(seed=3, scenes=SCENES, world="generator"))
 
 
 def test_in_world_prior_a_quarter_is_ai_by_the_same_cameras_and_the_same_generator(worlds):
@@ -267,13 +267,13 @@ def test_kernels_of_any_taps_keep_the_mean_and_without_a_checkerboard_a_flat_pic
 def test_the_worlds_that_can_be_set_are_the_worlds_there_are(tmp_path):
     assert CHOICES["world"] == tuple(WORLDS)
     with pytest.raises(UserError, match="'generater'; did you mean 'generator'"):
-        draw_demo(tmp_path / "demo", world="generater")
+        draw_demo(tmp_path / "demo", DemoPlan(world="generater"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_folder_is_filled(tmp_path):
     (tmp_path / "demo").mkdir()
-    draw_demo(tmp_path / "demo", scenes=(2, 1))
+    draw_demo(tmp_path / "demo", DemoPlan(scenes=(2, 1)))
     assert len(pd.read_csv(tmp_path / "demo" / "train.csv")) == 4
 
 
@@ -283,12 +283,12 @@ def test_an_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Camera, "render", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        draw_demo(tmp_path / "demo", scenes=(2, 1))
+        draw_demo(tmp_path / "demo", DemoPlan(scenes=(2, 1)))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [{"seed": -1}, {"scenes": (0, 5)}])
 def test_impossible_arguments_are_refused(tmp_path, arguments):
     with pytest.raises(UserError, match="demo"):
-        draw_demo(tmp_path / "demo", **arguments)
+        draw_demo(tmp_path / "demo", DemoPlan(**arguments))
     assert list(tmp_path.iterdir()) == []

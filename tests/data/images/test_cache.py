@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from competition.core.errors import UserError
-from competition.data.images import cache
+from competition.data.images import cache, file_contents
 from competition.data.images.cache import open_stores
 from competition.data.images.decode import UnreadableImage, fit_store, read_image
 from competition.data.images.degrade import jpeg
@@ -130,12 +130,41 @@ def test_a_second_run_reads_no_file_and_writes_nothing(tmp_path, decodings, monk
     first = _open(paths, [SMALL], tmp_path / "cache")[SMALL]
     written = _tree(tmp_path / "cache")
     del decodings[:]
-    for path in paths:  # the same size and date, other content: were a file read, the digest would change
-        stat = os.stat(path)
-        Path(path).write_bytes(bytes(stat.st_size))
-        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    monkeypatch.setattr(file_contents, "read_bytes", None)  # any reading would fail
     second = _open(paths, [SMALL], tmp_path / "cache")[SMALL]
     assert second.digest == first.digest and not decodings and _tree(tmp_path / "cache") == written
+
+
+def test_a_file_changed_in_place_with_the_same_size_and_date_is_noticed(tmp_path):
+    paths = _images(tmp_path / "in", 20)
+    first = _open(paths, [SMALL], tmp_path / "cache")[SMALL]
+    stat = os.stat(paths[3])
+    changed = Path(paths[3]).read_bytes()[:-2] + b"xx"
+    time.sleep(0.02)  # the clock of file systems ticks every few milliseconds
+    Path(paths[3]).write_bytes(changed)
+    os.utime(paths[3], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    second = _open(paths, [SMALL], tmp_path / "cache")[SMALL]
+    assert (second.digests != first.digests).any(axis=1).nonzero()[0].tolist() == [3]
+
+
+def test_forgotten_files_are_read_again_whatever_their_dates_say(tmp_path, monkeypatch):
+    paths, cache = _images(tmp_path / "in", 4), tmp_path / "cache"
+    monkeypatch.setattr(file_contents, "file_stats", lambda paths: [(path, 1, 1, 1) for path in paths])
+    monkeypatch.setattr("competition.data.images.cache.file_stats", file_contents.file_stats)
+    first = _open(paths, [SMALL], cache)[SMALL]
+    Path(paths[0]).write_bytes(Path(paths[1]).read_bytes())
+    assert _open(paths, [SMALL], cache)[SMALL].digest == first.digest
+    file_contents.forget(cache, paths)
+    assert _open(paths, [SMALL], cache)[SMALL].digest != first.digest
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"x" * 100], ids=["empty", "cut", "other"])
+def test_a_damaged_memory_of_what_files_hold_is_made_anew(tmp_path, damage):
+    paths, cache = _images(tmp_path / "in", 4), tmp_path / "cache"
+    first = _open(paths, [SMALL], cache)[SMALL]
+    (record,) = (cache / "lists").iterdir()
+    record.write_bytes(damage)
+    assert _open(paths, [SMALL], cache)[SMALL].digest == first.digest and len(record.read_bytes()) > 100
 
 
 def test_moved_or_touched_files_are_read_again_but_not_decoded(tmp_path, decodings):
@@ -241,7 +270,7 @@ def test_files_that_change_while_they_are_decoded_make_no_cache(tmp_path, monkey
 BUILD = textwrap.dedent("""
     import glob, sys, time
     from pathlib import Path
-    from competition.data.images import cache
+    from competition.data.images import cache, file_contents
     if sys.argv[3] == "slowly":
         read = cache.read_image
         cache.read_image = lambda path: time.sleep(0.02) or read(path)
