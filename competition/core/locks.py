@@ -4,11 +4,13 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
 from competition.core.errors import UserError
 from competition.core.files import DRAFT, sweep
+
+TRIES = 100  # of taking a lock whose folder goes away meanwhile
 
 
 @contextlib.contextmanager
@@ -21,7 +23,7 @@ def only_one(path: Path, patience: float, busy: str = "") -> Iterator[None]:
     """
     made = [folder for folder in path.parents if not folder.exists()]
     try:
-        held = FileLock(path, timeout=patience).acquire()
+        held = _acquired(path, patience)
     except Timeout:
         busy = busy or f"Another run works in {path.parent}: wait for it, or use another name=."
         raise UserError(busy) from None
@@ -33,14 +35,22 @@ def only_one(path: Path, patience: float, busy: str = "") -> Iterator[None]:
 def waited_for(path: Path, message: str) -> Iterator[None]:
     """Hold a lock as :func:`only_one` does; while another process holds it, wait with ``message`` on the screen."""
     made = [folder for folder in path.parents if not folder.exists()]
-    lock = FileLock(path)
     try:
-        held = lock.acquire(timeout=0)
+        held = _acquired(path, 0)
     except Timeout:
         with tqdm(desc=message, bar_format="{desc}", disable=None):
-            held = lock.acquire()
+            held = _acquired(path, -1)
     with held, _tidied(path, made):
         yield
+
+
+def _acquired(path: Path, patience: float) -> AcquireReturnProxy:
+    """Return the lock, held; raises Timeout after ``patience`` seconds, never for a negative number of them."""
+    for _ in range(TRIES):
+        with contextlib.suppress(FileNotFoundError):  # its last holder removed the folder that it had made for it
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return FileLock(path, timeout=patience).acquire()
+    raise Timeout(str(path))
 
 
 @contextlib.contextmanager
