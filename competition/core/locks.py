@@ -3,8 +3,9 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from competition.core.errors import UserError
@@ -44,7 +45,7 @@ def waited_for(path: Path, message: str) -> Iterator[None]:
         yield
 
 
-def _acquired(path: Path, patience: float) -> AcquireReturnProxy:
+def _acquired(path: Path, patience: float) -> contextlib.AbstractContextManager[Any]:
     """Return the lock, held; raises Timeout after ``patience`` seconds, never for a negative number of them."""
     for _ in range(TRIES):
         with contextlib.suppress(FileNotFoundError):  # its last holder removed the folder that it had made for it
