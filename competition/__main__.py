@@ -40,6 +40,13 @@ COMMANDS = {  # in the order of `./run.sh help`
 }
 
 
+# What keeps libraries from asking or telling anyone anything of their own accord, set before they are imported.
+QUIET = {
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "DO_NOT_TRACK": "1",
+}
 # What the system says of a place that cannot be written to.
 UNWRITABLE = {
     *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
@@ -52,7 +59,7 @@ def main(words: Sequence[str]) -> int:
 
     0: done. 2: a user's mistake, in one sentence. 3: not finished yet. 130, 143: ended by Ctrl-C, by SIGTERM.
     """
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    os.environ.update(QUIET)
     try:
         return _run(words)
     except KeyboardInterrupt:

@@ -21,7 +21,6 @@ from competition.core.options import DEVICES, bounded, one_of, parse
 
 PORT, NEXT = 7860, 50  # the usual port, and how many after it are tried where it is taken
 PACKAGES = ("gradio", "captum")
-QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,6 @@ def main(words: Sequence[str]) -> None:
             f"The web page needs {' and '.join(missing)}, which this Python lacks: run {sys.executable} -m pip install "
             f"{' '.join(missing)} and then the same line again."
         )
-    os.environ.update(QUIET)  # before Gradio and the hub's client are imported
     listener = listen(options.host, options.port)
     try:
         with listener, tempfile.TemporaryDirectory(prefix="telltale-", ignore_cleanup_errors=True) as folder:
