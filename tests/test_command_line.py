@@ -71,6 +71,11 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-60])
 
 
+def replaced(path):
+    path.unlink()
+    return path
+
+
 MISTAKES = {
     "missing folder": (lambda d: shutil.rmtree(d), [], "There is no folder"),
     "no csv": (lambda d: [p.unlink() for p in d.glob("*.csv")], [], "train"),
@@ -101,6 +106,13 @@ MISTAKES = {
     "fold outside": (lambda d: None, ["fold=7"], "fold=7 asks for a fold outside 0..1 (folds=2)"),
     "threshold": (lambda d: None, ["threshold=bootstrp"], "did you mean 'bootstrap'?"),
     "unknown key": (lambda d: None, ["epoch=3"], "did you mean 'epochs'?"),
+    "a link to itself": (
+        lambda d: (d / "train/3.png").unlink() or (d / "train/3.png").symlink_to("3.png"),
+        [],
+        "leads",
+    ),
+    "a pipe": (lambda d: (d / "train/3.png").unlink() or os.mkfifo(d / "train/3.png"), [], "it is a pipe or a device"),
+    "200 GB": (lambda d: os.truncate(d / "train/3.png", 200 * 10**9), [], "exceed the limit"),
     "no group column": (lambda d: None, ["group=column:lable"], "did you mean 'label'"),
 }
 
@@ -196,6 +208,14 @@ def test_commands_are_spelt_or_corrected(home):
         (["config", "preset=demo", "split=half"], "split=half is not a way to split the data"),
         (["config", "preset=cifake-resnet50", "fold=0..4"], "fold=0..4 does not go with split=holdout:0.7,0.2,0.1"),
         (["config", "preset=demo", "head=relu"], "head=relu (in the command line) is not a list like [256, relu]"),
+        (["config", "preset=demo", "members={1: 2}"], "members={1: 2} is not YAML (the key 1 is not text"),
+        (["config", "preset=demo", "head=&a [*a]"], "head=&a [*a] (in the command line) is not a list"),
+        (["config", "preset=demo", "backbone_args=&a [*a]"], "backbone_args=&a [*a] is not YAML (it has more than 20"),
+        (["config", "preset=demo", "demo=[1]"], "demo=[1] (in the command line) is not a mapping"),
+        (["config", "preset=demo", "demo.seed=1", "demo=2"], "'demo' and a part of it cannot both be given"),
+        (["config", "preset=demo", "name=two\nlines\x1b[31m"], "name=two\\nlines\\x1b[31m cannot be a folder's name"),
+        (["fold=0", "name=" + 300 * "x"], "name=xxx"),
+        (["audit", "name=x", "data=" + 3000 * "x"], "xxx"),
     ],
 )
 def test_a_commands_mistake_is_one_sentence_and_nothing_written(home, monkeypatch, capsys, words, said):
