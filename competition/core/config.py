@@ -87,8 +87,6 @@ def _nest(given: Mapping[str, str]) -> dict[str, Any]:
             if not isinstance(node, dict):
                 raise UserError(f"'{key}' and '{part}' cannot both be given: keep one of them.")
         is_yaml = value[:1] in ("[", "{") or "backbone_args" in parts or value == "null"
-        if parts[-1] in node:
-            raise UserError(f"'{key}' and a part of it cannot both be given: keep one of them.")
         try:
             node[parts[-1]] = parse_yaml(value) if is_yaml else value
         except ValueError as error:
