@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -30,10 +31,11 @@ CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 
 
 class Warm:
-    """The process that forks. It ends with us."""
+    """The process that forks. It ends with us. ``memory``: the most bytes that each forked one may map, 0 for any;
+    ``env``: what packages are to read as they are imported."""
 
-    def __init__(self):
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+    def __init__(self, memory: int = 0, **env: str):
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", **env}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.warm"],
             cwd=ROOT,
@@ -42,6 +44,8 @@ class Warm:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        if memory:
+            resource.prlimit(self._process.pid, resource.RLIMIT_AS, (memory, memory))
 
     def run(
         self,
@@ -71,7 +75,7 @@ class Warm:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             status = json.loads(self._process.stdout.readline())
-            out, err = (Path(path).read_text(encoding="utf-8") for path in files)
+            out, err = (Path(path).read_text(encoding="utf-8", errors="surrogateescape") for path in files)
         if status is None:
             raise subprocess.TimeoutExpired(list(words), timeout, out, err)
         return subprocess.CompletedProcess(list(words), status, out, err)

@@ -59,11 +59,11 @@ def main(words: Sequence[str]) -> None:
         own = [row for row in rows if row["competition"] == slug]
         if own or trouble is None:  # of one that could not be asked nothing is known
             _print(own, slug)
+    if trouble is not None and not isinstance(trouble, Unreachable):
+        raise trouble  # a refusal leaves no picture
     _draw(rows, slugs, folder / PICTURE)
-    if isinstance(trouble, Unreachable):
-        raise Unfinished(f"This is the ledger as it was: {trouble}") from trouble
     if trouble is not None:
-        raise trouble
+        raise Unfinished(f"This is the ledger as it was: {trouble}") from trouble
 
 
 def _refresh(folder: Path, slugs: Sequence[str], wait: float) -> None:
