@@ -12,7 +12,8 @@ from competition.audit.equalised import equalised_metadata
 from competition.audit.examine import audit, linked
 from competition.audit.findings import Audit, sorted_findings
 from competition.audit.write import REPORT, audit_lines, write_audit
-from competition.core.files import fingerprint, read_json
+from competition.core.files import fingerprint
+from competition.core.intact import kept_record
 from competition.core.paths import cache_folder, run_folder
 from competition.core.settings import Config
 from competition.data.layouts.dataset import Dataset
@@ -58,7 +59,7 @@ def quick_audit(config: Config, data: RunData) -> tuple[Audit, Sequence[str]]:
     found = audit(data.dataset, cache_folder(config), "quick", folds, config.seed)
     if left := equalised_metadata(data, found.metadata, config.seed):
         found = dataclasses.replace(found, findings=sorted_findings([*found.findings, left]))
-    about, kept = audit_subject(data.dataset, folds), read_json(audit_folder(config) / REPORT) or {}
+    about, kept = audit_subject(data.dataset, folds), kept_record(audit_folder(config) / REPORT)
     if (kept.get("depth"), kept.get("about")) != ("full", about):  # which says more than a quick one of the same
         write_audit(audit_folder(config), found, about)
     loud = dataclasses.replace(found, findings=tuple(one for one in found.findings if one.level not in QUIET))

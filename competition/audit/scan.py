@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from competition.core.files import atomic_write, fingerprint
+from competition.core.intact import read_arrays
 from competition.data.duplicates.perceptual_hash import SIDE, perceptual_hashes, thumbnail
 from competition.data.images.decode import DECODER, UnreadableImage, decode, header_size, read_bytes
 from competition.data.images.file_contents import in_order
@@ -72,11 +73,7 @@ def _cut(rows: range, size: int) -> list[range]:
 
 
 def _recall(record: Path) -> dict[str, Any] | None:
-    try:
-        with np.load(record) as kept:
-            return dict(kept)
-    except FileNotFoundError:
-        return None
+    return read_arrays(record)
 
 
 def _look(path: str, pixels: bool) -> tuple[dict[str, Any], np.ndarray | None]:

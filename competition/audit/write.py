@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from competition.audit.findings import Audit, Finding
-from competition.core.files import read_json, write_changed
+from competition.core.files import write_changed
+from competition.core.intact import kept_record, sealed
 from competition.core.paths import shown
 
 REPORT = "audit.json"
@@ -17,7 +18,7 @@ def write_audit(folder: Path, audit: Audit, about: str = "") -> None:
     What is there already is not written again; CSVs of an earlier audit whose finding is gone are removed, and no other
     file is touched. ``about`` is kept in it: what the audit is of, for whoever may replace it.
     """
-    earlier = read_json(folder / REPORT) or {}
+    earlier = kept_record(folder / REPORT)
     tables = {
         _csv_name(finding): finding.rows.to_csv(index=False, lineterminator="\n")
         for finding in audit.findings
@@ -25,7 +26,9 @@ def write_audit(folder: Path, audit: Audit, about: str = "") -> None:
     }
     for name, text in tables.items():
         write_changed(folder / name, text)
-    write_changed(folder / REPORT, json.dumps(_as_json(audit) | {"about": about}, indent=2, allow_nan=False) + "\n")
+    write_changed(
+        folder / REPORT, json.dumps(sealed(_as_json(audit) | {"about": about}), indent=2, allow_nan=False) + "\n"
+    )
     for finding in earlier.get("findings", []):
         if finding["rows"] and finding["rows"] not in tables:
             (folder / Path(finding["rows"]).name).unlink(missing_ok=True)

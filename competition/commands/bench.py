@@ -1,6 +1,8 @@
 """Run the benchmarks of this checkout, all or the ones named.
 
 ./run.sh bench [name ...]                measure speed on this machine
+
+Exit status 1: `faults` found something.
 """
 
 import dataclasses
@@ -32,8 +34,8 @@ class BenchOptions:
     only: str = ""  # for `faults`: one campaign of words, files, kills, images, endurance
 
 
-def main(words: Sequence[str]) -> None:
-    """Run benchmarks one after another; each prints what it measures."""
+def main(words: Sequence[str]) -> int:
+    """Run benchmarks one after another; each prints what it measures. Returns 1 where one found what must not be."""
     options = dataclasses.asdict(parse(words, BenchOptions))
     names = options["names"]
     known = sorted(path.stem.removeprefix("bench_") for path in CHECKOUT.glob("tests/benchmarks/bench_*.py"))
@@ -41,7 +43,10 @@ def main(words: Sequence[str]) -> None:
         if name not in known:
             raise UserError(f"There is no benchmark '{name}'{did_you_mean(name, known)}")
     sys.path.insert(0, str(CHECKOUT))
+    passed = []
     for name in names or known:
         print(f"== {name}")
         benchmark = importlib.import_module(f"tests.benchmarks.bench_{name}").main
-        benchmark(**{key: options[key] for key in inspect.signature(benchmark).parameters.keys() & options.keys()})
+        taken = inspect.signature(benchmark).parameters.keys() & options.keys()
+        passed.append(benchmark(**{key: options[key] for key in taken}) is not False)  # most only measure
+    return 0 if all(passed) else 1

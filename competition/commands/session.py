@@ -4,12 +4,14 @@ Each job is packed for the way back when it is finished.
 """
 
 import dataclasses
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from competition.core.config import CONFIG_FILE, load_config
+from competition.core.errors import UserError
 from competition.core.locks import only_one
 from competition.core.options import parse, positional
 from competition.core.paths import FOLDS_FILE, cache_folder, run_folder
@@ -35,7 +37,12 @@ class SessionOptions:
 
 def main(words: Sequence[str]) -> None:
     """Train for a request that lies beside its settings."""
-    request, deadline, output, *data = parse(words, SessionOptions).words
+    given = parse(words, SessionOptions).words
+    if len(given) not in (3, 4) or not re.fullmatch(r"\d+(\.\d*)?", given[1]):
+        raise UserError(
+            "session is what engine=kaggle runs inside Kaggle's sessions: ./run.sh help lists the commands."
+        )
+    request, deadline, output, *data = given
     settings = [f"config={Path(request).parent / CONFIG_FILE}", *(f"data={folder}" for folder in data)]
     run_session(load_config(settings), read_request(Path(request)), Path(output), float(deadline))
 

@@ -164,7 +164,12 @@ def fingerprint(*parts: Any) -> str:
 def file_digest(path: Path | str) -> str:
     """Return 16 hex digits that identify a file's content, wherever it lies; read in pieces, whatever its size."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+        return short_digest(hashlib.file_digest(file, "blake2b"))
+
+
+def short_digest(digest: "hashlib._Hash") -> str:
+    """Return what :func:`file_digest` makes of bytes that were fed to a ``hashlib.blake2b``."""
+    return digest.hexdigest()[:16]
 
 
 def cores() -> int:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from competition.core.files import read_json
+from competition.core.intact import read_record_file
 from competition.core.settings import Recipe
+from competition.inference.job_files import read_done
 from competition.training.job import FEATURES_FILE
 
 
@@ -25,9 +26,9 @@ class Member:
 
     def done(self) -> list[dict]:
         """Return each model's done.json."""
-        return [read_json(folder / "done.json") for folder in self.folders]
+        return [read_done(folder) for folder in self.folders]
 
     def seconds(self) -> float:
         """Return what the jobs took, a frozen member's features included."""
-        features = read_json(self.folders[0].parent / FEATURES_FILE) or {"seconds": 0}
+        features = read_record_file(self.folders[0].parent / FEATURES_FILE) or {"seconds": 0}
         return sum(done["seconds"] for done in self.done()) + features["seconds"]

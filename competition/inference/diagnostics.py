@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -17,9 +16,11 @@ from torch import Tensor, nn
 
 from competition.core.errors import UserError
 from competition.core.files import atomic_write
+from competition.core.intact import NO_ARRAYS
 from competition.core.seeds import stream
 from competition.data.images.perturb import PerturbedStore, conditions
 from competition.data.images.stores import Store
+from competition.inference.job_files import check_intact
 from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import Detector
 from competition.models.heads import WithHead
@@ -170,10 +171,11 @@ def read_diagnostics(folder: Path) -> Diagnostics:
     """Read a job's ``evidence.npz``. Raises UserError where it is missing, damaged, or its ids are not unique."""
     path = Path(folder) / FILE
     remedy = "delete what there is of it and run the same line again"
+    check_intact(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = {item.name: arrays[item.name] for item in dataclasses.fields(Diagnostics)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except NO_ARRAYS as error:
         raise UserError(f"The evidence in {path} cannot be read ({type(error).__name__}): {remedy}.") from error
     diagnostics = Diagnostics(**found | {key: tuple(found[key].tolist()) for key in ("views", "conditions")})
     for ids, table in (

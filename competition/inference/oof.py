@@ -11,6 +11,7 @@ import pandas as pd
 from competition.core.errors import UserError
 from competition.core.files import atomic_write, fingerprint
 from competition.core.settings import Config
+from competition.inference.job_files import check_intact
 from competition.scoring.blend.average import mean_known, mean_logit
 from competition.scoring.metrics import sigmoid
 
@@ -28,6 +29,7 @@ class Predictions:
 
 def read_predictions(path: Path) -> pd.DataFrame:
     """Read oof.csv or test.csv; ids are words whatever they look like, an empty cell is NaN."""
+    check_intact(path)
     missing = {column: [""] for column in ("logit", "prob")}
     return pd.read_csv(path, dtype={"id": str, "logit": float, "prob": float}, keep_default_na=False, na_values=missing)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from competition.core.errors import UserError, did_you_mean
-from competition.core.files import read_json, write_json
+from competition.core.intact import check_plain, read_record_file, stands, write_record_file
 from competition.core.paths import FOLDS_FILE, run_folder, runs_with
 from competition.core.settings import Config
 
@@ -53,13 +53,14 @@ def folds_path(record: Record, config: Config) -> Path:
 def write_record(record: Record) -> None:
     """Write the record into the run's folder, unless it stands there."""
     value = dataclasses.asdict(record) | {"classes": list(record.classes)}
-    if read_json(record.folder / FILE) != value:
-        write_json(record.folder / FILE, value)
+    if not stands(record.folder / FILE, value):
+        write_record_file(record.folder / FILE, value)
 
 
 def read_record(name: str) -> Record:
-    """Return the record of the run ``name``; UserError where there is none."""
-    found = read_json(run_folder(name) / FILE)
+    """Return the record of the run ``name``; UserError where there is none, or the run's folder is damaged."""
+    check_plain(run_folder(name))
+    found = read_record_file(run_folder(name) / FILE)
     if found is None:
         known = runs_with(FILE)
         hint = did_you_mean(name, known) if known else ": train one with ./run.sh fold=0..4"

@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from competition.core.errors import UserError
-from competition.core.files import fingerprint, read_json
+from competition.core.files import fingerprint
 from competition.core.paths import cache_folder
 from competition.core.settings import Config
 from competition.core.text import counted
@@ -29,6 +29,7 @@ from competition.data.run_data import store_spec
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
 from competition.inference.diagnostics import logits_and_features, read_diagnostics, sample, write_diagnostics
 from competition.inference.features import FeaturePass, compute_features, features_path, load_features, weights_origin
+from competition.inference.job_files import read_done
 from competition.inference.learner import on_features
 from competition.inference.oof import prediction_settings, write_predictions
 from competition.inference.test_table import TestTable
@@ -80,7 +81,7 @@ def predict_table(config: Config, test: TestTable, members: Mapping[str, TorchMe
 
 def _is_own(config: Config, test: TestTable, store: DataStore, folder: Path) -> bool:
     """Whether the job in ``folder`` has predicted these very rows of these very images."""
-    done, settings = read_json(folder / "done.json") or {}, job_settings(folder)
+    done, settings = read_done(folder), job_settings(folder)
     views = prediction_settings(config, test.ids, store.digest, settings["fold"])
     return done.get("prediction_key") == fingerprint(done.get("key"), views)
 
@@ -88,7 +89,7 @@ def _is_own(config: Config, test: TestTable, store: DataStore, folder: Path) -> 
 def _differences(members: Mapping[str, TorchMember]) -> list[str]:
     """Say in what this machine differs from the one that made the run: last digits depend on it."""
     first = next(iter(members.values()))
-    torch_then = f"torch-{(read_json(first.folders[0] / 'done.json') or {}).get('torch', torch.__version__)}"
+    torch_then = f"torch-{read_done(first.folders[0]).get('torch', torch.__version__)}"
     made = [
         ("decoded its images", first.settings["decoder"], DECODER),
         ("predicted", torch_then, f"torch-{torch.__version__}"),

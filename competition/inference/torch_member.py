@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
 from competition.core.errors import UserError
 from competition.core.settings import RECIPE_KEYS, Recipe
@@ -15,6 +14,7 @@ from competition.data.run_data import store_spec
 from competition.inference.classify import Classifier, Seen
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
 from competition.inference.diagnostics import logits_and_features, read_diagnostics
+from competition.inference.job_files import SETTINGS_FILE, begun_settings, check_intact
 from competition.inference.predict import Predictor
 from competition.inference.run_record import Record, read_record
 from competition.models.build import Detector, build_model
@@ -76,10 +76,10 @@ def known_features(folder: Path) -> KnownFeatures | None:
 
 def job_settings(folder: Path) -> dict:
     """Return a finished job's config.yaml; UserError where it is not there."""
-    try:
-        return yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{folder} holds no trained model any more: run the line that trained it again.") from None
+    check_intact(folder / SETTINGS_FILE)
+    if (found := begun_settings(folder)) is None:
+        raise UserError(f"{folder} holds no trained model any more: run the line that trained it again.")
+    return found
 
 
 def job_recipe(settings: dict) -> Recipe:
@@ -92,6 +92,7 @@ def load_model(folder: Path) -> Detector:
     """Return a finished job's model, on the CPU."""
     settings = job_settings(folder)
     model = build_model(job_recipe(settings), settings["channels"], settings["floating"], load=False)
+    check_intact(folder / "model.safetensors")
     load_weights(folder / "model.safetensors", model)
     return model
 

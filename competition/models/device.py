@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from competition.core.errors import UserError
-from competition.core.files import read_json, write_json
+from competition.core.intact import read_record_file, stands, write_record_file
 from competition.core.options import DEVICES
 from competition.core.settings import Recipe
 
@@ -72,7 +72,7 @@ def read_placement(recipe: Recipe, device: str, path: Path) -> Placement | None:
 
     Another device takes over its precision and layout, so that all folds of a member are made alike.
     """
-    found = read_json(path)
+    found = read_record_file(path)
     if found is None or found.pop("wish") != _requested(recipe):
         return None
     return dataclasses.replace(Placement(**found), device=device)
@@ -97,8 +97,8 @@ def _requested(recipe: Recipe) -> list:
 def write_placement(path: Path, placement: Placement, recipe: Recipe) -> None:
     """Write the placement for the member's other jobs, unless it stands there."""
     value = {**dataclasses.asdict(placement), "wish": _requested(recipe)}
-    if read_json(path) != value:
-        write_json(path, value)
+    if not stands(path, value):
+        write_record_file(path, value)
 
 
 def _candidates(recipe: Recipe, device: str) -> tuple[list[str], list[str]]:

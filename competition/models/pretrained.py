@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from competition.core.errors import UserError
-from competition.core.files import read_json, write_json
+from competition.core.intact import damaged, read_record_file, stands, write_record_file
 from competition.core.paths import run_folder
 from competition.core.settings import Config
 from competition.models.backbones import backbone_cfg
@@ -44,7 +44,7 @@ def settle_pretrained(config: Config) -> tuple[Config, list[str]]:
 
 def _kept(folder: Path, backbones: list[str]) -> str | None:
     """Return the decision kept in a member's folder, if it was about these backbones and a job began under it."""
-    kept = read_json(folder / FILE)
+    kept = read_record_file(folder / FILE)
     began = any(folder.glob("*/config.yaml"))
     return kept["pretrained"] if kept and began and kept["backbones"] == backbones else None
 
@@ -54,8 +54,8 @@ def keep_pretrained(config: Config, requested: Config) -> None:
     for name, recipe in config.members.items():
         path = run_folder(config.name) / name / FILE
         value = {"pretrained": recipe.pretrained, "backbones": [part.backbone for part in timm_parts(recipe)]}
-        if requested.members[name].pretrained == "auto" and read_json(path) != value:
-            write_json(path, value)
+        if requested.members[name].pretrained == "auto" and not stands(path, value):
+            write_record_file(path, value)
 
 
 def digest_of(config: Config, member: str) -> str:
@@ -87,5 +87,8 @@ def licence_lines(config: Config) -> list[str]:
 def _begun(folder: Path) -> str | None:
     """Return the fingerprint of the weights that a member's first job began with, or None where none has begun."""
     for path in sorted(folder.glob("*/config.yaml")):
-        return yaml.safe_load(path.read_text(encoding="utf-8"))["pretrained"]
+        try:
+            return yaml.safe_load(path.read_text(encoding="utf-8"))["pretrained"]
+        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+            raise damaged(path, "it is not the settings that were written") from error
     return None

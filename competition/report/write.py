@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.core.files import fingerprint, read_json, write_json, write_text
+from competition.core.files import fingerprint, write_json, write_text
+from competition.core.intact import kept_record, write_record_file
+from competition.inference.job_files import check_intact
 from competition.report import agreement, calibration, curves, gallery, plots, shift_plots, source_plots
 from competition.report.html import SOURCES, render_page
 from competition.report.metrics_json import ReportRows, RunFacts, measure, mistakes
@@ -35,8 +37,8 @@ def write_report(
     drawn_from = [oof.label, oof.decision, *oof.probs.values(), run.test_scores, *thumbnails]
     arrays = ["none" if one is None else np.asarray(one) for one in drawn_from]
     key = fingerprint(*(path.read_bytes() for path in SOURCES), metrics, lines, *arrays)
-    stamp = read_json(folder / STAMP)
-    if isinstance(stamp, dict) and stamp.get("key") == key and all((folder / name).exists() for name in stamp["files"]):
+    stamp = kept_record(folder / STAMP)
+    if stamp.get("key") == key and all((folder / name).exists() for name in stamp["files"]):
         return folder / PAGE
     (folder / STAMP).unlink(missing_ok=True)  # a kill from here on must not leave a mixture that counts as whole
     write_json(folder / METRICS, metrics)
@@ -46,7 +48,7 @@ def write_report(
     write_text(folder / PAGE, render_page(metrics, pictures, small))
     for name in set(FIGURES).difference(drawn):
         (folder / f"{name}.png").unlink(missing_ok=True)
-    write_json(folder / STAMP, {"key": key, "files": [METRICS, PAGE, *(f"{name}.png" for name in drawn)]})
+    write_record_file(folder / STAMP, {"key": key, "files": [METRICS, PAGE, *(f"{name}.png" for name in drawn)]})
     return folder / PAGE
 
 
@@ -86,4 +88,5 @@ def _draw(
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
+    check_intact(path)
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -12,11 +12,13 @@ import yaml
 from torch import nn
 
 from competition.core.errors import UserError
-from competition.core.files import read_json, write_json, write_text
+from competition.core.files import write_text
+from competition.core.intact import write_record_file
 from competition.core.seeds import stream
 from competition.core.settings import Config, Recipe
 from competition.data.loader import TrainFeed
 from competition.data.run_data import RunData
+from competition.inference.job_files import DONE_FILE, PREDICTED, TRAINED, digests, read_done
 from competition.inference.learner import TRAIN, Learner, feature_passes, fresh_model
 from competition.inference.predict import Predictor, predict_logits
 from competition.inference.torch_member import load_model
@@ -38,7 +40,7 @@ def run_job(config: Config, data: RunData, plan: Plan, workers: int, on_progress
     run = JobRun(config, data, plan, workers, on_progress)
     if run.recipe.compile:
         torch.compiler.reset()  # or other members' compilations count against this one's limit
-    done = read_json(plan.folder / "done.json") or {}
+    done = read_done(plan.folder)
     if not plan.is_trained():
         run = run.with_micro_batch(_settled_micro_batch(run))
         write_text(plan.folder / "config.yaml", yaml.safe_dump(plan.settings, sort_keys=False, width=120))
@@ -50,12 +52,14 @@ def run_job(config: Config, data: RunData, plan: Plan, workers: int, on_progress
     else:
         model = load_model(plan.folder)
     done.pop("prediction_key", None)  # until all of them are written, there are no predictions
-    write_json(plan.folder / "done.json", done)  # from here on, a kill costs the predictions alone
+    done["files"] = digests(plan.folder, TRAINED)
+    write_record_file(plan.folder / DONE_FILE, done)  # from here on, a kill costs the predictions alone
     done["oof"] = predict_job(run, model)
     done["prediction_key"] = plan.prediction_key
     done["seconds"] = round(done.get("seconds", 0) + time.monotonic() - start, 1)
     done["torch"] = torch.__version__
-    write_json(plan.folder / "done.json", done)
+    done["files"] |= digests(plan.folder, PREDICTED)
+    write_record_file(plan.folder / DONE_FILE, done)
     (plan.folder / "resume.pt").unlink(missing_ok=True)
     return done
 
@@ -70,7 +74,7 @@ def prepare_features(config: Config, data: RunData, plans: Sequence[Plan], worke
             continue
         start = time.monotonic()
         run.learner(load_model(plan.folder) if plan.is_trained() else fresh_model(config, data, member, 0))
-        write_json(plan.folder.parent / FEATURES_FILE, {"seconds": round(time.monotonic() - start, 1)})
+        write_record_file(plan.folder.parent / FEATURES_FILE, {"seconds": round(time.monotonic() - start, 1)})
 
 
 def _settled_micro_batch(run: JobRun) -> int:

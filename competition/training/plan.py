@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from competition.core.config import as_dict, recipe_key
 from competition.core.errors import UserError
-from competition.core.files import fingerprint, read_json
+from competition.core.files import fingerprint
+from competition.core.intact import has_digest
 from competition.core.paths import run_folder
 from competition.core.settings import Config, Recipe
 from competition.core.splits import chosen_folds
 from competition.data.images.decode import DECODER
 from competition.data.run_data import RunData
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
+from competition.inference.job_files import begun_settings, read_done
 from competition.inference.oof import prediction_settings
 from competition.inference.run_record import FILE as RECORD
 from competition.models.adapt import adapt
@@ -72,21 +73,19 @@ class Plan:
 
     def is_trained(self) -> bool:
         """Whether the weights stand under these settings."""
-        done = read_json(self.folder / "done.json") or {}
+        done = read_done(self.folder)
         return done.get("key") == self.key and (self.folder / "model.safetensors").exists()
 
     def is_done(self) -> bool:
         """Whether weights and predictions stand under these settings."""
-        done = read_json(self.folder / "done.json") or {}
+        done = read_done(self.folder)
         files = ["test.csv"] if self.job.fold is None else ["oof.csv", "test.csv", EVIDENCE_FILE]
-        there = all((self.folder / name).exists() for name in files)
+        there = all(has_digest(self.folder / name, done.get("files", {}).get(name)) for name in files)
         return there and self.is_trained() and done.get("prediction_key") == self.prediction_key
 
     def conflict(self) -> str | None:
         """Return what differs from the settings under which this folder was begun, or None."""
-        try:
-            begun = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if (begun := begun_settings(self.folder)) is None:
             return None
         unset = as_dict(Recipe())
         begun, now = unset | begun, unset | self.settings

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from competition.core.errors import UserError
-from competition.core.files import read_json
 from competition.core.paths import FOLDS_FILE, cache_folder
 from competition.core.settings import Config
 from competition.core.text import counted, listed
@@ -24,6 +22,7 @@ from competition.data.folds import COLUMNS, SOURCE
 from competition.data.layouts.csv_text import read_table
 from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import RunData, image_sets
+from competition.inference.job_files import begun_settings, read_done
 from competition.inference.oof import blend, collect_member, read_predictions
 from competition.inference.run_record import Record, read_record
 
@@ -62,9 +61,7 @@ def find_teacher(config: Config, dataset: Dataset) -> Record:
 def _is_predicted(folder: Path) -> bool:
     """Whether a job's tables are there and no job is about to replace them: it then has no prediction_key."""
     tables = ["test.csv"] if folder.name.startswith(FULL) else ["oof.csv", "test.csv"]
-    return all((folder / name).exists() for name in tables) and "prediction_key" in (
-        read_json(folder / "done.json") or {}
-    )
+    return all((folder / name).exists() for name in tables) and "prediction_key" in read_done(folder)
 
 
 def _of_fold(record: Record, folders: Sequence[str], fold: str) -> list[Path]:
@@ -193,8 +190,7 @@ def _teachers_patience(data: RunData, record: Record) -> list[str]:
         return []
     stopped = []
     for member, folders in record.members.items():
-        path = record.folder / folders[0] / "config.yaml"
-        if path.exists() and yaml.safe_load(path.read_text(encoding="utf-8")).get("patience"):
+        if (begun_settings(record.folder / folders[0]) or {}).get("patience"):
             stopped.append(member)
     if not stopped:
         return []

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from competition.core.files import atomic_write, cores, fingerprint
+from competition.core.intact import NO_ARRAYS
 from competition.data.duplicates.perceptual_hash import SIDE, copies, perceptual_hashes, thumbnail
 from competition.data.images.decode import DECODER, UnreadableImage, read_image
 from competition.data.images.file_contents import CHUNK_IMAGES, chunks_of, in_order
@@ -87,7 +88,7 @@ def _kept(path: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
     """Return the array in a file, computed and written first where there is none."""
     try:
         return np.load(path)
-    except FileNotFoundError:
+    except NO_ARRAYS:  # there is none, or a damaged one
         found = compute()
     with atomic_write(path, "wb") as file:
         np.save(file, found)

@@ -7,19 +7,33 @@ that builds it ends; two runs at once build it once.
 import contextlib
 import dataclasses
 import errno
+import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from competition.core.errors import UserError
-from competition.core.files import atomic_write, cores, fingerprint, read_json, write_json
+from competition.core.files import atomic_write, cores, file_digest, fingerprint, read_json, short_digest, write_json
+from competition.core.intact import check_plain, has_digest, kept_record, write_record_file
 from competition.core.locks import waited_for
 from competition.data.images.decode import DECODER, UnreadableImage, read_image, stored_size
 from competition.data.images.file_contents import CHUNK_IMAGES, Contents, file_stats, in_order, recall, survey
-from competition.data.images.stores import DataStore, DecodingStore, PixelStore, StoreSpec, content_digest
+from competition.data.images.stores import (
+    BAD,
+    DIGESTS,
+    INDEX,
+    MANIFEST,
+    PIXELS,
+    DataStore,
+    DecodingStore,
+    PixelStore,
+    StoreSpec,
+    content_digest,
+)
 
 SPARE_GB = 1.0  # disk left free beside the cache: checkpoints and submissions must still be written
 CHUNK_BYTES = 8_000_000  # decoded pixels in one task of the pool (or one image, where one is larger)
@@ -42,6 +56,7 @@ def open_stores(
     """
     names, specs, folder = [str(path) for path in paths], sorted(set(specs)), Path(folder)
     workers = workers or cores()
+    check_plain(folder)
     stats = file_stats(names)
     contents = recall(folder, stats)
     places = contents and _places(specs, folder, budget_gb, contents)
@@ -64,18 +79,32 @@ class _Place:
         self.spec, self.cached, self.folder = spec, cached, folder / (key if cached else f"{key}-shapes")
 
     def is_whole(self) -> bool:
-        """Tell whether the store is there, with as many bytes of pixels as its manifest says."""
-        manifest, pixels = read_json(self.folder / "manifest.json"), self.folder / "pixels.bin"
-        if manifest is None or not self.cached:
-            return manifest is not None
-        return pixels.exists() and pixels.stat().st_size == manifest["bytes"]
+        """Tell whether the store is there as its manifest says; a damaged one is none, and is made again."""
+        manifest = kept_record(self.folder / MANIFEST)
+        if not manifest or not all(
+            has_digest(self.folder / name, manifest.get("files", {}).get(name)) for name in (INDEX, DIGESTS, BAD)
+        ):
+            return False
+        return not self.cached or _holds(self.folder / PIXELS, manifest)
 
     def open(self, paths: Sequence[str]) -> DataStore:
         """Return the store, which must be whole; ``paths`` name its bad rows as they are called today."""
-        bad_paths = {int(row): paths[int(row)] for row in read_json(self.folder / "bad.json")}
+        bad_paths = {int(row): paths[int(row)] for row in read_json(self.folder / BAD)}
         if self.cached:
             return PixelStore(self.folder, bad_paths)
         return DecodingStore(self.folder, bad_paths, paths, self.spec)
+
+
+def _holds(path: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether a store's pixels are those that were written: of the same date, or else of the same content."""
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    if found.st_size != manifest["bytes"]:
+        return False
+    digest, date = manifest.get("pixels", (None, 0))  # the first release noted neither
+    return found.st_mtime_ns == date or has_digest(path, digest)
 
 
 def _places(specs: Sequence[StoreSpec], folder: Path, budget_gb: float, contents: Contents) -> list[_Place]:
@@ -130,10 +159,11 @@ class _Writer:
         self.place, self.temporary = place, place.folder.with_name(f".building-{place.folder.name}")
         self.shapes: list[tuple[int, int]] = []
         self.bad: dict[int, str] = {}
+        self._digest = hashlib.blake2b()  # of the pixels
 
     def __enter__(self) -> "_Writer":
         self.temporary.mkdir()
-        self._file = open(self.temporary / "pixels.bin", "wb", buffering=1 << 20) if self.place.cached else None
+        self._file = open(self.temporary / PIXELS, "wb", buffering=1 << 20) if self.place.cached else None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,22 +184,26 @@ class _Writer:
         self.shapes.append(shape)
         if pixels is not None and self._file:
             self._file.write(pixels.data)
+            self._digest.update(pixels.data)
 
     def publish(self, contents: Contents) -> None:
         """Complete the folder and put it in its place; from here on it counts as a store."""
         shapes = np.array(self.shapes, np.int64).reshape(-1, 2)
         lengths = shapes.prod(1) * 3
-        with atomic_write(self.temporary / "index.npy", "wb") as file:
+        with atomic_write(self.temporary / INDEX, "wb") as file:
             np.save(file, np.column_stack([np.cumsum(lengths) - lengths, shapes]))
-        with atomic_write(self.temporary / "digests.npy", "wb") as file:
+        with atomic_write(self.temporary / DIGESTS, "wb") as file:
             np.save(file, contents.digests)
-        write_json(self.temporary / "bad.json", self.bad)
+        write_json(self.temporary / BAD, self.bad)
         if self._file:
             self._file.flush()
             os.fsync(self._file.fileno())
         manifest = {**dataclasses.asdict(self.place.spec), "decoder": DECODER, "images": len(shapes)}
         manifest |= {"content": content_digest(contents.digests), "bytes": int(lengths.sum())}
-        write_json(self.temporary / "manifest.json", manifest)
+        manifest["files"] = {name: file_digest(self.temporary / name) for name in (INDEX, DIGESTS, BAD)}
+        if self._file:
+            manifest["pixels"] = [short_digest(self._digest), os.stat(self.temporary / PIXELS).st_mtime_ns]
+        write_record_file(self.temporary / MANIFEST, manifest)
         shutil.rmtree(self.place.folder, ignore_errors=True)  # damaged, or it would not be missing
         os.replace(self.temporary, self.place.folder)
 

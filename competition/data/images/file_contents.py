@@ -7,7 +7,6 @@ no program sets) are what they were; :func:`forget` makes the next run look into
 
 import contextlib
 import os
-import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from competition.core.files import atomic_write, fingerprint
+from competition.core.intact import read_arrays
 from competition.data.images.decode import UnreadableImage, header_size, read_bytes, stored_size
 from competition.data.images.stores import DIGEST_BYTES, StoreSpec, bytes_digest
 
@@ -61,13 +61,10 @@ def recall(folder: Path, stats: FileStats) -> Contents | None:
 
     Also ``None`` if it found a file that exists but may not be read: permission can come without a new date.
     """
-    try:
-        with np.load(_record(folder, stats)) as record:
-            contents = Contents(record["digests"], record["sizes"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or damaged: made anew
+    record = read_arrays(_record(folder, stats))
+    if record is None or any(len(record.get(name, ())) != len(stats) for name in ("digests", "sizes")):
         return None
-    if len(contents.digests) != len(stats) or len(contents.sizes) != len(stats):
-        return None
+    contents = Contents(record["digests"], record["sizes"])
     unread = np.flatnonzero(~contents.digests.any(axis=1))
     return None if any(stats[row][1] >= 0 for row in unread) else contents
 

@@ -18,6 +18,7 @@ from competition.data.images.decode import UnreadableImage, fit_store, read_imag
 from competition.data.images.degrade import jpeg
 
 DIGEST_BYTES = 16
+MANIFEST, INDEX, DIGESTS, BAD, PIXELS = "manifest.json", "index.npy", "digests.npy", "bad.json", "pixels.bin"
 
 
 @dataclass(frozen=True, order=True)
@@ -107,8 +108,8 @@ class _FileStore(DataStore):
 
     def __init__(self, folder: Path, bad_paths: Mapping[int, str]):
         self._folder, self._bad_paths = Path(folder), dict(bad_paths)
-        self._index = np.load(self._folder / "index.npy")  # (n, 3) int64: offset in bytes, height, width
-        self.bad = {int(row): reason for row, reason in read_json(self._folder / "bad.json").items()}
+        self._index = np.load(self._folder / INDEX)  # (n, 3) int64: offset in bytes, height, width
+        self.bad = {int(row): reason for row, reason in read_json(self._folder / BAD).items()}
 
     def __len__(self) -> int:
         return len(self._index)
@@ -116,7 +117,7 @@ class _FileStore(DataStore):
     @cached_property
     def digests(self) -> np.ndarray:
         """The (n, 16) uint8 digests of the files' bytes; zeros for a file that could not be read at all."""
-        return np.load(self._folder / "digests.npy")
+        return np.load(self._folder / DIGESTS)
 
     def shape(self, row: int) -> tuple[int, int, int]:
         self._refuse_bad(row)
@@ -142,7 +143,7 @@ class PixelStore(_FileStore):
 
     def __init__(self, folder: Path, bad_paths: Mapping[int, str]):
         super().__init__(folder, bad_paths)
-        file = self._folder / "pixels.bin"
+        file = self._folder / PIXELS
         # A plain array over the map: slicing numpy's memmap class is several times slower. An empty file has no map.
         self._pixels = np.asarray(np.memmap(file, np.uint8, "r")) if file.stat().st_size else np.zeros(0, np.uint8)
 

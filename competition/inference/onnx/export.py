@@ -16,10 +16,12 @@ import numpy as np
 import torch
 
 from competition.core.errors import UserError
-from competition.core.files import file_digest, read_json, write_json
+from competition.core.files import file_digest
+from competition.core.intact import stands, write_record_file
 from competition.core.locks import only_one
 from competition.data.images.decode import fit_store
 from competition.data.run_data import store_spec
+from competition.inference.job_files import read_done
 from competition.inference.onnx.graph import MeanLogit, write_onnx
 from competition.inference.onnx.session import (
     MANIFEST,
@@ -98,7 +100,7 @@ def _identify(run: Path, folders: Sequence[Path]) -> dict[str, dict[str, str]]:
     """Return what tells each model from any other: its job's key, and the digest of its weights."""
     models = {}
     for folder in folders:
-        weights, done = folder / "model.safetensors", read_json(folder / "done.json") or {}
+        weights, done = folder / "model.safetensors", read_done(folder)
         if not weights.exists():
             raise UserError(f"{folder} holds no trained model any more: run the line that trained it again.")
         models[folder.relative_to(run).as_posix()] = {"key": done.get("key", ""), "weights": file_digest(weights)}
@@ -177,8 +179,8 @@ def _put_in_place(site: Path, folder: Path, manifest: Manifest) -> tuple[str, ..
         with open(site / name, "rb") as file:
             os.fsync(file.fileno())
         os.replace(site / name, folder / name)
-    if written or read_json(folder / MANIFEST) != manifest.as_dict():
-        write_json(folder / MANIFEST, manifest.as_dict())
+    if written or not stands(folder / MANIFEST, manifest.as_dict()):
+        write_record_file(folder / MANIFEST, manifest.as_dict())
         written.append(MANIFEST)
     current = {name for member in manifest.members.values() for name in member.digests}
     for path in folder.glob("*.onnx*"):

@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from competition.core.errors import UserError
-from competition.core.files import cores, file_digest, read_json
+from competition.core.files import cores, file_digest
+from competition.core.intact import kept_record
 from competition.core.paths import run_folder
 from competition.data.images.stores import StoreSpec
 from competition.data.tta import TTA, eval_crops, turn
 from competition.inference.classify import Classifier, Seen
+from competition.inference.job_files import read_done
 from competition.inference.run_record import FILE, Record, read_record
 
 MANIFEST = "telltale.json"
@@ -133,8 +135,8 @@ def export_folder(name: str) -> Path:
 def read_manifest(folder: Path) -> Manifest | None:
     """Return the manifest in ``folder``, or None where there is none, or none that can be used."""
     try:
-        found = read_json(folder / MANIFEST)
-        if found is None or found["format"] != FORMAT:
+        found = kept_record(folder / MANIFEST)
+        if found.get("format") != FORMAT:
             return None
         record = Record(**found["run"] | {"classes": tuple(found["run"]["classes"])})
         return Manifest(record, {name: MemberFile(**member) for name, member in found["members"].items()})
@@ -146,7 +148,7 @@ def is_whole(folder: Path, member: MemberFile) -> bool:
     """Whether the member's files stand in ``folder`` as they were written."""
     try:
         return all(file_digest(folder / name) == digest for name, digest in member.digests.items())
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
@@ -182,7 +184,7 @@ def _what_changed(name: str, manifest: Manifest) -> str:
         return "its members, threshold or views changed"
     for member in manifest.members.values():
         for part, model in member.models.items():
-            done = read_json(run / part / "done.json")
-            if done is not None and done.get("key") != model["key"]:
+            done = read_done(run / part)
+            if done and done.get("key") != model["key"]:
                 return f"{part} was trained again"
     return ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from competition.audit.findings import AuditSummary, FindingSummary
 from competition.core.errors import UserError, did_you_mean
-from competition.core.files import read_json
+from competition.core.intact import kept_record
 from competition.kaggle.submission.write import LATEST
 from competition.report.trust import Analysis
 from competition.scoring.shift.class_prior import Prior
@@ -31,12 +31,9 @@ def analysis_of(card: Card) -> Analysis:
 def cards(folder: Path) -> Iterator[tuple[Path, Card]]:
     """Yield every submission file below ``folder`` that has a card, with its card; what is no card is passed over."""
     for path in sorted(folder.glob("*/*.json")):
-        try:
-            card = read_json(path)
-        except ValueError:
-            continue
+        card = kept_record(path)
         csv = path.with_suffix(".csv")
-        if isinstance(card, dict) and "sha256" in card and csv.is_file():
+        if "sha256" in card and csv.is_file():
             yield csv, card
 
 

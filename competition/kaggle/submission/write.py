@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from competition.core.files import atomic_write, fingerprint, read_json, write_json
+from competition.core.files import atomic_write, fingerprint
+from competition.core.intact import kept_record, write_record_file
 
 LATEST = "submission.csv"
 
@@ -41,7 +42,7 @@ def write_submission(
     """
     key = fingerprint(content, card)
     for path in sorted((folder / name).glob("*.json"), reverse=True):
-        stored = read_json(path)
+        stored = kept_record(path)
         csv = path.with_suffix(".csv")
         if stored.get("fingerprint") == key and csv.exists() and csv.read_bytes() == content:
             _copy_latest(content, folder / LATEST)
@@ -51,7 +52,7 @@ def write_submission(
         file.write(content)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     made = {"fingerprint": key, "created": created, "sha256": hashlib.sha256(content).hexdigest()}
-    write_json(csv.with_suffix(".json"), {**made, **card, **provenance})
+    write_record_file(csv.with_suffix(".json"), {**made, **card, **provenance})
     _copy_latest(content, folder / LATEST)
     return csv, True
 

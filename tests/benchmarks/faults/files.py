@@ -62,15 +62,24 @@ RUN = (
 SCENES: dict[str, tuple[Scene, int]] = {  # with how often
     "tables": (Scene(("sets/csv/*.csv",), _data("csv"), (spoil.rewritten,)), 25),
     "pixel tables": (Scene(("sets/pixels/*.csv",), _data("pixels")[:4], (spoil.rewritten,)), 5),
-    "images": (Scene(("sets/csv/*/*.png",), _data("csv"), (*spoil.BYTES, spoil.exchanged, spoil.added, spoil.renamed)), 10),
+    "images": (
+        Scene(("sets/csv/*/*.png",), _data("csv"), (*spoil.BYTES, spoil.exchanged, spoil.added, spoil.renamed)),
+        10,
+    ),
     "class folders": (
-        Scene(("sets/classes/*/*.png", "sets/classes/*/*/*.png"), _data("classes"), (*spoil.PLACES, spoil.added, spoil.renamed)),
+        Scene(
+            ("sets/classes/*/*.png", "sets/classes/*/*/*.png"),
+            _data("classes"),
+            (*spoil.PLACES, spoil.added, spoil.renamed),
+        ),
         10,
     ),
     "run": (Scene(("folds/tiny/*", "folds/tiny/*/*", "folds/tiny/*/fold*/*"), RUN), 25),
     "half": (Scene(("folds/half/noise/fold0/*", "folds/half/*/*", "folds/half/*"), ((HALF, 1),)), 5),
     "cache": (
-        Scene(("folds/.cache/**/*",), ((["name=tiny"], 2), ([*NEW, "epochs=1", "fold=0"], 1), (["audit", "name=tiny"], 2))),
+        Scene(
+            ("folds/.cache/**/*",), ((["name=tiny"], 2), ([*NEW, "epochs=1", "fold=0"], 1), (["audit", "name=tiny"], 2))
+        ),
         6,
     ),
     "submissions": (
@@ -142,7 +151,11 @@ def _undisturbed(words: tuple[str, ...]) -> tuple[str, dict[str, bytes]]:
 def _outcome(home: Path) -> dict[str, bytes]:
     """Return the bytes of every result that is promised to be repeated: predictions, submissions, what is bundled."""
     found = outcome(home, whole=False)
-    for path in [*home.glob("submissions/tiny/bundle/*/*"), *home.glob("folds/tiny/export/*.onnx"), *home.glob("*.csv")]:
+    for path in [
+        *home.glob("submissions/tiny/bundle/*/*"),
+        *home.glob("folds/tiny/export/*.onnx"),
+        *home.glob("*.csv"),
+    ]:
         found[os.fspath(path.relative_to(home))] = path.read_bytes()
     return found
 

@@ -37,7 +37,10 @@ LINES = (
     ["export", "name=tiny"],
     ["bundle", "name=tiny", "owner=me"],
 )
-HALF = ["config=sets/tiny.yaml", "name=half"]  # killed before its second model is written: it goes on from a resume point
+HALF = [
+    "config=sets/tiny.yaml",
+    "name=half",
+]  # killed before its second model is written: it goes on from a resume point
 
 
 def furnish(home: Path, run: Callable) -> None:

@@ -18,10 +18,47 @@ from tests.benchmarks.faults.hostile import LONG, TEXTS, pick
 Spoiler = Callable[[np.random.Generator, Path], str]
 
 NAMES = (  # a file's, as bytes: all that the system lets pass
-    *(b" ", b".png", b"..png", b"-rf.png", b"a b.png", b"a\nb.png", b"a\rb.png", b"\x1b[2J.png", b"\x07.png", b"\t.png"),
-    *(b"a,b.png", b'"q".png', b"'q'.png", b"a;b.png", b"a\\b.png", b"*.png", b"[a].png", b"%00.png", b"{x}.png", b"~.png"),
-    *(b"\xff\xfe.png", b"caf\xe9.png", "é.png".encode(), "e\u0301.png".encode(), "日本.png".encode(), "😀.png".encode()),
-    *("\u202egnp.png".encode(), "\u2028.png".encode(), "\ufeff.png".encode(), b"x" * 251 + b".png", b"CON.png", b"a.PNG", b"a.JpG"),
+    *(
+        b" ",
+        b".png",
+        b"..png",
+        b"-rf.png",
+        b"a b.png",
+        b"a\nb.png",
+        b"a\rb.png",
+        b"\x1b[2J.png",
+        b"\x07.png",
+        b"\t.png",
+    ),
+    *(
+        b"a,b.png",
+        b'"q".png',
+        b"'q'.png",
+        b"a;b.png",
+        b"a\\b.png",
+        b"*.png",
+        b"[a].png",
+        b"%00.png",
+        b"{x}.png",
+        b"~.png",
+    ),
+    *(
+        b"\xff\xfe.png",
+        b"caf\xe9.png",
+        "é.png".encode(),
+        "e\u0301.png".encode(),
+        "日本.png".encode(),
+        "😀.png".encode(),
+    ),
+    *(
+        "\u202egnp.png".encode(),
+        "\u2028.png".encode(),
+        "\ufeff.png".encode(),
+        b"x" * 251 + b".png",
+        b"CON.png",
+        b"a.PNG",
+        b"a.JpG",
+    ),
     *(b"=1+1.png", b"#.png", b"?.png", b"train.csv.png", b"-.png", b"\x7f.png", b"[red]x.png", b"0.png", b"007.png"),
 )
 
@@ -132,22 +169,41 @@ def rewritten(rng: np.random.Generator, path: Path) -> str:
     kind = pick(rng, ["coding", "ends", "line", "cell", "cell", "cell", "column", "order", "quote", "header"])
     if kind == "coding":
         text = content.decode("utf-8", "replace")
-        content = pick(rng, [b"\xef\xbb\xbf" + content, b"\xef\xbb\xbf" * 2 + content, text.encode("utf-16"), content + b"\xe9\n"])
+        content = pick(
+            rng, [b"\xef\xbb\xbf" + content, b"\xef\xbb\xbf" * 2 + content, text.encode("utf-16"), content + b"\xe9\n"]
+        )
     elif kind == "ends":
         content = content.replace(b"\n", pick(rng, [b"\r\n", b"\r", b"\n\n", b"\r\r\n", b" \n", b"\x0b\n", b"\x00\n"]))
     elif kind == "line":
-        lines[at:at + 1] = pick(rng, [[lines[at]] * 2, [], [b"", lines[at]], [odd, lines[at]], [lines[at] + b",1"], [lines[at] + b","]])
+        lines[at : at + 1] = pick(
+            rng, [[lines[at]] * 2, [], [b"", lines[at]], [odd, lines[at]], [lines[at] + b",1"], [lines[at] + b","]]
+        )
     elif kind == "cell":
-        cells[cell] = pick(rng, [odd, b'"%s"' % odd.replace(b'"', b'""'), cells[cell] + odd, b" " + cells[cell], cells[cell].upper(), b""])
+        cells[cell] = pick(
+            rng,
+            [odd, b'"%s"' % odd.replace(b'"', b'""'), cells[cell] + odd, b" " + cells[cell], cells[cell].upper(), b""],
+        )
         lines[at] = b",".join(cells)
     elif kind == "column":
         lines = [b",".join(_columns(rng, line.split(b","), kind=at % 4)) for line in lines if line]
     elif kind == "order":
         lines = [lines[0], *(lines[1 + int(index)] for index in rng.permutation(len(lines) - 1))]
     elif kind == "quote":
-        lines[at] = pick(rng, [b'"' + lines[at], lines[at] + b'"', b'"' + lines[at] + b'"', lines[at].replace(b",", b";"), lines[at].replace(b",", b"\t")])
+        lines[at] = pick(
+            rng,
+            [
+                b'"' + lines[at],
+                lines[at] + b'"',
+                b'"' + lines[at] + b'"',
+                lines[at].replace(b",", b";"),
+                lines[at].replace(b",", b"\t"),
+            ],
+        )
     else:
-        lines[0] = pick(rng, [odd, lines[0].upper(), lines[0].replace(b"id", b"file_name"), b"," + lines[0], lines[0] + b",label", b""])
+        lines[0] = pick(
+            rng,
+            [odd, lines[0].upper(), lines[0].replace(b"id", b"file_name"), b"," + lines[0], lines[0] + b",label", b""],
+        )
     path.write_bytes(content if kind in ("coding", "ends") else b"\n".join(lines))
     return f"{kind} at line {at + 1} {odd[:40] if kind in ('cell', 'line', 'header') else ''}"
 

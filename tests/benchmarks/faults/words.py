@@ -98,11 +98,17 @@ def _mutated(rng: np.random.Generator, words: list[str]) -> list[str]:
     known = options_of(_command(words)) or options_of("run")
     key = pick(rng, list(known))
     at = int(rng.integers(len(words))) if words else 0
-    kind = rng.choice(["set", "member", "typo", "twice", "drop", "junk", "nest", "shuffle"], p=[0.6, 0.08, 0.08, 0.04, 0.05, 0.08, 0.05, 0.02])
+    kind = rng.choice(
+        ["set", "member", "typo", "twice", "drop", "junk", "nest", "shuffle"],
+        p=[0.6, 0.08, 0.08, 0.04, 0.05, 0.08, 0.05, 0.02],
+    )
     if kind == "set" or not words:
         return [*(word for word in words if not word.startswith(f"{key}=")), f"{key}={drawn(rng, known[key])}"]
     if kind == "member":
-        return [*words, f"members{pick(rng, ['', '.plain', '.noise', '.new', '.' + pick(rng, TEXTS)])}={pick(rng, TEXTS)}"]
+        return [
+            *words,
+            f"members{pick(rng, ['', '.plain', '.noise', '.new', '.' + pick(rng, TEXTS)])}={pick(rng, TEXTS)}",
+        ]
     if kind == "typo":
         return [*words[:at], misspelt(rng, words[at]), *words[at + 1 :]]
     if kind == "twice":
@@ -123,7 +129,10 @@ def _harmless(words: list[str]) -> list[str]:
     if command == "run" and GUARD not in words:
         words = [*(word for word in words if not word.startswith("pretrained=")), GUARD]
     if command in SLOW:
-        words = [*(word for word in words if not word.startswith("name=")), "name=missing" if command == "app" else "nothing"]
+        words = [
+            *(word for word in words if not word.startswith("name=")),
+            "name=missing" if command == "app" else "nothing",
+        ]
     return words
 
 
