@@ -167,9 +167,9 @@ def file_digest(path: Path | str) -> str:
         return short_digest(hashlib.file_digest(file, "blake2b"))
 
 
-def short_digest(digest: "hashlib._Hash") -> str:
+def short_digest(digest: Any) -> str:
     """Return what :func:`file_digest` makes of bytes that were fed to a ``hashlib.blake2b``."""
-    return digest.hexdigest()[:16]
+    return str(digest.hexdigest())[:16]
 
 
 def cores() -> int:

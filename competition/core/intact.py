@@ -21,8 +21,10 @@ from competition.core.files import file_digest, fingerprint, write_json
 
 SEAL = "seal"
 # All that NumPy and zipfile answer a damaged archive of arrays with.
-NO_ARRAYS = (OSError, ValueError, LookupError, EOFError, RuntimeError, OverflowError, SyntaxError, TypeError)
-NO_ARRAYS += (zipfile.BadZipFile, zlib.error, struct.error)
+NO_ARRAYS: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, LookupError, EOFError, RuntimeError, OverflowError, SyntaxError, TypeError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def write_record_file(path: Path, value: Mapping[str, Any]) -> None:
 
 def stands(path: Path, value: Mapping[str, Any]) -> bool:
     """Whether ``path`` holds this record, undamaged."""
-    return kept_record(path) == _as_read(value)
+    return bool(kept_record(path) == _as_read(value))
 
 
 def read_record_file(path: Path) -> dict[str, Any] | None:

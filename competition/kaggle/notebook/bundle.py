@@ -17,6 +17,7 @@ from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json, write_json, write_text
 from competition.core.paths import FOLDS_FILE
 from competition.core.settings import Config
+from competition.inference.job_files import check_intact
 from competition.inference.run_record import FILE, Record, folds_path
 from competition.kaggle import datasets, kernels
 from competition.kaggle.notebook.notebook import notebook_json
@@ -119,6 +120,7 @@ def _sources(record: Record, config: Config) -> dict[str, Path]:
     for path in found.values():
         if not path.is_file():
             raise UserError(f"{path} is gone: run the line that trained '{record.name}' again.")
+        check_intact(path)
     kept = {f"folds/{record.name}/{FOLDS_FILE}": folds_path(record, config)}
     for part in (part for parts in record.members.values() for part in parts):
         for file in KEPT_FILES:
@@ -148,10 +150,8 @@ def _write_kernel(bundle: Bundle, record: Record) -> None:
 
 
 def _same(one: Bundle, other: Bundle) -> bool:
-    """Whether two bundles hold the same; weights by the digests in the manifest, and their sizes."""
+    """Whether two bundles hold the same; ``one`` has just been made."""
     if one.sizes() != other.sizes():
         return False
-    compared = [
-        name for name in one.sizes() if name.startswith(f"{KERNEL}/") or name.endswith((MANIFEST, datasets.METADATA))
-    ]
-    return all((one.folder / name).read_bytes() == (other.folder / name).read_bytes() for name in compared)
+    pairs = [(one.folder / name, other.folder / name) for name in one.sizes()]
+    return all(made.samefile(there) or sha256(made) == sha256(there) for made, there in pairs)  # weights are links

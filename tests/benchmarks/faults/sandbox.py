@@ -3,6 +3,7 @@
 What every line is held to, whatever it says and whatever it finds on disk: see :meth:`Sandbox.judge`.
 """
 
+import atexit
 import functools
 import os
 import re
@@ -129,9 +130,8 @@ class Sandbox:
 def sandbox() -> Sandbox:
     """Return this process's sandbox, which ends with it."""
     folder = tempfile.TemporaryDirectory(prefix="faults-home-", ignore_cleanup_errors=True)
-    made = Sandbox(Path(folder.name))
-    made._folder = folder  # goes when the sandbox does
-    return made
+    atexit.register(folder.cleanup)
+    return Sandbox(Path(folder.name))
 
 
 def tree(folder: Path) -> Tree:

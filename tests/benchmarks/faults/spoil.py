@@ -205,7 +205,7 @@ def rewritten(rng: np.random.Generator, path: Path) -> str:
             [odd, lines[0].upper(), lines[0].replace(b"id", b"file_name"), b"," + lines[0], lines[0] + b",label", b""],
         )
     path.write_bytes(content if kind in ("coding", "ends") else b"\n".join(lines))
-    return f"{kind} at line {at + 1} {odd[:40] if kind in ('cell', 'line', 'header') else ''}"
+    return f"{kind} at line {at + 1} {odd[:40] if kind in ('cell', 'line', 'header') else b''!r}"
 
 
 def _columns(rng: np.random.Generator, cells: list[bytes], kind: int) -> list[bytes]:
