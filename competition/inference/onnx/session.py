@@ -6,7 +6,6 @@ of the run as it is now, where that run is still there.
 
 import dataclasses
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -119,7 +118,6 @@ def run_session(session: Any, pixels: np.ndarray) -> np.ndarray:
 
 def need_package(name: str) -> ModuleType:
     """Import one of the optional packages, or raise UserError saying how to install them."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime reads it as it is imported: nothing is kept, and none sent
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from competition.commands.export import main
 from competition.core.errors import UserError
-from competition.core.files import read_json, write_json
+from competition.core.files import write_json
+from competition.core.intact import read_record_file
 from competition.inference.onnx import graph
 from competition.inference.onnx.export import STAGES, check_images, export
 from competition.inference.onnx.graph import MeanLogit, write_onnx
@@ -122,7 +123,9 @@ def test_the_comparison_with_the_runs_own_precision_is_told_apart(home):
     exported = export(make_run(home, {"cnn": dataclasses.replace(SMALL, precision="bf16")}, folds=1), device="cpu")
     member = exported.manifest.members["cnn"]
     assert member.precision == "bf16" and member.difference["logit"] < 1e-4 < member.difference["own_logit"]
-    assert json.loads((exported.folder / "telltale.json").read_text())["run"] == read_json(home / "folds/made/run.json")
+    assert json.loads((exported.folder / "telltale.json").read_text())["run"] == read_record_file(
+        home / "folds/made/run.json"
+    )
 
 
 @pytest.mark.parametrize(
