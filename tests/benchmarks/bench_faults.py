@@ -10,8 +10,10 @@ from pathlib import Path
 
 from competition.core.errors import UserError, did_you_mean
 from tests.benchmarks.faults.campaign import Campaign, conduct
+from tests.benchmarks.faults.kills import kills
 
-CAMPAIGNS: dict[str, tuple[Campaign, str]] = {}  # by name: what does a case, and which option says how many are done
+# By name: what does a case, and which option says how many are done.
+CAMPAIGNS: dict[str, tuple[Campaign, str]] = {"kills": (kills, "kills")}
 
 
 def main(cases: int = 500, kills: int = 10, seed: int = 0, case: int | None = None, only: str = "") -> bool:
