@@ -30,6 +30,32 @@ held[2] &= ~(1 << DAC_OVERRIDE | 1 << DAC_READ_SEARCH)
 if libc.capset(header, held):
     raise OSError(ctypes.get_errno(), "capset")
 """
+# The process dies at one of the changes that it makes below its home after the moment, and of the file that it was
+# writing until then, unless that has its place by a rename, only the first half is on the disk.
+POWER_CUT = """
+import os, signal, sys, time
+start, home, left, written = time.monotonic(), os.environ["TELLTALE_HOME"], [CHANGES], []
+def audit(event, words):
+    if event == "open":
+        path, flags = words[0], words[2] or 0
+        changes = flags & os.O_ACCMODE != os.O_RDONLY
+    elif event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir"):
+        path, changes = words[0], True
+    else:
+        return
+    if not changes or not isinstance(path, (str, os.PathLike)) or not os.path.abspath(path).startswith(home):
+        return
+    if time.monotonic() - start > MOMENT:
+        left[0] -= 1
+        if left[0] <= 0:
+            for one in written[-1:]:
+                if os.path.isfile(one):
+                    os.truncate(one, os.path.getsize(one) // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+    if event == "open" and not path.endswith("lock"):
+        written.append(os.path.abspath(path))
+sys.addaudithook(audit)
+"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +63,7 @@ class Disturbance:
     """One kind of it.
 
     ``act(rng, line, home)`` does it, and returns what was done in words, or '' where there was nothing to do it to.
+    ``code(rng, moment)``: what the process of the line runs first, for it.
     ``statuses``: how a line may end after it, but for 0, of one that no longer needed what it lost. ``quiet``: whether
     the screen may then show no traceback and no warning of the interpreter, and the folder for temporary files nothing.
     """
@@ -45,6 +72,7 @@ class Disturbance:
     act: Callable[[np.random.Generator, Line, Path], str]
     statuses: tuple[int, ...]
     quiet: bool = True
+    code: Callable[[np.random.Generator, float], str] = lambda rng, moment: ""
     undo: Callable[[Path], None] = lambda home: None
     disk: bool = False  # whether the line's home is to be a disk of its own
 
@@ -61,6 +89,14 @@ def session(line: Line) -> list[int]:
             if int(leader) == line.process and state != "Z":
                 found.append(int(folder.name))
     return sorted(found)
+
+
+def command(process: int) -> str:
+    """Return the words that a process was started with, '' for one that is gone."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _kill(rng: np.random.Generator, line: Line, home: Path) -> str:
@@ -90,16 +126,13 @@ def _ctrl_c(rng: np.random.Generator, line: Line, home: Path) -> str:
 def _kill_worker(rng: np.random.Generator, line: Line, home: Path) -> str:
     """Kill one of the processes that the line has started, as the system does for want of memory."""
     while line.process in (alive := session(line)):
-        if workers := [process for process in alive if process != line.process and not _is_tracker(process)]:
+        if workers := [
+            process for process in alive if process != line.process and "resource_tracker" not in command(process)
+        ]:
             os.kill(int(rng.choice(workers)), signal.SIGKILL)
             return f"SIGKILL to one of its {len(workers)} workers"
         time.sleep(0.01)
     return ""
-
-
-def _is_tracker(process: int) -> bool:
-    """Tell whether it is Python's own process that cleans up after the others."""
-    return b"resource_tracker" in Path(f"/proc/{process}/cmdline").read_bytes()
 
 
 def _fill(rng: np.random.Generator, line: Line, home: Path) -> str:
@@ -146,13 +179,32 @@ def _set_clock_back(rng: np.random.Generator, line: Line, home: Path) -> str:
     return f"SIGKILL, and the clock set back by {seconds / 86400:.1f} days"
 
 
+def _wait_for_power_cut(rng: np.random.Generator, line: Line, home: Path) -> str:
+    while line.process in session(line):
+        time.sleep(0.01)
+    return "power cut at a change on the disk"
+
+
 DISTURBANCES = (
     Disturbance("kill", _kill, (-signal.SIGKILL,), quiet=False),
     Disturbance("ctrl-c", _ctrl_c, (130,)),
     Disturbance("full", _fill, (2,), undo=_make_room, disk=True),
     Disturbance("term", _term, (128 + signal.SIGTERM,)),
     Disturbance("worker", _kill_worker, (2, 3)),
-    Disturbance("read-only", _make_read_only, (2,), undo=lambda home: _set_modes(home, 0o755)),
+    Disturbance(
+        "read-only",
+        _make_read_only,
+        (2,),
+        code=lambda rng, moment: WITHOUT_PRIVILEGE,
+        undo=lambda home: _set_modes(home, 0o755),
+    ),
+    Disturbance(
+        "power",
+        _wait_for_power_cut,
+        (-signal.SIGKILL,),
+        quiet=False,
+        code=lambda rng, moment: f"MOMENT, CHANGES = {moment}, {rng.geometric(0.1)}" + POWER_CUT,
+    ),
     Disturbance("clock", _set_clock_back, (-signal.SIGKILL,), quiet=False),
 )
 

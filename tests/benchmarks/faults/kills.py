@@ -11,15 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.benchmarks.faults.campaign import DAMAGED, HUNG, LEFT, SENTENCE, STATUS, TRACEBACK, Case, Finding
-from tests.benchmarks.faults.disturbances import (
-    DISTURBANCES,
-    WITHOUT_PRIVILEGE,
-    Disturbance,
-    session,
-    small_disk,
-    take_away,
-)
-from tests.benchmarks.faults.lines import LINES, Disturbed, Place, Undisturbed, place, undisturbed
+from tests.benchmarks.faults.disturbances import DISTURBANCES, Disturbance, command, session, small_disk, take_away
+from tests.benchmarks.faults.lines import LINES, Place, Undisturbed, place, undisturbed
 from tests.running import warm
 from tests.warm import Line
 
@@ -41,7 +34,7 @@ def kills(number: int, rng: np.random.Generator, folder: Path) -> Case:
         small_disk(home)
     try:
         with place(line, folder, home) as there:
-            done, findings = _disturb(there, disturbance, moment, rng)
+            done, findings = _disturb(there, disturbance, moment, rng, straight)
             disturbance.undo(home)
             findings += _again(there, straight)
     finally:
@@ -51,36 +44,39 @@ def kills(number: int, rng: np.random.Generator, folder: Path) -> Case:
 
 
 def _disturb(
-    there: Place, disturbance: Disturbance, moment: float, rng: np.random.Generator
+    there: Place, disturbance: Disturbance, moment: float, rng: np.random.Generator, straight: Undisturbed
 ) -> tuple[str, list[Finding]]:
     """Start the line, do it at the moment, and return what was done and what is wrong with how that ends."""
-    started = there.start(WITHOUT_PRIVILEGE)
+    started = there.start(disturbance.code(rng, moment))
     time.sleep(moment)
     hit = started[0]
     done = disturbance.act(rng, hit, there.home) if hit.process in session(hit) else ""
-    shared = disturbance.name in ("full", "read-only")  # of all lines at once, and not of the first alone
-    findings = []
+    shared = disturbance.name in ("full", "read-only", "power")  # by all the lines
+    findings, statuses = [], set()
     for one in started:
         kept = (0, 2) if there.line.lead and one is not hit else (0,)
-        allowed = (0, *disturbance.statuses) if shared or one is hit else kept
-        findings += _ended(one, allowed, disturbance.quiet)
+        status, wrong = _ended(one, (0, *disturbance.statuses) if shared or one is hit else kept, disturbance.quiet)
+        statuses.add(status)
+        findings += wrong
     if disturbance.quiet and (left := sorted(path.name for path in there.temporary.iterdir())):
         findings.append(Finding(LEFT, f"in the folder for temporary files: {', '.join(left)}"))
+    if statuses == {0}:  # all say that they have done it
+        findings += _differences(there, straight, "a line that says it is done")
     return f"{done or 'nothing, for it had ended'} after {moment:.2f} s", findings
 
 
-def _ended(line: Line, allowed: tuple[int, ...], quiet: bool) -> list[Finding]:
-    """Wait for the end of a line and of what it started, and return what is wrong with it."""
+def _ended(line: Line, allowed: tuple[int, ...], quiet: bool) -> tuple[int | None, list[Finding]]:
+    """Wait for the end of a line and of what it started; return its status, and what is wrong with that end."""
     try:
         ended = warm().wait(line, PATIENCE)
     except subprocess.TimeoutExpired as late:
-        return [Finding(HUNG, f"not at its end after {PATIENCE:.0f} s: {_last(late.stderr)}")]
+        return None, [Finding(HUNG, f"not at its end after {PATIENCE:.0f} s: {_last(late.stderr)}")]
     findings = []
     deadline = time.monotonic() + OUTLIVED
     while (alive := session(line)) and time.monotonic() < deadline:
         time.sleep(0.05)
     if alive:
-        names = [Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()[-80:] for process in alive]
+        names = [command(process) for process in alive]
         findings.append(Finding(LEFT, f"{len(alive)} processes live {OUTLIVED:.0f} s after it: {names}"))
     line.end()
     if ended.returncode not in allowed:
@@ -89,7 +85,7 @@ def _ended(line: Line, allowed: tuple[int, ...], quiet: bool) -> list[Finding]:
         findings.append(Finding(TRACEBACK, _last(ended.stderr, 12)))
     elif ended.returncode > 0:
         findings += _unlike_a_sentence(ended)
-    return findings
+    return ended.returncode, findings
 
 
 def _unlike_a_sentence(ended: subprocess.CompletedProcess) -> list[Finding]:
@@ -113,14 +109,19 @@ def _again(there: Place, straight: Undisturbed) -> list[Finding]:
             one.end()
         if ended.returncode or WORDS_OF_PYTHON.search(ended.stderr):
             return [Finding(DAMAGED, f"the same line again: exit {ended.returncode}, {_last(ended.stderr, 8)}")]
+    return _differences(there, straight, "the same line again")
+
+
+def _differences(there: Place, straight: Undisturbed, after: str) -> list[Finding]:
+    """Return in what a home differs from that of the undisturbed line."""
     findings = []
     files, promised = there.files(), there.promised()
     if more := sorted((files - straight.files).elements()):
-        findings.append(Finding(LEFT, f"after the same line again: {', '.join(more[:8])}"))
+        findings.append(Finding(LEFT, f"{after} leaves {', '.join(more[:8])}"))
     if gone := sorted((straight.files - files).elements()):
-        findings.append(Finding(DAMAGED, f"missing after the same line again: {', '.join(gone[:8])}"))
-    if other := [name for name in straight.promised if promised.get(name, b"") != straight.promised[name]]:
-        findings.append(Finding(DAMAGED, f"other bytes after the same line again: {', '.join(other[:8])}"))
+        findings.append(Finding(DAMAGED, f"{after} lacks {', '.join(gone[:8])}"))
+    if other := [name for name in straight.promised if name in files and promised.get(name) != straight.promised[name]]:
+        findings.append(Finding(DAMAGED, f"{after} ends in other bytes: {', '.join(other[:8])}"))
     return findings
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image, ImageOps
+
 from tests.kaggle_world import World
 from tests.running import TINY, environment, warm
 from tests.warm import Line
@@ -18,6 +20,7 @@ from tests.warm import Line
 NAME = "demo-0-30-12"
 SLUG = "cats"
 RUN = (*(word for word in TINY if word not in ("jobs=1", "folds=3")), "folds=2", "fold=0..1", "evidence_rows=30")
+ONE = "members.swin=null"  # where processes are started, which takes seconds each
 # Kaggle's list is believed after a shorter time than on the network, or a case would wait for a minute.
 IMPATIENT = """
 from competition.kaggle.submit import upload
@@ -29,7 +32,9 @@ from competition.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
 # Files whose bytes tell when and where they were made; all others are promised, and these by name and number.
-DATED = re.compile(r"(history\.jsonl|done\.json|placement\.json|ledger\.csv|metrics\.json|submissions/[^/]+/[^/]+\.json|\.html)$")
+DATED = re.compile(
+    r"(history\.jsonl|done\.json|placement\.json|ledger\.csv|metrics\.json|submissions/[^/]+/[^/]+\.json|\.html)$"
+)
 # The memory of which files are in the cache goes by their places and dates.
 PLACED = re.compile(r"^folds/\.cache/lists/")
 LOCK = re.compile(r"(^|/)(\.lock|lock|\.submit\.lock|[^/]*\.lock)$")
@@ -42,7 +47,8 @@ class Disturbed:
 
     ``words``: of each line. ``after``: the name of the line whose end is its beginning, '' for an empty home.
     ``kaggle``: whether it talks to Kaggle, where a competition of the demo's data stands.
-    ``lead``: whether the others may be refused because the first one is at work.
+    ``lead``: whether the others may be refused because the first one is at work. ``changed``: whether the training
+    images are others under the same names since the line before, whose results are gone, but whose cache is there.
     """
 
     name: str
@@ -50,6 +56,7 @@ class Disturbed:
     after: str = ""
     kaggle: bool = False
     lead: bool = False
+    changed: bool = False
 
 
 def _run(*words: str) -> tuple[str, ...]:
@@ -58,16 +65,18 @@ def _run(*words: str) -> tuple[str, ...]:
 
 LINES = (
     Disturbed("run", (_run("workers=0", "jobs=1"),)),
-    Disturbed("run with workers", (_run("workers=2", "jobs=1"),)),
+    Disturbed("run with workers", (_run("workers=2", "jobs=1", ONE),)),
     Disturbed("report", (("report", f"name={NAME}"),), after="run"),
     Disturbed("submit", (("submit", f"competition={SLUG}", "yes=true"),), after="run", kaggle=True),
     Disturbed("download", (("download", f"competition={SLUG}"),), kaggle=True),
     Disturbed("two of one name", (_run("workers=0", "jobs=1"),) * 2, lead=True),
     Disturbed("export", (("export", f"name={NAME}", "device=cpu"),), after="run"),
-    Disturbed("run of two jobs", (_run("workers=0", "jobs=2"),)),
+    Disturbed("run of two jobs", (_run("workers=0", "jobs=2", ONE),)),
     Disturbed("bundle", (("bundle", f"name={NAME}", f"competition={SLUG}", "owner=alice"),), after="run"),
     Disturbed("two of one cache", tuple(_run("workers=0", "jobs=1", f"name={name}") for name in ("one", "other"))),
-    Disturbed("run of two jobs with workers", (_run("workers=2", "jobs=2"),)),
+    Disturbed("audit", (("audit", *RUN),), after="run"),
+    Disturbed("run on changed images", (_run("workers=0", "jobs=1"),), after="run", changed=True),
+    Disturbed("run of two jobs with workers", (_run("workers=2", "jobs=2", ONE),)),
 )
 
 
@@ -95,14 +104,20 @@ class Place:
         """Return the names of all files, a time in one as ``TIME``, with how many there are of each."""
         names = [path.relative_to(self.home).as_posix() for path in self.home.rglob("*") if not path.is_dir()]
         names = ["submitted" for _ in self.world.submissions(SLUG)] + names if self.world else names
-        return Counter(TIME.sub("TIME", name) for name in names if not PLACED.match(name) and not LOCK.search(name))
+        return Counter(TIME.sub("TIME", name) for name in names if not self._passed_over(name))
+
+    def _passed_over(self, name: str) -> bool:
+        """Tell whether a file is there or not as it happens."""
+        if self.line.changed and name.startswith("folds/.cache/"):  # what was of the images before is still there
+            return not re.search(r"/\.", name.removeprefix("folds/.cache"))
+        return bool(PLACED.match(name) or LOCK.search(name))
 
     def promised(self) -> dict[str, bytes]:
         """Return the content of each file that is promised to the byte; the home's own name does not count."""
         found = {}
         for path in self.home.rglob("*"):
             name = path.relative_to(self.home).as_posix()
-            if path.is_file() and not (PLACED.match(name) or LOCK.search(name) or DATED.search(name)):
+            if path.is_file() and not self._passed_over(name) and not DATED.search(name):
                 found[TIME.sub("TIME", name)] = path.read_bytes().replace(str(self.home).encode(), b"HOME")
         return found
 
@@ -112,11 +127,23 @@ def place(line: Disturbed, folder: Path, home: Path) -> Iterator[Place]:
     """Prepare what a line needs in ``home``, which exists; ``folder`` has room for what else there is."""
     if line.after:
         shutil.copytree(finished(line.after, folder.parent), home, dirs_exist_ok=True)
+    if line.changed:
+        change_images(home)
     with contextlib.ExitStack() as stack:
         world = stack.enter_context(World()) if line.kaggle else None
         if world:
             world.add_demo(SLUG)
         yield Place(line, folder, home, world)
+
+
+def change_images(home: Path) -> None:
+    """Mirror the training images in place, and remove what was made of them but for the cache."""
+    for path in sorted((home / "data" / NAME / "train_data").iterdir()):
+        with Image.open(path) as image:
+            mirrored = ImageOps.mirror(image)
+        mirrored.save(path, quality=90)
+    shutil.rmtree(home / "folds" / NAME)
+    shutil.rmtree(home / "submissions")
 
 
 @functools.cache
@@ -142,6 +169,8 @@ def undisturbed(line: Disturbed, folder: Path) -> Undisturbed:
     home = work / "home"
     home.mkdir(parents=True)
     with place(line, work, home) as there:
+        if line.changed:  # what comes out without a cache is right
+            shutil.rmtree(home / "folds" / ".cache")
         start = time.perf_counter()
         started = there.start()
         ended = [warm().wait(one) for one in started]
