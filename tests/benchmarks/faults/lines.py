@@ -26,10 +26,10 @@ IMPATIENT = """
 from competition.kaggle.submit import upload
 upload.BACKOFF, upload.SECOND_LOOK, upload.ARRIVES_WITHIN, upload.PAUSES = 0.2, 0.3, 2.0, (0.2, 1.0)
 """
-MAIN = """
+SCRIPT = """
 import sys
-from competition.__main__ import main
-sys.exit(main(sys.argv[1:]))
+from competition.__main__ import script
+sys.exit(script())
 """
 # Files whose bytes tell when and where they were made; all others are promised, and these by name and number.
 DATED = re.compile(
@@ -96,9 +96,9 @@ class Place:
         printed = Path(tempfile.mkdtemp(prefix="printed-", dir=self.folder))
         own = {"TELLTALE_HOME": str(self.home), "TMPDIR": str(self.temporary)}
         if self.world is None:
-            return warm().start(words, environment(self.home) | own, self.home, printed, code=code + MAIN)
+            return warm().start(words, environment(self.home) | own, self.home, printed, code=code + SCRIPT)
         env = self.world.environment(own)
-        return warm().start(words, env, self.home, printed, code=code + IMPATIENT + MAIN, beside=self.world.server)
+        return warm().start(words, env, self.home, printed, code=code + IMPATIENT + SCRIPT, beside=self.world.server)
 
     def files(self) -> Counter[str]:
         """Return the names of all files, a time in one as ``TIME``, with how many there are of each."""
@@ -125,10 +125,11 @@ class Place:
 @contextlib.contextmanager
 def place(line: Disturbed, folder: Path, home: Path) -> Iterator[Place]:
     """Prepare what a line needs in ``home``, which exists; ``folder`` has room for what else there is."""
-    if line.after:
-        shutil.copytree(finished(line.after, folder.parent), home, dirs_exist_ok=True)
-    if line.changed:
+    if line.changed:  # after the line before in this very place, for the cache that it leaves must know the files
+        warm().run(_named(line.after).words[0], environment(home), home)
         change_images(home)
+    elif line.after:
+        shutil.copytree(finished(line.after, folder.parent), home, dirs_exist_ok=True)
     with contextlib.ExitStack() as stack:
         world = stack.enter_context(World()) if line.kaggle else None
         if world:
@@ -149,7 +150,11 @@ def change_images(home: Path) -> None:
 @functools.cache
 def finished(name: str, folder: Path) -> Path:
     """Return the home in which the line of this name has been run to its end, made once in ``folder``."""
-    return undisturbed(next(line for line in LINES if line.name == name), folder).home
+    return undisturbed(_named(name), folder).home
+
+
+def _named(name: str) -> Disturbed:
+    return next(line for line in LINES if line.name == name)
 
 
 @dataclass(frozen=True)
