@@ -1,7 +1,7 @@
 """Whether the fault campaign would find a fault: five are put in by patch, one at a time, and each must be found.
 
-A patch in faults/mutants/ says in its first lines what it breaks and which cases look for it. They are done on a copy of
-this checkout, first as it stands, where they must find nothing. Minutes on two cores.
+A patch in faults/mutants/ says in its first lines what it breaks and which case looks for it. That is done on two
+copies of this checkout: as it stands, where nothing must be found, and with the patch. Minutes on two cores.
 """
 
 import os
