@@ -30,31 +30,37 @@ held[2] &= ~(1 << DAC_OVERRIDE | 1 << DAC_READ_SEARCH)
 if libc.capset(header, held):
     raise OSError(ctypes.get_errno(), "capset")
 """
-# The process dies at one of the changes that it makes below its home after the moment, and of the file that it was
-# writing until then, unless that has its place by a rename, only the first half is on the disk.
-POWER_CUT = """
-import os, signal, sys, time
-start, home, left, written = time.monotonic(), os.environ["TELLTALE_HOME"], [CHANGES], []
+# Calls ``on_change`` before each change that the process makes below its home: a file opened to be written, a rename, a
+# removal, a new folder.
+CHANGES = """
+import os, sys
+home = os.environ["TELLTALE_HOME"] + os.sep
 def audit(event, words):
-    if event == "open":
-        path, flags = words[0], words[2] or 0
-        changes = flags & os.O_ACCMODE != os.O_RDONLY
-    elif event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir"):
-        path, changes = words[0], True
-    else:
-        return
-    if not changes or not isinstance(path, (str, os.PathLike)) or not os.path.abspath(path).startswith(home):
-        return
-    if time.monotonic() - start > MOMENT:
-        left[0] -= 1
-        if left[0] <= 0:
-            for one in written[-1:]:
-                if os.path.isfile(one):
-                    os.truncate(one, os.path.getsize(one) // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
-    if event == "open" and not path.endswith("lock"):
-        written.append(os.path.abspath(path))
+    writes = event == "open" and ((words[2] or 0) & os.O_ACCMODE) != os.O_RDONLY
+    if writes or event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir"):
+        path = os.path.abspath(words[0]) if isinstance(words[0], (str, os.PathLike)) else ""
+        if path.startswith(home) and not path.endswith("lock"):
+            on_change(path, writes)
 sys.addaudithook(audit)
+"""
+COUNT = """
+count = [0]
+def on_change(path, writes):
+    count[0] += 1
+"""
+# The process dies at the change of this number, and of the file that it opened to be written last, only the first half
+# is on the disk, unless it has been renamed to its place.
+POWER_CUT = """
+import signal
+left, last = [NUMBER], []
+def on_change(path, writes):
+    left[0] -= 1
+    if left[0] <= 0:
+        for one in filter(os.path.isfile, last):
+            os.truncate(one, os.path.getsize(one) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if writes:
+        last[:] = [path]
 """
 
 
@@ -63,7 +69,7 @@ class Disturbance:
     """One kind of it.
 
     ``act(rng, line, home)`` does it, and returns what was done in words, or '' where there was nothing to do it to.
-    ``code(rng, moment)``: what the process of the line runs first, for it.
+    ``code(rng, changes)``: what the process of the line runs first, for it; it makes so many changes when undisturbed.
     ``statuses``: how a line may end after it, but for 0, of one that no longer needed what it lost. ``quiet``: whether
     the screen may then show no traceback and no warning of the interpreter, and the folder for temporary files nothing.
     """
@@ -72,7 +78,7 @@ class Disturbance:
     act: Callable[[np.random.Generator, Line, Path], str]
     statuses: tuple[int, ...]
     quiet: bool = True
-    code: Callable[[np.random.Generator, float], str] = lambda rng, moment: ""
+    code: Callable[[np.random.Generator, int], str] = lambda rng, changes: ""
     undo: Callable[[Path], None] = lambda home: None
     disk: bool = False  # whether the line's home is to be a disk of its own
 
@@ -195,7 +201,7 @@ DISTURBANCES = (
         "read-only",
         _make_read_only,
         (2,),
-        code=lambda rng, moment: WITHOUT_PRIVILEGE,
+        code=lambda rng, changes: WITHOUT_PRIVILEGE,
         undo=lambda home: _set_modes(home, 0o755),
     ),
     Disturbance(
@@ -203,7 +209,7 @@ DISTURBANCES = (
         _wait_for_power_cut,
         (-signal.SIGKILL,),
         quiet=False,
-        code=lambda rng, moment: f"MOMENT, CHANGES = {moment}, {rng.geometric(0.1)}" + POWER_CUT,
+        code=lambda rng, changes: CHANGES + f"NUMBER = {rng.integers(changes) + 1}" + POWER_CUT,
     ),
     Disturbance("clock", _set_clock_back, (-signal.SIGKILL,), quiet=False),
 )

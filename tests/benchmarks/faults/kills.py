@@ -27,16 +27,17 @@ def kills(number: int, rng: np.random.Generator, folder: Path) -> Case:
     """Disturb one line, look at how it ends and at what it leaves, run it again, and compare the two ends."""
     line, disturbance = LINES[number % len(LINES)], DISTURBANCES[number % len(DISTURBANCES)]
     straight = undisturbed(line, folder.parent)
-    moment = float(rng.uniform(AT_FIRST, straight.seconds))
     home = folder / "home"
     home.mkdir()
     if disturbance.disk:
         small_disk(home)
     try:
         with place(line, folder, home) as there:
-            done, findings = _disturb(there, disturbance, moment, rng, straight)
+            done, findings = _disturb(there, disturbance, rng, straight)
             disturbance.undo(home)
             findings += _again(there, straight)
+            if disturbance.quiet and (left := sorted(path.name for path in there.temporary.iterdir())):
+                findings.append(Finding(LEFT, f"in the folder for temporary files: {', '.join(left)}"))
     finally:
         if disturbance.disk:
             take_away(home)
@@ -44,12 +45,13 @@ def kills(number: int, rng: np.random.Generator, folder: Path) -> Case:
 
 
 def _disturb(
-    there: Place, disturbance: Disturbance, moment: float, rng: np.random.Generator, straight: Undisturbed
+    there: Place, disturbance: Disturbance, rng: np.random.Generator, straight: Undisturbed
 ) -> tuple[str, list[Finding]]:
     """Start the line, do it at the moment, and return what was done and what is wrong with how that ends."""
-    started = there.start(disturbance.code(rng, moment))
-    time.sleep(moment)
+    moment = float(rng.uniform(AT_FIRST, straight.seconds))
+    started = there.start(disturbance.code(rng, straight.changes))
     hit = started[0]
+    time.sleep(moment)
     done = disturbance.act(rng, hit, there.home) if hit.process in session(hit) else ""
     shared = disturbance.name in ("full", "read-only", "power")  # by all the lines
     findings, statuses = [], set()
@@ -58,8 +60,6 @@ def _disturb(
         status, wrong = _ended(one, (0, *disturbance.statuses) if shared or one is hit else kept, disturbance.quiet)
         statuses.add(status)
         findings += wrong
-    if disturbance.quiet and (left := sorted(path.name for path in there.temporary.iterdir())):
-        findings.append(Finding(LEFT, f"in the folder for temporary files: {', '.join(left)}"))
     if statuses == {0}:  # all say that they have done it
         findings += _differences(there, straight, "a line that says it is done")
     return f"{done or 'nothing, for it had ended'} after {moment:.2f} s", findings

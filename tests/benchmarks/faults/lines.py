@@ -13,13 +13,14 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from tests.benchmarks.faults.disturbances import CHANGES, COUNT
 from tests.kaggle_world import World
 from tests.running import TINY, environment, warm
 from tests.warm import Line
 
 NAME = "demo-0-30-12"
 SLUG = "cats"
-RUN = (*(word for word in TINY if word not in ("jobs=1", "folds=3")), "folds=2", "fold=0..1", "evidence_rows=30")
+RUN = (*(word for word in TINY if word not in ("jobs=1", "folds=3")), "folds=2", "fold=0..1", "evidence_rows=8")
 ONE = "members.swin=null"  # where processes are started, which takes seconds each
 # Kaggle's list is believed after a shorter time than on the network, or a case would wait for a minute.
 IMPATIENT = """
@@ -29,7 +30,10 @@ upload.BACKOFF, upload.SECOND_LOOK, upload.ARRIVES_WITHIN, upload.PAUSES = 0.2, 
 SCRIPT = """
 import sys
 from competition.__main__ import script
-sys.exit(script())
+status = script()
+if "count" in globals():
+    print(f"changes: {count[0]}")
+sys.exit(status)
 """
 # Files whose bytes tell when and where they were made; all others are promised, and these by name and number.
 DATED = re.compile(
@@ -63,19 +67,19 @@ def _run(*words: str) -> tuple[str, ...]:
     return (*RUN, *words)
 
 
-LINES = (
+LINES = (  # what takes longest last, for campaigns of a few cases
     Disturbed("run", (_run("workers=0", "jobs=1"),)),
     Disturbed("run with workers", (_run("workers=2", "jobs=1", ONE),)),
     Disturbed("report", (("report", f"name={NAME}"),), after="run"),
     Disturbed("submit", (("submit", f"competition={SLUG}", "yes=true"),), after="run", kaggle=True),
     Disturbed("download", (("download", f"competition={SLUG}"),), kaggle=True),
-    Disturbed("two of one name", (_run("workers=0", "jobs=1"),) * 2, lead=True),
-    Disturbed("export", (("export", f"name={NAME}", "device=cpu"),), after="run"),
-    Disturbed("run of two jobs", (_run("workers=0", "jobs=2", ONE),)),
+    Disturbed("two of one name", (_run("workers=0", "jobs=1", ONE),) * 2, lead=True),
     Disturbed("bundle", (("bundle", f"name={NAME}", f"competition={SLUG}", "owner=alice"),), after="run"),
-    Disturbed("two of one cache", tuple(_run("workers=0", "jobs=1", f"name={name}") for name in ("one", "other"))),
+    Disturbed("two of one cache", tuple(_run("workers=0", "jobs=1", ONE, f"name={name}") for name in ("one", "other"))),
     Disturbed("audit", (("audit", *RUN),), after="run"),
     Disturbed("run on changed images", (_run("workers=0", "jobs=1"),), after="run", changed=True),
+    Disturbed("export", (("export", f"name={NAME}", "device=cpu"),), after="run"),
+    Disturbed("run of two jobs", (_run("workers=0", "jobs=2", ONE),)),
     Disturbed("run of two jobs with workers", (_run("workers=2", "jobs=2", ONE),)),
 )
 
@@ -159,12 +163,14 @@ def _named(name: str) -> Disturbed:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """The end that a line comes to: its home, all files by name, the content of those that are promised, seconds."""
+    """The end that a line comes to: its home, all files by name, the content of those that are promised, the seconds
+    and the changes on the disk that it takes (of the first line alone, where there are several)."""
 
     home: Path
     files: Counter[str]
     promised: dict[str, bytes]
     seconds: float
+    changes: int
 
 
 @functools.cache
@@ -177,9 +183,10 @@ def undisturbed(line: Disturbed, folder: Path) -> Undisturbed:
         if line.changed:  # what comes out without a cache is right
             shutil.rmtree(home / "folds" / ".cache")
         start = time.perf_counter()
-        started = there.start()
+        started = there.start(CHANGES + COUNT)
         ended = [warm().wait(one) for one in started]
         seconds = time.perf_counter() - start
         for one in ended:
             assert one.returncode == 0, f"{line.name} fails without a disturbance: {one.stderr}"
-        return Undisturbed(home, there.files(), there.promised(), seconds)
+        changes = int(ended[0].stdout.rpartition("changes: ")[2])
+        return Undisturbed(home, there.files(), there.promised(), seconds, changes)
