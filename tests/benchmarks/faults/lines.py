@@ -41,7 +41,6 @@ DATED = re.compile(
 )
 # The memory of which files are in the cache goes by their places and dates.
 PLACED = re.compile(r"^folds/\.cache/lists/")
-LOCK = re.compile(r"(^|/)(\.lock|lock|\.submit\.lock|[^/]*\.lock)$")
 TIME = re.compile(r"\d{8}T\d{6}Z")
 
 
@@ -114,7 +113,7 @@ class Place:
         """Tell whether a file is there or not as it happens."""
         if self.line.changed and name.startswith("folds/.cache/"):  # what was of the images before is still there
             return not re.search(r"/\.", name.removeprefix("folds/.cache"))
-        return bool(PLACED.match(name) or LOCK.search(name))
+        return PLACED.match(name) is not None
 
     def promised(self) -> dict[str, bytes]:
         """Return the content of each file that is promised to the byte; the home's own name does not count."""
