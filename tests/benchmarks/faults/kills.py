@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.benchmarks.faults.campaign import DAMAGED, HUNG, LEFT, SENTENCE, STATUS, TRACEBACK, Case, Finding
+from tests.benchmarks.faults.campaign import DAMAGED, HUNG, LEFT, PATIENCE, SENTENCE, STATUS, TRACEBACK, Case, Finding
 from tests.benchmarks.faults.disturbances import DISTURBANCES, Disturbance, command, session, small_disk, take_away
 from tests.benchmarks.faults.lines import LINES, Place, Undisturbed, place, undisturbed
 from tests.running import warm
@@ -18,7 +18,7 @@ from tests.warm import Line
 
 AT_FIRST = 0.02  # seconds in which a forked process becomes the command line
 OUTLIVED = 10.0  # seconds in which all that a line has started must be gone after it
-PATIENCE = 180.0  # seconds for a line, which trains, on a busy machine
+SLOWER = 10.0  # times as long as undisturbed, after which a line counts as hung
 # What the interpreter prints of a program that does not answer for itself.
 WORDS_OF_PYTHON = re.compile(r"Traceback|Exception ignored|Exception in thread|\w*Warning: |leaked|core dumped|Fatal")
 
@@ -57,7 +57,8 @@ def _disturb(
     findings, statuses = [], set()
     for one in started:
         kept = (0, 2) if there.line.lead and one is not hit else (0,)
-        status, wrong = _ended(one, (0, *disturbance.statuses) if shared or one is hit else kept, disturbance.quiet)
+        allowed = (0, *disturbance.statuses) if shared or one is hit else kept
+        status, wrong = _ended(one, allowed, disturbance.quiet, _patience(straight))
         statuses.add(status)
         findings += wrong
     if statuses == {0}:  # all say that they have done it
@@ -65,12 +66,17 @@ def _disturb(
     return f"{done or 'nothing, for it had ended'} after {moment:.2f} s", findings
 
 
-def _ended(line: Line, allowed: tuple[int, ...], quiet: bool) -> tuple[int | None, list[Finding]]:
+def _patience(straight: Undisturbed) -> float:
+    """Return the seconds after which a line counts as hung."""
+    return max(PATIENCE, SLOWER * straight.seconds)
+
+
+def _ended(line: Line, allowed: tuple[int, ...], quiet: bool, patience: float) -> tuple[int | None, list[Finding]]:
     """Wait for the end of a line and of what it started; return its status, and what is wrong with that end."""
     try:
-        ended = warm().wait(line, PATIENCE)
+        ended = warm().wait(line, patience)
     except subprocess.TimeoutExpired as late:
-        return None, [Finding(HUNG, f"not at its end after {PATIENCE:.0f} s: {_last(late.stderr)}")]
+        return None, [Finding(HUNG, f"not at its end after {patience:.0f} s: {_last(late.stderr)}")]
     findings = []
     deadline = time.monotonic() + OUTLIVED
     while (alive := session(line)) and time.monotonic() < deadline:
@@ -102,7 +108,7 @@ def _again(there: Place, straight: Undisturbed) -> list[Finding]:
     """Run the line once more, in peace, and return in what it differs from one that was never disturbed."""
     for one in there.start():
         try:
-            ended = warm().wait(one, PATIENCE)
+            ended = warm().wait(one, _patience(straight))
         except subprocess.TimeoutExpired as late:
             return [Finding(HUNG, f"the same line again: {_last(late.stderr)}")]
         finally:

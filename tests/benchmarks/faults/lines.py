@@ -18,6 +18,7 @@ from tests.kaggle_world import World
 from tests.running import TINY, environment, warm
 from tests.warm import Line
 
+UNDISTURBED_PATIENCE = 1800.0  # seconds, for the busiest of machines
 NAME = "demo-0-30-12"
 SLUG = "cats"
 RUN = (*(word for word in TINY if word not in ("jobs=1", "folds=3")), "folds=2", "fold=0..1", "evidence_rows=8")
@@ -183,7 +184,7 @@ def undisturbed(line: Disturbed, folder: Path) -> Undisturbed:
             shutil.rmtree(home / "folds" / ".cache")
         start = time.perf_counter()
         started = there.start(CHANGES + COUNT)
-        ended = [warm().wait(one) for one in started]
+        ended = [warm().wait(one, UNDISTURBED_PATIENCE) for one in started]
         seconds = time.perf_counter() - start
         for one in ended:
             assert one.returncode == 0, f"{line.name} fails without a disturbance: {one.stderr}"
