@@ -81,6 +81,7 @@ class Disturbance:
     code: Callable[[np.random.Generator, int], str] = lambda rng, changes: ""
     undo: Callable[[Path], None] = lambda home: None
     disk: bool = False  # whether the line's home is to be a disk of its own
+    counted: bool = False  # whether it comes at a counted change instead of a moment
 
 
 def session(line: Line) -> list[int]:
@@ -209,6 +210,7 @@ DISTURBANCES = (
         _wait_for_power_cut,
         (-signal.SIGKILL,),
         quiet=False,
+        counted=True,
         code=lambda rng, changes: CHANGES + f"NUMBER = {rng.integers(changes) + 1}" + POWER_CUT,
     ),
     Disturbance("clock", _set_clock_back, (-signal.SIGKILL,), quiet=False),

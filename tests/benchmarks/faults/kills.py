@@ -48,7 +48,7 @@ def _disturb(
     there: Place, disturbance: Disturbance, rng: np.random.Generator, straight: Undisturbed
 ) -> tuple[str, list[Finding]]:
     """Start the line, do it at the moment, and return what was done and what is wrong with how that ends."""
-    moment = float(rng.uniform(AT_FIRST, straight.seconds))
+    moment = 0.0 if disturbance.counted else float(rng.uniform(AT_FIRST, straight.seconds))
     started = there.start(disturbance.code(rng, straight.changes))
     hit = started[0]
     time.sleep(moment)
@@ -63,7 +63,8 @@ def _disturb(
         findings += wrong
     if statuses == {0}:  # all say that they have done it
         findings += _differences(there, straight, "a line that says it is done")
-    return f"{done or 'nothing, for it had ended'} after {moment:.2f} s", findings
+    when = "" if disturbance.counted else f" after {moment:.2f} s"
+    return f"{done or 'nothing, for it had ended'}{when}", findings
 
 
 def _patience(straight: Undisturbed) -> float:

@@ -130,7 +130,7 @@ class Place:
 def place(line: Disturbed, folder: Path, home: Path) -> Iterator[Place]:
     """Prepare what a line needs in ``home``, which exists; ``folder`` has room for what else there is."""
     if line.changed:  # after the line before in this very place, for the cache that it leaves must know the files
-        warm().run(_named(line.after).words[0], environment(home), home)
+        warm().run(_named(line.after).words[0], environment(home), home, timeout=UNDISTURBED_PATIENCE)
         change_images(home)
     elif line.after:
         shutil.copytree(finished(line.after, folder.parent), home, dirs_exist_ok=True)
