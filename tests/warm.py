@@ -1,5 +1,6 @@
 """Runs the command line in processes forked from one that has imported it all already: as real, and seconds sooner."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -11,6 +12,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +30,20 @@ IMPORTED = (
 
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+
+
+@dataclass(frozen=True)
+class Line:
+    """A command line that runs in a process of its own, which leads a session and a process group of this number."""
+
+    words: tuple[str, ...]
+    process: int
+    files: tuple[Path, Path]  # what it prints, and its errors
+
+    def end(self) -> None:
+        """Kill what is left of it and of what it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process, signal.SIGKILL)
 
 
 class Warm:
@@ -48,58 +64,88 @@ class Warm:
             resource.prlimit(self._process.pid, resource.RLIMIT_AS, (memory, memory))
 
     def run(
+        self, words: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float = 300, **more
+    ) -> subprocess.CompletedProcess:
+        """Run ``python -m competition WORDS`` as subprocess.run does, with text output. Processes that it started and
+        left behind are ended. ``more``: as for ``start``."""
+        with tempfile.TemporaryDirectory() as folder:
+            line = self.start(words, env, cwd, Path(folder), **more)
+            try:
+                return self.wait(line, timeout)
+            finally:
+                line.end()
+
+    def start(
         self,
         words: Sequence[str],
         env: Mapping[str, str],
         cwd: Path,
-        timeout: float = 300,
+        folder: Path,
         code: str = "",
         beside: int = 0,
         anew: Sequence[str] = (),
-    ) -> subprocess.CompletedProcess:
-        """Run ``python -m competition WORDS``, or ``code`` with them in its sys.argv; as subprocess.run does, with
-        text output. Processes that it started and left behind are ended. ``beside``: the process in whose user and
-        network namespaces it is to run; ``anew``: packages that are to read the environment as they are imported."""
-        with tempfile.TemporaryDirectory() as folder:
-            files = [f"{folder}/out", f"{folder}/err"]
-            request = {
-                "words": list(words),
-                "env": dict(env),
-                "cwd": str(cwd),
-                "files": files,
-                "code": code,
-                "timeout": timeout,
-                "beside": beside,
-                "anew": list(anew),
-            }
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            status = json.loads(self._process.stdout.readline())
-            out, err = (Path(path).read_text(encoding="utf-8", errors="surrogateescape") for path in files)
-        if status is None:
-            raise subprocess.TimeoutExpired(list(words), timeout, out, err)
-        return subprocess.CompletedProcess(list(words), status, out, err)
+    ) -> Line:
+        """Start ``python -m competition WORDS``, or ``code`` with them in its sys.argv; its output goes to files in
+        ``folder``. ``beside``: the process in whose user and network namespaces it is to run; ``anew``: packages that
+        are to read the environment as they are imported."""
+        files = folder / "out", folder / "err"
+        for path in files:
+            path.touch()
+        request = {
+            "words": list(words),
+            "env": dict(env),
+            "cwd": str(cwd),
+            "files": [str(path) for path in files],
+            "code": code,
+            "beside": beside,
+            "anew": list(anew),
+        }
+        return Line(tuple(words), self._ask({"start": request}), files)
+
+    def wait(self, line: Line, timeout: float = 300) -> subprocess.CompletedProcess:
+        """Wait until a line has ended; subprocess.TimeoutExpired where it has not after ``timeout`` seconds, and it is
+        killed then. What it started lives on."""
+        status = self._ask({"wait": line.process, "timeout": timeout})
+        if timed_out := status is None:
+            line.end()
+            self._ask({"wait": line.process, "timeout": timeout})
+        out, err = (path.read_text(encoding="utf-8", errors="surrogateescape") for path in line.files)
+        if timed_out:
+            raise subprocess.TimeoutExpired(list(line.words), timeout, out, err)
+        return subprocess.CompletedProcess(list(line.words), status, out, err)
+
+    def _ask(self, request: dict) -> int | None:
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
 
 
 def _serve() -> None:
-    """Read a request a line, and answer with the exit status: negative for a signal, null where time was up."""
+    """Read a request a line, and answer: to a start with the process's number, to a wait with its exit status, negative
+    for a signal, null where time was up."""
     for name in IMPORTED:
         __import__(name)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in sys.stdin:
         request = json.loads(line)
-        if (child := os.fork()) == 0:
-            _run(request)
-        deadline = time.monotonic() + request["timeout"]
-        while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
-            time.sleep(0.005)
-        try:
-            os.killpg(child, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        if ended[0] == 0:
-            os.waitpid(child, 0)
-        print(json.dumps(os.waitstatus_to_exitcode(ended[1]) if ended[0] else None), flush=True)
+        if "start" in request:
+            if (child := os.fork()) == 0:
+                _run(request["start"])
+            while os.getsid(child) != child:  # from then on a signal to its group finds it
+                time.sleep(0.001)
+            answer: int | None = child
+        else:
+            answer = _status(request["wait"], time.monotonic() + request["timeout"])
+        print(json.dumps(answer), flush=True)
+
+
+def _status(child: int, deadline: float) -> int | None:
+    """Wait for a child until the deadline and return its exit status."""
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.005)
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 def _enter(process: int) -> None:

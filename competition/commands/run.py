@@ -15,7 +15,6 @@ from competition.audit.run import quick_audit
 from competition.commands.blend import blend_runs
 from competition.commands.finish import finish_run
 from competition.core.errors import UserError
-from competition.core.intact import check_plain
 from competition.core.locks import only_one
 from competition.core.paths import FOLDS_FILE, located, run_folder
 from competition.core.settings import Config
@@ -61,7 +60,6 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     models = check_inputs(config, dataset)
     if train:
         engine.check_weights([name for name in models if not has_models(config, name)], dataset.channels)
-    check_plain(run_folder(config.name))
     dataset = read_tables(config) if ahead else dataset
     with only_one(run_folder(config.name) / ".lock", LOCK_PATIENCE):
         data = open_data(config, dataset)  # the pixels, in folds that no group crosses

@@ -8,10 +8,13 @@ are ignored. A cleaning that takes longer than ``GRACE`` ends with the process.
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from types import FrameType
 
+AGAIN = 0.01  # seconds after which an interrupt that went unheard is raised again
 GRACE = 9.0  # seconds: Slurm and Docker kill ten seconds or more after SIGTERM
 
 
@@ -49,6 +52,14 @@ class _Answer:
         timer.start()
         raise Interrupted(number)
 
+    def interrupt_again(self, number: int) -> None:
+        """Interrupt a little later, for the first time was in vain."""
+        self.status = 0
+        send = signal.raise_signal if os.name == "nt" else partial(os.kill, self.process)  # which ends a sleep, too
+        timer = threading.Timer(AGAIN, send, [number])
+        timer.daemon = True
+        timer.start()
+
 
 _answer: _Answer | None = None
 
@@ -60,6 +71,16 @@ def answer_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as of a line that nohup or a shell put in the background
             signal.signal(number, _answer)
+    sys.unraisablehook = _not_raised
+
+
+def _not_raised(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Hear of errors in what Python runs between two lines, such as destructors and hooks of fork: it prints them and
+    goes on, but must not go on after an interrupt."""
+    if _answer and isinstance(unraisable.exc_value, Interrupted):
+        _answer.interrupt_again(unraisable.exc_value.status - 128)
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def interrupted() -> int:

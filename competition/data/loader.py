@@ -1,5 +1,6 @@
 """Feed a model from a pixel store: batches whose pixels depend on (seed, epoch, row) alone, whatever feeds them."""
 
+import contextlib
 import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from competition.core.errors import UserError
 from competition.core.seeds import stream
 from competition.data.augment import TrainTransform, mix_seed
 from competition.data.images.stores import Store
@@ -139,6 +141,20 @@ def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> Dat
         multiprocessing_context=method if workers else None,
         generator=torch.Generator(),  # left out, starting workers would draw from the training's own random stream
     )
+
+
+@contextlib.contextmanager
+def killed_workers_told() -> Iterator[None]:
+    """Say in a sentence that the system killed a worker process, which torch raises wherever the block is just then."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker (pid"):
+            raise
+        raise UserError(
+            "A process that feeds the training with images was killed, most likely for want of memory: use fewer "
+            "workers= (0 for none) or a smaller batch_size; the same line goes on from here."
+        ) from error
 
 
 class TrainFeed:

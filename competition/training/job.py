@@ -16,7 +16,7 @@ from competition.core.files import write_text
 from competition.core.intact import write_record_file
 from competition.core.seeds import stream
 from competition.core.settings import Config, Recipe
-from competition.data.loader import TrainFeed
+from competition.data.loader import TrainFeed, killed_workers_told
 from competition.data.run_data import RunData
 from competition.inference.job_files import DONE_FILE, PREDICTED, TRAINED, digests, read_done
 from competition.inference.learner import TRAIN, Learner, feature_passes, fresh_model
@@ -34,6 +34,7 @@ from competition.training.plan import PLACEMENT_FILE, Plan
 FEATURES_FILE = "features.json"  # beside a frozen member's folds: what its features took
 
 
+@killed_workers_told()
 def run_job(config: Config, data: RunData, plan: Plan, workers: int, on_progress: Progress) -> dict[str, Any]:
     """Do what is left of a job and return its ``done.json``; ``on_progress(images, note)`` is called as it goes on."""
     start = time.monotonic()
@@ -64,6 +65,7 @@ def run_job(config: Config, data: RunData, plan: Plan, workers: int, on_progress
     return done
 
 
+@killed_workers_told()
 def prepare_features(config: Config, data: RunData, plans: Sequence[Plan], workers: int) -> None:
     """Compute the features of frozen members before their jobs start, each member's once."""
     for member in dict.fromkeys(plan.job.member for plan in plans if config.members[plan.job.member].frozen):

@@ -8,6 +8,7 @@ import pandas as pd
 
 from competition.audit.run import regroup
 from competition.core.errors import UserError
+from competition.core.intact import check_plain
 from competition.core.paths import cache_folder, run_folder
 from competition.core.settings import Config
 from competition.data.assemble import assemble
@@ -33,6 +34,7 @@ def check_inputs(config: Config, dataset: Dataset) -> dict[str, Detector]:
         read_extra(config, dataset)
     if config.pseudo:
         find_teacher(config, dataset)
+    check_plain(run_folder(config.name))
     if (folder := cache_folder(config)).exists() and not folder.is_dir():
         raise UserError(f"The cache {folder} is a file: name a folder with cache=.")
     check_possible(split_table(config, dataset.train), config.folds, config.shares)

@@ -11,11 +11,13 @@ from pathlib import Path
 from competition.core.errors import UserError, did_you_mean
 from tests.benchmarks.faults.campaign import Campaign, conduct
 from tests.benchmarks.faults.files import files_case
+from tests.benchmarks.faults.kills import kills_case
 from tests.benchmarks.faults.words import words_case
 
 CAMPAIGNS: dict[str, tuple[Campaign, str]] = {  # by name: what does a case, and which option says how many are done
     "words": (words_case, "cases"),
     "files": (files_case, "cases"),
+    "kills": (kills_case, "kills"),
 }
 
 

@@ -30,6 +30,13 @@ FORKS = """
     print(child, flush=True)
     time.sleep(60)
 """
+DELETES = """
+    class Slow:
+        def __del__(self):
+            time.sleep(1)
+    Slow()
+    time.sleep(60)
+"""
 CLEANS_UP = """
     try:
         time.sleep(60)
@@ -73,9 +80,14 @@ def start(tmp_path: Path, busy: str) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("busy", [SLEEPS, BREAKS], ids=["busy", "what fails while it tidies up is not told"])
+@pytest.mark.parametrize(
+    "busy",
+    [SLEEPS, BREAKS, DELETES],
+    ids=["busy", "what fails while it tidies up is not told", "in a destructor, which Python would forget"],
+)
 def test_a_signal_ends_the_line_in_one_sentence(tmp_path, number, status, busy):
     process = start(tmp_path, busy)
+    time.sleep(0.2)
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == status

@@ -1,14 +1,16 @@
 import multiprocessing
 import os
+import signal
 
 import numpy as np
 import pytest
 import torch
 
+from competition.core.errors import UserError
 from competition.core.seeds import stream
 from competition.data.augment import train_transform
-from competition.data.images.stores import ArrayStore
-from competition.data.loader import EvalSet, TrainFeed, TrainSet, eval_feed
+from competition.data.images.stores import ArrayStore, ImageStore
+from competition.data.loader import EvalSet, TrainFeed, TrainSet, eval_feed, killed_workers_told
 
 ROWS = list(range(3, 40))
 
@@ -45,6 +47,22 @@ def test_workers_are_spawned_where_none_can_be_forked_and_change_no_pixel(store,
     batches = [list(eval_feed(images, ROWS, 8, workers, pin=False)) for workers in (0, 2)]
     for mine, theirs in zip(*batches, strict=True):
         assert torch.equal(mine.rows, theirs.rows) and torch.equal(mine.pixels, theirs.pixels)
+
+
+class Deadly(ImageStore):
+    """A store whose reader is killed."""
+
+    def __getitem__(self, row):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_told_in_a_sentence_and_other_errors_as_they_are():
+    images = EvalSet(Deadly([np.zeros((16, 16, 3), np.uint8)] * 8), 16, "crop", ["centre"])
+    with pytest.raises(UserError, match="was killed, most likely for want of memory: use fewer workers="):
+        with killed_workers_told():
+            list(eval_feed(images, range(8), 4, 2, pin=False))
+    with pytest.raises(RuntimeError, match="of another kind"), killed_workers_told():
+        raise RuntimeError("of another kind")
 
 
 def test_starting_workers_leaves_the_training_random_stream_alone(store):

@@ -74,7 +74,7 @@ class Sandbox:
         """Run a command line in the home; or ``code`` with the words as its arguments."""
         before = tree(self.place / "open")
         try:
-            ended = self.warm.run(words, self.env, self.home, patience, code)
+            ended = self.warm.run(words, self.env, self.home, patience, code=code)
         except subprocess.TimeoutExpired as late:
             ended = subprocess.CompletedProcess(words, None, late.stdout, late.stderr)
         return Line(tuple(words), ended.returncode, ended.stdout, ended.stderr, before, tree(self.place / "open"))
