@@ -1,23 +1,35 @@
 """The campaign of kills, a few cases of it, and the deliberate faults that it must find."""
 
-import os
+import shutil
 import subprocess
 
 import pytest
 
 from tests.benchmarks.bench_mutants import CASES, CHECKOUT, PATCHES
 from tests.benchmarks.faults.campaign import conduct, described
+from tests.benchmarks.faults.disturbances import small_disk, take_away
 from tests.benchmarks.faults.kills import kills_case
 
 
+@pytest.fixture
+def disks(tmp_path):
+    """Skip where no disk can be mounted, as in most containers and for every user but root."""
+    try:
+        small_disk(tmp_path / "disk")
+    except (OSError, AssertionError) as error:
+        pytest.skip(str(error))
+    take_away(tmp_path / "disk")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="a disk of its own can be mounted by root alone")
+@pytest.mark.usefixtures("disks")
 def test_ten_disturbed_lines_end_as_if_they_had_not_been(tmp_path):
     tally = conduct("kills", kills_case, range(10), 0, tmp_path)
     assert not tally.found, "\n".join(described("kills", case) for case in tally.found)
     assert tally.done["clean"] == 10
 
 
+@pytest.mark.skipif(not shutil.which("patch"), reason="there is no program `patch`")
 @pytest.mark.parametrize("patch", sorted(PATCHES.glob("*.patch")), ids=lambda path: path.stem)
 def test_each_deliberate_fault_can_still_be_put_in_and_names_the_case_that_finds_it(patch):
     assert CASES.search(patch.read_text())
