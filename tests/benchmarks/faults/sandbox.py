@@ -105,7 +105,8 @@ class Sandbox:
         """Return what is wrong with how a line ended.
 
         Its status is documented; it shouts no traceback and no warning; a refusal is one sentence on one line, and
-        nothing is changed by it but the cache of what was read; nothing stays in the folder for temporary files; nobody's data are changed.
+        nothing is changed by it but the cache of what was read; nothing stays in the folder for temporary files;
+        nobody's data are changed.
         """
         if line.status is None:
             return [Finding(HUNG, f"not at its end after {PATIENCE} seconds: {line.err[-300:]!r}")]
