@@ -4,6 +4,7 @@
         KaggleRefusal    kaggle.client.retry: Kaggle's answer is no
         Unfinished       core.errors: not there yet, through no mistake; the same line goes on later
             Unreachable  kaggle.client.retry: Kaggle does not answer
+    Interrupted          core.signals: Ctrl-C or SIGTERM; a KeyboardInterrupt, which no `except Exception` catches
     UnreadableImage      data.images.decode: not a whole image; a declared policy says what becomes of its row
     Unsafe               kaggle.download.unpack: an archive that must not be unpacked
     Damaged              kaggle.download.unpack: an archive that cannot be read to its end

@@ -191,9 +191,15 @@ KILLS = {
         "before",
     ),
     "while the evidence is written": ("swin/fold1", "competition.inference.diagnostics", "_pack", 1, "half"),
-    "before a job is declared done": ("convnext/fold2", "competition.training.job", "write_json", 2, "before"),
+    "before a job is declared done": ("convnext/fold2", "competition.training.job", "write_record_file", 2, "before"),
     "before the submission": ("convnext/fold2", "competition.kaggle.submission.write", "atomic_write", 1, "before"),
-    "between submission and card": ("swin/fold2", "competition.kaggle.submission.write", "write_json", 1, "before"),
+    "between submission and card": (
+        "swin/fold2",
+        "competition.kaggle.submission.write",
+        "write_record_file",
+        1,
+        "before",
+    ),
     "between the card and the copy": ("swin/fold2", "competition.kaggle.submission.write", "_copy_latest", 1, "before"),
 }
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from competition.data.images.perturb import conditions
-from tests.running import TINY, done_inside, everything
+from tests.running import TINY, done_inside, everything, sign
 from tests.test_command_line import FAST
 
 ALONE = [word for word in TINY if not word.startswith(("folds=", "demo.t"))]
@@ -58,9 +58,9 @@ def test_without_it_the_audit_names_the_copies_and_writes_down_which(copies, tmp
     assert "exact-duplicates" in printed and "near-duplicates" in printed
     rows = pd.read_csv(home / "folds" / "x" / "audit" / "near-duplicates.csv")
     assert {id.rpartition("/")[2] for id in rows["id"]} >= {"saved-again.jpg"}
-    before = everything(home)
+    before = {path: found for path, found in everything(home).items() if ".cache" not in path}
     assert done_inside(home, "audit", f"data={copies}", "name=x") == printed
-    assert everything(home) == before
+    assert {path: found for path, found in everything(home).items() if ".cache" not in path} == before
 
 
 def test_a_run_begins_with_a_short_audit_and_ends_with_what_to_expect(finished):
@@ -96,6 +96,7 @@ def test_another_world_is_called_that_before_the_upload_line(finished):
         oof = pd.read_csv(path.with_name("oof.csv"))["logit"]
         logit = oof.mean() + np.linspace(-0.01, 0.01, len(table)) * oof.std()  # neither class looks like that
         table.assign(logit=logit, prob=1 / (1 + np.exp(-logit))).to_csv(path, index=False)
+        sign(path)
     printed = done_inside(home, "ensemble", "name=one")
     assert printed.index("ANOTHER WORLD: Do not believe the CV score") < printed.index("Upload ")
 

@@ -22,7 +22,10 @@ def run(words):
 program._run = run
 sys.exit(program.script())
 """
-SLEEPS = "time.sleep(60)"
+SLEEPS = """
+    print("working", flush=True)
+    time.sleep(60)
+"""
 FORKS = """
     import os
     if (child := os.fork()) == 0:
@@ -33,12 +36,14 @@ FORKS = """
 DELETES = """
     class Slow:
         def __del__(self):
+            print("working", flush=True)
             time.sleep(1)
     Slow()
     time.sleep(60)
 """
 CLEANS_UP = """
     try:
+        print("working", flush=True)
         time.sleep(60)
     finally:
         print("cleaning", flush=True)
@@ -47,6 +52,7 @@ CLEANS_UP = """
 """
 BREAKS = """
     try:
+        print("working", flush=True)
         time.sleep(60)
     finally:
         raise RuntimeError("a worker died")
@@ -87,6 +93,7 @@ def start(tmp_path: Path, busy: str) -> subprocess.Popen:
 )
 def test_a_signal_ends_the_line_in_one_sentence(tmp_path, number, status, busy):
     process = start(tmp_path, busy)
+    assert process.stdout.readline() == "working\n"
     time.sleep(0.2)
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
@@ -96,6 +103,7 @@ def test_a_signal_ends_the_line_in_one_sentence(tmp_path, number, status, busy):
 
 def test_signals_while_the_line_tidies_up_change_nothing(tmp_path):
     process = start(tmp_path, CLEANS_UP)
+    assert process.stdout.readline() == "working\n"
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == "cleaning\n"
     process.send_signal(signal.SIGINT)

@@ -12,6 +12,7 @@ from competition.core.config import load_config
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, write_json
 from competition.data.assemble import assemble
+from competition.data.folds import keep_folds
 from competition.data.images.decode import read_image
 from competition.data.images.joined import JoinedStore
 from competition.data.run_data import read_tables
@@ -46,6 +47,7 @@ def teacher(home):
     """A finished run of two members and two folds over the same data; its test logits are 0, its OOF's too."""
     _, data = opened("name=teacher")
     folder = home / "folds" / "teacher"
+    keep_folds(folder / "folds.csv", data.train)
     for member in MEMBERS:
         for fold in (0, 1):
             place = folder / member / f"fold{fold}"

@@ -67,13 +67,15 @@ def run_side_by_side(
                 left -= 1
             else:
                 raise UserError(value) if kind == "error" else RuntimeError(f"A job failed:\n{value}")
+        for worker in workers:
+            worker.join(PATIENCE)  # it finds nothing left to do
     finally:
         _end(workers)
 
 
 def _end(workers: Sequence[SpawnProcess]) -> None:
     """Let processes tidy up and end; those that do not, in the middle of what cannot be interrupted, are killed."""
-    begun = [worker for worker in workers if worker.pid]
+    begun = [worker for worker in workers if worker.is_alive()]
     for worker in begun:
         worker.terminate()
     deadline = time.monotonic() + PATIENCE
@@ -128,6 +130,8 @@ def _work(
         sys.exit(error.status)
     except Exception:
         messages.put(("crash", traceback.format_exc()))
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on there is nothing to tidy up
 
 
 def _end_with_parent() -> None:

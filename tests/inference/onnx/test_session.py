@@ -9,7 +9,7 @@ import pytest
 
 from competition.commands.predict import open_engine
 from competition.core.errors import UserError
-from competition.core.files import read_json, write_json
+from competition.core.intact import read_record_file, write_record_file
 from competition.data.tta import TTA
 from competition.inference.onnx.export import export
 from competition.inference.onnx.session import BATCH, open_onnx_classifier
@@ -102,7 +102,7 @@ def test_the_export_alone_is_enough_and_no_model_code_is_imported(home):
 
 def test_the_fold_of_a_run_is_named_when_it_was_trained_again(home):
     done = home / "folds/made/residual/fold1/done.json"
-    write_json(done, read_json(done) | {"key": "another"})
+    write_record_file(done, read_record_file(done) | {"key": "another"})
     with pytest.raises(UserError, match=r"residual/fold1 was trained again\): run ./run.sh export name=made again"):
         open_onnx_classifier("made")
 
@@ -127,7 +127,7 @@ def test_an_export_that_is_missing_or_damaged_is_one_sentence(home, path, conten
 
 def test_another_threshold_makes_the_export_outdated(home):
     path = home / "folds/made/run.json"
-    write_json(path, read_json(path) | {"threshold": 0.9})
+    write_record_file(path, read_record_file(path) | {"threshold": 0.9})
     with pytest.raises(UserError, match=r"is not of 'made' as it is now \(its members, threshold or views changed\)"):
         open_onnx_classifier("made")
     export("made")
