@@ -69,3 +69,15 @@ def test_a_ledger_of_a_user_without_credentials_is_printed_and_not_drawn(home):
 def test_a_session_is_not_for_users(tmp_path, words):
     refused = inside(tmp_path, "session", *words)
     assert refused.returncode == 2 and refused.stderr.startswith("Error: session is what engine=kaggle runs")
+
+
+@pytest.mark.parametrize("place", ["notes.yaml", "data/demo/train.csv"])
+def test_a_submission_replaces_nothing_but_a_submission(home, place):
+    (data,) = (path.parent for path in home.glob("data/*/train.csv"))
+    out = home / place if place == "notes.yaml" else data / "train.csv"
+    if not out.exists():
+        out.write_text("a: 1\n")
+    before = everything(home)
+    refused = inside(home, "predict", "name=run", f"test={data}", f"out={out}")
+    assert refused.returncode == 2 and "is no earlier submission" in refused.stderr
+    assert everything(home) == before
