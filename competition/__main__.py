@@ -50,7 +50,7 @@ QUIET = {
 }
 # What the system says of a place that cannot be written to.
 UNWRITABLE = {
-    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # no room: on the disk, of the user's share, in one file
 }
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from competition.core.errors import Unfinished, UserError
+from competition.core.intact import check_plain
 from competition.core.options import bounded, parse
 from competition.core.paths import home, shown
 from competition.kaggle.client.retry import Unreachable
@@ -41,6 +42,7 @@ def main(words: Sequence[str]) -> None:
     cannot be reached, and UserError where it cannot be asked."""
     options = parse(words, LedgerOptions)
     folder = home() / "submissions"
+    check_plain(folder)
     rows = ledger.read_ledger(folder / ledger.LEDGER)
     known = list(dict.fromkeys(row["competition"] for row in rows if row["competition"]))
     named_slug = slug_in(options.competition)

@@ -36,6 +36,7 @@ def predict_test(name: str, folder: Path, out: Path, device: str) -> int:
     device = choose_device(device)
     prepare_process(config, device, 1)
     test = read_test_table(folder.expanduser(), record, config)
+    _check_replaceable(out, folder.expanduser(), test.header)
     with tempfile.TemporaryDirectory() as work:
         members = open_members(record, device, feed_workers(config, device))
         seen = predict_table(config, test, members, Path(work))
@@ -51,6 +52,16 @@ def predict_test(name: str, folder: Path, out: Path, device: str) -> int:
     show("Submission", f"{shown(out)}, {len(test.ids):,} rows, {answer.label.mean():.1%} positive")
     show("Images", f"{shown(images)}, each with its probability and how unlike it is")
     return 1 if seen.unreadable else 0
+
+
+def _check_replaceable(out: Path, folder: Path, header: tuple[str, str]) -> None:
+    """Raise UserError where ``out`` is there and may be something else than a submission: the data's own tables, too,
+    can have its columns."""
+    if not out.exists():
+        return
+    first = out.read_bytes()[:10_000].splitlines()[:1]
+    if first != [",".join(header).encode()] or out.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"out={out} is there and is no earlier submission: move it away, or name another file.")
 
 
 def _print_verdict(answer: TestAnswer, seen: TestPredictions) -> None:

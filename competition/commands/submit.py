@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from competition.core.errors import UserError
+from competition.core.intact import check_plain
 from competition.core.paths import home, shown
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.submission.figures import Figures, Row, number, place
@@ -28,6 +29,7 @@ def main(words: Sequence[str]) -> int:
     """Submit; returns 0 once Kaggle has scored it, 1 where the user says no."""
     options = parse_submit(words)
     folder = home() / "submissions"
+    check_plain(folder)
     with tempfile.TemporaryDirectory() as place:
         kaggle, candidate = choose(options, folder, Path(place) / OUTPUT)
         return _submit(options, kaggle, candidate, folder)

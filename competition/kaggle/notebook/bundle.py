@@ -15,6 +15,7 @@ from competition import __version__
 from competition.core.config import CONFIG_FILE, as_yaml, elsewhere
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json, write_json, write_text
+from competition.core.intact import check_plain
 from competition.core.paths import FOLDS_FILE
 from competition.core.settings import Config
 from competition.inference.job_files import check_intact
@@ -72,6 +73,7 @@ def make_bundle(bundle: Bundle, record: Record, config: Config) -> bool:
         raise UserError(f"{there} is a file where the bundle's folder is to be: name another folder with out=.")
     if bundle.folder.exists() and any(bundle.folder.iterdir()) and not (bundle.folder / DATASET / MANIFEST).is_file():
         raise UserError(f"{bundle.folder} holds something else than a bundle: name another folder with out=.")
+    check_plain(bundle.folder)
     fresh = dataclasses.replace(bundle, folder=bundle.folder.with_name(f".{bundle.folder.name}-building"))
     shutil.rmtree(fresh.folder, ignore_errors=True)  # of a killed one
     try:
@@ -120,12 +122,14 @@ def _sources(record: Record, config: Config) -> dict[str, Path]:
     for path in found.values():
         if not path.is_file():
             raise UserError(f"{path} is gone: run the line that trained '{record.name}' again.")
-        check_intact(path)
     kept = {f"folds/{record.name}/{FOLDS_FILE}": folds_path(record, config)}
     for part in (part for parts in record.members.values() for part in parts):
         for file in KEPT_FILES:
             kept[os.path.normpath(f"folds/{record.name}/{part}/{file}")] = record.folder / part / file
-    return found | {place: path for place, path in kept.items() if path.is_file()}
+    found |= {place: path for place, path in kept.items() if path.is_file()}
+    for path in found.values():
+        check_intact(path)
+    return found
 
 
 def _flat(place: str) -> str:

@@ -1,0 +1,83 @@
+"""What was damaged on disk is refused by its name, or made again to the same bytes; what was refused leaves nothing."""
+
+import os
+import shutil
+
+import pytest
+
+from tests.running import done_inside, everything, inside, outcome
+
+
+@pytest.fixture
+def home(ran, tmp_path, monkeypatch):
+    shutil.copytree(ran, tmp_path / "home", symlinks=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith(("KAGGLE_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    return tmp_path / "home"
+
+
+def flip(path):
+    """Flip one bit in the middle of a file, whose date stays."""
+    content, found = bytearray(path.read_bytes()), path.stat()
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "command", [["predict", "name=run", "data"], ["bundle", "name=run", "owner=me", "competition=x"]]
+)
+def test_weights_with_a_flipped_bit_answer_nothing_and_are_not_packed(home, command):
+    flip(home / "folds/run/convnext/fold1/model.safetensors")
+    before = everything(home)
+    refused = inside(home, *command)
+    assert refused.returncode == 2
+    assert "convnext/fold1/model.safetensors is damaged" in refused.stderr
+    assert everything(home) == before
+
+
+@pytest.mark.parametrize("name", ["oof.csv", "test.csv", "evidence.npz"])
+def test_predictions_with_a_flipped_bit_are_made_again_to_the_same_bytes(home, name):
+    flip(home / "folds/run/probe/fold0" / name)
+    expected = outcome(home) | {f"folds/run/probe/fold0/{name}": None}
+    done_inside(home, "name=run")
+    found = outcome(home)
+    assert found.keys() == expected.keys()
+    assert [path for path in found if found[path] != expected[path]] == [f"folds/run/probe/fold0/{name}"]
+
+
+def test_a_pipe_in_a_runs_folder_is_refused_and_nobody_waits_for_it(home):
+    (home / "folds/run/run.json").unlink()
+    os.mkfifo(home / "folds/run/run.json")
+    for command in (["predict", "name=run", "data"], ["name=run"]):
+        refused = inside(home, *command)
+        assert refused.returncode == 2 and "run.json is neither a file nor a folder" in refused.stderr
+
+
+def test_a_ledger_of_a_user_without_credentials_is_printed_and_not_drawn(home):
+    row = "2026-01-01T00:00:00Z,cats,f1,7,complete,0.9,0.95"
+    (home / "submissions/ledger.csv").write_text(f"time,competition,fingerprint,ref,status,public,cv\n{row}\n")
+    before = everything(home)
+    refused = inside(home, "ledger")
+    assert refused.returncode == 2 and "credentials" in refused.stderr
+    assert everything(home) == before
+
+
+@pytest.mark.parametrize("words", [[], ["request.json"], ["request.json", "soon", "out"], ["a", "1", "b", "c", "d"]])
+def test_a_session_is_not_for_users(tmp_path, words):
+    refused = inside(tmp_path, "session", *words)
+    assert refused.returncode == 2 and refused.stderr.startswith("Error: session is what engine=kaggle runs")
+
+
+@pytest.mark.parametrize("place", ["notes.yaml", "data/demo/train.csv"])
+def test_a_submission_replaces_nothing_but_a_submission(home, place):
+    (data,) = (path.parent for path in home.glob("data/*/train.csv"))
+    out = home / place if place == "notes.yaml" else data / "train.csv"
+    if not out.exists():
+        out.write_text("a: 1\n")
+    before = everything(home)
+    refused = inside(home, "predict", "name=run", f"test={data}", f"out={out}")
+    assert refused.returncode == 2 and "is no earlier submission" in refused.stderr
+    assert everything(home) == before
