@@ -49,7 +49,7 @@ TIME = re.compile(r"\d{8}T\d{6}Z")
 class Disturbed:
     """A command line, or several at once, in a home of its own.
 
-    ``words``: of each line. ``after``: the name of the line whose end is its beginning, '' for an empty home.
+    ``words``: of each line. ``after``: the line whose end is its beginning, None for an empty home.
     ``kaggle``: whether it talks to Kaggle, where a competition of the demo's data stands.
     ``lead``: whether the others may be refused because the first one is at work. ``changed``: whether the training
     images are others under the same names since the line before, whose results are gone, but whose cache is there.
@@ -57,7 +57,7 @@ class Disturbed:
 
     name: str
     words: tuple[tuple[str, ...], ...]
-    after: str = ""
+    after: "Disturbed | None" = None
     kaggle: bool = False
     lead: bool = False
     changed: bool = False
@@ -67,18 +67,20 @@ def _run(*words: str) -> tuple[str, ...]:
     return (*RUN, *words)
 
 
+# What other lines begin with: not disturbed itself.
+FINISHED = Disturbed("finished run", (_run("workers=0", "jobs=1", ONE),))
 LINES = (  # what takes longest last, for campaigns of a few cases
     Disturbed("run", (_run("workers=0", "jobs=1"),)),
     Disturbed("run with workers", (_run("workers=2", "jobs=1", ONE),)),
-    Disturbed("report", (("report", f"name={NAME}"),), after="run"),
-    Disturbed("submit", (("submit", f"competition={SLUG}", "yes=true"),), after="run", kaggle=True),
+    Disturbed("report", (("report", f"name={NAME}"),), after=FINISHED),
+    Disturbed("submit", (("submit", f"competition={SLUG}", "yes=true"),), after=FINISHED, kaggle=True),
     Disturbed("download", (("download", f"competition={SLUG}"),), kaggle=True),
     Disturbed("two of one name", (_run("workers=0", "jobs=1", ONE),) * 2, lead=True),
-    Disturbed("bundle", (("bundle", f"name={NAME}", f"competition={SLUG}", "owner=alice"),), after="run"),
+    Disturbed("bundle", (("bundle", f"name={NAME}", f"competition={SLUG}", "owner=alice"),), after=FINISHED),
     Disturbed("two of one cache", tuple(_run("workers=0", "jobs=1", ONE, f"name={name}") for name in ("one", "other"))),
-    Disturbed("audit", (("audit", *RUN),), after="run"),
-    Disturbed("run on changed images", (_run("workers=0", "jobs=1"),), after="run", changed=True),
-    Disturbed("export", (("export", f"name={NAME}", "device=cpu"),), after="run"),
+    Disturbed("audit", (("audit", *RUN, ONE),), after=FINISHED),
+    Disturbed("run on changed images", (_run("workers=0", "jobs=1", ONE),), after=FINISHED, changed=True),
+    Disturbed("export", (("export", f"name={NAME}", "device=cpu"),), after=FINISHED),
     Disturbed("run of two jobs", (_run("workers=0", "jobs=2", ONE),)),
     Disturbed("run of two jobs with workers", (_run("workers=2", "jobs=2", ONE),)),
 )
@@ -130,10 +132,10 @@ class Place:
 def place(line: Disturbed, folder: Path, home: Path) -> Iterator[Place]:
     """Prepare what a line needs in ``home``, which exists; ``folder`` has room for what else there is."""
     if line.changed:  # after the line before in this very place, for the cache that it leaves must know the files
-        warm().run(_named(line.after).words[0], environment(home), home, timeout=UNDISTURBED_PATIENCE)
+        warm().run(line.after.words[0], environment(home), home, timeout=UNDISTURBED_PATIENCE)
         change_images(home)
     elif line.after:
-        shutil.copytree(finished(line.after, folder.parent), home, dirs_exist_ok=True)
+        shutil.copytree(undisturbed(line.after, folder.parent).home, home, dirs_exist_ok=True)
     with contextlib.ExitStack() as stack:
         world = stack.enter_context(World()) if line.kaggle else None
         if world:
@@ -149,16 +151,6 @@ def change_images(home: Path) -> None:
         mirrored.save(path, quality=90)
     shutil.rmtree(home / "folds" / NAME)
     shutil.rmtree(home / "submissions")
-
-
-@functools.cache
-def finished(name: str, folder: Path) -> Path:
-    """Return the home in which the line of this name has been run to its end, made once in ``folder``."""
-    return undisturbed(_named(name), folder).home
-
-
-def _named(name: str) -> Disturbed:
-    return next(line for line in LINES if line.name == name)
 
 
 @dataclass(frozen=True)
