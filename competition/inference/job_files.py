@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from competition.core.files import file_digest
 from competition.core.intact import check_digest, damaged, read_record_file
+from competition.core.yaml_text import parse_yaml
 
 DONE_FILE = "done.json"  # the job's keys, figures and times, and the digests of its ``files``
 SETTINGS_FILE = "config.yaml"  # what decides the job's weights
@@ -35,10 +34,10 @@ def begun_settings(folder: Path) -> dict[str, Any] | None:
     """Return the settings under which a job was begun, or None where none was. UserError where they are damaged."""
     path = folder / SETTINGS_FILE
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise damaged(path, "it is not the YAML that was written") from error
     if not isinstance(found, dict):
         raise damaged(path, "it holds no settings")

@@ -3,12 +3,11 @@
 import dataclasses
 from pathlib import Path
 
-import yaml
-
 from competition.core.errors import UserError
 from competition.core.intact import damaged, read_record_file, stands, write_record_file
 from competition.core.paths import run_folder
 from competition.core.settings import Config
+from competition.core.yaml_text import parse_yaml
 from competition.models.backbones import backbone_cfg
 from competition.models.build import timm_parts, weights_digest
 from competition.models.hub import weights_at_hand
@@ -88,7 +87,7 @@ def _begun(folder: Path) -> str | None:
     """Return the fingerprint of the weights that a member's first job began with, or None where none has begun."""
     for path in sorted(folder.glob("*/config.yaml")):
         try:
-            return yaml.safe_load(path.read_text(encoding="utf-8"))["pretrained"]
-        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+            return parse_yaml(path.read_text(encoding="utf-8"))["pretrained"]
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise damaged(path, "it is not the settings that were written") from error
     return None
