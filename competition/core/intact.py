@@ -10,7 +10,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +68,23 @@ def kept_record(path: Path) -> dict[str, Any]:
         return {}
 
 
-def check_digest(path: Path, digest: str | None) -> None:
-    """Raise UserError where a file's content is not the one of this digest; None is any content."""
-    if digest is not None and not has_digest(path, digest):
+def content_mark(path: Path) -> list[Any]:
+    """Return what a file's content is known by: its size in bytes and its digest."""
+    return [path.stat().st_size, file_digest(path)]
+
+
+def check_content(path: Path, mark: Sequence[Any] | None) -> None:
+    """Raise UserError where a file's content is not the one of this :func:`content_mark`; None is any content."""
+    if not has_content(path, mark):
         raise damaged(path, "its content is not what was written")
 
 
-def has_digest(path: Path, digest: str | None) -> bool:
-    """Whether a file is there, with the content of this digest; None is any content."""
+def has_content(path: Path, mark: Sequence[Any] | None) -> bool:
+    """Whether a file is there, with the content of this :func:`content_mark`; None is any content. A file of another
+    size, which may be huge, is not read."""
     try:
-        return path.exists() if digest is None else file_digest(path) == digest
+        found = path.stat().st_size
+        return mark is None or (found == mark[0] and file_digest(path) == mark[1])
     except OSError:
         return False
 

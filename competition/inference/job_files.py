@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from competition.core.files import file_digest
-from competition.core.intact import check_digest, damaged, read_record_file
+from competition.core.intact import check_content, content_mark, damaged, read_record_file
 from competition.core.yaml_text import parse_yaml
 
 DONE_FILE = "done.json"  # the job's keys, figures and times, and the digests of its ``files``
@@ -19,15 +18,15 @@ def read_done(folder: Path) -> dict[str, Any]:
     return read_record_file(folder / DONE_FILE) or {}
 
 
-def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """Return the digest of each of these files that a job has left."""
-    return {name: file_digest(folder / name) for name in names if (folder / name).exists()}
+def digests(folder: Path, names: Iterable[str]) -> dict[str, list[Any]]:
+    """Return the size and the digest of each of these files that a job has left."""
+    return {name: content_mark(folder / name) for name in names if (folder / name).exists()}
 
 
 def check_intact(path: Path) -> None:
     """Raise UserError where a job's file is not what the job left; jobs of the first release do not tell."""
     if path.exists():
-        check_digest(path, read_done(path.parent).get("files", {}).get(path.name))
+        check_content(path, read_done(path.parent).get("files", {}).get(path.name))
 
 
 def begun_settings(folder: Path) -> dict[str, Any] | None:

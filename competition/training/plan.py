@@ -14,7 +14,7 @@ import torch
 from competition.core.config import as_dict, recipe_key
 from competition.core.errors import UserError
 from competition.core.files import fingerprint
-from competition.core.intact import has_digest
+from competition.core.intact import has_content
 from competition.core.paths import run_folder
 from competition.core.settings import Config, Recipe
 from competition.core.splits import chosen_folds
@@ -80,7 +80,7 @@ class Plan:
         """Whether weights and predictions stand under these settings."""
         done = read_done(self.folder)
         files = ["test.csv"] if self.job.fold is None else ["oof.csv", "test.csv", EVIDENCE_FILE]
-        there = all(has_digest(self.folder / name, done.get("files", {}).get(name)) for name in files)
+        there = all(has_content(self.folder / name, done.get("files", {}).get(name)) for name in files)
         return there and self.is_trained() and done.get("prediction_key") == self.prediction_key
 
     def conflict(self) -> str | None:

@@ -9,6 +9,8 @@ import pytest
 from competition.core.errors import UserError
 from competition.core.intact import (
     check_plain,
+    content_mark,
+    has_content,
     kept_record,
     read_arrays,
     read_record_file,
@@ -82,3 +84,14 @@ def test_a_pipe_and_links_to_nowhere_are_refused_by_their_name(tmp_path, make):
     make(tmp_path / "odd")
     with pytest.raises(UserError, match="odd is neither a file nor a folder"):
         check_plain(tmp_path)
+
+
+def test_a_file_of_another_size_is_not_read_however_large(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("x")
+    mark = content_mark(path)
+    assert has_content(path, mark) and has_content(path, None) and not has_content(tmp_path / "b", None)
+    path.write_text("y")
+    assert not has_content(path, mark)
+    os.truncate(path, 10**12)  # hours of reading
+    assert not has_content(path, mark)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from competition.core.errors import UserError
-from competition.core.files import atomic_write, cores, file_digest, fingerprint, read_json, short_digest, write_json
-from competition.core.intact import check_plain, has_digest, kept_record, write_record_file
+from competition.core.files import atomic_write, cores, fingerprint, read_json, short_digest, write_json
+from competition.core.intact import check_plain, content_mark, has_content, kept_record, write_record_file
 from competition.core.locks import waited_for
 from competition.data.images.decode import DECODER, UnreadableImage, read_image, stored_size
 from competition.data.images.file_contents import CHUNK_IMAGES, Contents, file_stats, in_order, recall, survey
@@ -82,7 +82,7 @@ class _Place:
         """Tell whether the store is there as its manifest says; a damaged one is none, and is made again."""
         manifest = kept_record(self.folder / MANIFEST)
         if not manifest or not all(
-            has_digest(self.folder / name, manifest.get("files", {}).get(name)) for name in (INDEX, DIGESTS, BAD)
+            has_content(self.folder / name, manifest.get("files", {}).get(name)) for name in (INDEX, DIGESTS, BAD)
         ):
             return False
         return not self.cached or _holds(self.folder / PIXELS, manifest)
@@ -104,7 +104,7 @@ def _holds(path: Path, manifest: Mapping[str, Any]) -> bool:
     if found.st_size != manifest["bytes"]:
         return False
     digest, date = manifest.get("pixels", (None, 0))  # the first release noted neither
-    return found.st_mtime_ns == date or has_digest(path, digest)
+    return found.st_mtime_ns == date or has_content(path, digest and [manifest["bytes"], digest])
 
 
 def _places(specs: Sequence[StoreSpec], folder: Path, budget_gb: float, contents: Contents) -> list[_Place]:
@@ -200,7 +200,7 @@ class _Writer:
             os.fsync(self._file.fileno())
         manifest = {**dataclasses.asdict(self.place.spec), "decoder": DECODER, "images": len(shapes)}
         manifest |= {"content": content_digest(contents.digests), "bytes": int(lengths.sum())}
-        manifest["files"] = {name: file_digest(self.temporary / name) for name in (INDEX, DIGESTS, BAD)}
+        manifest["files"] = {name: content_mark(self.temporary / name) for name in (INDEX, DIGESTS, BAD)}
         if self._file:
             manifest["pixels"] = [short_digest(self._digest), os.stat(self.temporary / PIXELS).st_mtime_ns]
         write_record_file(self.temporary / MANIFEST, manifest)
