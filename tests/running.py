@@ -14,8 +14,8 @@ import pytest
 from filelock import FileLock
 
 from competition.__main__ import main
-from competition.core.files import file_digest, write_json
-from competition.core.intact import SEAL, write_record_file
+from competition.core.files import write_json
+from competition.core.intact import SEAL, content_mark, write_record_file
 from competition.inference.job_files import DONE_FILE
 from tests.warm import ROOT, Warm
 
@@ -62,8 +62,8 @@ def wrapped(*args, **kwargs):
     return original(*args, **kwargs)
 setattr(owner, name, wrapped)
 from competition.__main__ import main
-from competition.core.files import file_digest, write_json
-from competition.core.intact import SEAL, write_record_file
+from competition.core.files import write_json
+from competition.core.intact import SEAL, content_mark, write_record_file
 from competition.inference.job_files import DONE_FILE
 sys.exit(main(sys.argv[5:]))
 """
@@ -152,5 +152,5 @@ def sign(path: Path) -> None:
         write_record_file(path, {key: value for key, value in json.loads(path.read_text()).items() if key != SEAL})
         return
     done = json.loads((path.parent / DONE_FILE).read_text())
-    write_json(path.parent / DONE_FILE, done | {"files": done["files"] | {path.name: file_digest(path)}})
+    write_json(path.parent / DONE_FILE, done | {"files": done["files"] | {path.name: content_mark(path)}})
     sign(path.parent / DONE_FILE)

@@ -65,6 +65,11 @@ def read_record(name: str) -> Record:
         known = runs_with(FILE)
         hint = did_you_mean(name, known) if known else ": train one with ./run.sh fold=0..4"
         raise UserError(f"There is no finished run '{name}' in folds/{hint}")
+    if found.get("name") != name:
+        raise UserError(
+            f"{run_folder(name) / FILE} is that of the run '{found.get('name')}': delete it, and run the line that "
+            f"trained '{name}' again."
+        )
     try:
         return Record(**found | {"classes": tuple(found["classes"])})
     except (TypeError, KeyError) as error:

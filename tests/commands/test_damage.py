@@ -56,6 +56,13 @@ def test_a_pipe_in_a_runs_folder_is_refused_and_nobody_waits_for_it(home):
         assert refused.returncode == 2 and "run.json is neither a file nor a folder" in refused.stderr
 
 
+def test_another_runs_record_answers_for_no_run(home):
+    (home / "folds/twin").mkdir()
+    shutil.copy2(home / "folds/run/run.json", home / "folds/twin/run.json")
+    refused = inside(home, "predict", "name=twin", "data")
+    assert refused.returncode == 2 and "that of the run 'run'" in refused.stderr
+
+
 def test_a_ledger_of_a_user_without_credentials_is_printed_and_not_drawn(home):
     row = "2026-01-01T00:00:00Z,cats,f1,7,complete,0.9,0.95"
     (home / "submissions/ledger.csv").write_text(f"time,competition,fingerprint,ref,status,public,cv\n{row}\n")
