@@ -1,6 +1,6 @@
 """Whether the fault campaign would find a fault: five are put in by patch, one at a time, and each must be found.
 
-A patch in faults/mutants/ says in its first lines what it breaks and which case looks for it. That is done on two
+A patch in faults/mutants/ says in its first lines what it breaks and which cases look for it. They are done on two
 copies of this checkout: as it stands, where nothing must be found, and with the patch. Minutes on two cores.
 """
 
@@ -18,11 +18,16 @@ from competition.core.errors import UserError, did_you_mean
 CHECKOUT = Path(__file__).parents[2]
 PATCHES = CHECKOUT / "tests/benchmarks/faults/mutants"
 NEEDED = ("competition", "tests", "pyproject.toml", "constraints.txt", "run.sh")
-CASES = re.compile(r"^Looked for by: (\w+) case=(\d+) seed=(\d+)$", re.MULTILINE)
-ONE_CASE = """
-import sys
-from tests.benchmarks.bench_faults import main
-sys.exit(0 if main(only=sys.argv[1], case=int(sys.argv[2]), seed=int(sys.argv[3])) else 3)
+CASES = re.compile(r"^Looked for by: (\w+) seed=(\d+) cases? ([\d ]+)$", re.MULTILINE)
+SMALL = """
+import sys, tempfile
+from pathlib import Path
+from tests.benchmarks.bench_faults import CAMPAIGNS
+from tests.benchmarks.faults.campaign import conduct
+name, seed, *numbers = sys.argv[1:]
+with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+    tally = conduct(name, CAMPAIGNS[name][0], map(int, numbers), int(seed), Path(folder))
+sys.exit(3 if tally.found else 0)
 """
 CLEAN, FOUND = 0, 3
 
@@ -36,10 +41,10 @@ def main(only: str = "") -> bool:
     for name, path in patches.items():
         if only in ("", name):
             start = time.perf_counter()
-            campaign, case, seed = CASES.search(path.read_text()).groups()
-            unharmed, harmed = _status(None, campaign, case, seed), _status(path, campaign, case, seed)
+            campaign, seed, cases = CASES.search(path.read_text()).groups()
+            unharmed, harmed = (_status(patch, campaign, seed, *cases.split()) for patch in (None, path))
             verdict = "found" if (unharmed[0], harmed[0]) == (CLEAN, FOUND) else "NOT FOUND"
-            rows.append((name, f"{campaign} case={case} seed={seed}", verdict, time.perf_counter() - start))
+            rows.append((name, f"{campaign} {cases}", verdict, time.perf_counter() - start))
             print(f"{name}: {verdict}\n{harmed[1] if unharmed[0] == CLEAN else unharmed[1]}", flush=True)
     print(f"\n{'fault':<24}{'looked for by':<28}{'seconds':>8}  verdict")
     for name, looked, verdict, seconds in rows:
@@ -47,8 +52,11 @@ def main(only: str = "") -> bool:
     return all(verdict == "found" for *_, verdict, _ in rows)
 
 
-def _status(patch: Path | None, *case: str) -> tuple[int, str]:
-    """Do a case on a copy of this checkout with the patch in it; return its exit status, and what it printed."""
+def _status(patch: Path | None, *campaign: str) -> tuple[int, str]:
+    """Do the cases on a copy of this checkout with the patch in it; return the exit status, and what was printed.
+
+    ``campaign``: its name, the seed, the cases' numbers.
+    """
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy = Path(folder) / "checkout"
         copy.mkdir()
@@ -58,6 +66,6 @@ def _status(patch: Path | None, *case: str) -> tuple[int, str]:
             subprocess.run(["patch", "--quiet", "-p1", "-i", patch], cwd=copy, check=True)
         env = {**os.environ, "PYTHONPATH": str(copy)}
         result = subprocess.run(
-            [sys.executable, "-c", ONE_CASE, *case], cwd=copy, env=env, capture_output=True, text=True
+            [sys.executable, "-c", SMALL, *campaign], cwd=copy, env=env, capture_output=True, text=True
         )
         return result.returncode, "\n".join(f"    {line}" for line in (result.stdout + result.stderr).splitlines())

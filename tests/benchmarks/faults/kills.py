@@ -48,6 +48,7 @@ def _disturb(
     there: Place, disturbance: Disturbance, rng: np.random.Generator, straight: Undisturbed
 ) -> tuple[str, list[Finding]]:
     """Start the line, do it at the moment, and return what was done and what is wrong with how that ends."""
+    before = there.promised()
     moment = 0.0 if disturbance.counted else float(rng.uniform(AT_FIRST, straight.seconds))
     started = there.start(disturbance.code(rng, straight.changes))
     hit = started[0]
@@ -63,6 +64,7 @@ def _disturb(
         findings += wrong
     if statuses == {0}:  # all say that they have done it
         findings += _differences(there, straight, "a line that says it is done")
+    findings += _torn(there, before, straight.promised)
     when = "" if disturbance.counted else f" after {moment:.2f} s"
     return f"{done or 'nothing, for it had ended'}{when}", findings
 
@@ -93,6 +95,16 @@ def _ended(line: Line, allowed: tuple[int, ...], quiet: bool, patience: float) -
     elif ended.returncode > 0:
         findings += _unlike_a_sentence(ended)
     return ended.returncode, findings
+
+
+def _torn(there: Place, before: dict[str, bytes], after: dict[str, bytes]) -> list[Finding]:
+    """Return which files in their places are neither what they were before nor what they are to be."""
+    torn = [
+        name
+        for name, content in there.promised().items()
+        if name in after and content not in (before.get(name), after[name])
+    ]
+    return [Finding(DAMAGED, f"neither as before nor whole: {', '.join(torn[:8])}")] if torn else []
 
 
 def _unlike_a_sentence(ended: subprocess.CompletedProcess) -> list[Finding]:
