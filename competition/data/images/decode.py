@@ -4,13 +4,16 @@ Forensic traces differ between decoders, so there is one (OpenCV's), it never sc
 (``DECODER``) is part of every cache key. A file that is not a whole image is refused by name, never half-decoded.
 """
 
+import contextlib
 import errno
 import io
 import os
 import stat
 import struct
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -19,17 +22,20 @@ from PIL import Image
 
 DECODER = f"opencv-{cv2.__version__}-1"  # raise the last number when the steps below change a pixel
 MAX_PIXELS = 178_000_000  # PIL's own limit for a decompression bomb, about 13,300 x 13,300
+LARGE_PIXELS = 20_000_000  # decoded, 60 million bytes, and while it is decoded up to 1.4 billion for ``MAX_PIXELS``
 MAX_FILE_BYTES = 600_000_000  # as many pixels without compression take fewer: 534 million bytes
 
 # Set at import so that it holds in forked and spawned workers too: images are decoded side by side, one per thread,
 # and a pool of OpenCV's own would only compete with them (and deadlock after a fork).
 cv2.setNumThreads(0)
-# PIL announces large headers and odd EXIF on stderr; the exceptions of this module report what matters of it.
+# Both announce what is odd in a file on stderr; the exceptions of this module report what matters of it.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-warnings.filterwarnings("ignore", message="Corrupt EXIF data")
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
+_PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 # The only formats that PIL may open: others hand the file on to programs (EPS to Ghostscript), or are little tested.
 PIL_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # JPEG opens MPO, too
 # What its readers raise for damaged files; it reads from memory here, so an OSError is about the file.
@@ -113,7 +119,7 @@ def decode(raw: bytes, path: str | Path) -> np.ndarray:
     if not _ends_properly(raw):  # truncated, or trailing junk, or a rarer format: PIL refuses what is cut short
         _load_with_pil(raw, path)
     try:
-        image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(np.frombuffer(_still(raw), np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError(f"{path} does not fit into memory") from None
@@ -121,6 +127,19 @@ def decode(raw: bytes, path: str | Path) -> np.ndarray:
     if image is None:
         raise UnreadableImage(path, "it is damaged, or of a kind that OpenCV cannot decode")
     return image
+
+
+_one_large = threading.Lock()
+
+
+@contextlib.contextmanager
+def room_for(size: tuple[int, int]) -> Iterator[None]:
+    """Hold a picture of this (height, width): of pictures of over ``LARGE_PIXELS`` one thread of a process at a time.
+
+    Threads that decode side by side would else take as many times the memory of the largest picture there may be.
+    """
+    with _one_large if size[0] * size[1] > LARGE_PIXELS else contextlib.nullcontext():
+        yield
 
 
 def header_size(raw: bytes, path: str | Path) -> tuple[int, int]:
@@ -194,6 +213,22 @@ def _ends_properly(raw: bytes) -> bool:
     if raw.startswith(b"RIFF"):  # WebP states its length
         return len(raw) >= int.from_bytes(raw[4:8], "little") + 8
     return False
+
+
+def _still(raw: bytes) -> bytes:
+    """Return an animated PNG as the still one that its first picture is; any other file as it is.
+
+    Of an animation OpenCV reads on where data is damaged or missing, and gives what was in memory before for pixels.
+    """
+    if not raw.startswith(_PNG) or _PNG_ANIMATION[0] not in raw:
+        return raw
+    kept, at = [_PNG], len(_PNG)
+    while at < len(raw):
+        end = at + 12 + int.from_bytes(raw[at : at + 4], "big")
+        if raw[at + 4 : at + 8] not in _PNG_ANIMATION:
+            kept.append(raw[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def _open_with_pil(raw: bytes, path: str | Path) -> Image.Image:

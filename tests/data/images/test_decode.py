@@ -3,7 +3,11 @@
 import io
 import pickle
 import struct
+import subprocess
+import sys
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -13,14 +17,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from competition.data.images.decode import (
+    LARGE_PIXELS,
     MAX_PIXELS,
     UnreadableImage,
     decode,
     fit_store,
     header_size,
     read_image,
+    room_for,
     stored_size,
 )
+from tests.warm import ROOT
 
 
 def _picture(height: int = 40, width: int = 60) -> np.ndarray:
@@ -115,6 +122,36 @@ def test_a_jpeg_cut_and_padded_with_zeros_is_refused():
         decode(JPEG[: len(JPEG) // 2] + bytes(len(JPEG) // 2), "x")
 
 
+def test_a_damaged_animation_is_refused_and_a_whole_one_gives_its_first_picture():
+    later = [Image.fromarray(np.roll(_picture(), shift, 0)) for shift in (1, 2)]
+    raw = _encoded(_picture(), "PNG", save_all=True, append_images=later)
+    np.testing.assert_array_equal(decode(raw, "x"), _picture())
+    at = raw.index(b"IDAT") + 30
+    with pytest.raises(UnreadableImage, match="damaged"):  # left to itself, OpenCV shows what memory held before
+        decode(raw[:at] + bytes(100) + raw[at + 100 :], "x")
+
+
+def test_what_is_odd_in_a_file_is_not_announced_on_the_screen(tmp_path):
+    several = _encoded(_picture(), "MPO", save_all=True, append_images=[Image.fromarray(_picture())])
+    at = several.index(b"MPF") + 8  # the table of the pictures in the file
+    animated = _encoded(_picture(), "GIF", save_all=True, append_images=[Image.fromarray(_picture(20, 20))])
+    odd = [several[:at] + bytes(90) + several[at + 90 :], animated[: len(animated) // 2], animated[:-400]]
+    paths = [tmp_path / str(number) for number in range(len(odd))]
+    for path, raw in zip(paths, odd, strict=True):
+        path.write_bytes(raw)
+    reads = """
+import sys
+from competition.data.images.decode import UnreadableImage, read_image
+for path in sys.argv[1:]:
+    try:
+        print(read_image(path).shape)
+    except UnreadableImage as error:
+        print(error.reason)
+"""
+    told = subprocess.run([sys.executable, "-c", reads, *paths], capture_output=True, text=True, cwd=ROOT)
+    assert told.stderr == "" and len(told.stdout.splitlines()) == len(odd)
+
+
 def test_no_image_is_refused_in_plain_words(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "page.jpg").write_text("<html>Not found</html>")
@@ -184,6 +221,22 @@ def test_the_header_states_height_and_width(kind, options, tmp_path):
     raw = _encoded(_picture(31, 57), kind, **(options if kind == "JPEG" else {}))
     (tmp_path / "x").write_bytes(raw)
     assert header_size(raw, "x") == (31, 57)
+
+
+def test_of_large_pictures_a_process_holds_one_at_a_time_and_of_others_as_many_as_it_has_threads():
+    held, most = [], {}
+
+    def hold(size):
+        with room_for(size):
+            held.append(size)
+            most[size] = max(most.get(size, 0), held.count(size))
+            time.sleep(0.05)
+            held.remove(size)
+
+    large, small = (LARGE_PIXELS, 2), (1, LARGE_PIXELS)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(hold, [large, small] * 4))
+    assert most[large] == 1 and most[small] > 1
 
 
 def test_an_unreadable_image_survives_the_way_out_of_a_worker():
