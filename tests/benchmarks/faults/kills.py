@@ -12,7 +12,7 @@ import numpy as np
 
 from tests.benchmarks.faults.campaign import DAMAGED, HUNG, LEFT, PATIENCE, SENTENCE, STATUS, TRACEBACK, Case, Finding
 from tests.benchmarks.faults.disturbances import DISTURBANCES, Disturbance, command, session, small_disk, take_away
-from tests.benchmarks.faults.lines import LINES, Place, Undisturbed, place, undisturbed
+from tests.benchmarks.faults.lines import LINES, Failed, Place, Undisturbed, place, undisturbed
 from tests.running import warm
 from tests.warm import Line
 
@@ -26,7 +26,10 @@ WORDS_OF_PYTHON = re.compile(r"Traceback|Exception ignored|Exception in thread|\
 def kills_case(number: int, rng: np.random.Generator, folder: Path) -> Case:
     """Disturb one line, look at how it ends and at what it leaves, run it again, and compare the two ends."""
     line, disturbance = LINES[number % len(LINES)], DISTURBANCES[number % len(DISTURBANCES)]
-    straight = undisturbed(line, folder.parent)
+    try:
+        straight = undisturbed(line, folder.parent)
+    except Failed as failure:
+        return Case(number, line.name, (Finding(DAMAGED, str(failure)),))
     home = folder / "home"
     home.mkdir()
     if disturbance.disk:

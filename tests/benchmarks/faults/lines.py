@@ -165,10 +165,18 @@ class Undisturbed:
     changes: int
 
 
+class Failed(Exception):
+    """A line does not come to its end even without a disturbance."""
+
+
 @functools.cache
 def undisturbed(line: Disturbed, folder: Path) -> Undisturbed:
-    """Run a line to its end in a home of its own below ``folder``, once, and return what came of it."""
+    """Run a line to its end in a home of its own below ``folder``, once, and return what came of it.
+
+    Raises Failed where it does not get there.
+    """
     work = folder / f"undisturbed {line.name}"
+    shutil.rmtree(work, ignore_errors=True)  # of one that failed
     home = work / "home"
     home.mkdir(parents=True)
     with place(line, work, home) as there:
@@ -179,6 +187,7 @@ def undisturbed(line: Disturbed, folder: Path) -> Undisturbed:
         ended = [warm().wait(one, UNDISTURBED_PATIENCE) for one in started]
         seconds = time.perf_counter() - start
         for one in ended:
-            assert one.returncode == 0, f"{line.name} fails without a disturbance: {one.stderr}"
+            if one.returncode:
+                raise Failed(f"{line.name} fails without a disturbance: exit {one.returncode}, {one.stderr[-500:]}")
         changes = int(ended[0].stdout.rpartition("changes: ")[2])
         return Undisturbed(home, there.files(), there.promised(), seconds, changes)
