@@ -28,7 +28,7 @@ def test_what_happens_to_a_forked_process_is_told(tmp_path):
     assert forked(lambda: {"a": 1}, screen).value == {"a": 1}
     assert kinds(forked(lambda: 1 / 0, screen).findings) == [TRACEBACK]
     assert kinds(forked(lambda: time.sleep(60), screen, patience=0.2).findings) == [HUNG]
-    swollen = forked(lambda: int(np.ones(30_000_000, np.uint8)[-1]), screen, memory=20_000_000)
+    swollen = forked(lambda: int(np.ones(300_000_000, np.uint8)[-1]), screen, memory=100_000_000)
     assert swollen.value == 1 and kinds(swollen.findings) == [TOO_MUCH]
     noisy = forked(lambda: print("image.py:1: UserWarning: something is odd", file=sys.stderr), screen)
     assert kinds(noisy.findings) == [TRACEBACK]

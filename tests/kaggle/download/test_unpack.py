@@ -161,13 +161,14 @@ def test_archives_within_go_to_a_folder_of_their_name_without_one_more_of_it(tmp
 
 
 def test_an_archive_within_that_is_not_fit_stays_packed_and_is_named(tmp_path):
-    zipped(tmp_path / "evil.zip", ("../../evil", b"x"))
-    (tmp_path / "broken.zip").write_bytes(b"PK\3\4 and no more")
-    (tmp_path / "train").mkdir()
-    zipped(tmp_path / "train.zip", ("1.jpg", b"1"))
-    before = tree(tmp_path.parent)
-    notes = unpack_inner(tmp_path, keep=False)
-    assert tree(tmp_path.parent) == before
+    place = tmp_path / "a" / "b"
+    (place / "train").mkdir(parents=True)
+    zipped(place / "evil.zip", ("../../evil", b"x"))
+    (place / "broken.zip").write_bytes(b"PK\3\4 and no more")
+    zipped(place / "train.zip", ("1.jpg", b"1"))
+    before = tree(tmp_path)
+    notes = unpack_inner(place, keep=False)
+    assert tree(tmp_path) == before
     assert [note.split(" is left packed")[0] for note in notes] == ["broken.zip", "evil.zip", "train.zip"]
     assert "'../../evil' leads out of its folder" in notes[1]
 
