@@ -32,7 +32,7 @@ def composition_findings(inputs: AuditInputs, group: np.ndarray, seed: int) -> I
     cells = [
         cv2.resize(picture, (GRID, GRID), interpolation=cv2.INTER_AREA).ravel() for picture in inputs.thumbnails[rows]
     ]
-    apart = separation(pd.DataFrame(np.array(cells, float).reshape(len(rows), -1)), label, group[rows], seed)
+    apart = separation(pd.DataFrame(np.array(cells, float).reshape(len(rows), GRID * GRID)), label, group[rows], seed)
     if apart is None or apart.level is None or apart.auc - 0.5 < MIN_INTERVALS * (apart.auc - apart.low):
         return
     yield Finding(

@@ -20,6 +20,7 @@ from competition.core.errors import UserError
 from competition.core.files import file_digest, fingerprint, write_json
 
 SEAL = "seal"
+MOST = 10**8  # bytes that a record may have: it is read whole
 # All that NumPy and zipfile answer a damaged archive of arrays with.
 NO_ARRAYS: tuple[type[Exception], ...] = (
     *(OSError, ValueError, LookupError, EOFError, RuntimeError, OverflowError, SyntaxError, TypeError),
@@ -45,6 +46,8 @@ def stands(path: Path, value: Mapping[str, Any]) -> bool:
 def read_record_file(path: Path) -> dict[str, Any] | None:
     """Return the record in ``path`` without its seal, or None where there is none. UserError where it is damaged."""
     try:
+        if Path(path).stat().st_size > MOST:
+            raise ValueError("it is far larger than any record")
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(found, dict):
             raise ValueError("it holds no record")

@@ -88,3 +88,8 @@ def test_a_submission_replaces_nothing_but_a_submission(home, place):
     refused = inside(home, "predict", "name=run", f"test={data}", f"out={out}")
     assert refused.returncode == 2 and "is no earlier submission" in refused.stderr
     assert everything(home) == before
+
+
+def test_an_audit_of_images_that_are_all_gone_says_so(tmp_path):
+    (tmp_path / "train.csv").write_text("id,label\n" + "".join(f"gone{n}.png,{n % 2}\n" for n in range(20)))
+    assert "20 listed images are not there" in done_inside(tmp_path, "audit", f"data={tmp_path}", "name=x")

@@ -95,3 +95,11 @@ def test_a_file_of_another_size_is_not_read_however_large(tmp_path):
     assert not has_content(path, mark)
     os.truncate(path, 10**12)  # hours of reading
     assert not has_content(path, mark)
+
+
+def test_a_record_that_is_far_too_large_is_refused_unread(tmp_path):
+    path = tmp_path / "a.json"
+    write_record_file(path, RECORD)
+    os.truncate(path, 10**12)
+    with pytest.raises(UserError, match="far larger than any record"):
+        read_record_file(path)
