@@ -2,7 +2,9 @@
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,6 +19,8 @@ from competition.core.seeds import stream
 from competition.data.augment import TrainTransform, mix_seed
 from competition.data.images.stores import Store
 from competition.data.tta import eval_crops
+
+MAX_TEMPORARY = 75  # bytes: workers meet at sockets below that folder, and the whole path may have 107
 
 
 class Batch(NamedTuple):
@@ -129,6 +133,11 @@ def _prepare_worker(_worker: int) -> None:
 
 def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> DataLoader:
     # A forked worker shares the memory map and starts in milliseconds; Windows knows only spawned ones.
+    if workers and len(os.fsencode(tempfile.gettempdir())) > MAX_TEMPORARY:
+        raise UserError(
+            f"The path of the folder for temporary files, {tempfile.gettempdir()}, is too long for processes that feed "
+            f"a training (more than {MAX_TEMPORARY} bytes): set TMPDIR to a shorter one, or workers=0."
+        )
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     return DataLoader(
         dataset,

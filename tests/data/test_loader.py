@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+import tempfile
 
 import numpy as np
 import pytest
@@ -101,3 +102,10 @@ def test_evaluation_gives_every_row_once_in_order_with_its_crops(store):
 def test_a_stream_belongs_to_its_parts():
     assert stream(0, "convnext", 1) == stream(0, "convnext", 1) != stream(0, "convnext", 2)
     assert 0 <= stream("a") < 2**63
+
+
+def test_a_folder_for_temporary_files_that_is_too_deep_for_workers_is_said_and_not_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 80)))
+    with pytest.raises(UserError, match="is too long for processes that feed a training"):
+        eval_feed(EvalSet(None, 8, "crop", ("centre",)), [0], 1, workers=1, pin=False)
+    eval_feed(EvalSet(None, 8, "crop", ("centre",)), [0], 1, workers=0, pin=False)
