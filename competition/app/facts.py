@@ -74,7 +74,7 @@ def _shape(image: Image.Image, raw: bytes, name: str) -> list[tuple[str, str]]:
         ("bytes", f"{len(raw):,} ({8 * len(raw) / (image.width * image.height):.2f} bits per pixel)"),
         ("mode", _mode(image, raw)),
     ]
-    frames = _or_none(lambda: image.n_frames) if hasattr(image, "n_frames") else 1
+    frames = _or_none(lambda: getattr(image, "n_frames", 1))
     if frames and frames > 1:
         facts.append(("frames", f"{frames:,} (only the first is judged)"))
     return facts

@@ -99,6 +99,14 @@ def test_an_animation_tells_its_frames():
     assert "frames" not in _facts(PNG)
 
 
+def test_pages_that_are_cut_off_are_not_told_of():
+    pages = [Image.fromarray(np.roll(NOISE, shift, 0)) for shift in (0, 1, 2)]
+    raw = _encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    half = raw[: len(raw) * 55 // 100]  # the first page is whole
+    assert decode(half, "x").shape == (40, 60, 3)
+    assert _facts(half)["size"] == "60 x 40 pixels" and "frames" not in _facts(half)
+
+
 def test_exif_names_camera_and_software_and_keeps_the_place_to_itself():
     exif = Image.Exif()
     exif[271], exif[272], exif[305] = "Acme", "Model\x007\n", "Paint" * 99
