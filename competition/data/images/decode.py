@@ -24,12 +24,14 @@ MAX_FILE_BYTES = 600_000_000  # as many pixels without compression take fewer: 5
 # Set at import so that it holds in forked and spawned workers too: images are decoded side by side, one per thread,
 # and a pool of OpenCV's own would only compete with them (and deadlock after a fork).
 cv2.setNumThreads(0)
-# PIL announces large headers and odd EXIF on stderr; the exceptions of this module report what matters of it.
+# Both announce what is odd in a file on stderr; the exceptions of this module report what matters of it.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-warnings.filterwarnings("ignore", message="Corrupt EXIF data")
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
+_PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 # The only formats that PIL may open: others hand the file on to programs (EPS to Ghostscript), or are little tested.
 PIL_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # JPEG opens MPO, too
 # What its readers raise for damaged files; it reads from memory here, so an OSError is about the file.
@@ -113,7 +115,7 @@ def decode(raw: bytes, path: str | Path) -> np.ndarray:
     if not _ends_properly(raw):  # truncated, or trailing junk, or a rarer format: PIL refuses what is cut short
         _load_with_pil(raw, path)
     try:
-        image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(np.frombuffer(_still(raw), np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError(f"{path} does not fit into memory") from None
@@ -194,6 +196,22 @@ def _ends_properly(raw: bytes) -> bool:
     if raw.startswith(b"RIFF"):  # WebP states its length
         return len(raw) >= int.from_bytes(raw[4:8], "little") + 8
     return False
+
+
+def _still(raw: bytes) -> bytes:
+    """Return an animated PNG as the still one that its first picture is; any other file as it is.
+
+    Of an animation OpenCV reads on where data is damaged or missing, and gives what was in memory before for pixels.
+    """
+    if not raw.startswith(_PNG) or _PNG_ANIMATION[0] not in raw:
+        return raw
+    kept, at = [_PNG], len(_PNG)
+    while at < len(raw):
+        end = at + 12 + int.from_bytes(raw[at : at + 4], "big")
+        if raw[at + 4 : at + 8] not in _PNG_ANIMATION:
+            kept.append(raw[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def _open_with_pil(raw: bytes, path: str | Path) -> Image.Image:

@@ -3,6 +3,8 @@
 import io
 import pickle
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
@@ -21,6 +23,7 @@ from competition.data.images.decode import (
     read_image,
     stored_size,
 )
+from tests.warm import ROOT
 
 
 def _picture(height: int = 40, width: int = 60) -> np.ndarray:
@@ -113,6 +116,36 @@ def test_a_truncated_jpeg_is_refused_although_its_thumbnail_has_an_end_mark():
 def test_a_jpeg_cut_and_padded_with_zeros_is_refused():
     with pytest.raises(UnreadableImage):
         decode(JPEG[: len(JPEG) // 2] + bytes(len(JPEG) // 2), "x")
+
+
+def test_a_damaged_animation_is_refused_and_a_whole_one_gives_its_first_picture():
+    later = [Image.fromarray(np.roll(_picture(), shift, 0)) for shift in (1, 2)]
+    raw = _encoded(_picture(), "PNG", save_all=True, append_images=later)
+    np.testing.assert_array_equal(decode(raw, "x"), _picture())
+    at = raw.index(b"IDAT") + 30
+    with pytest.raises(UnreadableImage, match="damaged"):  # left to itself, OpenCV shows what memory held before
+        decode(raw[:at] + bytes(100) + raw[at + 100 :], "x")
+
+
+def test_what_is_odd_in_a_file_is_not_announced_on_the_screen(tmp_path):
+    several = _encoded(_picture(), "MPO", save_all=True, append_images=[Image.fromarray(_picture())])
+    at = several.index(b"MPF") + 8  # the table of the pictures in the file
+    animated = _encoded(_picture(), "GIF", save_all=True, append_images=[Image.fromarray(_picture(20, 20))])
+    odd = [several[:at] + bytes(90) + several[at + 90 :], animated[: len(animated) // 2], animated[:-400]]
+    paths = [tmp_path / str(number) for number in range(len(odd))]
+    for path, raw in zip(paths, odd, strict=True):
+        path.write_bytes(raw)
+    reads = """
+import sys
+from competition.data.images.decode import UnreadableImage, read_image
+for path in sys.argv[1:]:
+    try:
+        print(read_image(path).shape)
+    except UnreadableImage as error:
+        print(error.reason)
+"""
+    told = subprocess.run([sys.executable, "-c", reads, *paths], capture_output=True, text=True, cwd=ROOT)
+    assert told.stderr == "" and len(told.stdout.splitlines()) == len(odd)
 
 
 def test_no_image_is_refused_in_plain_words(tmp_path):
