@@ -21,7 +21,7 @@ from competition.data.images.file_contents import in_order
 from competition.data.images.file_facts import KINDS, NUMBERS, file_facts
 
 PICTURES = ("hashes", "thumbnails")  # in a record, of decoded images
-VERSION = 1  # raise it when the same file would give other facts
+VERSION = 2  # raise it when the same file would give other facts
 RECORD_FILES = 2048  # files in one record
 TASK_FILES = 16  # files in one task of a thread, which holds one decoded picture at a time
 

@@ -1,5 +1,6 @@
 """What a file says of itself besides its pixels: format, EXIF, ICC, size, JPEG tables; from its bytes alone."""
 
+import contextlib
 import hashlib
 import io
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, JpegImagePlugin
 
-from competition.data.images.decode import PIL_FORMATS, PIL_REFUSALS
+from competition.data.images.decode import PIL_FORMATS, PIL_REFUSALS, UnreadableImage, header_size
 
 _MAKE, _MODEL, _SOFTWARE, _DESCRIPTION, _ARTIST = 271, 272, 305, 270, 315
 _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
@@ -42,9 +43,13 @@ KINDS = tuple(
 def file_facts(raw: bytes) -> dict[str, Any]:
     """Return the ``NUMBERS`` and ``KINDS`` of one file, as JSON values, ``None`` for what it has not.
 
-    Of a file that is no image only ``bytes`` is given. ``greyscale`` needs the pixels and is ``None`` here.
+    Of a file that is no image only ``bytes`` is given; of one that the decoder alone reads, whose size PIL cannot tell,
+    its size as well. ``greyscale`` needs the pixels and is ``None`` here.
     """
     facts: dict[str, Any] = dict.fromkeys((*NUMBERS, *KINDS)) | {"bytes": len(raw)}
+    with contextlib.suppress(UnreadableImage):
+        height, width = header_size(raw, "")
+        facts |= _size(width, height, len(raw))
     try:
         with Image.open(io.BytesIO(raw), formats=PIL_FORMATS) as image:
             facts |= _header(image, raw) | _exif(image) | _texts(image)
@@ -56,18 +61,23 @@ def file_facts(raw: bytes) -> dict[str, Any]:
 
 
 def _header(image: Image.Image, raw: bytes) -> dict[str, Any]:
-    width, height = image.size
     icc = image.info.get("icc_profile")
     return {
         "container": "JPEG" if image.format == "MPO" else image.format,
-        "width": width,
-        "height": height,
-        "aspect": round(width / max(height, 1), 4),
-        "bits_per_pixel": round(8 * len(raw) / max(width * height, 1), 4),
+        **_size(*image.size, len(raw)),
         "mode": image.mode,
         "alpha": image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info,
         "icc": _short(icc) if icc else None,
         "credentials": b"c2pa" in raw and b"jumb" in raw,  # C2PA content credentials, in a JUMBF box
+    }
+
+
+def _size(width: int, height: int, length: int) -> dict[str, Any]:
+    return {
+        "width": width,
+        "height": height,
+        "aspect": round(width / max(height, 1), 4),
+        "bits_per_pixel": round(8 * length / max(width * height, 1), 4),
     }
 
 

@@ -5,6 +5,7 @@ import io
 import pytest
 from PIL import Image, PngImagePlugin
 
+from competition.data.images.decode import decode
 from competition.data.images.file_facts import KINDS, NUMBERS, file_facts
 from tests.audit.planted import draw, exif
 
@@ -29,6 +30,15 @@ def test_how_a_jpeg_was_coded_is_told():
     assert facts["icc"] and facts["text"] == "comment=made by hand" and facts["exif"] is False
     assert (facts["width"], facts["height"], facts["aspect"], facts["bytes"]) == (48, 48, 1, len(raw))
     assert facts["bits_per_pixel"] == pytest.approx(8 * len(raw) / 48**2, abs=1e-4)
+
+
+def test_of_a_file_that_the_decoder_alone_reads_the_size_is_told():
+    raw = saved(format="PNG", icc_profile=b"profile")
+    at = raw.index(b"iCCP") + 6
+    raw = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]  # PIL refuses the file for its profile
+    facts = file_facts(raw)
+    assert decode(raw, "x").shape == (48, 48, 3)
+    assert (facts["width"], facts["height"], facts["container"]) == (48, 48, None)
 
 
 def test_exif_and_prompts_are_read_without_decoding():
