@@ -16,7 +16,7 @@ import pandas as pd
 from competition.core.files import atomic_write, fingerprint
 from competition.core.intact import read_arrays
 from competition.data.duplicates.perceptual_hash import SIDE, perceptual_hashes, thumbnail
-from competition.data.images.decode import DECODER, UnreadableImage, decode, header_size, read_bytes
+from competition.data.images.decode import DECODER, UnreadableImage, decode, header_size, read_bytes, room_for
 from competition.data.images.file_contents import in_order
 from competition.data.images.file_facts import KINDS, NUMBERS, file_facts
 
@@ -84,14 +84,17 @@ def _look(path: str, pixels: bool) -> tuple[dict[str, Any], np.ndarray | None]:
         return {"fault": error.reason}, None
     facts = file_facts(raw)
     try:
+        size = header_size(raw, path)
         if not pixels:
-            header_size(raw, path)
             return facts, None
-        image = decode(raw, path)
+        with room_for(size):
+            image = decode(raw, path)
+            grey = bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
+            small = thumbnail(image)
+            del image
     except UnreadableImage as error:
         return facts | {"fault": error.reason}, None
-    grey = bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
-    return facts | {"greyscale": grey}, thumbnail(image)
+    return facts | {"greyscale": grey}, small
 
 
 def _arrays(looks: list[tuple[dict, np.ndarray | None]], pixels: bool) -> dict[str, np.ndarray]:

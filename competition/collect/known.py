@@ -13,7 +13,7 @@ import numpy as np
 from competition.collect.provenance import NAME, Row, read_rows
 from competition.core.files import cores
 from competition.data.duplicates.perceptual_hash import near, perceptual_hash
-from competition.data.images.decode import UnreadableImage, decode, read_bytes
+from competition.data.images.decode import UnreadableImage, decode, header_size, read_bytes, room_for
 from competition.data.images.file_contents import chunks_of, in_order
 from competition.data.layouts.class_folders import images
 
@@ -86,6 +86,7 @@ def _look(path: Path) -> tuple[str, int | None]:
     raw = b""
     try:
         raw = read_bytes(path)
-        return hashlib.sha256(raw).hexdigest(), perceptual_hash(decode(raw, path))
+        with room_for(header_size(raw, path)):
+            return hashlib.sha256(raw).hexdigest(), perceptual_hash(decode(raw, path))
     except UnreadableImage:
         return hashlib.sha256(raw).hexdigest(), None

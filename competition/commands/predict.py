@@ -28,7 +28,7 @@ from competition.kaggle.submission.write import LATEST
 from competition.report.terminal import console
 from competition.scoring.unlikeness import UNLIKE
 
-CHUNK_IMAGES, CHUNK_BYTES = 64, 400_000_000  # decoded and judged at a time
+CHUNK_IMAGES, CHUNK_BYTES = 64, 60_000_000  # decoded and judged at a time
 
 FileVerdict = tuple[Path, Verdict | str]  # a file, and its verdict or why it cannot be read
 
@@ -114,16 +114,19 @@ def classify_files(classifier: Classifier, files: Sequence[Path]) -> Iterator[Fi
     chunk: list[tuple[Path, np.ndarray | str]] = []
     held = 0
     for path in files:
-        try:
-            image = read_image(path)
-            held += image.nbytes
-            chunk.append((path, image))
-        except UnreadableImage as error:
-            chunk.append((path, error.reason))
+        chunk.append((path, _image_or_reason(path)))
+        held += getattr(chunk[-1][1], "nbytes", 0)
         if len(chunk) == CHUNK_IMAGES or held > CHUNK_BYTES:
             yield from _classify_chunk(classifier, chunk)
             chunk, held = [], 0
     yield from _classify_chunk(classifier, chunk)
+
+
+def _image_or_reason(path: Path) -> np.ndarray | str:
+    try:
+        return read_image(path)
+    except UnreadableImage as error:
+        return error.reason
 
 
 def _classify_chunk(classifier: Classifier, chunk: Sequence[tuple[Path, np.ndarray | str]]) -> Iterator[FileVerdict]:

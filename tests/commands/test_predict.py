@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import weakref
 
 import cv2
 import numpy as np
@@ -79,3 +80,23 @@ def test_a_run_that_is_not_there_names_the_one_that_is(home, monkeypatch, capsys
     monkeypatch.setenv("TELLTALE_HOME", str(home))
     assert main(["predict", "name=mad", str(home)]) == 2
     assert "There is no finished run 'mad' in folds/; did you mean 'made'?" in capsys.readouterr().err
+
+
+def test_of_large_pictures_one_is_held_at_a_time(monkeypatch, tmp_path):
+    from competition.commands import predict
+
+    read = []
+
+    def read_one(path):
+        assert [picture for picture in read if picture() is not None] == []
+        image = np.zeros((40, 60, 3), np.uint8)
+        read.append(weakref.ref(image))
+        return image
+
+    class Judge:
+        def classify(self, images):
+            return [len(images)] * len(images)
+
+    monkeypatch.setattr(predict, "read_image", read_one)
+    monkeypatch.setattr(predict, "CHUNK_BYTES", 1_000)
+    assert [verdict for _, verdict in predict.classify_files(Judge(), [tmp_path] * 4)] == [1] * 4

@@ -12,7 +12,7 @@ import numpy as np
 from competition.core.files import atomic_write, cores, fingerprint
 from competition.core.intact import NO_ARRAYS
 from competition.data.duplicates.perceptual_hash import SIDE, copies, perceptual_hashes, thumbnail
-from competition.data.images.decode import DECODER, UnreadableImage, read_image
+from competition.data.images.decode import DECODER, UnreadableImage, decode, header_size, read_bytes, room_for
 from competition.data.images.file_contents import CHUNK_IMAGES, chunks_of, in_order
 from competition.data.images.stores import DataStore
 
@@ -79,7 +79,9 @@ def hashes_of(images: ImageSet, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _thumbnail(path: str) -> np.ndarray:
     try:
-        return np.rint(thumbnail(read_image(path))).astype(np.uint8)
+        raw = read_bytes(path)
+        with room_for(header_size(raw, path)):
+            return np.rint(thumbnail(decode(raw, path))).astype(np.uint8)
     except UnreadableImage:
         return np.zeros((SIDE, SIDE), np.uint8)
 

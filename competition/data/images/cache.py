@@ -20,7 +20,7 @@ from competition.core.errors import UserError
 from competition.core.files import atomic_write, cores, file_digest, fingerprint, read_json, short_digest, write_json
 from competition.core.intact import check_plain, has_digest, kept_record, write_record_file
 from competition.core.locks import waited_for
-from competition.data.images.decode import DECODER, UnreadableImage, read_image, stored_size
+from competition.data.images.decode import DECODER, LARGE_PIXELS, UnreadableImage, read_image, stored_size
 from competition.data.images.file_contents import CHUNK_IMAGES, Contents, file_stats, in_order, recall, survey
 from competition.data.images.stores import (
     BAD,
@@ -209,19 +209,22 @@ class _Writer:
 
 
 def _fill(writers: list[_Writer], paths: Sequence[str], contents: Contents, title: str, workers: int) -> None:
-    """Decode in threads (OpenCV lets go of the interpreter), write in order."""
+    """Decode in threads (OpenCV lets go of the interpreter), write in order; a large picture once its turn has come."""
+    large = contents.sizes.prod(axis=1) > LARGE_PIXELS
 
-    def decoded(rows: Sequence[int]) -> list[tuple[int, str, list]]:
-        found = []
-        for row in rows:
-            try:
-                image = read_image(paths[row])
-                found.append((row, "", [writer.prepare(image) for writer in writers]))
-            except UnreadableImage as error:
-                found.append((row, error.reason, [((0, 0), None)] * len(writers)))
-        return found
+    def decoded(row: int) -> tuple[str, list]:
+        try:
+            image = read_image(paths[row])
+            return "", [writer.prepare(image) for writer in writers]
+        except UnreadableImage as error:
+            return error.reason, [((0, 0), None)] * len(writers)
 
-    for row, fault, parts in in_order(decoded, _chunks(contents.sizes), workers, f"{title}: decoding"):
+    def ahead(rows: Sequence[int]) -> list[tuple[str, list] | None]:
+        return [None if large[row] else decoded(row) for row in rows]
+
+    found = in_order(ahead, _chunks(contents.sizes), workers, f"{title}: decoding")
+    for row, known in enumerate(found):
+        fault, parts = known or decoded(row)
         for writer, part in zip(writers, parts, strict=True):
             writer.append(*part)
             if fault:

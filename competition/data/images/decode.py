@@ -4,13 +4,16 @@ Forensic traces differ between decoders, so there is one (OpenCV's), it never sc
 (``DECODER``) is part of every cache key. A file that is not a whole image is refused by name, never half-decoded.
 """
 
+import contextlib
 import errno
 import io
 import os
 import stat
 import struct
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -19,6 +22,7 @@ from PIL import Image
 
 DECODER = f"opencv-{cv2.__version__}-1"  # raise the last number when the steps below change a pixel
 MAX_PIXELS = 178_000_000  # PIL's own limit for a decompression bomb, about 13,300 x 13,300
+LARGE_PIXELS = 20_000_000  # decoded, 60 million bytes, and while it is decoded up to 1.4 billion for ``MAX_PIXELS``
 MAX_FILE_BYTES = 600_000_000  # as many pixels without compression take fewer: 534 million bytes
 
 # Set at import so that it holds in forked and spawned workers too: images are decoded side by side, one per thread,
@@ -123,6 +127,19 @@ def decode(raw: bytes, path: str | Path) -> np.ndarray:
     if image is None:
         raise UnreadableImage(path, "it is damaged, or of a kind that OpenCV cannot decode")
     return image
+
+
+_one_large = threading.Lock()
+
+
+@contextlib.contextmanager
+def room_for(size: tuple[int, int]) -> Iterator[None]:
+    """Hold a picture of this (height, width): of pictures of over ``LARGE_PIXELS`` one thread of a process at a time.
+
+    Threads that decode side by side would else take as many times the memory of the largest picture there may be.
+    """
+    with _one_large if size[0] * size[1] > LARGE_PIXELS else contextlib.nullcontext():
+        yield
 
 
 def header_size(raw: bytes, path: str | Path) -> tuple[int, int]:

@@ -56,7 +56,7 @@ def test_rows_of_a_pixel_csv_are_compared_value_by_value(tmp_path):
 
 def test_nothing_is_decoded_twice_and_other_parts_are_judged_anew(tmp_path, these, monkeypatch):
     decoded = []
-    monkeypatch.setattr(copies, "read_image", lambda path, read=copies.read_image: decoded.append(path) or read(path))
+    monkeypatch.setattr(copies, "read_bytes", lambda path, read=copies.read_bytes: decoded.append(path) or read(path))
     cache = tmp_path / "cache"
     both = pictures(these, cache), pictures(these[:3], cache)
     first = copied(*both, np.zeros(3, int), cache)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -117,6 +118,22 @@ def test_unreadable_files_are_named_and_take_no_ones_place(tmp_path):
             with pytest.raises(UnreadableImage, match="truncated") as refused:
                 use(pickle.loads(pickle.dumps(store)))
             assert refused.value.path == paths[2]
+
+
+def test_large_pictures_are_decoded_one_after_the_other_each_when_it_is_written(tmp_path, monkeypatch):
+    paths, decoders = _images(tmp_path / "in", 15, sides=[(40, 60), (8, 8), (8, 9)]), {}
+
+    def read(path):
+        decoders[path] = threading.get_ident()
+        return read_image(path)
+
+    monkeypatch.setattr(cache, "LARGE_PIXELS", 1_000)
+    monkeypatch.setattr(cache, "read_image", read)
+    (store,) = open_stores(paths, [StoreSpec(0)], tmp_path / "cache", 1, "images", workers=4).values()
+    here = [path for path in paths if decoders[path] == threading.get_ident()]
+    assert here == paths[::3]
+    for row, path in enumerate(paths):
+        np.testing.assert_array_equal(store[row], read_image(path))
 
 
 def test_a_list_of_nothing_readable_still_opens(tmp_path):

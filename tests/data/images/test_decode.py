@@ -5,7 +5,9 @@ import pickle
 import struct
 import subprocess
 import sys
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -15,12 +17,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from competition.data.images.decode import (
+    LARGE_PIXELS,
     MAX_PIXELS,
     UnreadableImage,
     decode,
     fit_store,
     header_size,
     read_image,
+    room_for,
     stored_size,
 )
 from tests.warm import ROOT
@@ -217,6 +221,22 @@ def test_the_header_states_height_and_width(kind, options, tmp_path):
     raw = _encoded(_picture(31, 57), kind, **(options if kind == "JPEG" else {}))
     (tmp_path / "x").write_bytes(raw)
     assert header_size(raw, "x") == (31, 57)
+
+
+def test_of_large_pictures_a_process_holds_one_at_a_time_and_of_others_as_many_as_it_has_threads():
+    held, most = [], {}
+
+    def hold(size):
+        with room_for(size):
+            held.append(size)
+            most[size] = max(most.get(size, 0), held.count(size))
+            time.sleep(0.05)
+            held.remove(size)
+
+    large, small = (LARGE_PIXELS, 2), (1, LARGE_PIXELS)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(hold, [large, small] * 4))
+    assert most[large] == 1 and most[small] > 1
 
 
 def test_an_unreadable_image_survives_the_way_out_of_a_worker():
