@@ -10,14 +10,19 @@ from pathlib import Path
 
 from competition.core.errors import UserError, did_you_mean
 from tests.benchmarks.faults.campaign import Campaign, conduct
+from tests.benchmarks.faults.endurance import endurance
 from tests.benchmarks.faults.files import files_case
+from tests.benchmarks.faults.images import images
 from tests.benchmarks.faults.kills import kills_case
 from tests.benchmarks.faults.words import words_case
 
-CAMPAIGNS: dict[str, tuple[Campaign, str]] = {  # by name: what does a case, and which option says how many are done
+# By name: what does a case, and which option says how many are done ("rounds": how long the one case goes on).
+CAMPAIGNS: dict[str, tuple[Campaign, str]] = {
     "words": (words_case, "cases"),
     "files": (files_case, "cases"),
     "kills": (kills_case, "kills"),
+    "images": (images, "cases"),
+    "endurance": (endurance, "rounds"),
 }
 
 
@@ -27,13 +32,13 @@ def main(cases: int = 500, kills: int = 10, seed: int = 0, case: int | None = No
         raise UserError(f"There is no campaign '{only}'{did_you_mean(only, CAMPAIGNS)}")
     if case is not None and not only:
         raise UserError(f"case={case} needs only=CAMPAIGN, one of {', '.join(CAMPAIGNS)}.")
-    counts = {"cases": cases, "kills": kills}
+    done = {"cases": range(cases), "kills": range(kills), "rounds": [max(5, cases // 100)]}
     tallies = {}
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         for name, (campaign, counted) in CAMPAIGNS.items():
             if only in ("", name):
                 start = time.perf_counter()
-                numbers = range(counts[counted]) if case is None else [case]
+                numbers = done[counted] if case is None else [case]
                 tallies[name] = conduct(name, campaign, numbers, seed, Path(folder)), time.perf_counter() - start
     print(f"{'campaign':<12}{'cases':>8}{'clean':>8}{'minutes':>9}  findings")
     for name, (tally, seconds) in tallies.items():

@@ -21,6 +21,7 @@ LEFT = "left behind"  # a file that a refused or ended line should not have left
 DAMAGED = "damaged"  # something that stood before is gone or other, or the end is not the undisturbed one
 HUNG = "hung"  # not at its end after `PATIENCE` seconds
 DISAGREE = "disagree"  # two ways of reading the same file differ
+TOO_MUCH = "memory"  # more of it than a hostile file may make a process take
 GROWTH = "growth"  # memory, file handles, threads or temporary files that only ever grow
 
 PATIENCE = 60  # seconds for one command line on the small data
