@@ -48,7 +48,7 @@ def test_answers_that_differ_are_found():
     assert compared(files, agreed) == []
     for way, answers in {
         "cache": [("x", "other"), "it is damaged"],
-        "decoder": ["not the same twice", "it is damaged"],
+        "decoder anew": [("x", "y", "other"), "it is damaged"],
         "engine=onnx": [0.6, "it is damaged"],
         "page": [0.5, 0.5],
         "predict": [0.5, "it is truncated"],

@@ -35,18 +35,24 @@ from tests.benchmarks.faults.judge import NAME, judge, judge_home
 
 SPECS = (StoreSpec(32), StoreSpec(0, 64))
 
+ANEW = "decoder anew"  # the one way that touches memory which is only claimed, so that it takes more of it
+
 Answer = str | float | tuple[str, ...]
 Way = Callable[[Sequence[Path]], list[Answer]]
 
 
 def decoded(paths: Sequence[Path]) -> list[Answer]:
-    """Read each file with the decoder, in memory that holds one thing before and another."""
-    found = []
-    for fill in (165, 90):
-        fill_memory(fill)
-        found.append([_or_reason(_digests_of, path) for path in paths])
-    fill_memory(0)
-    return [one if one == other else "not the same twice" for one, other in zip(*found, strict=True)]
+    """Read each file with the decoder."""
+    return [_or_reason(_digests_of, path) for path in paths]
+
+
+def decoded_anew(paths: Sequence[Path]) -> list[Answer]:
+    """Read each file with the decoder in memory that holds other things before: what nobody wrote would differ."""
+    fill_memory(165)
+    try:
+        return decoded(paths)
+    finally:
+        fill_memory(0)
 
 
 def _digests_of(path: Path) -> tuple[str, ...]:
@@ -169,6 +175,7 @@ def by_test_folder(paths: Sequence[Path]) -> list[Answer]:
 
 WAYS: dict[str, Way] = {
     "decoder": decoded,
+    ANEW: decoded_anew,
     "cache": cached,
     "cache_gb=0": uncached,
     "audit": audited,
