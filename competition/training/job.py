@@ -55,13 +55,13 @@ def run_job(config: Config, data: RunData, plan: Plan, workers: int, on_progress
     done.pop("prediction_key", None)  # until all of them are written, there are no predictions
     done["files"] = digests(plan.folder, TRAINED)
     write_record_file(plan.folder / DONE_FILE, done)  # from here on, a kill costs the predictions alone
+    (plan.folder / "resume.pt").unlink(missing_ok=True)
     done["oof"] = predict_job(run, model)
     done["prediction_key"] = plan.prediction_key
     done["seconds"] = round(done.get("seconds", 0) + time.monotonic() - start, 1)
     done["torch"] = torch.__version__
     done["files"] |= digests(plan.folder, PREDICTED)
     write_record_file(plan.folder / DONE_FILE, done)
-    (plan.folder / "resume.pt").unlink(missing_ok=True)
     return done
 
 

@@ -227,6 +227,13 @@ def test_a_run_killed_in_a_job_or_at_its_end_and_run_again_ends_in_the_same_byte
     killed_and_run_again(copied, at, straight[2], resumed="last epoch" in moment)
 
 
+def test_a_resume_point_goes_before_its_job_is_done_and_never_outlives_it(copied):
+    job, *at = KILLS["before a job is declared done"]
+    unfinished(copied, job)
+    killed(copied, at, *TINY, "fold=0..2")
+    assert (copied / "folds" / NAME / job / "done.json").exists() and not list(copied.rglob("resume.pt"))
+
+
 def test_a_run_killed_while_the_cache_is_built_and_run_again_ends_in_the_same_bytes(straight, tmp_path):
     killed_and_run_again(tmp_path, ("competition.data.images.stores", "fit_store", 25, "before"), straight[2])
 
