@@ -47,7 +47,7 @@ def read_record_file(path: Path) -> dict[str, Any] | None:
     """Return the record in ``path`` without its seal, or None where there is none. UserError where it is damaged."""
     try:
         if Path(path).stat().st_size > MOST:
-            raise ValueError("it is far larger than any record")
+            raise damaged(path, "it is far larger than any record")
         found = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(found, dict):
             raise ValueError("it holds no record")

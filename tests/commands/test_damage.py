@@ -90,6 +90,9 @@ def test_a_submission_replaces_nothing_but_a_submission(home, place):
     assert everything(home) == before
 
 
-def test_an_audit_of_images_that_are_all_gone_says_so(tmp_path):
-    (tmp_path / "train.csv").write_text("id,label\n" + "".join(f"gone{n}.png,{n % 2}\n" for n in range(20)))
-    assert "20 listed images are not there" in done_inside(tmp_path, "audit", f"data={tmp_path}", "name=x")
+def test_an_audit_of_images_none_of_which_can_be_read_says_so(tmp_path):
+    names = [f"broken{n}.png" for n in range(20)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"no image")
+    (tmp_path / "train.csv").write_text("id,label\n" + "".join(f"{name},{n % 2}\n" for n, name in enumerate(names)))
+    assert "broken-files: 20 " in done_inside(tmp_path, "audit", f"data={tmp_path}", "name=x")
