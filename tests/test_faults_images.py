@@ -71,7 +71,7 @@ def test_what_only_grows_is_found_and_what_comes_and_goes_is_not():
 
 
 @pytest.mark.slow
-def test_two_hundred_hostile_images_are_read_alike_in_every_way(tmp_path):
+def test_a_hundred_hostile_images_are_read_alike_in_every_way(tmp_path):
     from tests.benchmarks.faults.campaign import conduct
     from tests.benchmarks.faults.images import images
 

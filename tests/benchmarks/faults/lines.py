@@ -38,7 +38,8 @@ sys.exit(status)
 """
 # Files whose bytes tell when and where they were made; all others are promised, and these by name and number.
 DATED = re.compile(
-    r"(history\.jsonl|done\.json|placement\.json|ledger\.csv|metrics\.json|submissions/[^/]+/[^/]+\.json|\.html)$"
+    r"(history\.jsonl|done\.json|placement\.json|ledger\.csv|metrics\.json|submissions/[^/]+/[^/]+\.json|\.html"
+    r"|folds/\.cache/\w+/manifest\.json)$"
 )
 # The memory of which files are in the cache goes by their places and dates.
 PLACED = re.compile(r"^folds/\.cache/lists/")
