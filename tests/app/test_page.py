@@ -21,15 +21,6 @@ from tests.running import environment
 from tests.runs import TINY, make_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-# Serves twice, the second time once a line comes in: most of a start is imports.
-SERVE = """
-import gc, sys
-from competition.commands.app import main
-code = main(sys.argv[1:])
-gc.collect()  # the event loop that it leaves may speak up as it goes: not in the midst of the second time
-input()
-sys.exit(code or main(sys.argv[1:]))
-"""
 PATIENCE = 60_000  # milliseconds; an answer takes one or two seconds on an idle core
 MEMBERS = {"convnext": TINY["convnext"], "swin": Recipe(**{**vars(TINY["swin"]), "view": "residual", "fit": "crop"})}
 
@@ -44,11 +35,10 @@ class Server:
         self.temporary.mkdir(parents=True, exist_ok=True)
         self.name = make_run(home, MEMBERS)
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-c", SERVE, f"name={self.name}", "open=false", "device=cpu", *words],
+            [sys.executable, "-u", "-m", "competition", "app", f"name={self.name}", "open=false", "device=cpu", *words],
             env={**environment(home), "TMPDIR": str(self.temporary)},
             cwd=home,
             text=True,
-            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
@@ -314,18 +304,15 @@ def test_only_this_machine_is_served_unless_asked_otherwise():
 
 
 @pytest.mark.slow
-def test_an_interrupted_or_terminated_server_ends_cleanly_even_while_a_page_is_open(browser, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_cleanly_even_while_a_page_is_open(browser, tmp_path, number):
     server = Server(tmp_path, "max_mb=2")  # its own: the others' is still in use
     server.ready()
     (folder,) = server.temporary.glob("telltale-*")
     assert folder.stat().st_mode & 0o777 == 0o700
     visit = Visit(browser, server)
-    server.process.send_signal(signal.SIGTERM)
-    assert "Traceback" not in server.hear("Stopped") and list(server.temporary.iterdir()) == []
-    visit.page.close()
-    server.process.stdin.write("\n")
-    server.process.stdin.flush()
-    server.ready()
-    server.process.send_signal(signal.SIGINT)
+    server.process.send_signal(number)
     rest, _ = server.process.communicate(timeout=20)
-    assert server.process.returncode == 0 and "Stopped" in rest and "Traceback" not in rest and not server.uploads()
+    visit.page.close()
+    assert server.process.returncode == 0 and rest.endswith("Stopped; nothing was kept.\n") and "Traceback" not in rest
+    assert list(server.temporary.iterdir()) == []

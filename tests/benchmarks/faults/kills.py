@@ -66,7 +66,9 @@ def _disturb(
         statuses.add(status)
         findings += wrong
     if statuses == {0}:  # all say that they have done it
-        findings += _differences(there, straight, "a line that says it is done")
+        differences = _differences(there, straight, "a line that says it is done")
+        # Nothing can be removed from a folder that cannot be written to.
+        findings += [one for one in differences if one.kind != LEFT or disturbance.name != "read-only"]
     findings += _torn(there, before, straight.promised)
     when = "" if disturbance.counted else f" after {moment:.2f} s"
     return f"{done or 'nothing, for it had ended'}{when}", findings
