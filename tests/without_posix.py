@@ -6,11 +6,11 @@ Other packages are imported first, because those of this machine were made for i
 import ast
 import contextlib
 import importlib
-import multiprocessing
 import os
 import pkgutil
 import signal
 import sys
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import competition
@@ -20,7 +20,7 @@ NAMES = {
     os: "chown fchown fork forkpty getegid geteuid getgid getgroups getloadavg getpgid getpgrp getsid getuid killpg "
     "lchown mkfifo mknod nice posix_spawn pread pwrite register_at_fork sched_getaffinity sched_setaffinity setgid "
     "setpgid setsid setuid sysconf ttyname uname wait wait3 wait4",
-    signal: "SIGALRM SIGCHLD SIGCONT SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGTSTP SIGUSR1 SIGUSR2 alarm pause "
+    signal: "SIGALRM SIGCONT SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGTSTP SIGUSR1 SIGUSR2 alarm pause "
     "pthread_kill pthread_sigmask setitimer siginterrupt sigwait",
 }
 
@@ -53,7 +53,7 @@ def forget_posix() -> None:
     for module, names in NAMES.items():
         for name in names.split():
             delattr(module, name)
-    multiprocessing.get_all_start_methods = lambda: ["spawn"]
+    resource_tracker.__dict__["_HAVE_SIGMASK"] = False  # multiprocessing's own, which is this machine's
 
 
 if __name__ == "__main__":
@@ -64,6 +64,9 @@ if __name__ == "__main__":
     for module in pkgutil.walk_packages(competition.__path__, "competition."):
         importlib.import_module(module.name)
     from competition.__main__ import main
+    from competition.data import loader
+
+    loader.start_method = lambda: "spawn"  # as it is on Windows and on a Mac
 
     statuses = [main(line.split("|")) for line in sys.argv[1:]]
     sys.exit(max(statuses))

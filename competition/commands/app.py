@@ -93,9 +93,10 @@ def listen(host: str, port: int | None) -> socket.socket:
         try:
             family, kind, protocol, _, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
             listener = socket.socket(family, kind, protocol)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the second of a name that no address can have
+            reason = getattr(error, "strerror", None) or "its name is too long, or empty between two dots"
             raise UserError(
-                f"host={host} is no address ({error.strerror}): leave host= out, or give one of this machine's."
+                f"host={host:.80} is not an address ({reason}): leave host= out, or give one of this machine's."
             ) from None
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -104,14 +105,14 @@ def listen(host: str, port: int | None) -> socket.socket:
             return listener
         except OSError as error:
             listener.close()
-            reason = error
-    if isinstance(reason, PermissionError):
+            refused = error
+    if isinstance(refused, PermissionError):
         raise UserError(f"port={port} needs the administrator's rights: give one from 1024 on, or leave port= out.")
     if not port:
         raise UserError(
-            f"No port of {host} from {PORT} to {PORT + NEXT - 1} is free ({reason.strerror}): give another with port=."
+            f"No port of {host} from {PORT} to {PORT + NEXT - 1} is free ({refused.strerror}): give another with port=."
         )
-    raise UserError(f"port={port} of {host} cannot be used ({reason.strerror}): give another, or leave port= out.")
+    raise UserError(f"port={port} of {host} cannot be used ({refused.strerror}): give another, or leave port= out.")
 
 
 def address_of(listener: socket.socket) -> str:

@@ -77,8 +77,8 @@ def open_engine(engine: str, name: str, device: str) -> Classifier:
         from competition.inference.torch_member import open_classifier
 
         return open_classifier(name, device)
-    if device == "cuda":
-        raise UserError("engine=onnx runs on the CPU: leave device=cuda out, or use engine=torch.")
+    if device not in ("auto", "cpu"):
+        raise UserError(f"engine=onnx runs on the CPU: leave device={device} out, or use engine=torch.")
     from competition.inference.onnx.session import open_onnx_classifier
 
     return open_onnx_classifier(name)

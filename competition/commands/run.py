@@ -51,7 +51,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         engine.connect()
     else:
         refuse_rest(config, [job for job in all_jobs(config) if not has_models(config, job.member)], submit)
-    prepare_process(config, engine.device, config.jobs)
+    prepare_process(config, engine.device)
     ahead = foreseen_demo(config)  # which is drawn when nothing speaks against the rest
     dataset = ahead or read_tables(config)
     check_decisions(config, len(dataset.test))

@@ -63,10 +63,10 @@ def run_session(config: Config, request: Request, output: Path, deadline: float)
         return
     cache_folder(config).mkdir(parents=True, exist_ok=True)
     room = shutil.disk_usage(cache_folder(config)).free / 1e9 - 2 * SPARE_GB
-    at_once = jobs_at_once(config, engine.device)
-    config = dataclasses.replace(config, cache_gb=max(0.0, min(config.cache_gb, room)), jobs=at_once)
-    prepare_process(config, engine.device, at_once)
+    config = dataclasses.replace(config, cache_gb=max(0.0, min(config.cache_gb, room)))
+    prepare_process(config, engine.device)
     dataset = read_tables(config)
+    at_once = jobs_at_once(config, dataset, engine.device)
     check_inputs(config, dataset)
     check_files(dataset)
     engine.check_weights([name for name in config.members if not has_models(config, name)], dataset.channels)

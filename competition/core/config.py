@@ -119,6 +119,8 @@ def _merge(raw: Any, layer: Mapping[str, Any], source: str) -> Any:
         raise UserError(f"{error.full_key}={error.value} (in {source}) is not {kind_words(kind)}.") from error
     except TypeError as error:  # that of OmegaConf for one container in another's place
         raise UserError(f"In {source} a list stands for a mapping, or a mapping for a list ({error}).") from error
+    except OverflowError as error:
+        raise UserError(f"In {source} stands a whole number that is too large ({error}): correct it there.") from error
 
 
 def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
@@ -233,7 +235,8 @@ def with_weights(config: Config, moved: Callable[[str], str]) -> Config:
 
 def elsewhere(config: Config) -> Config:
     """Return the settings as another machine is to read them: without this one's folders, files and other runs, for all
-    folds, trained there. Weights of a file become random ones; what the hub or a checkpoint brings stays."""
+    folds, trained there, as many at once as it carries. Weights of a file become random ones; what the hub or a
+    checkpoint brings stays."""
     return dataclasses.replace(
         with_weights(config, lambda path: "false"),
         data="",
@@ -243,6 +246,7 @@ def elsewhere(config: Config) -> Config:
         names="",
         fold="all",
         overwrite=False,
+        jobs="auto",
         engine="local",
         kaggle=Remote(),
     )

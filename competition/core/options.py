@@ -14,7 +14,7 @@ from competition.core.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -34,6 +34,11 @@ def one_of(*choices: str) -> Any:
 def bounded(default: float | None, least: float, most: float) -> Any:
     """Return a dataclass field that holds a number from ``least`` to ``most``, both allowed, or its default None."""
     return field(default=default, metadata={"bounds": (least, most)})
+
+
+def auto_or(least: int, most: int) -> Any:
+    """Return a dataclass field (a str) that holds the word auto, its default, or a whole number between both limits."""
+    return field(default="auto", metadata={"auto_or": (least, most)})
 
 
 def positional(name: str) -> Any:
@@ -123,3 +128,6 @@ def check_values(options: Any, prefix: str = "") -> None:
             raise UserError(f"{key}={value} is not one of {', '.join(choices)}.")
         if bounds and value is not None and not bounds[0] <= value <= bounds[1]:
             raise UserError(f"{key}={value} is out of range: give a value from {bounds[0]:g} to {bounds[1]:g}.")
+        if (limits := item.metadata.get("auto_or")) and value != "auto":
+            if not (value.isdecimal() and limits[0] <= int(value) <= limits[1]):
+                raise UserError(f"{key}={value} is neither auto nor a whole number from {limits[0]} to {limits[1]}.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from competition.core.options import DEVICES, bounded, one_of
+from competition.core.options import DEVICES, auto_or, bounded, one_of
 from competition.core.splits import parse_shares
 
 ENGINES = {  # each with the class that finishes jobs there (see training/engines/protocol.py), imported when used
@@ -162,7 +162,10 @@ class Config(Recipe):
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     deterministic: bool = False  # on CUDA: slower, the same bits every time; a CPU with pinned threads always is
     threads: int = bounded(0, 0, 1024)  # torch threads per job; 0 = the cores shared out among the jobs
-    jobs: int = bounded(1, 1, 256)  # jobs trained side by side; never changes a number when threads is pinned
+    jobs: str = auto_or(
+        1, 256
+    )  # jobs trained side by side; auto: one on each GPU, on a CPU one on every core (or on so
+    # many cores as threads says) as far as the memory goes; never changes a number when threads is pinned
     workers: int = bounded(-1, -1, 256)  # processes that feed each job; -1 = none on a CPU, half the cores (at most 8)
     # on a GPU
     cache: str = ""  # folder of decoded pixels; default: folds/.cache

@@ -1,9 +1,9 @@
 """Feed a model from a pixel store: batches whose pixels depend on (seed, epoch, row) alone, whatever feeds them."""
 
 import contextlib
-import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -131,14 +131,18 @@ def _prepare_worker(_worker: int) -> None:
     torch.set_num_threads(1)
 
 
+def start_method() -> str:
+    """Return how worker processes start: forked ones do so in milliseconds, but a Mac's libraries do not bear it, and
+    Windows knows only spawned ones."""
+    return "fork" if sys.platform == "linux" else "spawn"
+
+
 def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> DataLoader:
-    # A forked worker shares the memory map and starts in milliseconds; Windows knows only spawned ones.
     if workers and len(os.fsencode(tempfile.gettempdir())) > MAX_TEMPORARY:
         raise UserError(
             f"The path of the folder for temporary files, {tempfile.gettempdir()}, is too long for processes that feed "
             f"a training (more than {MAX_TEMPORARY} bytes): set TMPDIR to a shorter one, or workers=0."
         )
-    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     return DataLoader(
         dataset,
         sampler=batches,
@@ -147,7 +151,7 @@ def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> Dat
         pin_memory=pin,
         persistent_workers=workers > 0,
         worker_init_fn=_prepare_worker,
-        multiprocessing_context=method if workers else None,
+        multiprocessing_context=start_method() if workers else None,
         generator=torch.Generator(),  # left out, starting workers would draw from the training's own random stream
     )
 

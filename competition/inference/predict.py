@@ -64,7 +64,7 @@ def predict_logits(model: nn.Module, store: Store, rows: Sequence[int], predicto
     parts = [out for _, out in each_view(forward, store, rows, predictor)]
     if not parts:
         return np.zeros((len(predictor.views), 0))
-    logits = torch.cat(parts, dim=1).double().cpu().numpy()
+    logits = torch.cat(parts, dim=1).cpu().double().numpy()
     if not np.isfinite(logits).all():
         raise UserError(
             f"The model gives {logits[~np.isfinite(logits)][0]} for some images, so its training ran away: lower lr "

@@ -32,7 +32,7 @@ class TorchMember:
         self.settings = job_settings(self.folders[0])
         recipe = job_recipe(self.settings)
         precision = self.settings["precision"]
-        if device == "cpu" and precision == "fp16":  # trained on an older GPU; a CPU has the bits to spare
+        if device == "mps" or (device, precision) == ("cpu", "fp16"):  # trained elsewhere; there are bits to spare here
             precision = "fp32"
         elif device == "cuda" and precision == "bf16" and torch.cuda.get_device_capability()[0] < 8:
             precision = "fp16"  # what such a GPU trains in; it would only emulate the other
@@ -112,7 +112,7 @@ def open_classifier(name: str, device: str = "auto") -> Classifier[TorchMember]:
 
 
 def open_members(record: Record, device: str, workers: int = 0) -> dict[str, TorchMember]:
-    """Return a run's members on ``device`` (cpu or cuda), fed by ``workers`` processes."""
+    """Return a run's members on ``device`` (cpu, cuda or mps), fed by ``workers`` processes."""
     return {
         member: TorchMember([record.folder / part for part in parts], record.tta, device, workers)
         for member, parts in record.members.items()

@@ -48,14 +48,22 @@ class Placement:
 
 
 def choose_device(wanted: str) -> str:
-    """Return ``cpu`` or ``cuda``; UserError where CUDA is requested and is not there, or is too old."""
+    """Return ``cpu``, ``cuda`` or ``mps`` (the GPU of a Mac); UserError where a GPU is requested and is not there, or
+    is too old."""
     if wanted not in DEVICES:
         raise UserError(f"device={wanted} is not one of {', '.join(DEVICES)}.")
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise UserError("device=cuda, but torch sees no CUDA device here: use device=cpu or repair the driver.")
-    if wanted == "cpu" or not available:
-        return "cpu"
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(wanted, True):
+        raise UserError(
+            f"device={wanted}, but torch sees no {wanted.upper()} device here: use device=cpu or repair the driver."
+        )
+    device = wanted if wanted != "auto" else next((name for name, there in available.items() if there), "cpu")
+    if device == "cuda":
+        _check_capability()
+    return device
+
+
+def _check_capability() -> None:
     major, minor = torch.cuda.get_device_capability()
     if major < 7:
         name = torch.cuda.get_device_name()
@@ -63,7 +71,6 @@ def choose_device(wanted: str) -> str:
             f"The GPU {name} has CUDA capability {major}.{minor}, and torch needs 7.0: choose another accelerator "
             "(on Kaggle: T4), or device=cpu."
         )
-    return "cuda"
 
 
 def read_placement(recipe: Recipe, device: str, path: Path) -> Placement | None:
@@ -108,8 +115,11 @@ def _candidates(recipe: Recipe, device: str) -> tuple[list[str], list[str]]:
         usual = "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
     if recipe.precision == "fp16" and device == "cpu":
         raise UserError("precision=fp16 needs a GPU (its gradients are scaled there): use bf16 or fp32 on a CPU.")
+    if recipe.precision in ("bf16", "fp16") and device == "mps":
+        raise UserError(f"precision={recipe.precision} is not for a Mac's GPU: leave it out (fp32), or use device=cpu.")
     wanted = "device" if (device, recipe.precision) == ("cuda", "bf16") else recipe.precision
-    precisions = {"device": [usual], "auto": [usual, "bf16"] if device == "cpu" else [usual, "fp32"]}
+    measured = {"cpu": ["fp32", "bf16"], "cuda": [usual, "fp32"], "mps": ["fp32"]}
+    precisions = {"device": [usual], "auto": measured[device]}
     formats = {"device": ["channels_last" if device == "cuda" else "contiguous"], "auto": list(FORMATS)}
     return precisions.get(wanted, [wanted]), formats.get(recipe.memory_format, [recipe.memory_format])
 
@@ -126,7 +136,7 @@ def step_seconds(placement: Placement, model: nn.Module, pixels: Tensor) -> floa
             raise UserError(
                 "Not one image fits in the GPU's memory: choose a smaller backbone or image_size."
             ) from None
-    torch.cuda.empty_cache()
+    torch.accelerator.empty_cache()
     return 2 * step_seconds(placement, model, pixels[: len(pixels) // 2])
 
 
@@ -140,7 +150,7 @@ def _step_seconds(placement: Placement, model: nn.Module, pixels: Tensor) -> flo
             loss = model(pixels).square().mean()
         loss.backward()
         model.zero_grad()
-        if placement.device == "cuda":
-            torch.cuda.synchronize()
+        if placement.device != "cpu":
+            torch.accelerator.synchronize()
         times.append(time.perf_counter() - start)
     return sorted(times[1:])[PROBE_STEPS // 2]

@@ -14,8 +14,11 @@ from competition.training.plan import Plan, probe_of
 FORWARD_SHARE = 1 / 3  # of a training step's time: the backward pass costs about two forward passes
 
 
-def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None:
-    """Print the hours and gigabytes of the run without ``limit``: training, predictions, cache and checkpoints."""
+def print_estimate(config: Config, data: RunData, plans: Sequence[Plan], at_once: int) -> None:
+    """Print the hours and gigabytes of the run without ``limit``: training, predictions, cache and checkpoints.
+
+    ``at_once``: how many jobs run side by side.
+    """
     train_rows, test_rows = data.full_size
     added = sum(len(one.tables[0]) / len(one) * one.full_size for one in data.added)  # of all there would be, as here
     seconds = alone = 0.0  # of jobs side by side; of what nothing runs beside
@@ -42,8 +45,8 @@ def print_estimate(config: Config, data: RunData, plans: Sequence[Plan]) -> None
             seconds += models * each * (trained + FORWARD_SHARE * (predicted + featured + swept))
         total, learnt = count_parameters(model)
         resumed = total * (1 + bool(recipe.ema)) + 2 * learnt  # weights, the moving average, AdamW's two moments
-        megabytes += 4 * (total * models + config.jobs * (total if recipe.frozen else resumed)) / 1e6
-    hours = (alone + seconds / min(config.jobs, len(plans))) / 3600
+        megabytes += 4 * (total * models + at_once * (total if recipe.frozen else resumed)) / 1e6
+    hours = (alone + seconds / min(at_once, len(plans))) / 3600
     cache = _cache_gigabytes(config, data)
     beside = f"{features:.2f} GB of features, " if features else ""
     print(

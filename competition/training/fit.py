@@ -151,7 +151,8 @@ def _train_epoch(task: Task, state: State, forward: Callable[[Tensor], Tensor]) 
 
 def _thinned(losses: Tensor) -> list[float]:
     """Return the batches' losses in order, where there are many of them as means of equal stretches."""
-    stretches = losses.double().cpu().tensor_split(min(len(losses), MAX_BATCH_POINTS))
+    # In this order, for a Mac's GPU has no float64.
+    stretches = losses.cpu().double().tensor_split(min(len(losses), MAX_BATCH_POINTS))
     return [round(float(stretch.mean()), 6) for stretch in stretches]
 
 

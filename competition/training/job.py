@@ -109,7 +109,7 @@ def _train(run: JobRun) -> tuple[Detector, list[dict[str, Any]], JobRun]:
                     f"Training {job} runs out of GPU memory even one image at a time: choose a smaller backbone or "
                     "image_size, or checkpointing=true."
                 ) from None
-        torch.cuda.empty_cache()
+        torch.accelerator.empty_cache()
         run.on_progress(0, f"{job}: out of memory, going on with {half} images a pass")
         run = run.with_micro_batch(half)
 

@@ -271,6 +271,7 @@ def test_a_taken_port_is_an_error_where_it_was_asked_for_and_passed_over_where_i
         ["port=70000"],
         ["open=maybe"],
         ["host=no.such.host.invalid"],
+        ["host=no..host"],
         ["image.png"],
         ["device=tpu"],
         ["nmae=nmae"],

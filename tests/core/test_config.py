@@ -107,6 +107,7 @@ def test_the_config_is_frozen():
         (["split=by-sauce"], "split=by-sauce is not a way to split the data"),
         (["demo.sources=5"], "demo.sources=5"),
         (["demo.seed=x"], "demo.seed=x (in the command line) is not a whole number."),
+        (["members.swin={lr: " + "9" * 400 + "}"], "In the command line stands a whole number that is too large"),
         (["head={a: 1}"], "In the command line a list stands for a mapping, or a mapping for a list"),
     ],
 )

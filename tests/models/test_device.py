@@ -75,6 +75,18 @@ def test_cuda_where_there_is_none_is_one_sentence():
         choose_device("cuda")
 
 
+def test_a_macs_gpu_is_taken_where_there_is_one_and_trains_in_fp32(monkeypatch):
+    with pytest.raises(UserError, match="device=mps, but torch sees no MPS device"):
+        choose_device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto") == choose_device("mps") == "mps" and choose_device("cpu") == "cpu"
+    for wish in ("device", "auto", "fp32"):
+        recipe = dataclasses.replace(RECIPE, precision=wish)
+        assert choose_placement(recipe, "mps", lambda: None, PIXELS) == Placement("mps", "fp32", "contiguous", 4)
+    with pytest.raises(UserError, match="precision=bf16 is not for a Mac's GPU"):
+        choose_placement(dataclasses.replace(RECIPE, precision="bf16"), "mps", lambda: None, PIXELS)
+
+
 @pytest.mark.parametrize(("capability", "precision"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16")])
 def test_a_gpus_precision_follows_its_capability(monkeypatch, capability, precision):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

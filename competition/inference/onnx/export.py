@@ -148,7 +148,7 @@ def _torch_logits(models: Sequence[Detector], placement: Placement, checks: Sequ
         placement.place(model)
         with placement.autocast():
             parts.append(torch.cat([model(placement.move(torch.from_numpy(batch))) for batch in checks]))
-    return torch.stack(parts).double().mean(dim=0).cpu().numpy()
+    return torch.stack(parts).cpu().double().mean(dim=0).numpy()
 
 
 def _differences(found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:

@@ -16,14 +16,15 @@ from dataclasses import dataclass
 POLL = 0.2  # seconds between two looks at the process
 
 # `python -m kaggle`, which leaves when we are gone: after a kill it would go on downloading or uploading, beside the
-# repeated line's own.
+# repeated line's own. Its standard input is a pipe of ours, which ends with us, and looks to it like an empty one.
 WITH_US = """
-import os, runpy, sys, threading, time
-def end_with(parent):
-    while os.getppid() == parent:
-        time.sleep(0.2)
+import os, runpy, threading
+ours = os.dup(0)
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+def end_with_us():
+    os.read(ours, 1)
     os._exit(1)
-threading.Thread(target=end_with, args=(int(sys.argv.pop(1)),), daemon=True).start()
+threading.Thread(target=end_with_us, daemon=True).start()
 runpy.run_module("kaggle", run_name="__main__", alter_sys=True)
 """
 
@@ -50,19 +51,18 @@ def run_cli(words: Sequence[str], seconds: float, size: Callable[[], int] | None
     killed.
     """
     with tempfile.TemporaryFile() as output:
-        command = [sys.executable, "-P", "-c", WITH_US, str(os.getpid()), *words]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            status = _wait(process, seconds, size)
-        finally:
-            if process.poll() is None:
-                if hasattr(os, "killpg"):
-                    os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
-                else:
-                    process.kill()
-                process.wait()
+        command = [sys.executable, "-P", "-c", WITH_US, *words]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        ) as process:
+            try:
+                status = _wait(process, seconds, size)
+            finally:
+                if process.poll() is None:
+                    if hasattr(os, "killpg"):
+                        os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
+                    else:
+                        process.kill()
         output.seek(0)
         return CliReply(output.read().decode(errors="replace"), status)
 

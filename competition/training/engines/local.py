@@ -7,19 +7,21 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from competition.core.settings import Config, Recipe
 from competition.data.run_data import RunData
 from competition.inference.diagnostics import diagnostics_images
 from competition.models.build import check_pretrained
+from competition.models.cost import model_cost
 from competition.models.device import Placement, choose_device, choose_placement
 from competition.training.engines.protocol import Engine
 from competition.training.engines.side_by_side import run_side_by_side
 from competition.training.estimate import print_estimate
 from competition.training.job import prepare_features, run_job
 from competition.training.plan import Plan, probe_of, unfinished
-from competition.training.process import feed_workers, prepare_process
+from competition.training.process import feed_workers, jobs_at_once
 
 
 class LocalEngine(Engine):
@@ -38,7 +40,7 @@ class LocalEngine(Engine):
 
     def print_estimate(self, data: RunData, plans: Sequence[Plan]) -> None:
         if self.config.limit:
-            print_estimate(self.config, data, plans)
+            print_estimate(self.config, data, plans, jobs_at_once(self.config, data.dataset, self.device))
 
     def finish(self, data: RunData, plans: list[Plan]) -> list[Plan]:
         run_jobs(self.config, data, unfinished(self.config, plans), self.device)
@@ -53,7 +55,9 @@ def run_jobs(
     Raises UserError for the first job that cannot be finished; the others keep what they have.
     """
     prepare_features(config, data, plans, feed_workers(config, device))
-    processes = min(config.jobs, len(plans))
+    if device != "cpu":
+        torch.accelerator.empty_cache()  # for the processes that share the GPU
+    processes = min(jobs_at_once(config, data.dataset, device), len(plans))
     images = sum(_images(config, data, plan) for plan in plans)
     with tqdm(total=images, unit="img", disable=None, smoothing=0.02, dynamic_ncols=True) as bar:
         finished: list[Plan] = []
@@ -69,11 +73,18 @@ def run_jobs(
             on_done(plan)
 
         if processes <= 1:
-            prepare_process(config, device, 1)  # all the cores, now that nothing runs beside
             for plan in plans:
                 finish(plan, run_job(config, data, plan, feed_workers(config, device), progress))
         else:
-            run_side_by_side(config, plans, device, processes, progress, finish)
+            run_side_by_side(config, longest_first(config, data, plans), device, processes, progress, finish)
+
+
+def longest_first(config: Config, data: RunData, plans: Sequence[Plan]) -> list[Plan]:
+    """Return the plans in an order in which the last ones to begin are short, by their images and what each costs."""
+    dataset = data.dataset
+    members = {plan.job.member for plan in plans}
+    flops = {one: model_cost(config.members[one], dataset.channels, dataset.floating).flops for one in members}
+    return sorted(plans, key=lambda plan: -flops[plan.job.member] * _images(config, data, plan))
 
 
 def _images(config: Config, data: RunData, plan: Plan) -> int:

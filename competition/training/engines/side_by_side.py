@@ -19,6 +19,7 @@ from multiprocessing.queues import Queue
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from competition.core.errors import UserError
 from competition.core.settings import Config
@@ -29,6 +30,7 @@ from competition.training.open_data import open_data
 from competition.training.plan import Plan
 from competition.training.process import feed_workers, prepare_process
 
+MIN_FREE = 0.75  # of a GPU's memory: a screen takes less than the rest, and somebody else's training more
 PATIENCE = 5.0  # seconds in which an interrupted process tidies up, before it is killed
 
 
@@ -40,37 +42,72 @@ def run_side_by_side(
     on_progress: Callable[[int, str], None],
     on_done: Callable[[Plan, dict[str, Any]], None],
 ) -> None:
-    """Finish every plan's job in that many ``processes``. Raises UserError for the first job that cannot be.
+    """Finish every plan's job, begun in this order, in that many ``processes``.
 
-    ``on_progress(images, note)`` is called as images are seen, ``on_done`` for each job with its ``done.json``.
+    ``on_progress(images, note)`` is called as images are seen, ``on_done`` for each job with its ``done.json``. With
+    ``jobs=auto`` a GPU that other processes fill is left out. Raises UserError for the first job that cannot be
+    finished.
     """
     context = multiprocessing.get_context("spawn")
     config = dataclasses.replace(config, overwrite=False)  # what had to be discarded is discarded by now
     todo, messages = context.Queue(), context.Queue()
-    for index in [*range(len(plans)), *[None] * processes]:
-        todo.put(index)
+    for share in [*shares(len(plans), processes), *[None] * processes]:
+        todo.put(share)
     workers = [
-        context.Process(target=_work, args=(config, list(plans), device, (number, processes), todo, messages))
+        context.Process(target=_work, args=(config, list(plans), device, number, todo, messages))
         for number in range(processes)
     ]
     try:
         with without_interrupts():
             for worker in workers:
                 worker.start()
-        left = len(plans)
-        while left:
-            kind, value = _next_message(messages, workers)
-            if kind == "progress":
-                on_progress(*value)
-            elif kind == "done":
-                on_done(plans[value[0]], value[1])
-                left -= 1
-            else:
-                raise UserError(value) if kind == "error" else RuntimeError(f"A job failed:\n{value}")
+        _hear_of_all(plans, workers, messages, on_progress, on_done)
         for worker in workers:
             worker.join(PATIENCE)  # it finds nothing left to do
     finally:
         _end(workers)
+
+
+def _hear_of_all(
+    plans: Sequence[Plan],
+    workers: Sequence[SpawnProcess],
+    messages: Queue,
+    on_progress: Callable[[int, str], None],
+    on_done: Callable[[Plan, dict[str, Any]], None],
+) -> None:
+    """Pass on what the workers report until every job is done."""
+    left, full = len(plans), list[str]()
+    while left:
+        kind, value = _next_message(messages, workers)
+        if kind == "progress":
+            on_progress(*value)
+        elif kind == "full":
+            full.append(value)
+            _leave_out(full, len(workers))
+        elif kind == "done":
+            on_done(plans[value[0]], value[1])
+            left -= 1
+        else:
+            raise UserError(value) if kind == "error" else RuntimeError(f"A job failed:\n{value}")
+
+
+def _leave_out(full: Sequence[str], processes: int) -> None:
+    """Say of the last of these GPUs that it is left out; UserError where none is left."""
+    if len(full) == processes:
+        raise UserError(
+            f"Other processes fill all {processes} GPUs, the last one with {full[-1]}: wait for them, or name how many "
+            f"jobs are to share the GPUs all the same, as jobs={processes}."
+        )
+    tqdm.write(f"  A GPU is left out, for other processes fill it: {full[-1]}", file=sys.stdout)
+
+
+def shares(jobs: int, processes: int) -> list[tuple[int, int]]:
+    """Return each job's position with how many run side by side with it, itself included.
+
+    In the last round that are those left over, who share all the cores.
+    """
+    over = jobs % processes
+    return [(index, over if index >= jobs - over else processes) for index in range(jobs)]
 
 
 def _end(workers: Sequence[SpawnProcess]) -> None:
@@ -103,25 +140,30 @@ def _work(
     config: Config,
     plans: list[Plan],
     device: str,
-    place: tuple[int, int],
-    todo: "Queue[int | None]",
+    number: int,
+    todo: "Queue[tuple[int, int] | None]",
     messages: "Queue[tuple[str, Any]]",
 ) -> None:
-    """The life of one worker process; ``place``: its number, and how many there are."""
+    """The life of the worker process of this ``number``; ``todo`` holds what :func:`shares` returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be started without
     answer_signals()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         if device == "cuda":
-            torch.cuda.set_device(place[0] % torch.cuda.device_count())
-        prepare_process(config, device, place[1])
+            torch.cuda.set_device(number % torch.cuda.device_count())
+            if config.jobs == "auto" and (full := _fullness()):
+                messages.put(("full", full))
+                return
+        prepare_process(config, device)
         data = open_data(config, read_tables(config))
-        workers = feed_workers(config, device)
 
         def progress(images: int, note: str) -> None:
             messages.put(("progress", (images, note)))
 
-        while (index := todo.get()) is not None:
+        while (share := todo.get()) is not None:
+            index, beside = share
+            prepare_process(config, device, beside)
+            workers = feed_workers(config, device, beside)
             messages.put(("done", (index, run_job(config, data, plans[index], workers, progress))))
     except UserError as error:
         messages.put(("error", str(error)))
@@ -132,6 +174,15 @@ def _work(
         messages.put(("crash", traceback.format_exc()))
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on there is nothing to tidy up
+
+
+def _fullness() -> str:
+    """Return in words how other processes fill this process's GPU; nothing where it has room."""
+    free, total = torch.cuda.mem_get_info()
+    if free > MIN_FREE * total:
+        return ""
+    number = torch.cuda.current_device()
+    return f"{(total - free) / 1e9:.1f} of {total / 1e9:.1f} GB of GPU {number} ({torch.cuda.get_device_name()})"
 
 
 def _end_with_parent() -> None:
