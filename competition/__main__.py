@@ -47,6 +47,7 @@ QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "ORT_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 # What the system says of a place that cannot be written to.
 UNWRITABLE = {

@@ -11,7 +11,7 @@ import yaml
 from torch import nn
 
 from competition import __version__
-from competition.core.config import as_dict
+from competition.core.config_forms import as_dict
 from competition.core.files import fingerprint, write_json, write_text
 from competition.core.settings import Recipe
 from competition.data.images.decode import DECODER

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from competition.__main__ import main
-from competition.core.config import as_yaml, load_config
+from competition.core.config import load_config
+from competition.core.config_forms import as_yaml
 from tests.running import ROOT, SHARED, TINY, done, done_inside, environment, everything, inside
 
 FAST = [

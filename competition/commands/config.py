@@ -6,7 +6,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from competition.core.config import CONFIG_FILE, as_yaml, load_config
+from competition.core.config import CONFIG_FILE, load_config
+from competition.core.config_forms import as_yaml
 from competition.core.errors import UserError, did_you_mean
 from competition.core.paths import home, run_folder, runs_with
 from competition.core.settings import Config

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from competition import __version__
-from competition.core.config import CONFIG_FILE, as_yaml, with_weights
+from competition.core.config import CONFIG_FILE
+from competition.core.config_forms import as_yaml, with_weights
 from competition.core.files import write_changed
 from competition.core.paths import home, run_folder, shown
 from competition.core.settings import Config

@@ -2,12 +2,11 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -15,13 +14,13 @@ from competition.core.equalise import equalised_quality
 from competition.core.errors import UserError, did_you_mean
 from competition.core.options import check_keys, check_values, kind_words, parse_words
 from competition.core.paths import PRESETS, preset_names
-from competition.core.settings import LATER_KEYS, RECIPE_KEYS, Config, Demo, Layers, Recipe, Remote
+from competition.core.settings import GROUPS, RECIPE_KEYS, Config, Demo, Layers, Recipe
 from competition.core.splits import BY_SOURCE, check_split, chosen_folds
-from competition.core.yaml_text import parse_yaml
+from competition.core.yaml_text import MAX_DEPTH, parse_yaml
 
 CONFIG_FILE = "config.yaml"  # in a run's folder: what a later line that names the run alone goes by
 WEIGHTS_WORDS = ("true", "false", "auto")  # what pretrained= may say instead of a path
-TYPES = {item.name: item.type for kind in (Config, Demo, Remote) for item in fields(kind)}
+TYPES = {item.name: item.type for kind in (Config, *GROUPS.values()) for item in fields(kind)}
 
 
 def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None) -> Config:
@@ -40,7 +39,7 @@ def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None)
             "preset instead, and another name= for its results."
         )
     if preset := given.get("preset", file.get("preset", "")):
-        layer = _read_preset(preset)
+        layer = read_preset(preset)
         sizes = layer.pop("sizes", {})
         raw = _merge(raw, layer, f"preset {preset}")
         raw = _merge_size(raw, sizes, given.get("size", file.get("size") or raw.size), preset)
@@ -56,7 +55,8 @@ def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None)
         ) from error
 
 
-def _read_preset(name: str) -> dict[str, Any]:
+def read_preset(name: str) -> dict[str, Any]:
+    """Return the settings that a preset lays over the defaults; UserError where there is none of this name."""
     if name not in preset_names():
         raise UserError(f"There is no preset '{name}'{did_you_mean(name, preset_names())}")
     layer: dict[str, Any] = parse_yaml((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
@@ -81,6 +81,8 @@ def _nest(given: Mapping[str, str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for key, value in given.items():
         parts = key.split(".")
+        if len(parts) > MAX_DEPTH:
+            raise UserError(f"'{key:.80} ...' is not a setting: none has {len(parts)} parts.")
         node = tree
         for part in parts[:-1]:
             node = node.setdefault(part, {})
@@ -130,7 +132,7 @@ def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
         raise UserError(
             f"folds={BY_SOURCE} (in {source}) is not a number of folds: leave whole sources out with split={BY_SOURCE}."
         )
-    for key, kind in (("demo", Demo), ("kaggle", Remote)):
+    for key, kind in GROUPS.items():
         check_keys(layer.get(key), [item.name for item in fields(kind)], f"{key}.", source)
     members = layer.get("members") or {}
     if not isinstance(members, dict):
@@ -165,8 +167,8 @@ def _resolve(raw: Any) -> Config:
     settings = {item.name: getattr(raw, item.name) for item in fields(Config)}
     config = Config(**{**settings, "members": members, **_places(raw)})
     check_values(config, "")
-    check_values(config.demo, "demo.")
-    check_values(config.kaggle, "kaggle.")
+    for group in GROUPS:
+        check_values(getattr(config, group), f"{group}.")
     for name, recipe in members.items():
         check_values(recipe, f"members.{name}.")
         equalised_quality(recipe.equalise, f"members.{name}.equalise")
@@ -197,56 +199,3 @@ def _places(raw: Config) -> dict[str, str]:
     name = name or (f"{raw.preset}{variant}" if demo.draw else Path(data).resolve().name or raw.preset)
     limited = f"-limit{raw.limit}" if raw.limit else ""
     return {"data": data, "name": name.removesuffix(limited) + limited}
-
-
-def as_dict(settings: Recipe) -> dict[str, Any]:
-    """Return the settings as plain dictionaries, lists and numbers."""
-    return dataclasses.asdict(settings)
-
-
-def recipe_key(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as what names a job: without the ``LATER_KEYS`` that are at their defaults."""
-    unset = Recipe()
-    return {
-        key: value for key, value in as_dict(recipe).items() if key not in LATER_KEYS or value != getattr(unset, key)
-    }
-
-
-def as_yaml(settings: Recipe) -> str:
-    """Return the settings as YAML; fed back through ``config=FILE`` it gives the same Config."""
-    tree = as_dict(settings)
-    if preset := tree.get("preset"):  # the preset is read again with the file: say which of its members were taken out
-        layers = [layer := _read_preset(preset), layer.get("sizes", {}).get(tree["size"], {})]
-        tree["members"] |= {
-            name: None for part in layers for name in part.get("members", {}) if name not in tree["members"]
-        }
-    return str(yaml.safe_dump(tree, sort_keys=False, width=120))
-
-
-def with_weights(config: Config, moved: Callable[[str], str]) -> Config:
-    """Return the settings with each file or folder of weights ``moved`` to another."""
-
-    def own(recipe: Recipe) -> str:
-        return recipe.pretrained if recipe.pretrained in WEIGHTS_WORDS else moved(recipe.pretrained)
-
-    members = {name: dataclasses.replace(recipe, pretrained=own(recipe)) for name, recipe in config.members.items()}
-    return dataclasses.replace(config, pretrained=own(config), members=members)
-
-
-def elsewhere(config: Config) -> Config:
-    """Return the settings as another machine is to read them: without this one's folders, files and other runs, for all
-    folds, trained there, as many at once as it carries. Weights of a file become random ones; what the hub or a
-    checkpoint brings stays."""
-    return dataclasses.replace(
-        with_weights(config, lambda path: "false"),
-        data="",
-        cache="",
-        extra="",
-        pseudo="",
-        names="",
-        fold="all",
-        overwrite=False,
-        jobs="auto",
-        engine="local",
-        kaggle=Remote(),
-    )

@@ -15,6 +15,7 @@ from competition.core.splits import parse_shares
 ENGINES = {  # each with the class that finishes jobs there (see training/engines/protocol.py), imported when used
     "local": "competition.training.engines.local:LocalEngine",
     "kaggle": "competition.kaggle.sessions.engine:KaggleEngine",
+    "ray": "competition.training.engines.cluster.engine:RayEngine",
 }
 
 
@@ -110,6 +111,16 @@ class Remote:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Training on the nodes of a Ray cluster, with engine=ray."""
+
+    address: str = ""  # of the cluster, as host:6379 or auto; default: RAY_ADDRESS, or else a cluster of this machine
+    data: str = ""  # the folder of the images on the nodes, where it is another one than here
+    gpus: float = bounded(1.0, 0, 64)  # GPUs of a job; a fraction for small nets; where no node has one, CPUs train
+    cpus: int = bounded(0, 0, 1024)  # cores of a job; 0 = as many as threads says, or else its share of a node's
+
+
+@dataclass(frozen=True)
 class Config(Recipe):
     """The run: its data, how it is split, trained, blended and judged, and where."""
 
@@ -157,8 +168,9 @@ class Config(Recipe):
     report: bool = True  # write the report at a run's end (./run.sh report writes it at any time)
     overwrite: bool = False  # discard results made with other settings
 
-    engine: str = one_of(*ENGINES)  # where jobs are trained: here, or in Kaggle's sessions
+    engine: str = one_of(*ENGINES)  # where jobs are trained: here, in Kaggle's sessions, or on a cluster
     kaggle: Remote = field(default_factory=Remote)
+    ray: Cluster = field(default_factory=Cluster)
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     deterministic: bool = False  # on CUDA: slower, the same bits every time; a CPU with pinned threads always is
     threads: int = bounded(0, 0, 1024)  # torch threads per job; 0 = the cores shared out among the jobs
@@ -184,9 +196,14 @@ class Config(Recipe):
         return self.folds if self.shares is None else 1
 
 
+GROUPS: dict[str, Any] = {
+    "demo": Demo,
+    "kaggle": Remote,
+    "ray": Cluster,
+}  # settings whose names begin with one of these
 CHOICES: dict[str, tuple[str, ...]] = {
     item.name: item.metadata["choices"]
-    for kind in (Config, Demo, Remote)
+    for kind in (Config, *GROUPS.values())
     for item in fields(kind)
     if "choices" in item.metadata
 }

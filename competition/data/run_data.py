@@ -1,11 +1,13 @@
 """Everything a run reads, in one piece: tables, pixels and folds."""
 
+import dataclasses
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,6 +90,15 @@ class RunData(FoldedRows):
     def added_of(self, recipe: Recipe) -> list[DataStore]:
         """Return the stores of the train-only rows that a recipe reads."""
         return [added.stores[store_spec(recipe, self.dataset.floating)] for added in self.added]
+
+    def with_stores(self, moved: Callable[[Any], Any]) -> "RunData":
+        """Return the same with each of its stores ``moved`` to another."""
+        stores: Any = {spec: tuple(map(moved, pair)) for spec, pair in self.stores.items()}
+        added = [
+            dataclasses.replace(one, stores={spec: moved(store) for spec, store in one.stores.items()})
+            for one in self.added
+        ]
+        return dataclasses.replace(self, stores=stores, added=tuple(added))
 
     def learnt(self, fold: int | None) -> pd.DataFrame:
         """Return id, label and row of all that the model of ``fold`` learns from: training rows, then train-only ones.

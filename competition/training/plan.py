@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from competition.core.config import as_dict, recipe_key
+from competition.core.config_forms import as_dict, recipe_key
 from competition.core.errors import UserError
 from competition.core.files import fingerprint
 from competition.core.intact import has_content

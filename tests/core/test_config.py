@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.core.config import as_yaml, elsewhere, load_config, recipe_key
+from competition.core.config import load_config
+from competition.core.config_forms import as_yaml, elsewhere, recipe_key
 from competition.core.errors import UserError
 from competition.core.paths import preset_names
 from competition.core.settings import LATER_KEYS, RECIPE_KEYS, Recipe
@@ -108,6 +109,7 @@ def test_the_config_is_frozen():
         (["demo.sources=5"], "demo.sources=5"),
         (["demo.seed=x"], "demo.seed=x (in the command line) is not a whole number."),
         (["members.swin={lr: " + "9" * 400 + "}"], "In the command line stands a whole number that is too large"),
+        (["evidence_rows" + ".a" * 1000 + "=1"], "'evidence_rows.a.a"),
         (["head={a: 1}"], "In the command line a list stands for a mapping, or a mapping for a list"),
     ],
 )

@@ -107,9 +107,9 @@ class _FileStore(DataStore):
     dtype = np.dtype(np.uint8)
 
     def __init__(self, folder: Path, bad_paths: Mapping[int, str]):
-        self._folder, self._bad_paths = Path(folder), dict(bad_paths)
-        self._index = np.load(self._folder / INDEX)  # (n, 3) int64: offset in bytes, height, width
-        self.bad = {int(row): reason for row, reason in read_json(self._folder / BAD).items()}
+        self.folder, self.bad_paths = Path(folder), dict(bad_paths)
+        self._index = np.load(self.folder / INDEX)  # (n, 3) int64: offset in bytes, height, width
+        self.bad = {int(row): reason for row, reason in read_json(self.folder / BAD).items()}
 
     def __len__(self) -> int:
         return len(self._index)
@@ -117,7 +117,7 @@ class _FileStore(DataStore):
     @cached_property
     def digests(self) -> np.ndarray:
         """The (n, 16) uint8 digests of the files' bytes; zeros for a file that could not be read at all."""
-        return np.load(self._folder / DIGESTS)
+        return np.load(self.folder / DIGESTS)
 
     def shape(self, row: int) -> tuple[int, int, int]:
         self._refuse_bad(row)
@@ -133,7 +133,7 @@ class _FileStore(DataStore):
         if row < 0:
             raise IndexError(f"row {row}: rows count from 0")
         if row in self.bad:
-            raise UnreadableImage(self._bad_paths[row], self.bad[row])
+            raise UnreadableImage(self.bad_paths[row], self.bad[row])
 
 
 class PixelStore(_FileStore):
@@ -143,12 +143,12 @@ class PixelStore(_FileStore):
 
     def __init__(self, folder: Path, bad_paths: Mapping[int, str]):
         super().__init__(folder, bad_paths)
-        file = self._folder / PIXELS
+        file = self.folder / PIXELS
         # A plain array over the map: slicing numpy's memmap class is several times slower. An empty file has no map.
         self._pixels = np.asarray(np.memmap(file, np.uint8, "r")) if file.stat().st_size else np.zeros(0, np.uint8)
 
     def __reduce__(self):
-        return PixelStore, (self._folder, self._bad_paths)
+        return PixelStore, (self.folder, self.bad_paths)
 
     def __getitem__(self, row: int) -> np.ndarray:
         """Return a read-only view into the map."""
@@ -178,7 +178,7 @@ class DecodingStore(_FileStore):
         self._paths, self._spec = tuple(paths), spec
 
     def __reduce__(self):
-        return DecodingStore, (self._folder, self._bad_paths, self._paths, self._spec)
+        return DecodingStore, (self.folder, self.bad_paths, self._paths, self._spec)
 
     def __getitem__(self, row: int) -> np.ndarray:
         self._refuse_bad(row)

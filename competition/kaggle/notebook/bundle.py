@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from competition import __version__
-from competition.core.config import CONFIG_FILE, as_yaml, elsewhere
+from competition.core.config import CONFIG_FILE
+from competition.core.config_forms import as_yaml, elsewhere
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json, write_json, write_text
 from competition.core.intact import check_plain

@@ -19,7 +19,7 @@ from competition.kaggle.kernels import last_words, pull_files
 from competition.kaggle.sessions.kernel import STATUS
 from competition.kaggle.sessions.send import INBOX, Session
 from competition.models.device import read_placement
-from competition.training.engines.local import job_line
+from competition.training.engines.progress import job_line
 from competition.training.plan import PLACEMENT_FILE, Plan
 
 TRIES = 3

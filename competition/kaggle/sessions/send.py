@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from competition.core.config import as_yaml, elsewhere, recipe_key
+from competition.core.config_forms import as_yaml, elsewhere, recipe_key
 from competition.core.errors import UserError
 from competition.core.files import file_digest, fingerprint, read_json, write_json
 from competition.core.paths import FOLDS_FILE, run_folder

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competition.core.config import as_yaml, load_config
+from competition.core.config import load_config
+from competition.core.config_forms import as_yaml
 from competition.core.errors import UserError
 from competition.data.images.decode import DECODER
 from competition.data.run_data import read_tables

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from competition.core.config import CONFIG_FILE, as_yaml, load_config
+from competition.core.config import CONFIG_FILE, load_config
+from competition.core.config_forms import as_yaml
 from competition.core.files import write_text
 from competition.kaggle.submission.write import submission_bytes, write_submission
 

@@ -13,7 +13,8 @@ from competition.core.config import load_config
 from competition.core.errors import UserError
 from competition.data.run_data import read_tables
 from competition.training import process
-from competition.training.engines import local, side_by_side
+from competition.training.engines import side_by_side
+from competition.training.engines.progress import longest_first
 from competition.training.engines.side_by_side import run_side_by_side, shares
 from competition.training.open_data import open_data
 from competition.training.plan import all_jobs, make_plans
@@ -70,10 +71,10 @@ def test_the_longest_jobs_begin_first(tmp_path, monkeypatch):
     monkeypatch.setenv("TELLTALE_HOME", str(tmp_path))
     config = load_config([*TINY, "members.swin.epochs=9"])
     data = open_data(config, read_tables(config))
-    plans = local.longest_first(config, data, make_plans(config, data, all_jobs(config), "cpu"))
+    plans = longest_first(config, data, make_plans(config, data, all_jobs(config), "cpu"))
     assert [plan.job.member for plan in plans] == ["swin"] * 3 + ["convnext"] * 3
     longer = dataclasses.replace(config, members={**config.members, "swin": config.members["convnext"]})
-    assert [plan.job.fold for plan in local.longest_first(longer, data, plans)] == [0, 1, 2, 0, 1, 2]
+    assert [plan.job.fold for plan in longest_first(longer, data, plans)] == [0, 1, 2, 0, 1, 2]
 
 
 def _worker(_config, plans, _device, number, todo, messages):
