@@ -3,7 +3,6 @@
 Each command is a file of its name in commands/ with a function ``main``, which is imported when it is used.
 """
 
-import errno
 import importlib
 import io
 import os
@@ -12,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from competition.core.disk import disk_refusal
 from competition.core.errors import UserError, did_you_mean
 from competition.core.help import WORDS, command_help, overview
-from competition.core.paths import home
 from competition.core.signals import answer_signals, interrupted
 from competition.core.text import printable
 
@@ -49,11 +48,6 @@ QUIET = {
     "DO_NOT_TRACK": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-# What the system says of a place that cannot be written to.
-UNWRITABLE = {
-    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # no room: on the disk, of the user's share, in one file
-}
 
 
 def main(words: Sequence[str]) -> int:
@@ -71,23 +65,9 @@ def main(words: Sequence[str]) -> int:
             return _interrupted()
         if isinstance(error, UserError):
             return _refuse(str(error), error.status)
-        if (sentence := _of_the_disk(error)) is None:
+        if (sentence := disk_refusal(error)) is None:
             raise
         return _refuse(sentence, UserError.status)
-
-
-def _of_the_disk(error: Exception) -> str | None:
-    """Return what an error of the system says of a file, for those that the user can do something about."""
-    if not isinstance(error, OSError):
-        return None
-    if error.errno == errno.ENAMETOOLONG:
-        return f"{error.filename!s:.80}... is longer than the system allows: give a shorter name"
-    if error.errno in UNWRITABLE:
-        return (
-            f"{error.filename or home()} cannot be written ({error.strerror}): make room there, or put the "
-            "results elsewhere with TELLTALE_HOME=FOLDER"
-        )
-    return None
 
 
 def _interrupted() -> int:
@@ -121,6 +101,7 @@ def _run(words: Sequence[str]) -> int:
 def script() -> int:
     """Run the command line of this process; a reader that has had enough (`| head`) ends it without a word."""
     answer_signals()
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")  # Python removes what killed processes leave: quietly
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may hold what the terminal's encoding does not

@@ -76,10 +76,10 @@ def answer_signals() -> None:
 
 def _not_raised(unraisable: "sys.UnraisableHookArgs") -> None:
     """Hear of errors in what Python runs between two lines, such as destructors and hooks of fork: it prints them and
-    goes on, but must not go on after an interrupt."""
+    goes on, but must not go on after an interrupt. What an interrupt left half made complains as it goes, to nobody."""
     if _answer and isinstance(unraisable.exc_value, Interrupted):
         _answer.interrupt_again(unraisable.exc_value.status - 128)
-    else:
+    elif not interrupted():
         sys.__unraisablehook__(unraisable)
 
 

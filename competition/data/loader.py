@@ -125,8 +125,13 @@ def _batch(rows: Sequence[int], pixels: np.ndarray) -> Batch:
 
 
 def _prepare_worker(_worker: int) -> None:
-    """Set up a worker process: one thread, and no answer to Ctrl-C, which is its parent's to answer."""
+    """Set up a worker process: one thread, and no answer to Ctrl-C, which is its parent's to answer.
+
+    An error in a batch is sent to the parent. What is said otherwise comes from the thread that hands over pixels, of
+    a parent that has just ended.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = lambda *error: None
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 

@@ -41,6 +41,16 @@ DELETES = """
     Slow()
     time.sleep(60)
 """
+HALF_MADE = """
+    class Half:
+        def __init__(self):
+            print("working", flush=True)
+            time.sleep(60)
+            self.made = True
+        def __del__(self):
+            self.made
+    Half()
+"""
 CLEANS_UP = """
     try:
         print("working", flush=True)
@@ -88,8 +98,13 @@ def start(tmp_path: Path, busy: str) -> subprocess.Popen:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize(
     "busy",
-    [SLEEPS, BREAKS, DELETES],
-    ids=["busy", "what fails while it tidies up is not told", "in a destructor, which Python would forget"],
+    [SLEEPS, BREAKS, DELETES, HALF_MADE],
+    ids=[
+        "busy",
+        "what fails while it tidies up is not told",
+        "in a destructor, which Python would forget",
+        "in an initializer, whose object then fails in its destructor",
+    ],
 )
 def test_a_signal_ends_the_line_in_one_sentence(tmp_path, number, status, busy):
     process = start(tmp_path, busy)

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from competition.core.disk import disk_refusal
 from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.core.signals import Interrupted, answer_signals, without_interrupts
@@ -170,8 +171,9 @@ def _work(
     except Interrupted as error:
         messages.cancel_join_thread()  # nobody reads them any more
         sys.exit(error.status)
-    except Exception:
-        messages.put(("crash", traceback.format_exc()))
+    except Exception as error:
+        sentence = disk_refusal(error)
+        messages.put(("error", sentence) if sentence else ("crash", traceback.format_exc()))
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on there is nothing to tidy up
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.running import environment
+
 ray = pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
 
 START = 60  # seconds in which a node is up
@@ -48,7 +50,9 @@ class Nodes:
         """Start a node; the first one is the cluster's head."""
         own = self.homes[number]
         port = self.address.partition(":")[2]
-        place = ["--head", f"--port={port}", "--include-dashboard=false"] if number == 0 else [f"--address={self.address}"]
+        place = (
+            ["--head", f"--port={port}", "--include-dashboard=false"] if number == 0 else [f"--address={self.address}"]
+        )
         ray_start = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1", "--num-gpus=0"]
         ray_start += ["--object-store-memory=100000000", "--disable-usage-stats", *place]
         hidden = [one for one in (self.home, *self.homes) if one != own]
@@ -83,6 +87,18 @@ class Nodes:
         """Kill a node, with all that runs on it."""
         os.killpg(self.processes[number].pid, signal.SIGKILL)
         self.processes[number].wait()
+
+    def line(self, *words: str) -> subprocess.Popen:
+        """Start a line of the program as the cluster's driver."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "competition", *words, "engine=ray", f"ray.address={self.address}"],
+            env={**environment(self.home), **self.env},
+            cwd=self.home,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def end(self) -> None:
         """Kill all nodes."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import ray
-from ray.exceptions import RayError, RayTaskError, TaskCancelledError
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, TaskCancelledError, WorkerCrashedError
 from tqdm import tqdm
 
 from competition.core.errors import UserError
@@ -54,6 +54,7 @@ class Dispatch:
     say: Callable[[str], None] = tqdm.write
     ready: dict[str, Node] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
     _running: dict[Any, _Running] = field(default_factory=dict)
     _looked: float = 0.0
 
@@ -85,7 +86,7 @@ class Dispatch:
         """Take in nodes that have come, and forget those that have gone."""
         if time.monotonic() - self._looked < LOOK_SECONDS and self.ready:
             return
-        alive = {node.id: node for node in self.connection.nodes()}
+        alive = {node.id: node for node in self.connection.nodes() if node.id not in self.gone}
         self.ready = {name: node for name, node in self.ready.items() if name in alive}
         fit = [node for node in alive.values() if node.slots(self._cpus(node), self.gpus)]
         new = [node for node in fit if node.id not in self.ready and node.id not in self.refused]
@@ -144,7 +145,9 @@ class Dispatch:
         """Return the work of a lost node, to be done again from its last resume point; UserError after a few."""
         task, why = running.task, first_line(error)
         task.lost += 1
-        self._looked = 0.0
+        if not isinstance(error, WorkerCrashedError | OutOfMemoryError):  # the cluster notices it some time later
+            self.gone.add(running.node.id)
+            self.ready.pop(running.node.id, None)
         if task.lost == MAX_LOST or isinstance(error, TaskCancelledError):
             raise UserError(
                 f"{task.title} was lost {task.lost} times without coming further, last on node {running.node.name} "

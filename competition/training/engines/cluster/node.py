@@ -18,6 +18,7 @@ from pathlib import Path
 import ray
 
 from competition.core.config_forms import with_weights
+from competition.core.disk import disk_refusal
 from competition.core.errors import UserError
 from competition.core.files import cores, draft_folder, short_digest
 from competition.core.settings import Config, Recipe
@@ -131,8 +132,8 @@ def _run(
             run_job(config, there, plan, workers, lambda images, note: reports.put(Progress(images, note)))
     except UserError as error:
         failed.append(TaskFailed(str(error)))
-    except BaseException:
-        failed.append(TaskFailed("", traceback.format_exc()))
+    except BaseException as error:
+        failed.append(TaskFailed(disk_refusal(error) or "", traceback.format_exc()))
     finally:
         reports.put(None)
 
