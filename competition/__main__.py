@@ -23,6 +23,7 @@ SETTINGS, RUN, OWN = "settings", "run", "own"
 COMMANDS = {  # in the order of `./run.sh help`
     "run": SETTINGS,
     "download": OWN,
+    "status": SETTINGS,
     "ensemble": RUN,
     "report": RUN,
     "predict": OWN,

@@ -1,6 +1,7 @@
 """Writing so that a kill leaves the old file or the new one, never half of one; and fingerprints of what was read."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -24,10 +25,12 @@ ABANDONED_SECONDS = 86_400.0  # after which nobody fills one any more, where no 
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file beside ``path``; on leaving, flush it to disk and put it in ``path``'s place.
 
-    Text is UTF-8 with ``\\n`` line ends. If the block raises, ``path`` is untouched and the temporary file is gone.
+    Text is UTF-8 with ``\\n`` line ends. If the block raises, ``path`` is untouched and the temporary file is gone;
+    those of killed processes that wrote the same file are swept first.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(_drafts(path))
     handle, temporary = _draft(lambda: tempfile.mkstemp(prefix=f".{path.name}.", suffix=DRAFT, dir=path.parent))
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
     try:
@@ -51,8 +54,7 @@ def draft_folder(path: Path) -> Iterator[Path]:
     Left-overs of killed processes that filled one for the same ``path`` are swept first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    pattern = f".{path.name}.*{DRAFT}"
-    sweep(path.parent.glob(pattern))
+    sweep(_drafts(path))
 
     def made() -> tuple[int | None, str]:
         name = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=DRAFT, dir=path.parent)
@@ -66,6 +68,13 @@ def draft_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(name, ignore_errors=True)
         if handle is not None:
             os.close(handle)
+
+
+def _drafts(path: Path) -> list[Path]:
+    """Return the temporary files and folders that were to become ``path``."""
+    with contextlib.suppress(OSError):
+        return list(path.parent.glob(f".{glob.escape(path.name)}.*{DRAFT}"))
+    return []
 
 
 def sweep(drafts: Iterable[Path]) -> None:

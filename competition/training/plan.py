@@ -30,6 +30,7 @@ from competition.models.device import Placement, choose_placement, read_placemen
 from competition.models.pretrained import digest_of
 
 PLACEMENT_FILE = "placement.json"  # beside a member's folds
+NODES_FILE = "nodes.json"  # in a run's folder while a cluster trains it: each job's node, and what it does there
 LOCK_PATIENCE = 15  # seconds: the processes that fed a killed run may outlive it a little
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from competition.__main__ import COMMANDS, OWN, main
 from competition.core.help import PACKAGE, command_help, overview
-from competition.core.settings import Config
+from competition.core.settings import GROUPS, Config
 
 OWN_OPTIONS = [command for command, takes in COMMANDS.items() if takes == OWN]
 
@@ -41,7 +41,7 @@ def test_a_commands_help_shows_each_option_with_its_default_its_values_and_a_mea
 def test_the_main_jobs_help_shows_every_setting_with_a_comment():
     text = command_help("run")
     for item in dataclasses.fields(Config):
-        if item.name in ("demo", "kaggle"):
+        if item.name in GROUPS:
             for own in dataclasses.fields(item.default_factory):
                 assert re.search(rf"^  {item.name}\.{own.name}=\S*\s+[^\s(]", text, re.MULTILINE), own.name
         else:

@@ -4,11 +4,8 @@ One graph holds all of a member's models and averages their logits; telltale.jso
 the rest of the run. Nothing is half-written, and an export that would change nothing writes nothing.
 """
 
-import contextlib
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +13,7 @@ import numpy as np
 import torch
 
 from competition.core.errors import UserError
-from competition.core.files import file_digest
+from competition.core.files import draft_folder, file_digest
 from competition.core.intact import stands, write_record_file
 from competition.core.locks import only_one
 from competition.data.images.decode import fit_store
@@ -42,7 +39,6 @@ from competition.scoring.metrics import sigmoid
 
 MAX_DIFFERENCE = 1e-3  # of a logit, or of the largest logit where that is more than 1
 CHECK_BATCHES = (5, 1)  # the sizes of the batches of check images of each kind
-BUILDING = ".telltale-export-"
 STAGES = ("loading", "tracing", "checking")
 LOCK_SECONDS = 15
 
@@ -70,8 +66,7 @@ def export(
         need_package(package)
     classifier = open_classifier(name, device)
     folder = export_folder(name) if folder is None else folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with only_one(classifier.record.folder / ".lock", LOCK_SECONDS), _building_site(folder.parent) as site:
+    with only_one(classifier.record.folder / ".lock", LOCK_SECONDS), draft_folder(folder) as site:
         before = read_manifest(folder)
         members = {}
         for member, trained in classifier.members.items():
@@ -85,15 +80,6 @@ def export(
                 members[member] = _export_member(member, trained, models, site, on_progress)
         manifest = Manifest(classifier.record, members)
         return Exported(folder, manifest, _put_in_place(site, folder, manifest))
-
-
-@contextlib.contextmanager
-def _building_site(parent: Path) -> Iterator[Path]:
-    """Make a folder to build in, on the same disk as the result; whatever a killed export left is cleared away."""
-    for left in parent.glob(f"{BUILDING}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=BUILDING, dir=parent) as site:
-        yield Path(site)
 
 
 def _identify(run: Path, folders: Sequence[Path]) -> dict[str, dict[str, str]]:

@@ -11,13 +11,15 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, TaskCancell
 from tqdm import tqdm
 
 from competition.core.errors import UserError
+from competition.core.files import write_json
 from competition.training.engines.cluster.connect import Connection, Node, first_line
-from competition.training.engines.cluster.messages import Incoming, Kept, Message, Piece, Progress, TaskFailed
+from competition.training.engines.cluster.messages import Began, Incoming, Kept, Message, Piece, Progress, TaskFailed
 from competition.training.engines.cluster.node import Work, train
 from competition.training.engines.cluster.supply import Supply
 
 MAX_LOST = 3  # times in a row that the same work is lost without having come further
 LOOK_SECONDS = 5.0  # between two looks for new nodes
+NOTE_SECONDS = 2.0  # between two notes of where everything runs
 NODE_PATIENCE = 60.0  # seconds without a node, after which none is waited for
 
 
@@ -39,24 +41,28 @@ class _Running:
     node: Node
     incoming: Incoming
     images: int = 0
+    device: str = "?"
+    note: str = "begins"
     failed: TaskFailed | None = None
 
 
 @dataclass
 class Dispatch:
     """``gpus`` of each piece of work; ``on_progress(images, note)`` is called as it goes on, ``say`` for what the user
-    should read."""
+    should read. ``nodes_file``: where it is noted which node does what."""
 
     connection: Connection
     supply: Supply
     gpus: float
     on_progress: Callable[[int, str], None]
     say: Callable[[str], None] = tqdm.write
+    nodes_file: Path | None = None
     ready: dict[str, Node] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     _running: dict[Any, _Running] = field(default_factory=dict)
     _looked: float = 0.0
+    _noted: float = 0.0
 
     def run(self, tasks: list[RemoteTask], on_done: Callable[[RemoteTask], None] = lambda task: None) -> None:
         """Finish all the work, begun in this order; ``on_done`` is called after each.
@@ -69,6 +75,7 @@ class Dispatch:
                 self._look()
                 while todo and (node := self._free_node()):
                     self._start(todo.pop(0), node)
+                self._note()
                 if self._running:
                     alone = time.monotonic()
                     self._hear(todo, on_done)
@@ -81,6 +88,8 @@ class Dispatch:
             for generator in self._running:
                 ray.cancel(generator, force=True)
             self._running.clear()
+            if self.nodes_file:
+                self.nodes_file.unlink(missing_ok=True)
 
     def _look(self) -> None:
         """Take in nodes that have come, and forget those that have gone."""
@@ -96,6 +105,16 @@ class Dispatch:
             self.say(f"  Node {node.name} is not used, for {why}")
         self.ready |= {node.id: node for node in new if node not in refused}
         self._looked = time.monotonic()
+
+    def _note(self) -> None:
+        """Note where everything runs, and what it does there, for `./run.sh status`."""
+        if self.nodes_file and time.monotonic() - self._noted >= NOTE_SECONDS:
+            self._noted = time.monotonic()
+            at_work = self._running.values()
+            write_json(
+                self.nodes_file,
+                {one.task.title: {"node": f"{one.node.name}, {one.device}", "note": one.note} for one in at_work},
+            )
 
     def _cpus(self, node: Node) -> int:
         return node.share(self.supply.config, self.gpus)
@@ -131,8 +150,11 @@ class Dispatch:
                 todo.insert(0, self._lost(running, error))
 
     def _take(self, running: _Running, message: Message) -> None:
-        if isinstance(message, Progress):
+        if isinstance(message, Began):
+            running.device = message.device
+        elif isinstance(message, Progress):
             running.images += message.images
+            running.note = message.note.removeprefix(running.task.title).strip()
             self.on_progress(message.images, message.note)
         elif isinstance(message, Piece):
             running.incoming.take(message)

@@ -7,7 +7,7 @@ from typing import Any
 
 from competition.core.config import WEIGHTS_WORDS
 from competition.core.files import fingerprint
-from competition.core.paths import cache_folder
+from competition.core.paths import cache_folder, run_folder
 from competition.core.settings import Config, Recipe
 from competition.data.run_data import RunData
 from competition.inference.job_files import read_done
@@ -23,7 +23,7 @@ from competition.training.engines.cluster.travel import Parcel, packed
 from competition.training.engines.progress import JobsBar, longest_first
 from competition.training.engines.protocol import Engine
 from competition.training.job_run import JobRun
-from competition.training.plan import PLACEMENT_FILE, Plan, all_jobs, is_requested, unfinished
+from competition.training.plan import NODES_FILE, PLACEMENT_FILE, Plan, all_jobs, is_requested, unfinished
 from competition.training.resume import load_resume
 
 
@@ -106,7 +106,9 @@ class RayEngine(Engine):
                     raise RuntimeError(f"{plan.job} came back made of something else than what was sent")
                 bar.finish(plan, read_done(plan.folder))
 
-            Dispatch(self._connected(), supply, self._gpus(), bar.progress, bar.say).run(tasks, finish)
+            nodes_file = run_folder(self.config.name) / NODES_FILE
+            dispatch = Dispatch(self._connected(), supply, self._gpus(), bar.progress, bar.say, nodes_file)
+            dispatch.run(tasks, finish)
 
     def _work(self, supply: Supply, plan: Plan, features: tuple[str, ...] = ()) -> Any:
         """Return what makes a plan's work, from the files that stand here when it is called."""

@@ -15,6 +15,13 @@ PIECE = 64_000_000  # bytes that travel at a time: a node's memory for objects m
 
 
 @dataclass(frozen=True)
+class Began:
+    """What the job computes on, in words."""
+
+    device: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """``images`` seen since the last one, and what the job does now, in words."""
 
@@ -48,7 +55,7 @@ class TaskFailed:
     traceback: str = ""
 
 
-Message = Progress | Piece | Kept | TaskFailed
+Message = Began | Progress | Piece | Kept | TaskFailed
 
 
 def pieces(path: Path, place: str) -> Iterator[Piece]:

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import ray
+import torch
 
 from competition.core.config_forms import with_weights
 from competition.core.disk import disk_refusal
@@ -25,6 +26,7 @@ from competition.core.settings import Config, Recipe
 from competition.data.run_data import RunData
 from competition.models.device import Placement, choose_device, choose_placement
 from competition.training.engines.cluster.messages import (
+    Began,
     Incoming,
     Kept,
     Message,
@@ -97,6 +99,7 @@ def train(work: Work, data: RunData) -> Iterator[Message]:
 
     Features' places are below the cache, all others below the member's folder.
     """
+    yield Began(_device_name())
     cache, reports, failed = cache_of(work.cache), queue.SimpleQueue[Progress | None](), list[TaskFailed]()
     with draft_folder(cache / "job") as member:
         incoming = Incoming(member)
@@ -157,6 +160,12 @@ def _followed(
     yield Progress(images, note)
     yield from outgoing.changed()
     yield Kept()
+
+
+def _device_name() -> str:
+    if _device() == "cpu":
+        return "CPU"
+    return f"GPU {', '.join(map(str, ray.get_gpu_ids()))} ({torch.cuda.get_device_name()})"
 
 
 def _device() -> str:
