@@ -133,9 +133,14 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
+def holds(path: Path, content: bytes) -> bool:
+    """Whether ``path`` is a plain file of these bytes."""
+    return path.is_file() and path.read_bytes() == content
+
+
 def write_changed(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` atomically, unless that is what stands there."""
-    if not path.exists() or path.read_bytes() != text.encode():
+    if not holds(path, text.encode()):
         write_text(path, text)
 
 

@@ -55,5 +55,5 @@ def load_resume(path: Path) -> dict[str, Any] | None:
     """Return the resume point in ``path``, or None where there is none or it is not readable (it is then unused)."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, EOFError, RuntimeError, pickle.UnpicklingError):
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):  # of a file cut short it seeks before its start
         return None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from competition.core.files import atomic_write, fingerprint
+from competition.core.files import atomic_write, fingerprint, holds
 from competition.core.intact import kept_record, write_record_file
 
 LATEST = "submission.csv"
@@ -44,7 +44,7 @@ def write_submission(
     for path in sorted((folder / name).glob("*.json"), reverse=True):
         stored = kept_record(path)
         csv = path.with_suffix(".csv")
-        if stored.get("fingerprint") == key and csv.exists() and csv.read_bytes() == content:
+        if stored.get("fingerprint") == key and holds(csv, content):
             _copy_latest(content, folder / LATEST)
             return csv, False
     csv = _unfinished(folder / name, content) or _fresh_path(folder / name)
@@ -60,7 +60,7 @@ def write_submission(
 def _unfinished(folder: Path, content: bytes) -> Path | None:
     """Find the CSV with these bytes that a killed run left without its card."""
     left = (csv for csv in folder.glob("*.csv") if not csv.with_suffix(".json").exists())
-    return next((csv for csv in left if csv.read_bytes() == content), None)
+    return next((csv for csv in left if holds(csv, content)), None)
 
 
 def _fresh_path(folder: Path) -> Path:
@@ -72,6 +72,6 @@ def _fresh_path(folder: Path) -> Path:
 
 
 def _copy_latest(content: bytes, latest: Path) -> None:
-    if not latest.exists() or latest.read_bytes() != content:
+    if not holds(latest, content):
         with atomic_write(latest, "wb") as file:
             file.write(content)

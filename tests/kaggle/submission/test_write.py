@@ -1,5 +1,6 @@
 import io
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,15 @@ def test_the_same_submission_is_written_once_whatever_the_commit(tmp_path):
     again, new_again = write(tmp_path, provenance={"git_commit": "def"})
     assert new and not new_again and again == path
     assert json.loads(path.with_suffix(".json").read_text())["git_commit"] == "abc"
+
+
+def test_what_is_no_plain_file_in_its_place_is_never_read(tmp_path):
+    path, _ = write(tmp_path)
+    for one in (path, tmp_path / "submission.csv"):
+        one.unlink()
+        os.mkfifo(one)  # on which a reader would wait for ever
+    again, new = write(tmp_path)
+    assert new and again != path and (tmp_path / "submission.csv").read_bytes() == again.read_bytes()
 
 
 def test_another_one_gets_a_name_of_its_own_and_the_latest_is_copied(tmp_path):
