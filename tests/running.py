@@ -134,7 +134,7 @@ def outcome(home: Path, whole: bool = True) -> dict[str, bytes]:
     files = [path for name in ("oof.csv", "test.csv", "evidence.npz") for path in home.glob(f"folds/*/*/*/{name}")]
     submission = home / "submissions/submission.csv"
     files += [submission] if whole or submission.exists() else []
-    return {str(path.relative_to(home)): path.read_bytes() for path in files}
+    return {str(path.relative_to(home)): path.read_bytes() for path in files if path.is_file()}
 
 
 def everything(home: Path) -> dict[str, tuple[int, int]]:

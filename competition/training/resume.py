@@ -8,6 +8,7 @@ from typing import IO, Any, cast
 import torch
 
 from competition.core.files import atomic_write
+from competition.core.intact import NO_ARRAYS
 from competition.core.signals import held_back
 
 
@@ -55,5 +56,5 @@ def load_resume(path: Path) -> dict[str, Any] | None:
     """Return the resume point in ``path``, or None where there is none or it is not readable (it is then unused)."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):  # of a file cut short it seeks before its start
+    except (*NO_ARRAYS, pickle.UnpicklingError, AttributeError):  # what torch answers damaged bytes with
         return None

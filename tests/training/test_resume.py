@@ -56,12 +56,12 @@ def test_a_resume_point_comes_back_and_a_torn_or_missing_one_is_none(tmp_path):
     for size in (100, len(whole) // 2, len(whole) - 100):
         path.write_bytes(whole[:size])
         assert load_resume(path) is None
-    # Cut in its closing entry, so that the start it tells of lies before the file's own.
-    save_resume(path, {"epoch": 2, "weights": torch.zeros(10_000)})
+    save_resume(path, {"epoch": 2, "weights": torch.zeros(10_000), "history": [{"loss": 0.5}] * 50})
     whole = path.read_bytes()
-    for size in range(0, len(whole), 1009):
-        path.write_bytes(whole[size:])
-        assert size == 0 or load_resume(path) is None
+    for size in range(37, len(whole), 37):  # torch has another error for many of these
+        for damaged in (whole[:size], whole[size:]):
+            path.write_bytes(damaged)
+            assert load_resume(path) is None
 
 
 @pytest.mark.parametrize("value", [np.float64(0.5), np.int64(1), np.bool_(True), {1, 2}])
