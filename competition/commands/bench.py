@@ -27,6 +27,7 @@ class BenchOptions:
     weights: str = ""  # for `weights`: a file of pretrained weights
     data: str = ""  # for `weights`: a folder of labelled images
     ways: str = ""  # for `weights`: the ways to train that are measured, as full,norms; default: all
+    name: str = "demo"  # for `schedule`: the finished run whose jobs are scheduled
     cases: int = bounded(500, 0, 100_000)  # for `faults`: how many command lines, files and images are drawn
     kills: int = bounded(10, 0, 10_000)  # for `faults`: how many runs are disturbed
     seed: int = bounded(0, 0, 100_000)  # for `faults`: of all chance
