@@ -28,6 +28,7 @@ class BenchOptions:
     data: str = ""  # for `weights`: a folder of labelled images
     ways: str = ""  # for `weights`: the ways to train that are measured, as full,norms; default: all
     name: str = "demo"  # for `schedule`: the finished run whose jobs are scheduled
+    images: int = bounded(100_000, 1000, 1_000_000)  # for `scale`: of the largest data set
     cases: int = bounded(500, 0, 100_000)  # for `faults`: how many command lines, files and images are drawn
     kills: int = bounded(10, 0, 10_000)  # for `faults`: how many runs are disturbed
     seed: int = bounded(0, 0, 100_000)  # for `faults`: of all chance

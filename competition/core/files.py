@@ -30,7 +30,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(_drafts(path))
+    sweep_drafts(path)
     handle, temporary = _draft(lambda: tempfile.mkstemp(prefix=f".{path.name}.", suffix=DRAFT, dir=path.parent))
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
     try:
@@ -54,7 +54,7 @@ def draft_folder(path: Path) -> Iterator[Path]:
     Left-overs of killed processes that filled one for the same ``path`` are swept first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(_drafts(path))
+    sweep_drafts(path)
 
     def made() -> tuple[int | None, str]:
         name = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=DRAFT, dir=path.parent)
@@ -70,11 +70,10 @@ def draft_folder(path: Path) -> Iterator[Path]:
             os.close(handle)
 
 
-def _drafts(path: Path) -> list[Path]:
-    """Return the temporary files and folders that were to become ``path``."""
+def sweep_drafts(path: Path) -> None:
+    """Remove the temporary files and folders that were to become ``path`` and that killed processes left."""
     with contextlib.suppress(OSError):
-        return list(path.parent.glob(f".{glob.escape(path.name)}.*{DRAFT}"))
-    return []
+        sweep(path.parent.glob(f".{glob.escape(path.name)}.*{DRAFT}"))
 
 
 def sweep(drafts: Iterable[Path]) -> None:

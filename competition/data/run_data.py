@@ -150,7 +150,8 @@ def data_root(config: Config) -> Path:
 def read_tables(config: Config) -> Dataset:
     """Read the tables that ``config.data`` holds, drawing the demo first where it is requested and can be read."""
     root = data_root(config)
-    if foreseen_demo(config):
+    foreseen_demo(config)  # which refuses what could not be read
+    if config.demo.draw:
         draw_demo(root, _demo_plan(config))
     return read_dataset(root, layout_settings(config))
 

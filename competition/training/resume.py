@@ -12,6 +12,10 @@ from competition.core.intact import NO_ARRAYS
 from competition.core.signals import held_back
 
 
+# All that torch answers damaged bytes with.
+UNREADABLE: tuple[type[Exception], ...] = (*NO_ARRAYS, pickle.UnpicklingError, AttributeError)
+
+
 def save_resume(path: Path, state: dict[str, Any]) -> None:
     """Write a resume point: tensors, numbers, words, lists and dictionaries only, TypeError for all else, which
     :func:`load_resume` would not read. An interrupt waits until it is written: torch.save would hide it."""
@@ -56,5 +60,5 @@ def load_resume(path: Path) -> dict[str, Any] | None:
     """Return the resume point in ``path``, or None where there is none or it is not readable (it is then unused)."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (*NO_ARRAYS, pickle.UnpicklingError, AttributeError):  # what torch answers damaged bytes with
+    except UNREADABLE:
         return None

@@ -44,8 +44,7 @@ def main(name: str = "demo") -> bool:
         for workers in WORKERS:
             took, unsorted = makespan(sorted(jobs, reverse=True), workers), makespan(jobs, workers)
             idle = [1 - alone / (workers * one) for one in (took, unsorted)]
-            print(
-                f"{workers:>7}{took / 60:>9.1f}{alone / took:>15.2f}{idle[0]:>7.1%}{alone / unsorted:>9.2f}{idle[1]:>7.1%}"
-            )
+            figures = f"{alone / took:>15.2f}{idle[0]:>7.1%}{alone / unsorted:>9.2f}{idle[1]:>7.1%}"
+            print(f"{workers:>7}{took / 60:>9.1f}{figures}")
             kept_promise &= workers != 2 or alone / took >= PROMISED
     return kept_promise

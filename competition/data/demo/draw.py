@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from competition.core.errors import UserError, did_you_mean
-from competition.core.files import draft_folder, read_json, write_json, write_text
+from competition.core.files import draft_folder, read_json, sweep_drafts, write_json, write_text
 from competition.data.demo.makers import Camera, Generator
 from competition.data.demo.scenes import paint_scene
 from competition.data.demo.sources import BICUBIC, MAX_SOURCES, test_worlds, train_worlds
@@ -130,8 +130,9 @@ def draw_demo(folder: Path, plan: DemoPlan) -> None:
 
     Written are ``train.csv``, ``train_data/``, ``test.csv``, ``test_data_v2/``, the withheld ``test_labels.csv`` and a
     stamp. The folder appears complete or not at all; one that already holds the same data set is left untouched, and
-    any other is refused with a UserError.
+    any other is refused with a UserError. What killed processes had drawn of it is swept.
     """
+    sweep_drafts(folder)
     if is_drawn(folder, plan):
         return
 

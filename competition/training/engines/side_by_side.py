@@ -10,10 +10,11 @@ import os
 import queue
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.context import SpawnProcess
 from multiprocessing.queues import Queue
 from typing import Any
@@ -25,6 +26,7 @@ from competition.core.disk import disk_refusal
 from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.core.signals import Interrupted, answer_signals, without_interrupts
+from competition.data.loader import MAX_TEMPORARY
 from competition.data.run_data import read_tables
 from competition.training.job import run_job
 from competition.training.open_data import open_data
@@ -58,15 +60,34 @@ def run_side_by_side(
         context.Process(target=_work, args=(config, list(plans), device, number, todo, messages))
         for number in range(processes)
     ]
-    try:
-        with without_interrupts():
+    with _temporary_folder():
+        try:
+            with without_interrupts():
+                for worker in workers:
+                    worker.start()
+            _hear_of_all(plans, workers, messages, on_progress, on_done)
             for worker in workers:
-                worker.start()
-        _hear_of_all(plans, workers, messages, on_progress, on_done)
-        for worker in workers:
-            worker.join(PATIENCE)  # it finds nothing left to do
-    finally:
-        _end(workers)
+                worker.join(PATIENCE)  # it finds nothing left to do
+        finally:
+            _end(workers)
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[None]:
+    """Have processes that are started in this block put their temporary files into a folder that goes with it: those
+    that are killed leave some."""
+    with tempfile.TemporaryDirectory(prefix="telltale-", ignore_cleanup_errors=True) as folder:
+        if len(os.fsencode(folder)) > MAX_TEMPORARY:
+            yield
+            return
+        before = os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["TMPDIR"]
+            if before is not None:
+                os.environ["TMPDIR"] = before
 
 
 def _hear_of_all(

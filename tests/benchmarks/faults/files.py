@@ -20,9 +20,8 @@ from tests.benchmarks.faults.furnished import HALF
 from tests.benchmarks.faults.hostile import pick
 from tests.benchmarks.faults.sandbox import Line, sandbox
 from tests.benchmarks.faults.words import GUARD, NEW
-from tests.running import outcome
+from tests.running import HUGE, outcome
 
-HUGE = 10**9  # bytes: more than any result here
 DATA = ("tables", "pixel tables", "images", "class folders")  # scenes of data sets
 
 
