@@ -11,7 +11,6 @@ from competition.core.files import atomic_write
 from competition.core.intact import NO_ARRAYS
 from competition.core.signals import held_back
 
-
 # All that torch answers damaged bytes with.
 UNREADABLE: tuple[type[Exception], ...] = (*NO_ARRAYS, pickle.UnpicklingError, AttributeError)
 
