@@ -127,6 +127,15 @@ def open_folds(
     return kept.astype({"label": "int64", "fold": "int64"})
 
 
+def read_folds(path: Path) -> pd.DataFrame:
+    """Return the folds kept at ``path``, every column as text; UserError where it holds something else."""
+    kept = read_table(path).frame
+    if list(kept.columns) != [*COLUMNS, SOURCE]:
+        _check_columns(path, list(kept.columns), COLUMNS)
+    _check_ids(path, kept["id"], kept["id"])
+    return kept
+
+
 def keep_folds(path: Path, table: pd.DataFrame) -> None:
     """Write the folds of a ``table`` (see :func:`make_folds`) to ``path``, unless they are what stands there."""
     folds = folds_table(table, table["fold"].to_numpy())

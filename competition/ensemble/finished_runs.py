@@ -11,8 +11,7 @@ from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.core.text import listed
-from competition.data.folds import SOURCE
-from competition.data.layouts.csv_text import read_table
+from competition.data.folds import SOURCE, read_folds
 from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.run_data import RunData, read_tables
 from competition.ensemble.member import Member
@@ -78,7 +77,7 @@ def open_run(name: str) -> Run:
                 f"The run '{name}' is not finished, for {member} lacks fold {', '.join(missing)}: complete "
                 f"it with ./run.sh name={name} fold={','.join(missing)}."
             )
-    return Run(config, record, read_table(folds_path(record, config)).frame)
+    return Run(config, record, read_folds(folds_path(record, config)))
 
 
 def check_alike(first: str, one: Run, other: str, another: Run) -> None:

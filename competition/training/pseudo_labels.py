@@ -18,8 +18,7 @@ from competition.core.settings import Config
 from competition.core.text import counted, listed
 from competition.data.duplicates.copies import copied
 from competition.data.extra import Added
-from competition.data.folds import COLUMNS, SOURCE
-from competition.data.layouts.csv_text import read_table
+from competition.data.folds import read_folds
 from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import RunData, image_sets
 from competition.inference.job_files import begun_settings, read_done
@@ -123,9 +122,9 @@ def confident(test: pd.DataFrame, prob: np.ndarray, positive: float, negative: f
 def _check_same_rows(config: Config, data: RunData, record: Record) -> None:
     """Refuse a teacher whose folds are not this run's, row by row, or whose test set is another."""
     path = record.folder / FOLDS_FILE
-    theirs = read_table(path).frame
+    theirs = read_folds(path)
     ours = data.train.astype({"label": "str", "fold": "str"}).set_index("id")
-    if list(theirs.columns) not in (COLUMNS, [*COLUMNS, SOURCE]) or sorted(theirs["id"]) != sorted(ours.index):
+    if sorted(theirs["id"]) != sorted(ours.index):
         raise UserError(
             f"pseudo={config.pseudo} was trained on other rows than these ({path} has other ids): its "
             "labels could leak into the score; train a teacher on this data."

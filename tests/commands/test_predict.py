@@ -66,7 +66,7 @@ def test_the_same_answers_come_as_csv_and_as_a_table(ask):
         (["nothing.png"], "There is no file or folder nothing.png"),
         ([], "There is nothing to judge"),
         (["format=xml", "pictures"], "format=xml is not one of table, csv, json."),
-        (["device=tpu", "pictures"], "device=tpu is not one of auto, cpu, cuda."),
+        (["device=tpu", "pictures"], "device=tpu is not one of auto, cpu, cuda, mps."),
         (["formt=csv", "pictures"], "There is no setting 'formt' (in the command line); did you mean 'format'?"),
         (["engine=onnx", "pictures"], "./run.sh export name=made"),
     ],

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.core.errors import UserError
-from competition.data.folds import keep_folds, make_folds, open_folds
+from competition.data.folds import keep_folds, make_folds, open_folds, read_folds
 
 # Any text but line breaks and other control characters, which read_dataset refuses in ids, and half characters.
 text = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=6)
@@ -171,6 +171,21 @@ def test_a_file_that_is_not_the_datas_is_refused_with_a_remedy(tmp_path, what):
         kept_folds(path, pairs(20), 2, seed=0)
     assert "name=" in str(caught.value) and "overwrite=true" in str(caught.value)
     assert path.read_bytes() == spoilt
+
+
+def test_a_file_that_holds_no_folds_is_refused_whoever_reads_it(tmp_path):
+    train, path = table(list("abcdefgh"), [0, 1] * 4, list("aabbccdd")), tmp_path / "folds.csv"
+    kept = kept_folds(path, train, 2, 0)
+    assert read_folds(path).astype({"label": "int64", "fold": "int64"}).equals(kept)
+    text = path.read_text()
+    for damaged, said in (
+        (text.replace("id,label,group,fold", "id,label,group"), "columns|cells"),
+        (text.replace(",fold\n", ",part\n"), "has the columns id, label, group and part"),
+        (text + text.splitlines()[1] + "\n", "twice"),
+    ):
+        path.write_text(damaged)
+        with pytest.raises(UserError, match=said):
+            read_folds(path)
 
 
 def test_another_number_of_folds_is_refused(tmp_path):
