@@ -1,7 +1,6 @@
 """The submission of another test set's folder, by a finished run: ``predict test=FOLDER``."""
 
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 
 from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
-from competition.core.files import atomic_write
+from competition.core.files import atomic_write, temporary_folder
 from competition.core.paths import shown
 from competition.core.text import counted
 from competition.ensemble.new_test import TestAnswer, answer_test_set
@@ -37,9 +36,9 @@ def predict_test(name: str, folder: Path, out: Path, device: str) -> int:
     prepare_process(config, device, 1)
     test = read_test_table(folder.expanduser(), record, config)
     _check_replaceable(out, folder.expanduser(), test.header)
-    with tempfile.TemporaryDirectory() as work:
+    with temporary_folder() as work:
         members = open_members(record, device, feed_workers(config, device))
-        seen = predict_table(config, test, members, Path(work))
+        seen = predict_table(config, test, members, work)
         answer = answer_test_set(record, config, test.ids, seen)
     _print_verdict(answer, seen)
     content = submission_bytes(test.ids, answer.label, test.header)

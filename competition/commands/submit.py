@@ -8,11 +8,11 @@ yet.
 """
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from competition.core.errors import UserError
+from competition.core.files import temporary_folder
 from competition.core.intact import check_plain
 from competition.core.paths import home, shown
 from competition.kaggle.client.api import Kaggle
@@ -30,8 +30,8 @@ def main(words: Sequence[str]) -> int:
     options = parse_submit(words)
     folder = home() / "submissions"
     check_plain(folder)
-    with tempfile.TemporaryDirectory() as place:
-        kaggle, candidate = choose(options, folder, Path(place) / OUTPUT)
+    with temporary_folder() as place:
+        kaggle, candidate = choose(options, folder, place / OUTPUT)
         return _submit(options, kaggle, candidate, folder)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from competition.core.signals import held_back
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -68,6 +70,19 @@ def draft_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(name, ignore_errors=True)
         if handle is not None:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder for temporary files, which goes with all that is in it; an interrupt never leaves it behind."""
+    folder = ""
+    try:
+        with held_back():
+            folder = tempfile.mkdtemp(prefix="telltale-")
+        yield Path(folder)
+    finally:
+        with held_back():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep_drafts(path: Path) -> None:

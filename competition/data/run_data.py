@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +13,7 @@ import pandas as pd
 
 from competition.core.equalise import equalised_quality
 from competition.core.errors import UserError
-from competition.core.files import fingerprint
+from competition.core.files import fingerprint, temporary_folder
 from competition.core.paths import located
 from competition.core.settings import Config, Recipe
 from competition.core.splits import BY_SOURCE
@@ -163,12 +162,12 @@ def foreseen_demo(config: Config) -> Dataset | None:
     """
     if not config.demo.draw or is_drawn(root := data_root(config), plan := _demo_plan(config)):
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        foresee_demo(Path(folder), plan)
+    with temporary_folder() as folder:
+        foresee_demo(folder, plan)
         try:
-            return read_dataset(Path(folder), layout_settings(config))
+            return read_dataset(folder, layout_settings(config))
         except UserError as error:
-            raise UserError(str(error).replace(folder, str(root))) from None
+            raise UserError(str(error).replace(str(folder), str(root))) from None
 
 
 def _demo_plan(config: Config) -> DemoPlan:

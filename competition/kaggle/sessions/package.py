@@ -4,13 +4,12 @@ import base64
 import io
 import shutil
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from competition.core.files import write_text
+from competition.core.files import temporary_folder, write_text
 from competition.kaggle.kernels import write_metadata
 from competition.kaggle.sessions.kernel import REQUEST
 from competition.kaggle.sessions.request import Request, write_request
@@ -52,8 +51,7 @@ def write_kernel(
     ``settings``: the run's config.yaml as the session is to read it. ``settled``: files to put into the run's folder
     there, by their place in it. ``metadata``: what kernel-metadata.json holds besides the usual.
     """
-    with tempfile.TemporaryDirectory() as made:
-        inside = Path(made)
+    with temporary_folder() as inside:
         _uncompressed(telltale_wheel(inside / "wheels"))
         for name in CARRIED:
             _uncompressed(installed_wheel(name, inside / "wheels"))

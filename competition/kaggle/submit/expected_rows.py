@@ -1,6 +1,5 @@
 """What a competition's submissions must list: the ids in their order and the header, by the data and by its sample."""
 
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ import pandas as pd
 
 from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import Unfinished, UserError
+from competition.core.files import temporary_folder
 from competition.core.paths import run_folder
 from competition.core.settings import Config
 from competition.data.layouts.test_files import SAMPLES, check_same_ids, read_sample
@@ -82,9 +82,8 @@ def sampled_form(form: Form | None, kaggle: Kaggle, slug: str) -> Form:
 
 def _fetch(name: str, slug: str) -> tuple[tuple[str, str], list[str]]:
     """Return the header and the ids of a competition's sample submission."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        reply = run_cli(["competitions", "download", slug, "-f", name, "-p", place, "--quiet"], FETCH_SECONDS)
+    with temporary_folder() as folder:
+        reply = run_cli(["competitions", "download", slug, "-f", name, "-p", str(folder), "--quiet"], FETCH_SECONDS)
         for path in folder.glob("*.zip"):  # a large file comes zipped
             if zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as zipped:

@@ -10,7 +10,6 @@ import os
 import queue
 import signal
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -24,6 +23,7 @@ from tqdm import tqdm
 
 from competition.core.disk import disk_refusal
 from competition.core.errors import UserError
+from competition.core.files import temporary_folder
 from competition.core.settings import Config
 from competition.core.signals import Interrupted, answer_signals, without_interrupts
 from competition.data.loader import MAX_TEMPORARY
@@ -76,12 +76,12 @@ def run_side_by_side(
 def _temporary_folder() -> Iterator[None]:
     """Have processes that are started in this block put their temporary files into a folder that goes with it: those
     that are killed leave some."""
-    with tempfile.TemporaryDirectory(prefix="telltale-", ignore_cleanup_errors=True) as folder:
+    with temporary_folder() as folder:
         if len(os.fsencode(folder)) > MAX_TEMPORARY:
             yield
             return
         before = os.environ.get("TMPDIR")
-        os.environ["TMPDIR"] = folder
+        os.environ["TMPDIR"] = str(folder)
         try:
             yield
         finally:
@@ -171,6 +171,23 @@ def _work(
     answer_signals()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        _finish_jobs(config, plans, device, number, todo, messages)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on there is nothing to tidy up
+    except Interrupted as error:
+        messages.cancel_join_thread()  # nobody reads them any more
+        sys.exit(error.status)
+
+
+def _finish_jobs(
+    config: Config,
+    plans: list[Plan],
+    device: str,
+    number: int,
+    todo: "Queue[tuple[int, int] | None]",
+    messages: "Queue[tuple[str, Any]]",
+) -> None:
+    """Finish jobs as long as there are some, and report what becomes of them."""
+    try:
         if device == "cuda":
             torch.cuda.set_device(number % torch.cuda.device_count())
             if config.jobs == "auto" and (full := _fullness()):
@@ -189,14 +206,9 @@ def _work(
             messages.put(("done", (index, run_job(config, data, plans[index], workers, progress))))
     except UserError as error:
         messages.put(("error", str(error)))
-    except Interrupted as error:
-        messages.cancel_join_thread()  # nobody reads them any more
-        sys.exit(error.status)
     except Exception as error:
         sentence = disk_refusal(error)
         messages.put(("error", sentence) if sentence else ("crash", traceback.format_exc()))
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on there is nothing to tidy up
 
 
 def _fullness() -> str:

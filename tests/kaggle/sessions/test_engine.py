@@ -256,7 +256,7 @@ def test_a_kernel_of_80_000_rows_fits_into_the_source_that_kaggle_takes(tmp_path
     request = Request("0123", "x", jobs, expected, folds, "competition", "slug", ["train.csv"], 8.0, "none", {}, {})
     write_kernel(tmp_path, "alice/telltale-x", request, "name: x\n", {}, {})
     code = tmp_path / "train.py"
-    assert code.stat().st_size < 0.7 * SOURCE_BYTES
+    assert code.stat().st_size < 0.8 * SOURCE_BYTES
     assert getpass.getuser() not in code.read_text()[:2000]
 
 
