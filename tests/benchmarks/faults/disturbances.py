@@ -213,7 +213,7 @@ DISTURBANCES = (
         counted=True,
         code=lambda rng, changes: CHANGES + f"NUMBER = {rng.integers(changes) + 1}" + POWER_CUT,
     ),
-    Disturbance("clock", _set_clock_back, (-signal.SIGKILL,), quiet=False),
+    Disturbance("clock", _set_clock_back, (-signal.SIGKILL, 2), quiet=False),  # 2: a line that reads just then
 )
 
 

@@ -129,7 +129,8 @@ def files_case(number: int, rng: np.random.Generator, folder: Path) -> Case:
 
 def _spoilt(rng: np.random.Generator, home: Path, scene: Scene) -> str:
     """Spoil one file of a scene, and say in words which and how."""
-    paths = sorted(path for path in home.glob(pick(rng, scene.where)) if path.is_file() and not path.is_symlink())
+    found = (path for path in home.glob(pick(rng, scene.where)) if path.is_file() and not path.is_symlink())
+    paths = sorted(path for path in found if path.stat().st_size < HUGE)
     if not paths:
         return "nothing"
     path = pick(rng, paths)

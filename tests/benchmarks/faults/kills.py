@@ -57,7 +57,7 @@ def _disturb(
     hit = started[0]
     time.sleep(moment)
     done = disturbance.act(rng, hit, there.home) if hit.process in session(hit) else ""
-    shared = disturbance.name in ("full", "read-only", "power")  # by all the lines
+    shared = disturbance.name in ("full", "read-only", "power", "clock")  # by all the lines
     findings, statuses = [], set()
     for one in started:
         kept = (0, 2) if there.line.lead and one is not hit else (0,)
