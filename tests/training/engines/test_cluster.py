@@ -159,7 +159,7 @@ def test_a_jobs_files_come_back_in_pieces_each_whole_or_not_at_all(tmp_path, mon
     (there / "done.json").write_text("{}")
     (there / "model.safetensors").write_bytes(b"0123456789")
     (there.parent / "placement.json").write_text("{}")
-    outgoing, incoming = Outgoing(there), Incoming(here)
+    outgoing, incoming = Outgoing(there), Incoming(here, tmp_path / "cache")
     sent = list(outgoing.changed())
     assert [piece.place for piece in sent][-1] == "fold0/done.json" and len(sent) == 5
     for piece in sent:
@@ -169,6 +169,10 @@ def test_a_jobs_files_come_back_in_pieces_each_whole_or_not_at_all(tmp_path, mon
     with pytest.raises(UserError, match="did not come whole"):
         incoming.take(Piece("fold0/done.json", 0, b"{}", "0" * 16))
     assert (here / "fold0/done.json").read_text() == "{}"
+    (tmp_path / "features.npy").write_bytes(b"features")
+    for piece in pieces(tmp_path / "features.npy", "features.npy", cached=True):
+        incoming.take(piece)
+    assert (tmp_path / "cache/features.npy").read_bytes() == b"features"
     with pytest.raises(UserError, match="not in the run's folder"):
         incoming.take(Piece("../../elsewhere", 0, b"", "0" * 16))
 

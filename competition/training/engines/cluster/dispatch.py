@@ -25,8 +25,8 @@ NODE_PATIENCE = 60.0  # seconds without a node, after which none is waited for
 
 @dataclass
 class RemoteTask:
-    """Work for a node: ``work`` returns it as it stands now, for so many CPUs; ``folder`` takes the files that come
-    back; ``begun`` returns in words where it goes on."""
+    """Work for a node: ``work`` returns it as it stands now, for so many CPUs; ``folder``, the member's, takes the files
+    that come back; ``begun`` returns in words where it goes on."""
 
     title: str
     folder: Path
@@ -129,7 +129,7 @@ class Dispatch:
     def _start(self, task: RemoteTask, node: Node) -> None:
         cpus = self._cpus(node)
         generator = node.run(train, task.work(cpus), self.supply.tables, cpus=cpus, gpus=self.gpus)
-        self._running[generator] = _Running(task, node, Incoming(task.folder))
+        self._running[generator] = _Running(task, node, Incoming(task.folder, Path(self.supply.cache)))
 
     def _hear(self, todo: list[RemoteTask], on_done: Callable[[RemoteTask], None]) -> None:
         """Take in what running work has sent; what is lost goes back to the front of ``todo``."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from competition.core.config import WEIGHTS_WORDS
 from competition.core.files import fingerprint
-from competition.core.paths import cache_folder, run_folder
+from competition.core.paths import run_folder
 from competition.core.settings import Config, Recipe
 from competition.data.run_data import RunData
 from competition.inference.job_files import read_done
@@ -56,13 +56,13 @@ class RayEngine(Engine):
             check_pretrained(self.config.members[member], channels)
 
     def finish(self, data: RunData, plans: list[Plan]) -> list[Plan]:
-        left = longest_first(self.config, data, unfinished(self.config, plans))
+        left, connection = longest_first(self.config, data, unfinished(self.config, plans)), self._connected()
         try:
             supply = Supply(self.config, data, list(self._weights(left).values()))
             self._compute_features(supply, left)
             self._train(supply, left)
         finally:
-            self._connected().close()
+            connection.close()
         return plans
 
     def _connected(self) -> Connection:
@@ -76,7 +76,7 @@ class RayEngine(Engine):
 
     def _compute_features(self, supply: Supply, left: Sequence[Plan]) -> None:
         """Compute what is missing of frozen members' features on one node each, and let them travel to all."""
-        config, data, cache = self.config, supply.data, cache_folder(self.config)
+        config, data = self.config, supply.data
         tasks, paths = [], dict[Path, None]()
         for member in dict.fromkeys(plan.job.member for plan in left if config.members[plan.job.member].frozen):
             plan = next(plan for plan in left if plan.job.member == member)
@@ -85,7 +85,7 @@ class RayEngine(Engine):
             own = [one.path for one in itertools.chain(clean, *variants)]
             paths |= dict.fromkeys(own)
             if missing := tuple(path.name for path in own if not path.exists()):
-                tasks.append(RemoteTask(f"features of {member}", cache, self._work(supply, plan, missing)))
+                tasks.append(RemoteTask(f"features of {member}", plan.folder.parent, self._work(supply, plan, missing)))
         if tasks:
             print(f"  Computing the features of {len(tasks)} members on the cluster ...", flush=True)
             Dispatch(self._connected(), supply, self._gpus(), lambda images, note: None).run(tasks)

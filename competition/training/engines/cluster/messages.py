@@ -31,7 +31,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of the file ``place``, relative to the member's folder, from byte ``start`` on.
+    """A part of the file ``place``, relative to the member's folder, or to the cache where it is ``cached``, from byte
+    ``start`` on.
 
     ``digest``: of the whole file, with its last piece, and empty before.
     """
@@ -40,6 +41,7 @@ class Piece:
     start: int
     content: bytes
     digest: str
+    cached: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class TaskFailed:
 Message = Began | Progress | Piece | Kept | TaskFailed
 
 
-def pieces(path: Path, place: str) -> Iterator[Piece]:
+def pieces(path: Path, place: str, cached: bool = False) -> Iterator[Piece]:
     """Yield a file in pieces: as it was when it was opened, though it may be replaced meanwhile."""
     digest, start = hashlib.blake2b(), 0
     with open(path, "rb") as file:
@@ -67,7 +69,7 @@ def pieces(path: Path, place: str) -> Iterator[Piece]:
             content = file.read(PIECE)
             digest.update(content)
             last = start + len(content) >= size
-            yield Piece(place, start, content, short_digest(digest) if last else "")
+            yield Piece(place, start, content, short_digest(digest) if last else "", cached)
             if last:
                 return
             start += len(content)
@@ -113,15 +115,17 @@ def _is_sent(path: Path) -> bool:
 
 
 class Incoming:
-    """Puts what :class:`Outgoing` sends into the member's ``folder`` here, each file whole or not at all."""
+    """Puts what :class:`Outgoing` sends into the member's ``folder`` or the ``cache`` here, each file whole or not at
+    all."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, cache: Path):
+        self.folder, self.cache = folder, cache
 
     def take(self, piece: Piece) -> None:
         """Add a piece to its file; the last one puts the file in its place. UserError where it did not come whole."""
-        path = self.folder / piece.place
-        if not path.resolve().is_relative_to(self.folder.resolve()):
+        root = self.cache if piece.cached else self.folder
+        path = root / piece.place
+        if not path.resolve().is_relative_to(root.resolve()):
             raise UserError(f"A node sends a file to {path}, which is not in the run's folder: see what runs there.")
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.incoming{DRAFT}")

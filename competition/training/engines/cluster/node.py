@@ -95,21 +95,18 @@ def place(data: RunData, recipe: Recipe) -> Placement:
 
 
 def train(work: Work, data: RunData) -> Iterator[Message]:
-    """Do the work, and yield its progress and its files as they come about; ``data`` is packed.
-
-    Features' places are below the cache, all others below the member's folder.
-    """
+    """Do the work, and yield its progress and its files as they come about; ``data`` is packed."""
     yield Began(_device_name())
     cache, reports, failed = cache_of(work.cache), queue.SimpleQueue[Progress | None](), list[TaskFailed]()
     with draft_folder(cache / "job") as member:
-        incoming = Incoming(member)
+        incoming = Incoming(member, cache)
         for place, content in work.files.items():
             incoming.take(Piece(place, 0, content, short_digest(hashlib.blake2b(content))))
         # In a thread, for a job calls back, and this has to yield.
         threading.Thread(target=_run, args=(work, data, member, reports, failed), daemon=True).start()
         yield from _followed(reports, Outgoing(member / work.plan.folder.name), work.config.checkpoint_seconds)
         for name in () if failed else work.features:
-            yield from pieces(cache / name, name)
+            yield from pieces(cache / name, name, cached=True)
         yield from failed
 
 
