@@ -25,8 +25,8 @@ NODE_PATIENCE = 60.0  # seconds without a node, after which none is waited for
 
 @dataclass
 class RemoteTask:
-    """Work for a node: ``work`` returns it as it stands now, for so many CPUs; ``folder``, the member's, takes the files
-    that come back; ``begun`` returns in words where it goes on."""
+    """Work for a node: ``work`` returns it as it stands now, for so many CPUs; ``folder``, the member's, takes the
+    files that come back; ``begun`` returns in words where it goes on."""
 
     title: str
     folder: Path
