@@ -16,6 +16,7 @@ from competition.core.config import load_config
 from competition.core.errors import UserError
 from competition.data.run_data import read_tables
 from competition.training.open_data import open_data
+from tests.conftest import FROZEN
 from tests.running import TINY, done_inside, everything, outcome
 
 pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
@@ -38,6 +39,7 @@ from tests.training.engines.ray_nodes import Nodes, unshared
 NAME = "far"
 LONG = [
     *TINY,
+    *FROZEN,
     "members.swin=null",
     "members.convnext.epochs=60",
     f"name={NAME}",
