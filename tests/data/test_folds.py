@@ -176,11 +176,11 @@ def test_a_file_that_is_not_the_datas_is_refused_with_a_remedy(tmp_path, what):
 def test_a_file_that_holds_no_folds_is_refused_whoever_reads_it(tmp_path):
     train, path = table(list("abcdefgh"), [0, 1] * 4, list("aabbccdd")), tmp_path / "folds.csv"
     kept = kept_folds(path, train, 2, 0)
-    assert read_folds(path).astype({"label": "int64", "fold": "int64"}).equals(kept)
+    assert read_folds(path).astype({"label": "int64", "fold": "int64"}).reset_index(drop=True).equals(kept)
     text = path.read_text()
     for damaged, said in (
         (text.replace("id,label,group,fold", "id,label,group"), "columns|cells"),
-        (text.replace(",fold\n", ",part\n"), "has the columns id, label, group and part"),
+        (text.replace(",fold\n", ",part\n"), "has the columns id, label, group, part, not"),
         (text + text.splitlines()[1] + "\n", "twice"),
     ):
         path.write_text(damaged)

@@ -65,8 +65,9 @@ def test_whatever_dies_a_cluster_without_a_common_disk_ends_in_the_bytes_of_this
     try:
         line = nodes.line(*LONG)
         until(line, nodes.home, 3)
-        table = done_inside(nodes.home, "status", *LONG)
-        assert table.count("of 60") == table.count(", CPU") == 3 and len(set(re.findall(r", (\w{6})\)", table))) == 3
+        while (table := done_inside(nodes.home, "status", *LONG)).count(", CPU") < 3:  # noted every other second
+            assert line.poll() is None, table
+        assert table.count("of 60") == 3 and len(set(re.findall(r", (\w{6})\)", table))) == 3
         nodes.kill(2)
         said, _ = line.communicate(timeout=240)
         assert line.returncode == 0, said
