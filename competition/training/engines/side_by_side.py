@@ -167,48 +167,43 @@ def _work(
     messages: "Queue[tuple[str, Any]]",
 ) -> None:
     """The life of the worker process of this ``number``; ``todo`` holds what :func:`shares` returns."""
+    with _ended_in_silence(messages):
+        try:
+            if device == "cuda":
+                torch.cuda.set_device(number % torch.cuda.device_count())
+                if config.jobs == "auto" and (full := _fullness()):
+                    messages.put(("full", full))
+                    return
+            prepare_process(config, device)
+            data = open_data(config, read_tables(config))
+
+            def progress(images: int, note: str) -> None:
+                messages.put(("progress", (images, note)))
+
+            while (share := todo.get()) is not None:
+                index, beside = share
+                prepare_process(config, device, beside)
+                workers = feed_workers(config, device, beside)
+                messages.put(("done", (index, run_job(config, data, plans[index], workers, progress))))
+        except UserError as error:
+            messages.put(("error", str(error)))
+        except Exception as error:
+            sentence = disk_refusal(error)
+            messages.put(("error", sentence) if sentence else ("crash", traceback.format_exc()))
+
+
+@contextlib.contextmanager
+def _ended_in_silence(messages: Queue) -> Iterator[None]:
+    """Let a signal, or the parent's end, end this process without a word, whatever the block is doing."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be started without
     answer_signals()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _finish_jobs(config, plans, device, number, todo, messages)
+        yield
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on there is nothing to tidy up
     except Interrupted as error:
         messages.cancel_join_thread()  # nobody reads them any more
         sys.exit(error.status)
-
-
-def _finish_jobs(
-    config: Config,
-    plans: list[Plan],
-    device: str,
-    number: int,
-    todo: "Queue[tuple[int, int] | None]",
-    messages: "Queue[tuple[str, Any]]",
-) -> None:
-    """Finish jobs as long as there are some, and report what becomes of them."""
-    try:
-        if device == "cuda":
-            torch.cuda.set_device(number % torch.cuda.device_count())
-            if config.jobs == "auto" and (full := _fullness()):
-                messages.put(("full", full))
-                return
-        prepare_process(config, device)
-        data = open_data(config, read_tables(config))
-
-        def progress(images: int, note: str) -> None:
-            messages.put(("progress", (images, note)))
-
-        while (share := todo.get()) is not None:
-            index, beside = share
-            prepare_process(config, device, beside)
-            workers = feed_workers(config, device, beside)
-            messages.put(("done", (index, run_job(config, data, plans[index], workers, progress))))
-    except UserError as error:
-        messages.put(("error", str(error)))
-    except Exception as error:
-        sentence = disk_refusal(error)
-        messages.put(("error", sentence) if sentence else ("crash", traceback.format_exc()))
 
 
 def _fullness() -> str:

@@ -23,7 +23,7 @@ pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
 
 from competition.training.engines.cluster import node as on_node
 from competition.training.engines.cluster.connect import Connection, Node
-from competition.training.engines.cluster.messages import Incoming, Outgoing, Piece, pieces
+from competition.training.engines.cluster.messages import Incoming, Outgoing, Piece, pieces, write_piece
 from competition.training.engines.cluster.travel import (
     Parcel,
     draft_name,
@@ -32,7 +32,6 @@ from competition.training.engines.cluster.travel import (
     packed,
     publish,
     stores_away,
-    write_piece,
 )
 from tests.training.engines.ray_nodes import Nodes, unshared
 
@@ -103,7 +102,7 @@ def bring(parcel: Parcel, cache: Path) -> str:
     draft, digests = cache / draft_name(parcel), {}
     for place, path, _ in parcel.files:
         for piece in pieces(Path(path), place):
-            write_piece(str(draft / place), piece.start, piece.content)
+            write_piece(draft / place, piece.start, piece.content)
             digests[place] = piece.digest
     return publish(parcel, digests, str(draft), str(cache))
 
@@ -148,7 +147,7 @@ def test_what_is_decoded_at_every_access_must_lie_on_the_node(run, tmp_path):
 def test_a_parcel_that_came_torn_is_not_put_in_place(tmp_path):
     (tmp_path / "features.npy").write_bytes(b"features")
     parcel, cache = Parcel.of("features.npy", {"features.npy": tmp_path / "features.npy"}), tmp_path / "cache"
-    write_piece(str(cache / "draft/features.npy"), 0, b"featurez")
+    write_piece(cache / "draft/features.npy", 0, b"featurez")
     (piece,) = pieces(tmp_path / "features.npy", "features.npy")
     assert publish(parcel, {"features.npy": piece.digest}, str(cache / "draft"), str(cache)) == "features.npy"
     assert list(cache.iterdir()) == []

@@ -140,8 +140,10 @@ class Dispatch:
                 self._take(running, ray.get(next(cast(Iterator[Any], generator))))
             except StopIteration:
                 del self._running[generator]
-                if running.failed:
-                    self._raise(running.failed)
+                if failed := running.failed:
+                    if failed.sentence:
+                        raise UserError(failed.sentence) from None
+                    raise RuntimeError(f"A job failed:\n{failed.traceback}") from None
                 on_done(running.task)
             except RayTaskError as error:
                 raise RuntimeError(f"{running.task.title} failed on node {running.node.name}:\n{error}") from None
@@ -178,8 +180,3 @@ class Dispatch:
         self.on_progress(-running.images, f"{task.title} was lost")
         self.say(f"  {task.title}: its node {running.node.name} was lost ({why}); it goes on from {task.begun()}")
         return task
-
-    def _raise(self, failed: TaskFailed) -> None:
-        if failed.sentence:
-            raise UserError(failed.sentence)
-        raise RuntimeError(f"A job failed:\n{failed.traceback}")

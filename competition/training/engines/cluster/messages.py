@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from competition.core.errors import UserError
-from competition.core.files import DRAFT, short_digest
+from competition.core.files import DRAFT, file_digest, short_digest
 from competition.inference.job_files import DONE_FILE
 
 PIECE = 64_000_000  # bytes that travel at a time: a node's memory for objects may be small
@@ -75,6 +75,14 @@ def pieces(path: Path, place: str, cached: bool = False) -> Iterator[Piece]:
             start += len(content)
 
 
+def write_piece(path: Path, start: int, content: bytes) -> None:
+    """Write a piece of a file from byte ``start`` on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "r+b" if start else "wb") as file:
+        file.seek(start)
+        file.write(content)
+
+
 @dataclass
 class Outgoing:
     """Sends the files of a job's ``folder``, and those beside it, whenever they have changed."""
@@ -127,18 +135,13 @@ class Incoming:
         path = root / piece.place
         if not path.resolve().is_relative_to(root.resolve()):
             raise UserError(f"A node sends a file to {path}, which is not in the run's folder: see what runs there.")
-        path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.incoming{DRAFT}")
-        with open(draft, "r+b" if piece.start else "wb") as file:
-            file.seek(piece.start)
-            file.write(piece.content)
-            file.flush()
-            if not piece.digest:
-                return
+        write_piece(draft, piece.start, piece.content)
+        if not piece.digest:
+            return
+        with open(draft, "r+b") as file:
             os.fsync(file.fileno())
-        with open(draft, "rb") as file:
-            whole = short_digest(hashlib.file_digest(file, "blake2b")) == piece.digest
-        if not whole:
+        if file_digest(draft) != piece.digest:
             draft.unlink()
             raise UserError(f"{path} did not come whole from its node: run the same line again.")
         os.replace(draft, path)

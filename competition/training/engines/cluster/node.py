@@ -2,7 +2,6 @@
 
 import dataclasses
 import getpass
-import hashlib
 import os
 import platform
 import queue
@@ -21,20 +20,19 @@ import torch
 from competition.core.config_forms import with_weights
 from competition.core.disk import disk_refusal
 from competition.core.errors import UserError
-from competition.core.files import cores, draft_folder, short_digest
+from competition.core.files import cores, draft_folder
 from competition.core.settings import Config, Recipe
 from competition.data.run_data import RunData
 from competition.models.device import Placement, choose_device, choose_placement
 from competition.training.engines.cluster.messages import (
     Began,
-    Incoming,
     Kept,
     Message,
     Outgoing,
-    Piece,
     Progress,
     TaskFailed,
     pieces,
+    write_piece,
 )
 from competition.training.engines.cluster.travel import Parcel, StoreAway, missing, opened, room
 from competition.training.job import prepare_features, run_job
@@ -99,9 +97,8 @@ def train(work: Work, data: RunData) -> Iterator[Message]:
     yield Began(_device_name())
     cache, reports, failed = cache_of(work.cache), queue.SimpleQueue[Progress | None](), list[TaskFailed]()
     with draft_folder(cache / "job") as member:
-        incoming = Incoming(member, cache)
         for place, content in work.files.items():
-            incoming.take(Piece(place, 0, content, short_digest(hashlib.blake2b(content))))
+            write_piece(member / place, 0, content)
         # In a thread, for a job calls back, and this has to yield.
         threading.Thread(target=_run, args=(work, data, member, reports, failed), daemon=True).start()
         yield from _followed(reports, Outgoing(member / work.plan.folder.name), work.config.checkpoint_seconds)

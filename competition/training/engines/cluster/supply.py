@@ -14,7 +14,7 @@ from competition.core.paths import cache_folder
 from competition.core.settings import Config
 from competition.data.run_data import RunData
 from competition.training.engines.cluster.connect import Node, first_line, reply
-from competition.training.engines.cluster.messages import pieces
+from competition.training.engines.cluster.messages import pieces, write_piece
 from competition.training.engines.cluster.node import look, versions
 from competition.training.engines.cluster.travel import (
     Parcel,
@@ -22,7 +22,6 @@ from competition.training.engines.cluster.travel import (
     packed,
     publish,
     stores_away,
-    write_piece,
 )
 
 
@@ -79,7 +78,7 @@ def _bring(parcel: Parcel, takers: Mapping[Node, str], refused: dict[Node, str])
                 content = _put(piece.content)
 
                 def write(node: Node, start: int = piece.start, place: str = place, content: Any = content) -> Any:
-                    return node.run(write_piece, f"{takers[node]}/{draft}/{place}", start, content)
+                    return node.run(write_piece, Path(takers[node], draft, place), start, content)
 
                 left = list(_replies(left, refused, write))
                 digests[place] = piece.digest

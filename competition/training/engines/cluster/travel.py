@@ -138,15 +138,6 @@ def draft_name(parcel: Parcel) -> str:
     return f".{parcel.name}.{uuid.uuid4().hex}{DRAFT}"
 
 
-def write_piece(file_path: str, start: int, content: bytes) -> None:
-    """Write a piece of a file from byte ``start`` on."""
-    path = Path(file_path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "r+b" if start else "wb") as file:
-        file.seek(start)
-        file.write(content)
-
-
 def publish(parcel: Parcel, digests: Mapping[str, str], draft_path: str, cache_path: str) -> str:
     """Put a parcel that has come whole in its place; returns the file that has not, or nothing."""
     draft, cache = Path(draft_path), Path(cache_path)
