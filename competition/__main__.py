@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from competition.core.disk import disk_refusal
 from competition.core.errors import UserError, did_you_mean
 from competition.core.help import WORDS, command_help, overview
 from competition.core.signals import answer_signals, interrupted
+from competition.core.system_errors import system_refusal
 from competition.core.text import printable
 
 # What a command takes: the settings of the main job, which are read before it is imported (torch takes seconds, and a
@@ -66,7 +66,7 @@ def main(words: Sequence[str]) -> int:
             return _interrupted()
         if isinstance(error, UserError):
             return _refuse(str(error), error.status)
-        if (sentence := disk_refusal(error)) is None:
+        if (sentence := system_refusal(error)) is None:
             raise
         return _refuse(sentence, UserError.status)
 

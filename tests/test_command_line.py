@@ -228,6 +228,16 @@ def test_a_commands_mistake_is_one_sentence_and_nothing_written(home, monkeypatc
     assert not any(home.iterdir())
 
 
+def test_want_of_memory_is_one_sentence(home, monkeypatch, capsys):
+    def refuse(*arguments, **named):
+        raise MemoryError("Unable to allocate 200 GiB")
+
+    monkeypatch.setattr("competition.commands.config.resolve", refuse)
+    assert main(["audit"]) == 2
+    said = capsys.readouterr().err
+    assert "not enough memory (Unable to allocate 200 GiB)" in said and said.count("\n") == 1
+
+
 def test_a_finished_runs_settings_do_not_take_another_size(home, monkeypatch, capsys):
     monkeypatch.setenv("TELLTALE_HOME", str(home))
     (home / "folds" / "x").mkdir(parents=True)

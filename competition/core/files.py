@@ -148,8 +148,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def holds(path: Path, content: bytes) -> bool:
-    """Whether ``path`` is a plain file of these bytes."""
-    return path.is_file() and path.read_bytes() == content
+    """Whether ``path`` is a plain file of these bytes; one of another size, which may be huge, is not read."""
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
 
 
 def write_changed(path: Path, text: str) -> None:

@@ -18,9 +18,9 @@ TRIES = 100  # of taking a lock whose folder goes away meanwhile
 def only_one(path: Path, patience: float, busy: str = "") -> Iterator[None]:
     """Hold an exclusive lock on ``path``, waiting up to ``patience`` seconds for another holder to end.
 
-    What killed processes left below its folder is swept first; the lock's file is gone afterwards, and its folder, too,
-    if it was made for the lock and holds nothing else. Raises UserError with the sentence ``busy`` (left out: that
-    another run works in this folder) if the other holder does not end.
+    What killed processes left below its folder is swept first, and other locks in it that nobody holds. The lock's file
+    is gone afterwards, and its folder, too, if it was made for the lock and holds nothing else. Raises UserError with
+    the sentence ``busy`` (left out: that another run works in this folder) if the other holder does not end.
     """
     made = [folder for folder in path.parents if not folder.exists()]
     try:
@@ -58,6 +58,11 @@ def _acquired(path: Path, patience: float) -> contextlib.AbstractContextManager[
 def _tidied(path: Path, made: Sequence[Path]) -> Iterator[None]:
     """Sweep the lock's folder, and on leaving, while the lock is held, remove its file and the folders made for it."""
     sweep(path.parent.rglob(f".*{DRAFT}"))
+    for other in path.parent.glob(".*lock"):
+        with contextlib.suppress(OSError, Timeout):  # one that is held stays
+            if other != path and not other.stat().st_size:
+                with FileLock(other, timeout=0):
+                    other.unlink()
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ import yaml
 from torch import nn
 
 from competition.core.errors import UserError
-from competition.core.files import write_text
+from competition.core.files import write_changed
 from competition.core.intact import write_record_file
 from competition.core.seeds import stream
 from competition.core.settings import Config, Recipe
@@ -44,7 +44,7 @@ def run_job(config: Config, data: RunData, plan: Plan, workers: int, on_progress
     done = read_done(plan.folder)
     if not plan.is_trained():
         run = run.with_micro_batch(_settled_micro_batch(run))
-        write_text(plan.folder / "config.yaml", yaml.safe_dump(plan.settings, sort_keys=False, width=120))
+        write_changed(plan.folder / "config.yaml", yaml.safe_dump(plan.settings, sort_keys=False, width=120))
         model, history, run = _train(run)
         done = {"key": plan.key, "epochs": len(history)}
         done["seconds"] = max(0.0, history[-1]["elapsed"] - (time.monotonic() - start))  # before a kill

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -56,8 +57,11 @@ class _Sink(io.BufferedIOBase):
 
 
 def load_resume(path: Path) -> dict[str, Any] | None:
-    """Return the resume point in ``path``, or None where there is none or it is not readable (it is then unused)."""
+    """Return the resume point in ``path``, or None where there is none or it is damaged (it is then unused)."""
     try:
+        with zipfile.ZipFile(path) as archive:  # torch reads no checksum
+            if archive.testzip():
+                return None
         return torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE:
         return None

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.core.files import atomic_write, draft_folder, fingerprint, read_json, sweep, write_json, write_text
+from competition.core.files import (
+    atomic_write,
+    draft_folder,
+    fingerprint,
+    holds,
+    read_json,
+    sweep,
+    write_json,
+    write_text,
+)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -17,6 +26,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
         file.write("new")
         raise ZeroDivisionError
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_a_file_of_another_size_is_not_read_to_be_known_as_another(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    assert holds(path, b"old") and not holds(path, b"new") and not holds(tmp_path / "b.txt", b"old")
+    os.truncate(path, 1 << 36)  # without a block on the disk
+    assert not holds(path, b"old")
 
 
 def test_a_kill_during_a_write_leaves_the_old_file(tmp_path):

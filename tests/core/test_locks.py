@@ -50,6 +50,19 @@ def test_a_run_waits_for_another_as_long_as_its_patience_lasts(lock):
             assert holder.wait(5) == 0
 
 
+def test_a_killed_holders_lock_goes_with_the_next_one_in_its_folder_and_a_held_one_stays(lock):
+    killed, held, other = (lock.with_name(name) for name in (".killed.lock", ".held.lock", ".notes.lock"))
+    with _holder(killed, 60) as holder:
+        holder.kill()
+        holder.wait()
+    assert killed.exists()
+    other.write_text("not the program's")
+    with only_one(held, 0):
+        with only_one(lock, 0):
+            assert not killed.exists()
+        assert held.exists() and other.exists()
+
+
 def test_the_lock_of_a_killed_run_is_free_at_once(lock):
     with _holder(lock, 60) as holder:
         holder.kill()

@@ -64,6 +64,16 @@ def test_a_resume_point_comes_back_and_a_torn_or_missing_one_is_none(tmp_path):
             assert load_resume(path) is None
 
 
+def test_a_resume_point_with_a_flipped_bit_is_none_wherever_weights_lie(tmp_path):
+    path = tmp_path / "resume.pt"
+    save_resume(path, {"epoch": 2, "weights": torch.rand(5_000)})
+    whole = path.read_bytes()
+    start = whole.index(load_resume(path)["weights"].numpy().tobytes())
+    for place in range(start, start + 20_000, 997):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        assert load_resume(path) is None
+
+
 @pytest.mark.parametrize("value", [np.float64(0.5), np.int64(1), np.bool_(True), {1, 2}])
 def test_a_resume_point_that_could_not_be_read_is_not_written(tmp_path, value):
     with pytest.raises(TypeError, match=r"state\['history'\]\['loss'\] is .*, which a resume point cannot hold"):

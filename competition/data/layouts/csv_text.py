@@ -28,11 +28,15 @@ INDEX_COLUMNS = ("", "unnamed:_0")  # how pandas writes a row index, and how it 
 
 
 def read_text(path: Path) -> str:
-    """Return a UTF-8 file, its line ends untouched; ``UserError`` if it is absent, empty or not text."""
+    """Return a UTF-8 file, its line ends untouched; ``UserError`` if it is absent, empty, too large or not
+    text."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise UserError(f"There is no file {path}: name another folder with data=.") from None
+    except MemoryError:
+        size = path.stat().st_size
+        raise UserError(f"{path} does not fit into memory ({size:,} bytes): is it the right file?") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as a UTF-8 CSV.") from None
     if "\0" in text:

@@ -6,6 +6,7 @@ Every name is judged before the first byte is written, every byte is checked, an
 import contextlib
 import errno
 import lzma
+import os
 import re
 import shutil
 import stat
@@ -86,8 +87,10 @@ def unpack_inner(folder: Path, keep: bool) -> list[str]:
 
 
 def require_room(folder: Path, needed: float, what: str) -> None:
-    """Raise UserError unless ``needed`` bytes, and a little more, are free where ``folder`` is or will be."""
+    """Raise UserError unless ``needed`` bytes, and a little more, are free where ``folder`` is or will be, for us."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        raise UserError(f"{there} cannot be written to: change that, or name a folder elsewhere with data=.")
     free = shutil.disk_usage(there).free
     if needed * ROOM > free:
         raise UserError(

@@ -19,6 +19,7 @@ from competition.core.files import fingerprint, read_json, write_json, write_tex
 from competition.core.intact import check_plain
 from competition.core.paths import FOLDS_FILE
 from competition.core.settings import Config
+from competition.data.folds import read_folds
 from competition.inference.job_files import check_intact
 from competition.inference.run_record import FILE, Record, folds_path
 from competition.kaggle import datasets, kernels
@@ -115,7 +116,8 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
 
 
 def _sources(record: Record, config: Config) -> dict[str, Path]:
-    """Return the files of the run that prediction reads, by their place below TELLTALE_HOME."""
+    """Return the files of the run that prediction reads, by their place below TELLTALE_HOME; UserError for one that is
+    gone or damaged."""
     found = {f"folds/{record.name}/{FILE}": record.folder / FILE}
     for part in (part for parts in record.members.values() for part in parts):
         for file in JOB_FILES:
@@ -123,7 +125,10 @@ def _sources(record: Record, config: Config) -> dict[str, Path]:
     for path in found.values():
         if not path.is_file():
             raise UserError(f"{path} is gone: run the line that trained '{record.name}' again.")
-    kept = {f"folds/{record.name}/{FOLDS_FILE}": folds_path(record, config)}
+    folds = folds_path(record, config)
+    if folds.is_file():
+        read_folds(folds)
+    kept = {f"folds/{record.name}/{FOLDS_FILE}": folds}
     for part in (part for parts in record.members.values() for part in parts):
         for file in KEPT_FILES:
             kept[os.path.normpath(f"folds/{record.name}/{part}/{file}")] = record.folder / part / file

@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from competition.core.disk import disk_refusal
 from competition.core.errors import UserError
 from competition.core.files import temporary_folder
 from competition.core.settings import Config
 from competition.core.signals import Interrupted, answer_signals, without_interrupts
+from competition.core.system_errors import system_refusal
 from competition.data.loader import MAX_TEMPORARY
 from competition.data.run_data import read_tables
 from competition.training.job import run_job
@@ -166,44 +166,52 @@ def _work(
     todo: "Queue[tuple[int, int] | None]",
     messages: "Queue[tuple[str, Any]]",
 ) -> None:
-    """The life of the worker process of this ``number``; ``todo`` holds what :func:`shares` returns."""
-    with _ended_in_silence(messages):
-        try:
-            if device == "cuda":
-                torch.cuda.set_device(number % torch.cuda.device_count())
-                if config.jobs == "auto" and (full := _fullness()):
-                    messages.put(("full", full))
-                    return
-            prepare_process(config, device)
-            data = open_data(config, read_tables(config))
+    """The life of the worker process of this ``number``; ``todo`` holds what :func:`shares` returns.
 
-            def progress(images: int, note: str) -> None:
-                messages.put(("progress", (images, note)))
-
-            while (share := todo.get()) is not None:
-                index, beside = share
-                prepare_process(config, device, beside)
-                workers = feed_workers(config, device, beside)
-                messages.put(("done", (index, run_job(config, data, plans[index], workers, progress))))
-        except UserError as error:
-            messages.put(("error", str(error)))
-        except Exception as error:
-            sentence = disk_refusal(error)
-            messages.put(("error", sentence) if sentence else ("crash", traceback.format_exc()))
-
-
-@contextlib.contextmanager
-def _ended_in_silence(messages: Queue) -> Iterator[None]:
-    """Let a signal, or the parent's end, end this process without a word, whatever the block is doing."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be started without
-    answer_signals()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    A signal, or the parent's end, ends it without a word, whatever it is doing.
+    """
     try:
-        yield
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be started without
+        answer_signals()
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        _do_jobs(config, plans, device, number, todo, messages)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on there is nothing to tidy up
     except Interrupted as error:
         messages.cancel_join_thread()  # nobody reads them any more
         sys.exit(error.status)
+
+
+def _do_jobs(
+    config: Config,
+    plans: list[Plan],
+    device: str,
+    number: int,
+    todo: "Queue[tuple[int, int] | None]",
+    messages: "Queue[tuple[str, Any]]",
+) -> None:
+    """Do jobs until none is left, and report each of them, or what stops them."""
+    try:
+        if device == "cuda":
+            torch.cuda.set_device(number % torch.cuda.device_count())
+            if config.jobs == "auto" and (full := _fullness()):
+                messages.put(("full", full))
+                return
+        prepare_process(config, device)
+        data = open_data(config, read_tables(config))
+
+        def progress(images: int, note: str) -> None:
+            messages.put(("progress", (images, note)))
+
+        while (share := todo.get()) is not None:
+            index, beside = share
+            prepare_process(config, device, beside)
+            workers = feed_workers(config, device, beside)
+            messages.put(("done", (index, run_job(config, data, plans[index], workers, progress))))
+    except UserError as error:
+        messages.put(("error", str(error)))
+    except Exception as error:
+        sentence = system_refusal(error)
+        messages.put(("error", sentence) if sentence else ("crash", traceback.format_exc()))
 
 
 def _fullness() -> str:

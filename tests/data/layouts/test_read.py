@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from competition.core.errors import UserError
+from competition.data.layouts.csv_text import read_text
 from competition.data.layouts.dataset import LayoutSettings, check_files, limit_rows
 from competition.data.layouts.read import read_dataset
 
@@ -294,6 +295,17 @@ def test_a_mistake_is_one_sentence_naming_it(tmp_path, mistake):
         read_dataset(lay(tmp_path, **files), LayoutSettings(**settings))
     sentence = str(caught.value)
     assert "\n" not in sentence and ". " not in sentence.replace("e.g. ", "")
+
+
+def test_a_table_that_no_memory_holds_is_named(tmp_path, monkeypatch):
+    def refuse(path):
+        raise MemoryError
+
+    table = tmp_path / "train.csv"
+    table.write_text("id,label\n")
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(UserError, match=r"train.csv does not fit into memory \(9 bytes\)"):
+        read_text(table)
 
 
 def test_a_missing_folder_is_named(tmp_path):

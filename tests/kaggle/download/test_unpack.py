@@ -179,11 +179,14 @@ def test_archives_within_are_kept_where_asked(tmp_path):
     assert sorted(tree(tmp_path)) == ["train.zip", "train/1.jpg"]
 
 
-def test_too_little_room_is_said_with_both_numbers_before_anything_is_written(tmp_path):
+def test_too_little_room_is_said_with_both_numbers_before_anything_is_written(tmp_path, monkeypatch):
     free = shutil.disk_usage(tmp_path).free
     with pytest.raises(UserError, match=r"GB are free at .* and its files need [\d,.]+ GB: make room"):
         require_room(tmp_path / "not" / "yet", free, "its files")
     require_room(tmp_path / "not" / "yet", free / 2, "its files")
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(UserError, match=f"{tmp_path} cannot be written to"):
+        require_room(tmp_path / "not" / "yet", free / 2, "its files")
 
 
 def test_an_archive_of_another_program_unpacks_the_same(tmp_path):

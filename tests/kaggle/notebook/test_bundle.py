@@ -172,3 +172,13 @@ def test_a_run_whose_weights_are_gone_gives_no_bundle(home):
     result = inside(home, *WORDS, "owner=alice")
     assert result.returncode == 2 and "swin/fold1/model.safetensors is gone" in result.stderr
     assert not list((home / "submissions").rglob("*.json"))
+
+
+def test_a_run_whose_folds_are_another_files_gives_no_bundle(home):
+    folds = home / "folds/run/folds.csv"
+    text = folds.read_text()
+    folds.unlink()  # its content is shared by the runs of other tests
+    folds.write_text(text * 2)
+    result = inside(home, *WORDS, "owner=alice")
+    assert result.returncode == 2 and str(folds) in result.stderr and result.stderr.count("\n") == 1
+    assert not list((home / "submissions").rglob("*.json"))

@@ -18,10 +18,10 @@ import ray
 import torch
 
 from competition.core.config_forms import with_weights
-from competition.core.disk import disk_refusal
 from competition.core.errors import UserError
 from competition.core.files import cores, draft_folder
 from competition.core.settings import Config, Recipe
+from competition.core.system_errors import system_refusal
 from competition.data.run_data import RunData
 from competition.models.device import Placement, choose_device, choose_placement
 from competition.training.engines.cluster.messages import (
@@ -130,7 +130,7 @@ def _run(
     except UserError as error:
         failed.append(TaskFailed(str(error)))
     except BaseException as error:
-        failed.append(TaskFailed(disk_refusal(error) or "", traceback.format_exc()))
+        failed.append(TaskFailed(system_refusal(error) or "", traceback.format_exc()))
     finally:
         reports.put(None)
 

@@ -1,4 +1,4 @@
-"""What the system says of files and folders, as a sentence for the user."""
+"""What the system says of files, folders and memory, as a sentence for the user."""
 
 import errno
 
@@ -11,8 +11,13 @@ UNWRITABLE = {
 }
 
 
-def disk_refusal(error: BaseException) -> str | None:
-    """Return what an error of the system says of a file, for those that the user can do something about; else None."""
+def system_refusal(error: BaseException) -> str | None:
+    """Return what an error of the system says, for those that the user can do something about; else None."""
+    if isinstance(error, MemoryError):
+        return (
+            f"There is not enough memory ({str(error) or 'the system refused to give more'}): close other programs, or "
+            "use jobs=1 and fewer workers"
+        )
     if not isinstance(error, OSError):
         return None
     if error.errno == errno.ENAMETOOLONG:
