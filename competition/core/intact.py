@@ -46,20 +46,23 @@ def stands(path: Path, value: Mapping[str, Any]) -> bool:
 def read_record_file(path: Path) -> dict[str, Any] | None:
     """Return the record in ``path`` without its seal, or None where there is none. UserError where it is damaged."""
     try:
-        if Path(path).stat().st_size > MOST:
+        found = Path(path).stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise damaged(path, "it is not a file")
+        if found.st_size > MOST:
             raise damaged(path, "it is far larger than any record")
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
             raise ValueError("it holds no record")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not the JSON that was written"
         raise damaged(path, str(reason)) from error
-    seal = found.pop(SEAL, None)
-    if seal not in (None, fingerprint(found)):
+    seal = value.pop(SEAL, None)
+    if seal not in (None, fingerprint(value)):
         raise damaged(path, "it was changed after it was written")
-    return found
+    return value
 
 
 def kept_record(path: Path) -> dict[str, Any]:

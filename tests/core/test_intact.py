@@ -54,9 +54,12 @@ def test_every_value_that_is_changed_is_seen(tmp_path):
             read_record_file(path)
 
 
-def test_a_folder_in_a_records_place_is_refused(tmp_path):
-    with pytest.raises(UserError, match="is damaged"):
-        read_record_file(tmp_path)
+def test_a_folder_or_a_pipe_in_a_records_place_is_refused_unread(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (tmp_path, pipe):
+        with pytest.raises(UserError, match=r"is damaged \(it is not a file\)"):
+            read_record_file(path)
 
 
 def test_arrays_cut_anywhere_are_none(tmp_path):

@@ -146,7 +146,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def _is_graph(path: Path, digest: str) -> bool:
-    return path.stat().st_size < MOST and file_digest(path) == digest
+    return path.is_file() and path.stat().st_size < MOST and file_digest(path) == digest
 
 
 def is_whole(folder: Path, member: MemberFile) -> bool:
