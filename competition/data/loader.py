@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from multiprocessing.util import get_temp_dir
 from typing import NamedTuple
 
 import cv2
@@ -148,6 +149,8 @@ def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> Dat
             f"The path of the folder for temporary files, {tempfile.gettempdir()}, is too long for processes that feed "
             f"a training (more than {MAX_TEMPORARY} bytes): set TMPDIR to a shorter one, or workers=0."
         )
+    if workers:
+        get_temp_dir()  # of this process, which removes it: a worker would make one of its own, and leave it when killed
     return DataLoader(
         dataset,
         sampler=batches,

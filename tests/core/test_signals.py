@@ -152,3 +152,16 @@ def test_a_forked_process_leaves_ctrl_c_to_its_parent_and_ends_at_sigterm_in_sil
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=20)
     assert err.count("Interrupted") == 1
+
+
+def test_what_torch_says_of_a_killed_worker_where_nobody_can_hear_it_is_not_printed():
+    program = (
+        "from competition.core.signals import answer_signals\n"
+        "answer_signals()\n"
+        "class Late:\n"
+        "    def __init__(self, words): self.words = words\n"
+        "    def __del__(self): raise RuntimeError(self.words)\n"
+        "Late('DataLoader worker (pid 7) is killed by signal: Killed.'); Late('another')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0 and "another" in done.stderr and "DataLoader" not in done.stderr

@@ -161,6 +161,9 @@ def _put_in_place(site: Path, folder: Path, manifest: Manifest) -> tuple[str, ..
     """
     folder.mkdir(exist_ok=True)
     written = sorted(path.name for path in site.iterdir())
+    for path in (folder / name for name in (*written, MANIFEST)):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, where a file of the export is to be: move it, and repeat the line.")
     for name in written:
         with open(site / name, "rb") as file:
             os.fsync(file.fileno())

@@ -148,3 +148,13 @@ def test_weights_that_are_gone_are_one_sentence(home):
     (home / "folds/made/cnn/fold1/model.safetensors").unlink()
     with pytest.raises(UserError, match="holds no trained model any more: run the line"):
         export("made")
+
+
+def test_a_folder_in_a_files_place_is_refused_before_any_file_is_replaced(home):
+    exported = export(make_run(home, {"cnn": SMALL}, folds=1))
+    (exported.folder / "telltale.json").unlink()
+    (exported.folder / "telltale.json").mkdir()
+    (exported.folder / "cnn.onnx").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"telltale\.json is a folder, where a file of the export is to be"):
+        export("made")
+    assert (exported.folder / "cnn.onnx").read_bytes() == b"damaged"
