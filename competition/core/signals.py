@@ -76,8 +76,8 @@ def answer_signals() -> None:
 
 def _not_raised(unraisable: "sys.UnraisableHookArgs") -> None:
     """Hear of errors in what Python runs between two lines, such as destructors and hooks of fork: it prints them and
-    goes on, but must not go on after an interrupt. What an interrupt left half made complains as it goes, to nobody, and
-    so does torch of a worker process that was killed: where its batches are missed, it says so again."""
+    goes on, but must not go on after an interrupt. What an interrupt left half made complains as it goes, to nobody;
+    and so does torch of a worker process that was killed, which it says again where batches are missed."""
     if _answer and isinstance(unraisable.exc_value, Interrupted):
         _answer.interrupt_again(unraisable.exc_value.status - 128)
     elif not interrupted() and not str(unraisable.exc_value).startswith("DataLoader worker (pid"):

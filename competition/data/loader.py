@@ -150,7 +150,7 @@ def _loader(dataset: Dataset, batches: Iterable, workers: int, pin: bool) -> Dat
             f"a training (more than {MAX_TEMPORARY} bytes): set TMPDIR to a shorter one, or workers=0."
         )
     if workers:
-        get_temp_dir()  # of this process, which removes it: a worker would make one of its own, and leave it when killed
+        get_temp_dir()  # this process removes it: a worker would make one of its own, and leave it when killed
     return DataLoader(
         dataset,
         sampler=batches,
