@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from competition.core.deadline import line_begins
 from competition.core.errors import UserError, did_you_mean
 from competition.core.help import WORDS, command_help, overview
 from competition.core.signals import answer_signals, interrupted
@@ -57,6 +58,7 @@ def main(words: Sequence[str]) -> int:
     0: done. 2: a user's mistake, in one sentence. 3: not finished yet. 130, 143: ended by Ctrl-C, by SIGTERM.
     """
     os.environ.update(QUIET)
+    line_begins()
     try:
         return _run(words)
     except KeyboardInterrupt:

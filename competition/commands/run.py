@@ -10,6 +10,7 @@ Run again, it finishes what is missing and leaves alone what stands.
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from competition.audit.run import quick_audit
 from competition.commands.blend import blend_runs
@@ -19,12 +20,25 @@ from competition.core.locks import only_one
 from competition.core.paths import FOLDS_FILE, located, run_folder
 from competition.core.settings import Config
 from competition.data.folds import keep_folds
-from competition.data.layouts.dataset import check_files
+from competition.data.layouts.dataset import Dataset, check_files
 from competition.data.run_data import RunData, foreseen_demo, read_tables, split_table
 from competition.ensemble.score import Result, check_decisions, score_run
+from competition.models.build import Detector
 from competition.models.pretrained import keep_pretrained, settle_pretrained
 from competition.report.opening import opening_lines
+from competition.report.terminal import console
+from competition.training.engines.progress import OutOfTime
 from competition.training.engines.protocol import Engine, open_engine
+from competition.training.estimate import RowCounts, closing_seconds
+from competition.training.hours import (
+    choose_plan,
+    estimator,
+    in_sizes,
+    keep_plan,
+    kept_plan,
+    plan_table,
+    what_stands,
+)
 from competition.training.open_data import check_inputs, has_models, open_data
 from competition.training.plan import LOCK_PATIENCE, Job, Plan, all_jobs, make_plans, refuse_conflicts, unfinished
 from competition.training.process import prepare_process
@@ -43,16 +57,58 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     """
     if config.names:
         return blend_runs(config, words, submit)
+    config = dataclasses.replace(config, overwrite=config.overwrite and train)
+    ready = _look_ahead(config, open_engine(config), train, submit)
+    if config.hours:
+        ready = _look_ahead(_fit_hours(ready, words, train), ready.engine, train, submit)
+    config, engine = ready.config, ready.engine
+    dataset = ready.dataset if ready.drawn else read_tables(config)
+    with only_one(run_folder(config.name) / ".lock", LOCK_PATIENCE):
+        data = open_data(config, dataset)  # the pixels, in folds that no group crosses
+        plans = _plan_jobs(config, data, engine, train, submit)
+        keep_folds(run_folder(config.name) / FOLDS_FILE, split_table(config, data.train))
+        print("\n".join(opening_lines(config, data, ready.models, engine.where, ready.notes)))
+        audit, findings = quick_audit(config, data)
+        print("".join(f"  {line}\n" for line in findings), end="")
+        engine.print_estimate(data, plans)
+        if train and unfinished(config, plans):
+            keep_pretrained(config, ready.requested)
+            try:
+                plans = engine.finish(data, plans)  # trains each (member, fold), predicts its fold and the test set
+            except OutOfTime:
+                config, plans, said = what_stands(config, plans)
+                print(said)
+        result = score_run(config, data, plans, audit)  # OOF and test: members, blend, threshold
+        finish_run(config, data, result, words, submit)  # the table, the report, the submission with its card
+    return result
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What is known of a run before anything is written. ``requested``: its settings as they were given; ``drawn``:
+    whether its data is there, and not a demo that is drawn when nothing speaks against the rest."""
+
+    requested: Config
+    config: Config
+    notes: list[str]
+    engine: Engine
+    dataset: Dataset
+    models: dict[str, Detector]
+    drawn: bool
+
+
+def _look_ahead(config: Config, engine: Engine, train: bool, submit: bool) -> _Ready:
+    """Return what a run is made of. Raises UserError for all that can be refused before anything is written."""
     extra = str(located(config.extra)) if config.extra else ""  # known wherever the line is run
-    requested = dataclasses.replace(config, extra=extra, overwrite=config.overwrite and train)
+    requested = dataclasses.replace(config, extra=extra)
     config, notes = settle_pretrained(requested)
-    engine = open_engine(config)
+    engine.config = config
     if train:
         engine.connect()
     else:
         refuse_rest(config, [job for job in all_jobs(config) if not has_models(config, job.member)], submit)
     prepare_process(config, engine.device)
-    ahead = foreseen_demo(config)  # which is drawn when nothing speaks against the rest
+    ahead = foreseen_demo(config)
     dataset = ahead or read_tables(config)
     check_decisions(config, len(dataset.test))
     if not ahead:
@@ -60,21 +116,23 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     models = check_inputs(config, dataset)
     if train:
         engine.check_weights([name for name in models if not has_models(config, name)], dataset.channels)
-    dataset = read_tables(config) if ahead else dataset
-    with only_one(run_folder(config.name) / ".lock", LOCK_PATIENCE):
-        data = open_data(config, dataset)  # the pixels, in folds that no group crosses
-        plans = _plan_jobs(config, data, engine, train, submit)
-        keep_folds(run_folder(config.name) / FOLDS_FILE, split_table(config, data.train))
-        print("\n".join(opening_lines(config, data, models, engine.where, notes)))
-        audit, findings = quick_audit(config, data)
-        print("".join(f"  {line}\n" for line in findings), end="")
-        engine.print_estimate(data, plans)
-        if train and unfinished(config, plans):
-            keep_pretrained(config, requested)
-            plans = engine.finish(data, plans)  # trains each (member, fold), predicts its fold and the test set by TTA
-        result = score_run(config, data, plans, audit)  # OOF and test: members, blend, threshold
-        finish_run(config, data, result, words, submit)  # the table, the report, the submission with its card
-    return result
+    return _Ready(requested, config, notes, engine, dataset, models, drawn=not ahead)
+
+
+def _fit_hours(ready: _Ready, words: Sequence[str], train: bool) -> Config:
+    """Return the run's settings cut down to its hours, as they were when it began, and have its engine end in time."""
+    config, dataset = ready.requested, ready.dataset
+    counts = RowCounts(len(dataset.train), len(dataset.test))
+    ready.engine.seconds = 3600 * config.hours - closing_seconds(counts)
+    sizes = in_sizes(config, words)
+    if (kept := kept_plan(config, sizes)) is not None or not train:
+        return kept or config
+    dataset = dataset if ready.drawn else read_tables(config)
+    print(f"  Measuring how fast this is on {ready.engine.where}, for a plan of {config.hours:g} hours ...", flush=True)
+    found = choose_plan(config, words, sizes, estimator(ready.engine, dataset, counts))
+    console().print(plan_table(found, config.hours))
+    keep_plan(config, found[-1].config)
+    return found[-1].config
 
 
 def _plan_jobs(config: Config, data: RunData, engine: Engine, train: bool, submit: bool) -> list[Plan]:

@@ -57,6 +57,7 @@ def elsewhere(config: Config) -> Config:
         names="",
         fold="all",
         overwrite=False,
+        hours=0.0,
         jobs="auto",
         engine="local",
         kaggle=Remote(),

@@ -1,6 +1,7 @@
-"""Calls that may take so long and no longer."""
+"""Calls that may take so long and no longer, and how long the whole line has taken."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -24,3 +25,16 @@ def within(seconds: float, call: Callable[[], T]) -> T:
 
     threading.Thread(target=work, daemon=True).start()
     return future.result(timeout=seconds)
+
+
+_began = [time.monotonic()]
+
+
+def line_begins() -> None:
+    """Take now for the moment at which the command line was started."""
+    _began[0] = time.monotonic()
+
+
+def line_seconds() -> float:
+    """Return how many seconds ago the command line was started."""
+    return time.monotonic() - _began[0]

@@ -6,6 +6,7 @@
             Unreachable  kaggle.client.retry: Kaggle does not answer
     Interrupted          core.signals: Ctrl-C or SIGTERM; a KeyboardInterrupt, which no `except Exception` catches
     UnreadableImage      data.images.decode: not a whole image; a declared policy says what becomes of its row
+    OutOfTime            training.engines.progress: the hours of the line are over before all jobs are finished
     Unsafe               kaggle.download.unpack: an archive that must not be unpacked
     Damaged              kaggle.download.unpack: an archive that cannot be read to its end
     Rejected             collect.addresses: this address will never be collected

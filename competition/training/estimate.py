@@ -1,57 +1,128 @@
-"""What the full run of a dry run would cost: measured steps of each member, scaled to all rows."""
+"""How long a run takes: how many images its jobs see, times what an image was measured to take."""
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from competition.core.settings import Config
+from competition.core.settings import Config, Recipe
+from competition.core.splits import chosen_folds
 from competition.data.run_data import RunData, gigabytes, store_spec
 from competition.data.tta import TTA
 from competition.inference.diagnostics import diagnostics_images
 from competition.inference.features import feature_bytes
 from competition.models.adapt import count_parameters
-from competition.models.device import step_seconds
 from competition.training.plan import Plan, probe_of
+from competition.training.speed import Speed, measure_speed
 
-FORWARD_SHARE = 1 / 3  # of a training step's time: the backward pass costs about two forward passes
+# Measured on two cores, beside what is counted by image: until the first job trains (jobs side by side are processes
+# that import torch and timm), for each job (its network and its files), and from the last job to the end (scores, the
+# report with its pictures); a row of the training and the test set takes as long in tables, folds, scores and report.
+OPENING, JOB, CLOSING, ROW = 8.0, 1.0, 14.0, 6e-4
 
 
-def print_estimate(config: Config, data: RunData, plans: Sequence[Plan], at_once: int) -> None:
+@dataclass(frozen=True)
+class RowCounts:
+    """How many rows there are: ``train`` in folds, ``test``, ``extra`` that are trained on alone and ``pseudo`` that
+    are test rows as well."""
+
+    train: int
+    test: int
+    extra: int = 0
+    pseudo: int = 0
+
+    def held(self, config: Config) -> int:
+        """Return how many training rows a job holds out."""
+        return round(self.train * (1 / config.folds if config.shares is None else 1 - config.shares[0]))
+
+
+class JobRows(NamedTuple):
+    """How many rows one job learns from, holds out, and predicts of the test set."""
+
+    learnt: int
+    held: int
+    tested: int
+
+
+def job_images(config: Config, recipe: Recipe, rows: JobRows, floating: bool, views: int = 1) -> tuple[int, int]:
+    """Return how many images a job of these rows sees in training, and how many in its predictions and its diagnostics,
+    a predicted image once for each of the ``views``.
+
+    A frozen member's features were computed before: it sees new pixels in its sweep alone.
+    """
+    featured, swept = diagnostics_images(config.evidence_rows, rows.held, rows.tested, floating)
+    if recipe.frozen:
+        return 0, swept
+    batch = min(rows.learnt, recipe.batch_size * recipe.accumulate)
+    return recipe.epochs * (rows.learnt // batch) * batch, (rows.held + rows.tested) * views + featured + swept
+
+
+def run_seconds(config: Config, counts: RowCounts, floating: bool, speeds: Mapping[str, Speed], at_once: int) -> float:
+    """Return the seconds that the requested folds take, from the line's start to its end, so many jobs ``at_once``."""
+    rows = counts.train + counts.test + counts.extra
+    alone, jobs = OPENING + closing_seconds(counts), list[float]()
+    alone += rows * max(speed.decode for speed in speeds.values())
+    chosen, full = chosen_folds(config)
+    views = len(TTA[config.tta])
+    for member, recipe in config.members.items():
+        speed, held = speeds[member], counts.held(config)
+        if recipe.frozen:
+            alone += speed.predict * feature_images(config, recipe, counts)
+        for part in [held] * len(chosen) + [0] * full:
+            job = JobRows(counts.train - part + counts.extra + counts.pseudo, part, counts.test)
+            trained, seen = job_images(config, recipe, job, floating, views)
+            head = recipe.epochs * job.learnt * speed.train if recipe.frozen else 0.0
+            jobs += [JOB + trained * speed.train + seen * speed.predict + head] * config.seeds
+    return alone + makespan(jobs, at_once)
+
+
+def closing_seconds(counts: RowCounts) -> float:
+    """Return how long a line takes after its last job."""
+    return CLOSING + ROW * (counts.train + counts.test)
+
+
+def makespan(jobs: Sequence[float], at_once: int) -> float:
+    """Return when the last of these jobs ends, the longest ones begun first, so many of them ``at_once``.
+
+    Graham (1969): at most a third later than in the best order.
+    """
+    ends = [0.0] * max(1, min(at_once, len(jobs)))
+    for seconds in sorted(jobs, reverse=True):
+        heapq.heapreplace(ends, ends[0] + seconds)
+    return max(ends)
+
+
+def feature_images(config: Config, recipe: Recipe, counts: RowCounts) -> int:
+    """Return how many images a frozen member's features are of: all of them once, for all folds and epochs."""
+    once = (counts.train + counts.test) * len(TTA[config.tta]) + counts.extra
+    return once + recipe.variants * (counts.train + counts.extra + counts.pseudo)
+
+
+def print_estimate(config: Config, data: RunData, plans: Sequence[Plan], at_once: int, workers: int) -> None:
     """Print the hours and gigabytes of the run without ``limit``: training, predictions, cache and checkpoints.
 
-    ``at_once``: how many jobs run side by side.
+    ``at_once``: how many jobs run side by side, each fed by so many ``workers``.
     """
-    train_rows, test_rows = data.full_size
-    added = sum(len(one.tables[0]) / len(one) * one.full_size for one in data.added)  # of all there would be, as here
-    seconds = alone = 0.0  # of jobs side by side; of what nothing runs beside
-    megabytes = features = 0.0
+    # Of all the added rows there would be, as many as are used here.
+    added = {one.kind: round(len(one.tables[0]) / len(one) * one.full_size) for one in data.added}
+    counts = RowCounts(*data.full_size, added.get("extra", 0), added.get("pseudo", 0))
+    speeds, megabytes, features = {}, 0.0, 0.0
     for member, recipe in config.members.items():
         plan = next(plan for plan in plans if plan.job.member == member)
-        build, pixels = probe_of(data, recipe)
-        model = build()
-        each = step_seconds(plan.placement, model, pixels) / len(pixels)
-        models = config.parts * config.seeds
-        held = 1 / config.folds if config.shares is None else 1 - config.shares[0]
-        trained = (train_rows * (1 - held) + added) * recipe.epochs
-        predicted = (train_rows * held + test_rows) * len(TTA[config.tta])
-        held_rows = round(train_rows * held)
-        featured, swept = diagnostics_images(config.evidence_rows, held_rows, test_rows, data.dataset.floating)
-        if recipe.frozen:  # a forward pass is all there is: over every image once, for all folds and epochs
-            extra = sum(one.full_size for one in data.added if one.kind == "extra")
-            seen = (train_rows + test_rows) * len(TTA[config.tta]) + extra
-            seen += recipe.variants * (train_rows + sum(one.full_size for one in data.added))
-            alone += each * seen
-            features += seen * feature_bytes(model) / 1e9
-            seconds += models * each * swept
-        else:
-            seconds += models * each * (trained + FORWARD_SHARE * (predicted + featured + swept))
+        speeds[member] = measure_speed(config, data, member, plan.placement, workers)
+        model = probe_of(data, recipe)[0]()
+        if recipe.frozen:
+            features += feature_images(config, recipe, counts) * feature_bytes(model) / 1e9
         total, learnt = count_parameters(model)
         resumed = total * (1 + bool(recipe.ema)) + 2 * learnt  # weights, the moving average, AdamW's two moments
+        models = config.parts * config.seeds
         megabytes += 4 * (total * models + at_once * (total if recipe.frozen else resumed)) / 1e6
-    hours = (alone + seconds / min(at_once, len(plans))) / 3600
-    cache = _cache_gigabytes(config, data)
+    hours = run_seconds(config, counts, data.dataset.floating, speeds, at_once) / 3600
     beside = f"{features:.2f} GB of features, " if features else ""
     print(
-        f"  Estimate for all {train_rows:,} + {test_rows:,} images: {hours:.1f} hours of training and prediction, "
-        f"{cache:.2f} GB of decoded pixels, {beside}{megabytes / 1000:.2f} GB of weights and resume points."
+        f"  Estimate for all {counts.train:,} + {counts.test:,} images: {hours:.1f} hours of training and prediction, "
+        f"{_cache_gigabytes(config, data):.2f} GB of decoded pixels, {beside}{megabytes / 1000:.2f} GB of weights and "
+        "resume points."
     )
 
 

@@ -7,10 +7,10 @@ weights and optimizer state and no generator's.
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from competition.core.errors import UserError
 from competition.core.files import write_text
 from competition.core.seeds import stream
 from competition.core.settings import Recipe
-from competition.data.loader import Batch, TrainFeed
+from competition.data.loader import Batch
 from competition.models.build import Detector
 from competition.models.device import Placement
 from competition.training.mixup import mix, mix_pairs, places_of_partners
@@ -32,6 +32,14 @@ MAX_BATCH_POINTS = 100  # of an epoch's batch losses in its line of history
 STEPS_PER_CHECK = 25  # steps between looks at the loss: each look makes the GPU wait
 
 
+class Feed(Protocol):
+    """Batches of training images, the same number of them in every epoch."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, number: int) -> Iterator[Batch]: ...
+
+
 @dataclass
 class Task:
     """What to fit. ``validate(model)`` returns the epoch's figures on the whole held-out fold (empty: no such fold);
@@ -40,7 +48,7 @@ class Task:
     title: str
     recipe: Recipe
     placement: Placement
-    feed: TrainFeed
+    feed: Feed
     label: Tensor  # (rows of the store,) float, indexed by a batch's rows
     class_weight: tuple[float, float]  # of class 0 and class 1 in the loss
     seed: int

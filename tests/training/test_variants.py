@@ -142,7 +142,7 @@ def test_the_estimate_of_a_dry_run_counts_variants(home, capsys):
     gigabytes = []
     for variants in (64, 32):
         config, data, plans = prepared([*PROBE, "limit=12", f"variants={variants}"], FIRST)
-        print_estimate(config, dataclasses.replace(data, full_size=(80_000, 0)), plans, 1)
+        print_estimate(config, dataclasses.replace(data, full_size=(80_000, 0)), plans, 1, 0)
         told = re.search(r"([\d.]+) GB of features", capsys.readouterr().out)
         gigabytes.append(float(told[1]))
     assert gigabytes == pytest.approx([(2 + variants) * 80_000 * 16 * 4 / 1e9 for variants in (64, 32)], abs=0.005)

@@ -16,7 +16,7 @@ from competition.core.config import CONFIG_FILE
 from competition.core.config_forms import as_yaml, elsewhere
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json, write_json, write_text
-from competition.core.intact import check_plain
+from competition.core.intact import check_plain, damaged
 from competition.core.paths import FOLDS_FILE
 from competition.core.settings import Config
 from competition.data.folds import read_folds
@@ -126,8 +126,8 @@ def _sources(record: Record, config: Config) -> dict[str, Path]:
         if not path.is_file():
             raise UserError(f"{path} is gone: run the line that trained '{record.name}' again.")
     folds = folds_path(record, config)
-    if folds.is_file():
-        read_folds(folds)
+    if folds.is_file() and len(read_folds(folds)) != record.rows["train"]:
+        raise damaged(folds, "rows are missing")
     kept = {f"folds/{record.name}/{FOLDS_FILE}": folds}
     for part in (part for parts in record.members.values() for part in parts):
         for file in KEPT_FILES:

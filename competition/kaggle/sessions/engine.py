@@ -9,7 +9,8 @@ from tqdm import tqdm
 from competition.core.errors import UserError
 from competition.core.files import read_json
 from competition.core.paths import shown
-from competition.core.settings import Config
+from competition.core.settings import Config, Recipe
+from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import RunData
 from competition.kaggle.client.account import find_account
 from competition.kaggle.client.api import Kaggle, accepted_rules
@@ -18,14 +19,20 @@ from competition.kaggle.sessions.kernel import DEADLINE
 from competition.kaggle.sessions.receive import Receiver
 from competition.kaggle.sessions.send import Sender, Session
 from competition.kaggle.sessions.source import check_sendable
-from competition.models.device import choose_device
+from competition.models.cost import model_cost
+from competition.models.device import Placement, choose_device, choose_placement
 from competition.training.engines.local import run_jobs
 from competition.training.engines.protocol import Engine
-from competition.training.plan import Plan, all_jobs, is_requested, make_plans, unfinished
+from competition.training.plan import Plan, all_jobs, is_requested, make_plans, probe_of, unfinished
+from competition.training.speed import HEAD_SECONDS, Speed, measure_speeds
 
 WAIT_HOURS = 24.0  # that a session may take with its time in Kaggle's queue
 FILLED_SHARE = 0.9  # of a session's hours that jobs of known length may fill
 GPUS = {"NvidiaTeslaT4": 2}  # that a session has, each with a job on it; of others one
+# See presets/README.md, "What a run costs": training images/s of ConvNeXt-Tiny at 224 pixels on one of them, how speed
+# falls with multiply-adds, the seconds in which a step's kernels are started, and one image's decoding on four cores.
+IMAGES_PER_SECOND = {"NvidiaTeslaT4": 273.0, "NvidiaTeslaP100": 273 * 732 / 320}
+CONVNEXT_TINY_FLOPS, SLOWER, STARTS, DECODE_SECONDS, FORWARD_SHARE = 2 * 4.46e9, 0.72, 0.03, 2e-3, 1 / 3
 
 
 class KaggleEngine(Engine):
@@ -45,6 +52,27 @@ class KaggleEngine(Engine):
         if self.config.overwrite or not trained:
             self._kaggle = open_kaggle(self.config)
 
+    def speeds(self, config: Config, dataset: Dataset) -> dict[str, Speed]:
+        """Return what the arithmetic of the presets' README gives for the sessions' GPUs, and for a CPU, this one's."""
+        rate = IMAGES_PER_SECOND.get(config.kaggle.accelerator)
+        if rate is None:
+            return measure_speeds(config, dataset, self._local_placement, "cpu", beside=1)
+        found = {}
+        for name, recipe in config.members.items():
+            flops = model_cost(recipe, dataset.channels, dataset.floating).flops
+            again = 4 / 3 if recipe.checkpointing else 1.0
+            step = max(again / rate * (flops / CONVNEXT_TINY_FLOPS) ** SLOWER, STARTS / recipe.batch_size)
+            train = HEAD_SECONDS if recipe.frozen else step
+            found[name] = Speed(train, step * FORWARD_SHARE, DECODE_SECONDS)
+        return found
+
+    def at_once(self, config: Config, dataset: Dataset) -> int:
+        return config.kaggle.sessions * GPUS.get(config.kaggle.accelerator, 1)
+
+    @staticmethod
+    def _local_placement(data: RunData, recipe: Recipe) -> Placement:
+        return choose_placement(recipe, "cpu", *probe_of(data, recipe))
+
     def finish(self, data: RunData, plans: list[Plan]) -> list[Plan]:
         """Finish the requested jobs, in as many sessions as it takes; returns all plans as sessions settled them.
 
@@ -55,7 +83,7 @@ class KaggleEngine(Engine):
         if self._untrained(plans):
             self._train(data)
             plans = self._plan(data)
-        run_jobs(self.config, data, unfinished(self.config, plans), self.device)
+        run_jobs(self.config, data, unfinished(self.config, plans), self.device, seconds=self.seconds)
         return plans
 
     def _plan(self, data: RunData) -> list[Plan]:

@@ -3,12 +3,14 @@
 How many run side by side never changes a number as long as `threads` is pinned.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 
 from competition.core.settings import Config, Recipe
+from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import RunData
 from competition.models.build import check_pretrained
 from competition.models.device import Placement, choose_device, choose_placement
@@ -19,6 +21,7 @@ from competition.training.estimate import print_estimate
 from competition.training.job import prepare_features, run_job
 from competition.training.plan import Plan, probe_of, unfinished
 from competition.training.process import feed_workers, jobs_at_once
+from competition.training.speed import Speed, measure_speeds
 
 
 class LocalEngine(Engine):
@@ -35,27 +38,40 @@ class LocalEngine(Engine):
         for member in members:
             check_pretrained(self.config.members[member], channels)
 
+    def speeds(self, config: Config, dataset: Dataset) -> dict[str, Speed]:
+        return measure_speeds(config, dataset, self.place, self.device, self.at_once(config, dataset))
+
+    def at_once(self, config: Config, dataset: Dataset) -> int:
+        return jobs_at_once(config, dataset, self.device)
+
     def print_estimate(self, data: RunData, plans: Sequence[Plan]) -> None:
         if self.config.limit:
-            print_estimate(self.config, data, plans, jobs_at_once(self.config, data.dataset, self.device))
+            beside = self.at_once(self.config, data.dataset)
+            print_estimate(self.config, data, plans, beside, feed_workers(self.config, self.device, beside))
 
     def finish(self, data: RunData, plans: list[Plan]) -> list[Plan]:
-        run_jobs(self.config, data, unfinished(self.config, plans), self.device)
+        run_jobs(self.config, data, unfinished(self.config, plans), self.device, seconds=self.seconds)
         return plans
 
 
 def run_jobs(
-    config: Config, data: RunData, plans: Sequence[Plan], device: str, on_done: Callable[[Plan], None] = lambda _: None
+    config: Config,
+    data: RunData,
+    plans: Sequence[Plan],
+    device: str,
+    on_done: Callable[[Plan], None] = lambda _: None,
+    seconds: float = math.inf,
 ) -> None:
     """Finish every plan's job on this machine, with one bar and one estimate; ``on_done`` is called after each.
 
-    Raises UserError for the first job that cannot be finished; the others keep what they have.
+    Raises UserError for the first job that cannot be finished, and OutOfTime where the line has taken so many
+    ``seconds`` before they are; the others keep what they have.
     """
     prepare_features(config, data, plans, feed_workers(config, device))
     if device != "cpu":
         torch.accelerator.empty_cache()  # for the processes that share the GPU
     processes = min(jobs_at_once(config, data.dataset, device), len(plans))
-    with JobsBar(config, data, plans) as bar:
+    with JobsBar(config, data, plans, seconds) as bar:
 
         def finish(plan: Plan, done: dict[str, Any]) -> None:
             bar.finish(plan, done)

@@ -1,23 +1,32 @@
 """What an engine shows of its jobs: how far they are, in one bar with an estimate, and a line for each that is done."""
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any, Self
 
 from tqdm import tqdm
 
+from competition.core.deadline import line_seconds
 from competition.core.settings import Config
 from competition.data.run_data import RunData
-from competition.inference.diagnostics import diagnostics_images
 from competition.models.cost import model_cost
+from competition.training.estimate import JobRows, job_images
 from competition.training.plan import Plan
 
 
-class JobsBar:
-    """The bar of these jobs, in images; to be used in a ``with`` block."""
+class OutOfTime(Exception):
+    """The time that the line may take is over before all jobs are finished."""
 
-    def __init__(self, config: Config, data: RunData, plans: Sequence[Plan]):
-        self.jobs, self.finished = len(plans), 0
+
+class JobsBar:
+    """The bar of these jobs, in images; to be used in a ``with`` block.
+
+    ``seconds``: what the line may have taken when the last job ends; OutOfTime is raised as progress is shown later.
+    """
+
+    def __init__(self, config: Config, data: RunData, plans: Sequence[Plan], seconds: float = math.inf):
+        self.jobs, self.finished, self._seconds = len(plans), 0, seconds
         total = sum(images_of(config, data, plan) for plan in plans)
         self._bar = tqdm(total=total, unit="img", disable=None, smoothing=0.02, dynamic_ncols=True)
 
@@ -31,6 +40,8 @@ class JobsBar:
         """Show that so many ``images`` more were seen (fewer: what a lost job had seen), and what is done now."""
         self._bar.set_description(f"[{self.finished}/{self.jobs} jobs] {note}", refresh=False)
         self._bar.update(images)
+        if line_seconds() > self._seconds:
+            raise OutOfTime
 
     def finish(self, plan: Plan, done: dict[str, Any]) -> None:
         """Print the line of a finished job; ``done`` is its ``done.json``."""
@@ -45,17 +56,10 @@ class JobsBar:
 
 def images_of(config: Config, data: RunData, plan: Plan) -> int:
     """Return how many images a job will have seen at its end: in training, its predictions and its diagnostics."""
-    recipe = config.members[plan.job.member]
     held, tested = int(data.predicted(plan.job.fold).sum()), len(data.test) - len(data.unreadable_test)
-    featured, swept = diagnostics_images(config.evidence_rows, held, tested, data.dataset.floating)
-    if recipe.frozen:  # its features were computed before: only new pixels take time
-        return swept
-    rows = len(data.learnt(plan.job.fold))
-    predicted = held + tested + featured + swept
-    if plan.is_trained():
-        return predicted
-    batch = min(rows, recipe.batch_size * recipe.accumulate)
-    return recipe.epochs * (rows // batch) * batch + predicted
+    rows = JobRows(len(data.learnt(plan.job.fold)), held, tested)
+    trained, seen = job_images(config, config.members[plan.job.member], rows, data.dataset.floating)
+    return seen if plan.is_trained() else trained + seen
 
 
 def longest_first(config: Config, data: RunData, plans: Sequence[Plan]) -> list[Plan]:

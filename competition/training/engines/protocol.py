@@ -5,19 +5,23 @@ the hardware and the versions are the same.
 """
 
 import importlib
+import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from competition.core.settings import ENGINES, Config, Recipe
+from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import RunData
 from competition.models.device import Placement
 from competition.training.plan import Plan
+from competition.training.speed import Speed
 
 
 class Engine(Protocol):
     """Finishes the jobs of the run with settings ``config``.
 
-    ``device``: this machine's, for all that is done here; ``where``: where jobs are trained, as the user reads it.
+    ``device``: this machine's, for all that is done here; ``where``: where jobs are trained, as the user reads it;
+    ``seconds``: what the line may have taken when the last job ends, and OutOfTime ends the training.
     What is written out below holds for an engine that trains elsewhere: the machine that trains chooses precision and
     memory layout, fetches pretrained weights, and nothing here says how long it takes.
     """
@@ -25,6 +29,7 @@ class Engine(Protocol):
     config: Config
     device: str
     where: str
+    seconds: float = math.inf
 
     def connect(self) -> None:
         """Raise UserError where jobs could not be sent out, before anything is read or written."""
@@ -37,6 +42,12 @@ class Engine(Protocol):
     def check_weights(self, members: Iterable[str], channels: int) -> None:
         """Raise UserError for pretrained weights that cannot be had or do not fit images of ``channels`` channels."""
         return
+
+    def speeds(self, config: Config, dataset: Dataset) -> dict[str, Speed]:
+        """Return how fast each member of ``config`` is where jobs are trained."""
+
+    def at_once(self, config: Config, dataset: Dataset) -> int:
+        """Return how many jobs run side by side, on all machines together."""
 
     def print_estimate(self, data: RunData, plans: Sequence[Plan]) -> None:
         """Print what the whole run would take, where this is a dry run on a part of the rows."""

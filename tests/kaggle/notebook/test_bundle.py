@@ -174,11 +174,12 @@ def test_a_run_whose_weights_are_gone_gives_no_bundle(home):
     assert not list((home / "submissions").rglob("*.json"))
 
 
-def test_a_run_whose_folds_are_another_files_gives_no_bundle(home):
+@pytest.mark.parametrize("spoilt", [lambda text: text * 2, lambda text: text[: text.rindex("\n", 0, -1) + 1]])
+def test_a_run_whose_folds_are_not_its_own_gives_no_bundle(home, spoilt):
     folds = home / "folds/run/folds.csv"
     text = folds.read_text()
     folds.unlink()  # its content is shared by the runs of other tests
-    folds.write_text(text * 2)
+    folds.write_text(spoilt(text))
     result = inside(home, *WORDS, "owner=alice")
     assert result.returncode == 2 and str(folds) in result.stderr and result.stderr.count("\n") == 1
     assert not list((home / "submissions").rglob("*.json"))

@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from competition.core.config import WEIGHTS_WORDS
+from competition.core.errors import UserError
 from competition.core.files import fingerprint
 from competition.core.paths import run_folder
 from competition.core.settings import Config, Recipe
+from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import RunData
 from competition.inference.job_files import read_done
 from competition.inference.learner import feature_passes
 from competition.models.build import check_pretrained, timm_parts
-from competition.models.device import Placement, choose_device
+from competition.models.device import Placement, choose_device, choose_placement
 from competition.models.weights import weights_options
-from competition.training.engines.cluster.connect import Connection, reply
+from competition.training.engines.cluster.connect import Connection, Node, reply
 from competition.training.engines.cluster.dispatch import Dispatch, RemoteTask
 from competition.training.engines.cluster.node import Work, place
 from competition.training.engines.cluster.supply import Supply
@@ -23,8 +25,9 @@ from competition.training.engines.cluster.travel import Parcel, packed
 from competition.training.engines.progress import JobsBar, longest_first
 from competition.training.engines.protocol import Engine
 from competition.training.job_run import JobRun
-from competition.training.plan import NODES_FILE, PLACEMENT_FILE, Plan, all_jobs, is_requested, unfinished
+from competition.training.plan import NODES_FILE, PLACEMENT_FILE, Plan, all_jobs, is_requested, probe_of, unfinished
 from competition.training.resume import load_resume
+from competition.training.speed import Speed, measure_speeds
 
 
 class RayEngine(Engine):
@@ -54,6 +57,31 @@ class RayEngine(Engine):
     def check_weights(self, members: Iterable[str], channels: int) -> None:
         for member in members:
             check_pretrained(self.config.members[member], channels)
+
+    def speeds(self, config: Config, dataset: Dataset) -> dict[str, Speed]:
+        """Return what is measured on this machine, which is taken for one like the nodes."""
+        if (gpus := self._gpus()) and self.device == "cpu":
+            raise UserError(
+                f"hours={config.hours:g} needs measured steps, and this machine has no GPU, as the nodes have: run the "
+                "line on one of them."
+            )
+        device = self.device if gpus else "cpu"
+        beside = max(self._slots(node) for node in self._connected().nodes())
+        return measure_speeds(
+            config,
+            dataset,
+            lambda data, recipe: choose_placement(recipe, device, *probe_of(data, recipe)),
+            device,
+            max(1, beside),
+        )
+
+    def at_once(self, config: Config, dataset: Dataset) -> int:
+        return max(1, sum(map(self._slots, self._connected().nodes())))
+
+    def _slots(self, node: Node) -> int:
+        """Return how many jobs a node takes at once."""
+        gpus = self._gpus()
+        return node.slots(node.share(self.config, gpus), gpus)
 
     def finish(self, data: RunData, plans: list[Plan]) -> list[Plan]:
         left, connection = longest_first(self.config, data, unfinished(self.config, plans)), self._connected()
@@ -97,7 +125,7 @@ class RayEngine(Engine):
             RemoteTask(title, plan.folder.parent, self._work(supply, plan), lambda plan=plan: _begun(plan))  # type: ignore[misc]
             for title, plan in plans.items()
         ]
-        with JobsBar(self.config, supply.data, left) as bar:
+        with JobsBar(self.config, supply.data, left, self.seconds) as bar:
 
             def finish(task: RemoteTask) -> None:
                 plan = plans[task.title]
