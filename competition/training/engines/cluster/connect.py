@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,15 +66,19 @@ def reply(node: Node, reference: Any) -> Any:
         raise RuntimeError(f"Node {node.name} failed:\n{error}") from None
 
 
+def address_of(config: Config) -> str:
+    """Return the cluster's address, '' where one is started on this machine."""
+    return config.ray.address or os.environ.get("RAY_ADDRESS", "")
+
+
 @dataclass
 class Connection:
     """A connection to the cluster that ``config.ray.address`` names, or to one that it starts; ended by ``close``."""
 
     config: Config
-    where: str = field(init=False)
 
     def __post_init__(self) -> None:
-        address = self.config.ray.address or os.environ.get("RAY_ADDRESS", "")
+        address = address_of(self.config)
         if address.startswith("ray://"):
             raise UserError(
                 f"ray.address={address} is that of Ray's client: run the line on a machine of the cluster instead, "
@@ -104,7 +108,6 @@ class Connection:
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)  # Ray puts its own in their place
-        self.where = address or "this machine alone"
 
     def nodes(self) -> list[Node]:
         """Return the living nodes."""

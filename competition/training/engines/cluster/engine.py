@@ -17,7 +17,7 @@ from competition.inference.learner import feature_passes
 from competition.models.build import check_pretrained, timm_parts
 from competition.models.device import Placement, choose_device, choose_placement
 from competition.models.weights import weights_options
-from competition.training.engines.cluster.connect import Connection, Node, reply
+from competition.training.engines.cluster.connect import Connection, Node, address_of, reply
 from competition.training.engines.cluster.dispatch import Dispatch, RemoteTask
 from competition.training.engines.cluster.node import Work, place
 from competition.training.engines.cluster.supply import Supply
@@ -36,14 +36,18 @@ class RayEngine(Engine):
     def __init__(self, config: Config) -> None:
         self.config = config
         self.device = choose_device("auto")
-        self.where = "a Ray cluster"
+        self.where = f"a Ray cluster ({address_of(config) or 'this machine alone'})"
         self._connection: Connection | None = None
 
     def connect(self) -> None:
-        """Connect to the cluster, unless nothing seems left to do; UserError where there is none."""
+        """Connect to the cluster at the address, unless nothing seems left to do; UserError where there is none.
+
+        One of this machine is started when it is needed, for nothing can speak against it.
+        """
         folders = [job.folder(self.config) for job in all_jobs(self.config) if is_requested(self.config, job)]
-        if self.config.overwrite or not all("prediction_key" in read_done(folder) for folder in folders):
-            self.where = f"a Ray cluster ({self._connected().where})"
+        done = not self.config.overwrite and all("prediction_key" in read_done(folder) for folder in folders)
+        if address_of(self.config) and not done:
+            self._connected()
 
     def place(self, data: RunData, recipe: Recipe) -> Placement:
         """Return what a node measures, or what is usual on its device."""
