@@ -25,7 +25,8 @@ class BenchOptions:
 
     names: tuple[str, ...] = positional("NAME")  # benchmarks: the files tests/benchmarks/bench_NAME.py
     weights: str = ""  # for `weights`: a file of pretrained weights
-    data: str = ""  # for `weights`: a folder of labelled images
+    data: str = ""  # for `weights` and `peers`: a folder of labelled images
+    preset: str = "small"  # for `peers`: what Telltale trains
     ways: str = ""  # for `weights`: the ways to train that are measured, as full,norms; default: all
     name: str = "demo"  # for `schedule`: the finished run whose jobs are scheduled
     images: int = bounded(100_000, 1000, 1_000_000)  # for `scale`: of the largest data set

@@ -73,7 +73,7 @@ def run_seconds(config: Config, counts: RowCounts, floating: bool, speeds: Mappi
             trained, seen = job_images(config, recipe, job, floating, views)
             head = recipe.epochs * job.learnt * speed.train if recipe.frozen else 0.0
             jobs += [JOB + trained * speed.train + seen * speed.predict + head] * config.seeds
-    return alone + makespan(jobs, at_once)
+    return alone + makespan(sorted(jobs, reverse=True), at_once)
 
 
 def closing_seconds(counts: RowCounts) -> float:
@@ -82,14 +82,11 @@ def closing_seconds(counts: RowCounts) -> float:
 
 
 def makespan(jobs: Sequence[float], at_once: int) -> float:
-    """Return when the last of these jobs ends, the longest ones begun first, so many of them ``at_once``.
-
-    Graham (1969): at most a third later than in the best order.
-    """
-    ends = [0.0] * max(1, min(at_once, len(jobs)))
-    for seconds in sorted(jobs, reverse=True):
-        heapq.heapreplace(ends, ends[0] + seconds)
-    return max(ends)
+    """Return when the last of these jobs ends, begun in this order, each by whichever of so many workers is free."""
+    free = [0.0] * at_once
+    for seconds in jobs:
+        heapq.heapreplace(free, free[0] + seconds)
+    return max(free)
 
 
 def feature_images(config: Config, recipe: Recipe, counts: RowCounts) -> int:

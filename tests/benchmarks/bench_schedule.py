@@ -6,26 +6,16 @@ folds. "Idle" is the share of the workers' time that goes by after their last jo
 `./run.sh bench schedule` takes no time; nothing is trained.
 """
 
-import heapq
-from collections.abc import Sequence
-
 from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
 from competition.core.paths import run_folder
 from competition.inference.job_files import read_done
+from competition.training.estimate import makespan
 from competition.training.plan import all_jobs
 
 WORKERS = (1, 2, 4, 8, 16)
 RUNS = (1, 5)
 PROMISED = 1.9  # times as fast on two workers as on one
-
-
-def makespan(seconds: Sequence[float], workers: int) -> float:
-    """Return when the last of these jobs ends, begun in this order, each by the worker that is free first."""
-    free = [0.0] * workers
-    for one in seconds:
-        heapq.heapreplace(free, free[0] + one)
-    return max(free)
 
 
 def main(name: str = "demo") -> bool:

@@ -91,8 +91,9 @@ def test_a_plan_is_kept_for_the_same_line_and_for_the_runs_own_settings_and_for_
     assert kept_plan(dataclasses.replace(config, overwrite=True), [config]) is None
 
 
-def test_jobs_that_begin_longest_first_end_when_the_last_of_them_does():
-    assert makespan([3, 1, 2, 2], 2) == 4 and makespan([3, 1, 2, 2], 9) == 3 and makespan([5], 1) == 5
+def test_jobs_end_when_the_last_of_them_does_and_each_is_begun_by_the_worker_that_is_free():
+    assert makespan([3, 2, 2, 1], 2) == 4 and makespan([1, 2, 2, 3], 2) == 5
+    assert makespan([3, 1, 2, 2], 9) == 3 and makespan([5], 1) == 5
 
 
 def test_a_runs_seconds_are_its_images_by_what_each_takes():
