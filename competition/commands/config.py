@@ -14,6 +14,7 @@ from competition.core.paths import home, run_folder, runs_with
 from competition.core.settings import Config
 
 AUTO = "auto"  # as a preset: the one that suits
+RECORD = "run.json"  # of a finished run (inference/run_record.py, which imports pandas)
 
 
 def main(config: Config, words: Sequence[str]) -> None:
@@ -50,6 +51,11 @@ def _defaults(words: Sequence[str], must_exist: bool) -> dict[str, str]:
     kept = run_folder(named.get("name", "")) / CONFIG_FILE
     if "name" in named and kept.is_file():
         return {"config": str(kept)}
+    if "name" in named and (kept.parent / RECORD).exists():
+        raise UserError(
+            f"The run '{named['name']}' has lost its settings ({kept} is no file): name the preset and the data that it was "
+            "made of, or another name=."
+        )
     if "name" in named and must_exist:
         known = runs_with(CONFIG_FILE)
         hint = did_you_mean(named["name"], known) if known else ": train one first"

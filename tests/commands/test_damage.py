@@ -96,3 +96,11 @@ def test_an_audit_of_images_none_of_which_can_be_read_says_so(tmp_path):
         (tmp_path / name).write_bytes(b"no image")
     (tmp_path / "train.csv").write_text("id,label\n" + "".join(f"{name},{n % 2}\n" for n, name in enumerate(names)))
     assert "broken-files: 20 " in done_inside(tmp_path, "audit", f"data={tmp_path}", "name=x")
+
+
+def test_a_run_that_has_lost_its_settings_is_not_taken_for_the_demo(home):
+    (home / "folds/run/config.yaml").unlink()
+    before = everything(home)
+    refused = inside(home, "name=run")
+    assert refused.returncode == 2 and "The run 'run' has lost its settings" in refused.stderr
+    assert everything(home) == before
