@@ -38,7 +38,7 @@ def cost(config):
         (201, "test-time views, seeds"),
         (161, "test-time views, seeds, all but 4 folds"),
         (121, "test-time views, seeds, all but 3 folds"),
-        (61, "test-time views, seeds, all but 3 folds, epochs beyond 50 %"),
+        (61, "test-time views, seeds, all but 3 folds, epochs beyond 54 %"),
         (34, "test-time views, seeds, all but 3 folds, convnext, epochs beyond 59 %"),
         (4, "test-time views, seeds, all but 3 folds, convnext, epochs beyond 9 %"),
     ],
