@@ -187,6 +187,8 @@ class Config(Recipe):
     cache: str = ""  # folder of decoded pixels; default: folds/.cache
     cache_gb: float = bounded(50.0, 0, 1e6)  # disk budget of that folder's new entries; beyond it images are decoded
     # every epoch
+    validate_every: int = bounded(0, 0, 10_000)  # epochs between two looks at the held-out fold, each of a twelfth of
+    # an epoch's time with five folds; 0 = some ten looks in all, and with patience after every epoch
     checkpoint_seconds: float = bounded(15.0, 0, 1e6)  # least time between two resume points
 
     @property

@@ -42,7 +42,7 @@ class Feed(Protocol):
 
 @dataclass
 class Task:
-    """What to fit. ``validate(model)`` returns the epoch's figures on the whole held-out fold (empty: no such fold);
+    """What to fit. ``validate(model)`` returns an epoch's figures on the whole held-out fold (empty: no such fold);
     ``on_progress(images, note)`` is called after each batch."""
 
     title: str
@@ -56,6 +56,7 @@ class Task:
     checkpoint_seconds: float
     validate: Callable[[nn.Module], dict[str, float]]
     on_progress: Callable[[int, str], None]
+    validate_every: int = 1  # epochs; the last one is validated in any case
     partner: Mapping[int, int] = field(default_factory=dict)  # pairs that are mixed: each row's other row, or itself
 
 
@@ -118,7 +119,8 @@ def fit(task: Task, model: Detector, key: str) -> tuple[Detector, list[dict[str,
     while state.epoch < recipe.epochs and not _stale(state, recipe):
         line = _train_epoch(task, state, forward)
         state.epoch += 1
-        line |= task.validate(state.kept)
+        if state.epoch % task.validate_every == 0 or state.epoch == recipe.epochs:
+            line |= task.validate(state.kept)
         line["elapsed"] = time.monotonic() - began
         state.history.append(line)
         write_text(task.folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in state.history))

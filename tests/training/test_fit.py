@@ -46,7 +46,7 @@ def store():
     return ArrayStore(pixels, "digest")
 
 
-def train(store, folder, recipe=RECIPE, placement=CPU, stop_at=None, key="key", workers=0, validate=None):
+def train(store, folder, recipe=RECIPE, placement=CPU, stop_at=None, key="key", workers=0, validate=None, **more):
     torch.manual_seed(1)
     model = adapt(build_model(recipe, floating=True), recipe)
     transform = train_transform("flips", recipe.image_size, "resize", floating=True)
@@ -60,7 +60,18 @@ def train(store, folder, recipe=RECIPE, placement=CPU, stop_at=None, key="key", 
             raise Killed
 
     task = Task(
-        "net fold 0", recipe, placement, feed, LABEL, (1.0, 1.0), 5, folder, 0, validate or (lambda model: {}), progress
+        "net fold 0",
+        recipe,
+        placement,
+        feed,
+        LABEL,
+        (1.0, 1.0),
+        5,
+        folder,
+        0,
+        validate or (lambda model: {}),
+        progress,
+        **more,
     )
     kept, history = fit(task, model, key)
     return kept, history, seen
@@ -165,3 +176,15 @@ def test_bf16_on_a_cpu_stays_close_to_fp32(store, tmp_path):
     exact = train(store, tmp_path / "fp32", recipe)[1][-1]["train_loss"]
     rough = train(store, tmp_path / "bf16", recipe, Placement("cpu", "bf16", "contiguous", 8))[1][-1]["train_loss"]
     assert rough != exact and rough == pytest.approx(exact, abs=0.1)
+
+
+def test_how_often_the_fold_is_looked_at_changes_no_weight_and_the_last_epoch_is_always_seen(store, tmp_path):
+    looks = {}
+    for every in (1, 3, 9):
+        kept, history, _ = train(
+            store, tmp_path / str(every), validate=lambda model: {"val_loss": 0.5}, validate_every=every
+        )
+        looks[every] = [line["epoch"] for line in history if "val_loss" in line], kept.state_dict()
+    assert [seen for seen, _ in looks.values()] == [[1, 2, 3, 4], [3, 4], [4]]
+    for _, weights in looks.values():
+        assert all(torch.equal(tensor, weights[name]) for name, tensor in looks[1][1].items())

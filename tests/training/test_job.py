@@ -19,7 +19,7 @@ from competition.inference.predict import Predictor, predict_logits
 from competition.inference.torch_member import load_model
 from competition.models.build import build_model
 from competition.models.checkpoint import load_weights
-from competition.training.job import prepare_features, run_job
+from competition.training.job import _validate_every, prepare_features, run_job
 from competition.training.plan import Job, make_plans
 
 WORDS = [
@@ -246,3 +246,18 @@ def test_without_evidence_rows_the_views_alone_are_kept(tmp_path, monkeypatch):
     finished("evidence_rows=3", jobs=JOBS[:1])
     assert len(read_diagnostics(folders[JOBS[0]]).validation) == 3
     assert (folders[JOBS[0]] / "model.safetensors").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize(
+    ("words", "every"),
+    [
+        (["epochs=10"], 1),
+        (["epochs=11"], 2),
+        (["epochs=100"], 10),
+        (["epochs=100", "validate_every=3"], 3),
+        (["epochs=100", "validate_every=3", "patience=5"], 1),
+    ],
+)
+def test_a_curve_of_some_ten_points_or_as_many_as_are_set_or_early_stopping_needs(words, every):
+    config = load_config(["preset=demo", *words])
+    assert _validate_every(config, config.members["swin"]) == every
