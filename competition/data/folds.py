@@ -20,11 +20,13 @@ from competition.core.errors import UserError
 from competition.core.files import atomic_write
 from competition.core.text import counted, listed
 from competition.data.layouts.csv_text import read_table
+from competition.data.many_folds import deal_groups
 from competition.data.source_folds import check_sources, deal_sources
 
 COLUMNS = ["id", "label", "group", "fold"]  # and SOURCE, where folds hold out whole sources
 SOURCE = "source"
 TRAIN, VALIDATION, JUDGED = -1, 0, 1
+MANY = 200_000  # groups, for which scikit-learn's greedy splitter takes some 25 s, and for ten times as many 300
 Shares = Sequence[float] | None  # of a hold-out split's rows: training, validation and perhaps judging; None: K folds
 _REMEDY = "choose another name=, or make new folds with overwrite=true."
 
@@ -34,9 +36,9 @@ def make_folds(train: pd.DataFrame, k: int, seed: int, shares: Shares = None) ->
 
     Rows are in ``train``'s order. Folds are 0..k-1: with a column ``source`` they hold out whole sources
     (``deal_sources``), otherwise they are those of scikit-learn's ``StratifiedGroupKFold`` on the rows sorted by id, 5
-    s for 80,000 rows in pairs and 11 s for 80,000 single rows at k=5 (one core). With ``shares``, ``k`` plays no part:
-    groups are drawn for each part, stratified by the classes they hold. Raises ``UserError`` where parts of both
-    classes cannot be had.
+    s for 80,000 rows in pairs and 11 s for 80,000 single rows at k=5 (one core), and beyond ``MANY`` groups those of
+    :func:`deal_groups`. With ``shares``, ``k`` plays no part: groups are drawn for each part, stratified by the classes
+    they hold. Raises ``UserError`` where parts of both classes cannot be had.
     """
     check_possible(train, k, shares)
     if shares is not None:
@@ -84,15 +86,19 @@ def _named(shares: Sequence[float]) -> str:
 def _k_folds(train: pd.DataFrame, k: int, seed: int) -> np.ndarray:
     order = np.argsort(train["id"].to_numpy(object), kind="stable")
     labels, groups = train["label"].to_numpy()[order], train["group"].to_numpy(object)[order]
-    splitter = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed)
     fold = np.empty(len(train), np.int64)
-    for number, (_, inside) in enumerate(splitter.split(labels, labels, groups)):
-        if len(set(labels[inside])) < 2:
+    if train["group"].nunique() > MANY:
+        fold = deal_groups(train, k, seed)
+    else:
+        splitter = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed)
+        for number, (_, inside) in enumerate(splitter.split(labels, labels, groups)):
+            fold[order[inside]] = number
+    for number in range(k):
+        if train["label"][fold == number].nunique() < 2:
             raise UserError(
                 f"folds={k} leaves fold {number} one class only, for the groups are few and large: give fewer folds, "
                 "or another group=."
             )
-        fold[order[inside]] = number
     return fold
 
 
