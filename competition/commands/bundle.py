@@ -11,13 +11,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
 from competition.core.files import read_json, write_json
 from competition.core.options import parse
 from competition.core.paths import home, shown
 from competition.core.settings import Config
-from competition.inference.run_record import Record, read_record
+from competition.inference.run_record import Record, read_record, run_settings
 from competition.kaggle.client.account import Account, find_account
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.slugs import slug_in
@@ -48,7 +47,7 @@ def main(words: Sequence[str]) -> None:
     """Write the bundle that ``words`` ask for, push it where they say so, and print what comes next."""
     options = parse(words, BundleOptions)
     record = read_record(options.name)
-    config = load_config([f"config={record.folder / CONFIG_FILE}"])
+    config = run_settings(record)
     account = find_account() if options.push else None  # before anything is written
     bundle = _bundle_for(options, config)
     new = make_bundle(bundle, record, config)

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
 from competition.core.files import atomic_write, temporary_folder
 from competition.core.paths import shown
 from competition.core.text import counted
 from competition.ensemble.new_test import TestAnswer, answer_test_set
-from competition.inference.run_record import read_record
+from competition.inference.run_record import read_record, run_settings
 from competition.inference.test_set import TestPredictions, predict_table
 from competition.inference.test_table import read_test_table
 from competition.inference.torch_member import open_members
@@ -31,7 +30,7 @@ def predict_test(name: str, folder: Path, out: Path, device: str) -> int:
     record, out = read_record(name), out.expanduser()
     if out.is_dir():
         raise UserError(f"out={out} is a folder: name the file that the submission goes to.")
-    config = load_config([f"config={record.folder / CONFIG_FILE}"])
+    config = run_settings(record)
     device = choose_device(device)
     prepare_process(config, device, 1)
     test = read_test_table(folder.expanduser(), record, config)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.core.text import listed
@@ -16,7 +15,7 @@ from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.run_data import RunData, read_tables
 from competition.ensemble.member import Member
 from competition.inference.oof import read_predictions
-from competition.inference.run_record import Record, folds_path, read_record
+from competition.inference.run_record import Record, folds_path, read_record, run_settings
 from competition.inference.torch_member import job_settings
 
 
@@ -68,7 +67,7 @@ def run_names(names: str) -> list[str]:
 def open_run(name: str) -> Run:
     """Return the finished run of that name; UserError where one of its members lacks a fold."""
     record = read_record(name)
-    config = load_config([f"config={record.folder / CONFIG_FILE}"])
+    config = run_settings(record)
     for member, parts in record.members.items():
         there = {job_settings(record.folder / part)["fold"] for part in parts}
         missing = [str(fold) for fold in range(config.parts) if fold not in there]

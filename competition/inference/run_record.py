@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError, did_you_mean
-from competition.core.intact import check_plain, read_record_file, stands, write_record_file
+from competition.core.intact import check_plain, damaged, read_record_file, stands, write_record_file
 from competition.core.paths import FOLDS_FILE, run_folder, runs_with
 from competition.core.settings import Config
 
@@ -76,3 +77,12 @@ def read_record(name: str) -> Record:
         raise UserError(
             f"{run_folder(name) / FILE} is of another version ({error}): run the line that trained '{name}' again."
         ) from error
+
+
+def run_settings(record: Record) -> Config:
+    """Return the settings of a finished run; UserError where they are damaged."""
+    path = record.folder / CONFIG_FILE
+    config = load_config([f"config={path}"])
+    if not config.names and (lacking := record.members.keys() - config.members.keys()):
+        raise damaged(path, f"it lacks the member {min(lacking)}")
+    return config

@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+import yaml
 
 from tests.running import done_inside, everything, inside, outcome
 
@@ -104,3 +105,14 @@ def test_a_run_that_has_lost_its_settings_is_not_taken_for_the_demo(home):
     refused = inside(home, "name=run")
     assert refused.returncode == 2 and "The run 'run' has lost its settings" in refused.stderr
     assert everything(home) == before
+
+
+def test_settings_that_lack_a_member_of_the_run_are_damaged(home):
+    path = home / "folds/run/config.yaml"
+    text = path.read_text()
+    path.unlink()
+    settings = yaml.safe_load(text)
+    del settings["members"]["probe"]
+    path.write_text(yaml.safe_dump(settings))
+    refused = inside(home, "predict", "name=run", "test=data/demo-0-30-12")
+    assert refused.returncode == 2 and "config.yaml is damaged (it lacks the member " in refused.stderr

@@ -20,7 +20,7 @@ from competition.core.intact import check_plain, damaged
 from competition.core.paths import FOLDS_FILE
 from competition.core.settings import Config
 from competition.data.folds import read_folds
-from competition.inference.job_files import check_intact
+from competition.inference.job_files import check_intact, read_done
 from competition.inference.run_record import FILE, Record, folds_path
 from competition.kaggle import datasets, kernels
 from competition.kaggle.notebook.notebook import notebook_json
@@ -118,23 +118,18 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
 def _sources(record: Record, config: Config) -> dict[str, Path]:
     """Return the files of the run that prediction reads, by their place below TELLTALE_HOME; UserError for one that is
     gone or damaged."""
-    found = {f"folds/{record.name}/{FILE}": record.folder / FILE}
+    folds = folds_path(record, config)
+    found = {f"folds/{record.name}/{FILE}": record.folder / FILE, f"folds/{record.name}/{FOLDS_FILE}": folds}
     for part in (part for parts in record.members.values() for part in parts):
-        for file in JOB_FILES:
+        kept = [file for file in KEPT_FILES if file in read_done(record.folder / part).get("files", {})]
+        for file in (*JOB_FILES, *kept):
             found[os.path.normpath(f"folds/{record.name}/{part}/{file}")] = record.folder / part / file
     for path in found.values():
         if not path.is_file():
             raise UserError(f"{path} is gone: run the line that trained '{record.name}' again.")
-    folds = folds_path(record, config)
-    if folds.is_file() and len(read_folds(folds)) != record.rows["train"]:
-        raise damaged(folds, "rows are missing")
-    kept = {f"folds/{record.name}/{FOLDS_FILE}": folds}
-    for part in (part for parts in record.members.values() for part in parts):
-        for file in KEPT_FILES:
-            kept[os.path.normpath(f"folds/{record.name}/{part}/{file}")] = record.folder / part / file
-    found |= {place: path for place, path in kept.items() if path.is_file()}
-    for path in found.values():
         check_intact(path)
+    if len(read_folds(folds)) != record.rows["train"]:
+        raise damaged(folds, "rows are missing")
     return found
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError
 from competition.core.files import atomic_write
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.layouts.test_files import SAMPLES
-from competition.inference.run_record import read_record
+from competition.inference.run_record import read_record, run_settings
 from competition.inference.test_table import TestTable, find_test_table
 from competition.kaggle.submission.write import submission_bytes
 
@@ -33,7 +32,7 @@ def main(words: Sequence[str]) -> int:
     1 and writes none where there are images to predict, so that the prediction failed of something else."""
     name, root, out = words[0], Path(words[1]), Path(words[2])
     record = read_record(name)
-    config = load_config([f"config={record.folder / CONFIG_FILE}"])
+    config = run_settings(record)
     test = find_test_table(root, record, config)
     if not _hidden(test):
         return 1

@@ -167,10 +167,11 @@ def test_a_test_set_that_kaggle_hides_gets_a_placeholder_and_no_other(ran, home,
     assert placeholder(["run", str(drawn), str(out)]) == 1 and not out.exists()
 
 
-def test_a_run_whose_weights_are_gone_gives_no_bundle(home):
-    (home / "folds/run/swin/fold1/model.safetensors").unlink()
+@pytest.mark.parametrize("name", ["swin/fold1/model.safetensors", "swin/fold1/evidence.npz", "folds.csv"])
+def test_a_run_whose_files_are_gone_gives_no_bundle(home, name):
+    (home / "folds/run" / name).unlink()
     result = inside(home, *WORDS, "owner=alice")
-    assert result.returncode == 2 and "swin/fold1/model.safetensors is gone" in result.stderr
+    assert result.returncode == 2 and f"{name} is gone" in result.stderr
     assert not list((home / "submissions").rglob("*.json"))
 
 
