@@ -13,7 +13,8 @@ from rich.table import Table
 
 from competition.core.config import load_config, read_preset
 from competition.core.config_forms import recipe_key
-from competition.core.errors import UserError
+from competition.core.deadline import line_seconds
+from competition.core.errors import Unfinished, UserError
 from competition.core.files import fingerprint
 from competition.core.intact import kept_record, write_record_file
 from competition.core.paths import run_folder
@@ -23,12 +24,12 @@ from competition.core.text import counted
 from competition.data.layouts.dataset import Dataset
 from competition.training.engines.protocol import Engine
 from competition.training.estimate import RowCounts, run_seconds
-from competition.training.plan import Plan, unfinished
+from competition.training.plan import Plan, is_requested, unfinished
 from competition.training.speed import Speed
 
 FILE = "hours.json"  # in a run's folder: the plan that the run goes by
 FEWEST_FOLDS = 3
-SHARE = 0.92  # of the hours that a plan may fill by its estimate, which is within a tenth of the truth on idle machines
+SHARE = 0.85  # of the hours that a plan may fill by its estimate, which was up to a tenth too short with the demo
 A_THIRD = 100 / 3  # per cent of the epochs
 
 
@@ -45,8 +46,11 @@ Estimate = Callable[[Config], float]  # seconds of the whole line under these se
 
 
 def estimator(engine: Engine, dataset: Dataset, counts: RowCounts) -> Estimate:
-    """Return what estimates a run on the engine's machines; it measures each recipe once, when it is first needed."""
+    """Return what estimates a run on the engine's machines, with the time that the line has taken until now; it
+    measures each network once, when it is first needed."""
     known: dict[str, Speed] = {}
+    at_once: dict[tuple[str, ...], int] = {}
+    taken = [0.0]
 
     def key(recipe: Recipe) -> str:
         return fingerprint(recipe_key(dataclasses.replace(recipe, epochs=1)))
@@ -56,8 +60,12 @@ def estimator(engine: Engine, dataset: Dataset, counts: RowCounts) -> Estimate:
         if unknown:
             found = engine.speeds(dataclasses.replace(config, members=unknown), dataset)
             known.update({key(unknown[name]): speed for name, speed in found.items()})
-        speeds = {name: known[key(recipe)] for name, recipe in config.members.items()}
-        return run_seconds(config, counts, dataset.floating, speeds, engine.at_once(config, dataset))
+            taken[0] = line_seconds()
+        keys = {name: key(recipe) for name, recipe in config.members.items()}
+        if (networks := tuple(keys.values())) not in at_once:
+            at_once[networks] = engine.at_once(config, dataset)
+        speeds = {name: known[one] for name, one in keys.items()}
+        return taken[0] + run_seconds(config, counts, dataset.floating, speeds, at_once[networks])
 
     return seconds
 
@@ -193,6 +201,7 @@ def what_stands(config: Config, plans: Sequence[Plan]) -> tuple[Config, list[Pla
     """Return what can be scored when time has run out before all jobs were finished, and a sentence that says so.
 
     Members that lack a fold are left out where others are whole; where none is, folds that are finished by all count.
+    Raises Unfinished where there is no such fold.
     """
     left = unfinished(config, plans)
     lacking = {plan.job.member for plan in left}
@@ -203,6 +212,8 @@ def what_stands(config: Config, plans: Sequence[Plan]) -> tuple[Config, list[Pla
         said += f"what follows is without {' and '.join(sorted(lacking))}. The same line goes on with the rest."
         config = dataclasses.replace(config, members=whole)
         return config, [plan for plan in plans if plan.job.member in whole], said
+    if {plan.job.fold for plan in plans if is_requested(config, plan.job)} == {plan.job.fold for plan in left}:
+        raise Unfinished(f"{said.strip()} no fold is whole, so there is nothing to score yet: the same line goes on.")
     return config, list(plans), said + "the same line goes on with them."
 
 

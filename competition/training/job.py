@@ -29,9 +29,8 @@ from competition.models.device import read_placement
 from competition.scoring.metrics import sigmoid, summary
 from competition.training.fit import Task, fit
 from competition.training.job_run import JobRun, Progress, predict_job
-from competition.training.plan import PLACEMENT_FILE, Plan
+from competition.training.plan import PLACEMENT_FILE, Plan, validate_every
 
-LOOKS = 10  # at the held-out fold, for the learning curve
 FEATURES_FILE = "features.json"  # beside a frozen member's folds: what its features took
 
 
@@ -136,16 +135,11 @@ def _task(run: JobRun, learner: Learner, seed: int) -> Task:
         seed=seed,
         folder=run.plan.folder,
         checkpoint_seconds=run.config.checkpoint_seconds,
-        validate_every=_validate_every(run.config, recipe),
+        validate_every=validate_every(run.config, recipe),
         validate=partial(_validate, learner, data.train[data.held(job.fold)]),
         # A frozen member reports nothing: its features took all the time before.
         on_progress=(lambda images, note: None) if run.recipe.frozen else run.on_progress,
     )
-
-
-def _validate_every(config: Config, recipe: Recipe) -> int:
-    """Return how many epochs there are from one validation to the next; early stopping needs each of them."""
-    return 1 if recipe.patience else config.validate_every or math.ceil(recipe.epochs / LOOKS)
 
 
 def _validate(learner: Learner, held: pd.DataFrame, model: nn.Module) -> dict[str, float]:

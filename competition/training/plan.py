@@ -3,6 +3,7 @@
 What is finished under the same settings is not done again; what stands under other settings is never reused.
 """
 
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from competition.models.pretrained import digest_of
 
 PLACEMENT_FILE = "placement.json"  # beside a member's folds
 NODES_FILE = "nodes.json"  # in a run's folder while a cluster trains it: each job's node, and what it does there
+LOOKS = 10  # at the held-out fold, for the learning curve
 LOCK_PATIENCE = 15  # seconds: the processes that fed a killed run may outlive it a little
 
 
@@ -162,6 +164,11 @@ def is_requested(config: Config, job: Job) -> bool:
     """Whether a job is of the folds that the command names."""
     chosen, full = chosen_folds(config)
     return job.fold in chosen or (full and job.fold is None)
+
+
+def validate_every(config: Config, recipe: Recipe) -> int:
+    """Return how many epochs there are from one validation to the next; early stopping needs each of them."""
+    return 1 if recipe.patience else config.validate_every or math.ceil(recipe.epochs / LOOKS)
 
 
 def unfinished(config: Config, plans: Sequence[Plan]) -> list[Plan]:

@@ -19,8 +19,8 @@ from competition.inference.predict import Predictor, predict_logits
 from competition.inference.torch_member import load_model
 from competition.models.build import build_model
 from competition.models.checkpoint import load_weights
-from competition.training.job import _validate_every, prepare_features, run_job
-from competition.training.plan import Job, make_plans
+from competition.training.job import prepare_features, run_job
+from competition.training.plan import Job, make_plans, validate_every
 
 WORDS = [
     "preset=demo",
@@ -260,4 +260,4 @@ def test_without_evidence_rows_the_views_alone_are_kept(tmp_path, monkeypatch):
 )
 def test_a_curve_of_some_ten_points_or_as_many_as_are_set_or_early_stopping_needs(words, every):
     config = load_config(["preset=demo", *words])
-    assert _validate_every(config, config.members["swin"]) == every
+    assert validate_every(config, config.members["swin"]) == every
