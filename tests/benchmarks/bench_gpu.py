@@ -3,10 +3,15 @@
 Random weights, the precision and layout that the product chooses. Training through `fit` from a cache of 256-pixel
 images, from files decoded in every epoch, and from one batch that stays on the GPU; prediction through
 `predict_logits` beside a bare forward pass; eager and compiled. A ratio near 1 to what is not fed says that the GPU is
-the limit. `./run.sh bench gpu` takes less than eight minutes on an H200 with 16 cores; without a GPU it says so.
+the limit. Between them, of the first network: each augmentation, fp16 (what a T4 trains in), a low-rank addition beside
+full training, and the features of a frozen ViT-L; at the end a whole small run by the command line.
+`./run.sh bench gpu` was made to take less than ten minutes on an H200 with 16 cores; without a GPU it says so.
 """
 
 import dataclasses
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -34,6 +39,7 @@ FED = 0.95  # of the rate without feeding: above it, the GPU is the limit
 COMPUTE_ROOF = {"inference": 88_000, "training": 29_000}
 MEMORY_CEILING = {"inference": 32_000, "training": 10_800}
 BACKBONES = ("convnext_tiny", "swin_tiny_patch4_window7_224")
+AUGMENTATIONS = ("none", "flips", "forensic", "web")
 CEILING_OF = "convnext_tiny"  # the memory ceilings above are this network's
 
 
@@ -50,6 +56,8 @@ class Scale:
     epochs: int = 4
     bare_steps: int = 40
     workers: int = 8
+    frozen: str = "vit_large_patch16_224"
+    run: tuple[str, ...] = ("preset=demo", "fold=0..4")
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,40 @@ def prediction(bench: Bench, recipe: Recipe, placement: Placement) -> None:
     bench.say(f"  {'prediction, images of 4 views':<38}{len(rows) / (two + (eight - two) / 3):>8,.0f} /s")
 
 
+def augmentations(bench: Bench, recipe: Recipe, placement: Placement) -> None:
+    """Print how much of the unfed rate is left when images are augmented in each way."""
+    bare = bare_rate(recipe, placement, bench.scale.bare_steps)
+    for name in AUGMENTATIONS:
+        one = dataclasses.replace(recipe, augment=name, epochs=2)
+        rate = fit_rate(one, placement, bench.cached, bench.scale.workers)
+        bench.report(recipe, f"training, images, augment={name}", "training", rate, bare)
+
+
+def other_ways(bench: Bench, recipe: Recipe, placement: Placement) -> None:
+    """Print the unfed rates of full training, in fp16, with low-rank additions, and of a large network's features."""
+    steps = bench.scale.bare_steps
+    half = dataclasses.replace(placement, precision="fp16" if bench.device == "cuda" else placement.precision)
+    ways = {
+        "full": (recipe, placement),
+        half.precision: (recipe, half),
+        "adapt=lora": (dataclasses.replace(recipe, adapt="lora"), placement),
+    }
+    for title, (one, place) in ways.items():
+        bench.report(recipe, f"training, one batch, {title}", "training", bare_rate(one, place, steps))
+    frozen = dataclasses.replace(recipe, backbone=bench.scale.frozen, batch_size=bench.scale.test_batch)
+    model = placement.place(build_model(frozen, load=False)).eval()
+    bench.say(f"  {'features of ' + frozen.backbone:<38}{forward_rate(model, frozen, placement, steps):>8,.0f} /s")
+
+
+def whole_run(bench: Bench, words: tuple[str, ...]) -> None:
+    """Print how long the command line takes for a whole run, from nothing to its submission."""
+    with tempfile.TemporaryDirectory() as home:
+        start = time.perf_counter()
+        line = [sys.executable, "-m", "competition", *words, f"device={bench.device}", "report=false"]
+        subprocess.run(line, env={**os.environ, "TELLTALE_HOME": home}, stdout=subprocess.DEVNULL, check=True)
+        bench.say(f"  a whole run ({' '.join(words)}): {time.perf_counter() - start:.0f} s")
+
+
 @torch.inference_mode()
 def forward_rate(model: torch.nn.Module, recipe: Recipe, placement: Placement, steps: int) -> float:
     """Return images/s of forward passes over one batch that stays on the device."""
@@ -160,7 +202,7 @@ def measure(device: str, scale: Scale = Scale(), backbones: tuple[str, ...] = BA
         bench = Bench(device, scale, cached, decoding, start)
         bench.say(f"{scale.images:,} images of {scale.side} pixels are cached")
         for compiled in (False, True):
-            for recipe in (dataclasses.replace(recipe, compile=compiled) for recipe in recipes):
+            for number, recipe in enumerate(dataclasses.replace(recipe, compile=compiled) for recipe in recipes):
                 if compiled and time.perf_counter() - start > PATIENCE:
                     bench.say(f"{recipe.backbone}, compiled: left out, for want of time")
                     continue
@@ -174,6 +216,10 @@ def measure(device: str, scale: Scale = Scale(), backbones: tuple[str, ...] = BA
                 )
                 training(bench, recipe, placement)
                 prediction(bench, recipe, placement)
+                if not compiled and not number:
+                    augmentations(bench, recipe, placement)
+                    other_ways(bench, recipe, placement)
+        whole_run(bench, scale.run)
 
 
 def main(device: str = "cuda") -> None:

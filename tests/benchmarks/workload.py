@@ -23,6 +23,7 @@ from competition.data.augment import train_transform
 from competition.data.images.cache import open_stores
 from competition.data.loader import TrainFeed, TrainSet
 from competition.data.run_data import store_spec
+from competition.models.adapt import adapt
 from competition.models.build import build_model
 from competition.models.device import Placement
 from competition.training.fit import Task, fit
@@ -75,7 +76,7 @@ def fit_rate(recipe: Recipe, placement: Placement, store, workers: int) -> float
             validate=lambda model: {},
             on_progress=lambda images, note: None,
         )
-        _, history = fit(task, build_model(recipe, load=False), "benchmark")
+        _, history = fit(task, adapt(build_model(recipe, load=False), recipe), "benchmark")
     return statistics.median(line["images_per_second"] for line in history[1:])
 
 
@@ -88,7 +89,7 @@ def constant_pixels(recipe: Recipe) -> Tensor:
 def bare_step(recipe: Recipe, placement: Placement) -> Callable[[Tensor, Tensor], None]:
     """Return the least that trains the recipe on (pixels, target): no schedule, no checks, no smoothing."""
     torch.manual_seed(0)
-    model = placement.place(build_model(recipe, load=False)).train()
+    model = placement.place(adapt(build_model(recipe, load=False), recipe)).train()
     optimizer = make_optimizer(model, recipe)
     scaler = torch.amp.GradScaler(placement.device, enabled=placement.precision == "fp16")
     forward = torch.compile(model) if recipe.compile else model
