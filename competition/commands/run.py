@@ -9,6 +9,7 @@ Run again, it finishes what is missing and leaves alone what stands.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from competition.core.errors import UserError
 from competition.core.locks import only_one
 from competition.core.paths import FOLDS_FILE, located, run_folder
 from competition.core.settings import Config
+from competition.data.extra import read_extra
 from competition.data.folds import keep_folds
 from competition.data.layouts.dataset import Dataset, check_files
 from competition.data.run_data import RunData, foreseen_demo, read_tables, split_table
@@ -57,9 +59,9 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     """
     if config.names:
         return blend_runs(config, words, submit)
-    config = dataclasses.replace(config, overwrite=config.overwrite and train)
-    ready = _look_ahead(config, open_engine(config), train, submit)
-    if config.hours:
+    whole = dataclasses.replace(config, overwrite=config.overwrite and train)
+    ready = _look_ahead(whole, open_engine(whole), train, submit)
+    if whole.hours:
         ready = _look_ahead(_fit_hours(ready, words, train), ready.engine, train, submit)
     config, engine = ready.config, ready.engine
     dataset = ready.dataset if ready.drawn else read_tables(config)
@@ -73,6 +75,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         engine.print_estimate(data, plans)
         if train and unfinished(config, plans):
             keep_pretrained(config, ready.requested)
+            keep_plan(whole, config)
             try:
                 plans = engine.finish(data, plans)  # trains each (member, fold), predicts its fold and the test set
             except OutOfTime:
@@ -122,7 +125,7 @@ def _look_ahead(config: Config, engine: Engine, train: bool, submit: bool) -> _R
 def _fit_hours(ready: _Ready, words: Sequence[str], train: bool) -> Config:
     """Return the run's settings cut down to its hours, as they were when it began, and have its engine end in time."""
     config, dataset = ready.requested, ready.dataset
-    counts = RowCounts(len(dataset.train), len(dataset.test))
+    counts = _count_rows(config, dataset)
     ready.engine.seconds = 3600 * config.hours - closing_seconds(counts)
     sizes = in_sizes(config, words)
     if (kept := kept_plan(config, sizes)) is not None or not train:
@@ -131,8 +134,15 @@ def _fit_hours(ready: _Ready, words: Sequence[str], train: bool) -> Config:
     print(f"  Measuring how fast this is on {ready.engine.where}, for a plan of {config.hours:g} hours ...", flush=True)
     found = choose_plan(config, words, sizes, estimator(ready.engine, dataset, counts))
     console().print(plan_table(found, config.hours))
-    keep_plan(config, found[-1].config)
     return found[-1].config
+
+
+def _count_rows(config: Config, dataset: Dataset) -> RowCounts:
+    """Return how many rows the run will have; of the test rows that it learns from, as many as there can be."""
+    extra = len(read_extra(config, dataset).train) if config.extra else 0
+    most = config.limit or math.inf
+    train, test, extra = (int(min(rows, most)) for rows in (len(dataset.train), len(dataset.test), extra))
+    return RowCounts(train, test, extra, test if config.pseudo else 0)
 
 
 def _plan_jobs(config: Config, data: RunData, engine: Engine, train: bool, submit: bool) -> list[Plan]:

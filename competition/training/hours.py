@@ -16,7 +16,7 @@ from competition.core.config_forms import recipe_key
 from competition.core.deadline import line_seconds
 from competition.core.errors import Unfinished, UserError
 from competition.core.files import fingerprint
-from competition.core.intact import kept_record, write_record_file
+from competition.core.intact import kept_record, stands, write_record_file
 from competition.core.paths import run_folder
 from competition.core.settings import Config, Recipe
 from competition.core.splits import chosen_folds
@@ -96,16 +96,20 @@ def kept_plan(config: Config, sizes: Sequence[Config]) -> Config | None:
 
 
 def keep_plan(requested: Config, chosen: Config) -> None:
-    """Write the plan into the run's folder: later lines of the same settings, or of the run's name, go by it."""
+    """Write the plan into the run's folder, where there is one: later lines of the same settings, or of the run's name,
+    go by it."""
+    if not chosen.hours:
+        return
     epochs = {name: recipe.epochs for name, recipe in chosen.members.items()}
     keys = {"requested": _key(requested), "chosen": _key(chosen)}
     plan = {"size": chosen.size, "tta": chosen.tta, "seeds": chosen.seeds, "folds": chosen.folds, "epochs": epochs}
-    write_record_file(run_folder(requested.name) / FILE, keys | plan)
+    if not stands(path := run_folder(requested.name) / FILE, keys | plan):
+        write_record_file(path, keys | plan)
 
 
 def _key(config: Config) -> str:
-    """Return the fingerprint of what a plan is made from."""
-    members = {name: recipe_key(recipe) for name, recipe in config.members.items()}
+    """Return the fingerprint of what a plan is made from; `pretrained=auto` is settled by the time it is kept."""
+    members = {name: recipe_key(dataclasses.replace(recipe, pretrained="")) for name, recipe in config.members.items()}
     return fingerprint(members, config.hours, config.tta, config.seeds, config.folds, config.split)
 
 
