@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import json
+import multiprocessing.util
 import os
 import resource
 import signal
@@ -191,6 +192,7 @@ def _run(request: dict) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        multiprocessing.util._exit_function()  # type: ignore[attr-defined]  # as a process of its own ends
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

@@ -32,6 +32,7 @@ class _Answer:
     def __init__(self) -> None:
         self.process = os.getpid()
         self.status = 0  # what the process exits with, once it was interrupted
+        self.unheard = False  # whether it is to be interrupted again, for the first time was in vain
         self.held: list[int] | None = None  # the signals that came while they are held back
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
@@ -54,7 +55,7 @@ class _Answer:
 
     def interrupt_again(self, number: int) -> None:
         """Interrupt a little later, for the first time was in vain."""
-        self.status = 0
+        self.status, self.unheard = 0, True
         send = signal.raise_signal if os.name == "nt" else partial(os.kill, self.process)  # which ends a sleep, too
         timer = threading.Timer(AGAIN, send, [number])
         timer.daemon = True
@@ -78,9 +79,12 @@ def _not_raised(unraisable: "sys.UnraisableHookArgs") -> None:
     """Hear of errors in what Python runs between two lines, such as destructors and hooks of fork: it prints them and
     goes on, but must not go on after an interrupt. What an interrupt left half made complains as it goes, to nobody;
     and so does torch of a worker process that was killed, which it says again where batches are missed."""
+    killed = str(unraisable.exc_value).startswith("DataLoader worker (pid")
     if _answer and isinstance(unraisable.exc_value, Interrupted):
         _answer.interrupt_again(unraisable.exc_value.status - 128)
-    elif not interrupted() and not str(unraisable.exc_value).startswith("DataLoader worker (pid"):
+    elif not (interrupted() or (_answer and _answer.unheard)) and not str(unraisable.exc_value).startswith(
+        "DataLoader worker (pid"
+    ):
         sys.__unraisablehook__(unraisable)
 
 
