@@ -82,9 +82,7 @@ def _not_raised(unraisable: "sys.UnraisableHookArgs") -> None:
     killed = str(unraisable.exc_value).startswith("DataLoader worker (pid")
     if _answer and isinstance(unraisable.exc_value, Interrupted):
         _answer.interrupt_again(unraisable.exc_value.status - 128)
-    elif not (interrupted() or (_answer and _answer.unheard)) and not str(unraisable.exc_value).startswith(
-        "DataLoader worker (pid"
-    ):
+    elif not (killed or interrupted() or (_answer and _answer.unheard)):
         sys.__unraisablehook__(unraisable)
 
 
