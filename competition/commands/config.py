@@ -12,9 +12,9 @@ from competition.core.config_forms import as_yaml
 from competition.core.errors import UserError, did_you_mean
 from competition.core.paths import home, run_folder, runs_with
 from competition.core.settings import Config
+from competition.inference.run_record import FILE as RECORD
 
 AUTO = "auto"  # as a preset: the one that suits
-RECORD = "run.json"  # of a finished run (inference/run_record.py, which imports pandas)
 
 
 def main(config: Config, words: Sequence[str]) -> None:

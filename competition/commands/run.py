@@ -60,9 +60,10 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     if config.names:
         return blend_runs(config, words, submit)
     whole = dataclasses.replace(config, overwrite=config.overwrite and train)
-    ready = _look_ahead(whole, open_engine(whole), train, submit)
-    if whole.hours:
-        ready = _look_ahead(_fit_hours(ready, words, train), ready.engine, train, submit)
+    begun = kept_plan(whole, words) if whole.hours else None
+    ready = _look_ahead(begun or whole, open_engine(whole), train, submit)
+    if whole.hours and train and not begun:
+        ready = _look_ahead(_fit_hours(ready, words), ready.engine, train, submit)
     config, engine = ready.config, ready.engine
     dataset = ready.dataset if ready.drawn else read_tables(config)
     with only_one(run_folder(config.name) / ".lock", LOCK_PATIENCE):
@@ -75,7 +76,9 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         engine.print_estimate(data, plans)
         if train and unfinished(config, plans):
             keep_pretrained(config, ready.requested)
-            keep_plan(whole, config)
+            if config.hours:
+                keep_plan(whole, config)
+                engine.seconds = 3600 * config.hours - closing_seconds(_count_rows(config, dataset))
             try:
                 plans = engine.finish(data, plans)  # trains each (member, fold), predicts its fold and the test set
             except OutOfTime:
@@ -122,17 +125,13 @@ def _look_ahead(config: Config, engine: Engine, train: bool, submit: bool) -> _R
     return _Ready(requested, config, notes, engine, dataset, models, drawn=not ahead)
 
 
-def _fit_hours(ready: _Ready, words: Sequence[str], train: bool) -> Config:
-    """Return the run's settings cut down to its hours, as they were when it began, and have its engine end in time."""
-    config, dataset = ready.requested, ready.dataset
-    counts = _count_rows(config, dataset)
-    ready.engine.seconds = 3600 * config.hours - closing_seconds(counts)
-    sizes = in_sizes(config, words)
-    if (kept := kept_plan(config, sizes)) is not None or not train:
-        return kept or config
-    dataset = dataset if ready.drawn else read_tables(config)
+def _fit_hours(ready: _Ready, words: Sequence[str]) -> Config:
+    """Return the run's settings cut down to its hours."""
+    config = ready.requested
+    dataset = ready.dataset if ready.drawn else read_tables(config)
     print(f"  Measuring how fast this is on {ready.engine.where}, for a plan of {config.hours:g} hours ...", flush=True)
-    found = choose_plan(config, words, sizes, estimator(ready.engine, dataset, counts))
+    estimate = estimator(ready.engine, dataset, _count_rows(config, dataset))
+    found = choose_plan(config, words, in_sizes(config, words), estimate)
     console().print(plan_table(found, config.hours))
     return found[-1].config
 

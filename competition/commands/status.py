@@ -17,7 +17,7 @@ from competition.core.files import read_json
 from competition.core.paths import run_folder
 from competition.core.settings import Config
 from competition.inference.job_files import read_done
-from competition.training.hours import in_sizes, kept_plan
+from competition.training.hours import kept_plan
 from competition.training.plan import NODES_FILE, Job, all_jobs, is_requested
 
 COLUMNS = ("job", "state", "epoch", "images/s", "left", "node")
@@ -26,7 +26,7 @@ COLUMNS = ("job", "state", "epoch", "images/s", "left", "node")
 def main(config: Config, words: Sequence[str]) -> None:
     """Print a table with a row for each job."""
     if config.hours:
-        config = kept_plan(config, in_sizes(config, words)) or config
+        config = kept_plan(config, words) or config
     path = run_folder(config.name) / NODES_FILE
     nodes = read_json(path) or {}
     title = config.name

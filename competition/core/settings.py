@@ -168,10 +168,8 @@ class Config(Recipe):
     report: bool = True  # write the report at a run's end (./run.sh report writes it at any time)
     overwrite: bool = False  # discard results made with other settings
 
-    hours: float = bounded(
-        0.0, 0, 10_000
-    )  # that the whole line may take: the preset is cut down to what fits, and when
-    # time runs out all the same, what stands is scored; 0 = as long as it takes
+    hours: float = bounded(0.0, 0, 10_000)  # that the whole line may take: the preset is cut down to what fits, and
+    # when time runs out all the same, what stands is scored; 0 = as long as it takes
     engine: str = one_of(*ENGINES)  # where jobs are trained: here, in Kaggle's sessions, or on a cluster
     kaggle: Remote = field(default_factory=Remote)
     ray: Cluster = field(default_factory=Cluster)

@@ -84,21 +84,23 @@ def _named(shares: Sequence[float]) -> str:
 
 
 def _k_folds(train: pd.DataFrame, k: int, seed: int) -> np.ndarray:
-    order = np.argsort(train["id"].to_numpy(object), kind="stable")
-    labels, groups = train["label"].to_numpy()[order], train["group"].to_numpy(object)[order]
-    fold = np.empty(len(train), np.int64)
-    if train["group"].nunique() > MANY:
-        fold = deal_groups(train, k, seed)
-    else:
-        splitter = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed)
-        for number, (_, inside) in enumerate(splitter.split(labels, labels, groups)):
-            fold[order[inside]] = number
+    fold = (deal_groups if train["group"].nunique() > MANY else _usual_folds)(train, k, seed)
     for number in range(k):
         if train["label"][fold == number].nunique() < 2:
             raise UserError(
                 f"folds={k} leaves fold {number} one class only, for the groups are few and large: give fewer folds, "
                 "or another group=."
             )
+    return fold
+
+
+def _usual_folds(train: pd.DataFrame, k: int, seed: int) -> np.ndarray:
+    order = np.argsort(train["id"].to_numpy(object), kind="stable")
+    labels, groups = train["label"].to_numpy()[order], train["group"].to_numpy(object)[order]
+    fold = np.empty(len(train), np.int64)
+    splitter = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed)
+    for number, (_, inside) in enumerate(splitter.split(labels, labels, groups)):
+        fold[order[inside]] = number
     return fold
 
 

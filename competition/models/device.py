@@ -21,6 +21,7 @@ FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 PROBE_STEPS = 5
 
 Model = TypeVar("Model", bound=nn.Module)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -124,20 +125,29 @@ def _candidates(recipe: Recipe, device: str) -> tuple[list[str], list[str]]:
     return precisions.get(wanted, [wanted]), formats.get(recipe.memory_format, [recipe.memory_format])
 
 
+def in_memory(rows: int, work: Callable[[int], T]) -> T:
+    """Return what ``work`` returns of so many ``rows``; where the GPU's memory runs out, of half as many, and so on.
+
+    Raises UserError where not one fits.
+    """
+    while True:
+        try:
+            return work(rows)
+        except torch.OutOfMemoryError:
+            if rows < 2:
+                raise UserError(
+                    "Not one image fits in the GPU's memory: choose a smaller backbone or image_size."
+                ) from None
+        torch.accelerator.empty_cache()
+        rows //= 2
+
+
 def step_seconds(placement: Placement, model: nn.Module, pixels: Tensor) -> float:
     """Measure one training step (forward, backward, no optimizer) on a batch: the median of a few after a warm-up.
 
-    Where the batch does not fit in the GPU's memory, halves of it are measured.
+    Where the batch does not fit in the GPU's memory, parts of it are measured.
     """
-    try:
-        return _step_seconds(placement, model, pixels)
-    except torch.OutOfMemoryError:
-        if len(pixels) < 2:
-            raise UserError(
-                "Not one image fits in the GPU's memory: choose a smaller backbone or image_size."
-            ) from None
-    torch.accelerator.empty_cache()
-    return 2 * step_seconds(placement, model, pixels[: len(pixels) // 2])
+    return in_memory(len(pixels), lambda rows: len(pixels) / rows * _step_seconds(placement, model, pixels[:rows]))
 
 
 def _step_seconds(placement: Placement, model: nn.Module, pixels: Tensor) -> float:

@@ -77,29 +77,29 @@ def in_sizes(config: Config, words: Sequence[str]) -> list[Config]:
     if not sizes or any(word.startswith(("size=", "config=")) for word in given):
         return [config]
     loaded = [load_config([*given, f"preset={config.preset}", f"size={size}"]) for size in sizes]
-    return [dataclasses.replace(one, name=config.name, data=config.data, extra=config.extra) for one in loaded]
+    same = {key: getattr(config, key) for key in ("name", "data", "overwrite")}
+    return [dataclasses.replace(one, **same) for one in loaded]
 
 
-def kept_plan(config: Config, sizes: Sequence[Config]) -> Config | None:
-    """Return the settings by which the run of these settings has begun; None where it has not, under these hours."""
+def kept_plan(config: Config, words: Sequence[str]) -> Config | None:
+    """Return the settings by which the run of these settings has begun; None where it has not, under these hours.
+
+    ``words`` are the line's.
+    """
     kept = kept_record(run_folder(config.name) / FILE)
     if config.overwrite or not kept:
         return None
     if kept["chosen"] == _key(config):  # as the run's own settings say
         return config
-    sized = next((one for one in sizes if one.size == kept["size"]), None)
+    sized = next((one for one in in_sizes(config, words) if one.size == kept["size"]), None)
     if kept["requested"] != _key(config) or sized is None:
         return None
     members = {name: dataclasses.replace(sized.members[name], epochs=epochs) for name, epochs in kept["epochs"].items()}
-    folds = _in_folds(sized, kept["folds"])
-    return dataclasses.replace(folds, members=members, tta=kept["tta"], seeds=kept["seeds"], overwrite=config.overwrite)
+    return dataclasses.replace(_in_folds(sized, kept["folds"]), members=members, tta=kept["tta"], seeds=kept["seeds"])
 
 
 def keep_plan(requested: Config, chosen: Config) -> None:
-    """Write the plan into the run's folder, where there is one: later lines of the same settings, or of the run's name,
-    go by it."""
-    if not chosen.hours:
-        return
+    """Write the plan into the run's folder: later lines of the same settings, or of the run's name, go by it."""
     epochs = {name: recipe.epochs for name, recipe in chosen.members.items()}
     keys = {"requested": _key(requested), "chosen": _key(chosen)}
     plan = {"size": chosen.size, "tta": chosen.tta, "seeds": chosen.seeds, "folds": chosen.folds, "epochs": epochs}

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,10 @@ from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.loader import Batch, TrainFeed, TrainSet
 from competition.data.run_data import RunData, store_spec
 from competition.inference.predict import Predictor, predict_logits
-from competition.models.adapt import adapt
-from competition.models.build import Detector, build_model
-from competition.models.device import Placement
+from competition.models.build import Detector
+from competition.models.device import Placement, choose_placement, in_memory
 from competition.training.fit import Task, fit
+from competition.training.plan import probe_of
 from competition.training.process import feed_workers, prepare_process
 
 SAMPLE = 64  # images that are looked at
@@ -43,18 +43,17 @@ class Speed:
     decode: float = 0.0
 
 
-def measure_speeds(
-    config: Config, dataset: Dataset, place: Callable[[RunData, Recipe], Placement], device: str, beside: int
-) -> dict[str, Speed]:
+def measure_speeds(config: Config, dataset: Dataset, device: str, beside: int) -> dict[str, Speed]:
     """Measure all members' speeds on a few of the training images, with threads and workers as of a job ``beside``
-    whom, itself included, so many run; ``place`` returns a member's placement."""
+    whom, itself included, so many run on the ``device``."""
     with _sampled(config, dataset) as (data, decode):
         try:
             prepare_process(config, device, beside)
             workers = feed_workers(config, device, beside)
             found = {}
             for name, recipe in config.members.items():
-                speed = measure_speed(config, data, name, place(data, recipe), workers)
+                placement = choose_placement(recipe, device, *probe_of(data, recipe))
+                speed = measure_speed(config, data, name, placement, workers)
                 found[name] = dataclasses.replace(speed, decode=decode)
             return found
         finally:
@@ -90,7 +89,7 @@ def measure_speed(config: Config, data: RunData, member: str, placement: Placeme
     recipe = dataclasses.replace(config.members[member], compile=False)  # compiling takes longer than all the steps
     most = CPU_ROWS if placement.device == "cpu" else recipe.batch_size
     recipe = dataclasses.replace(recipe, batch_size=min(most, recipe.batch_size), accumulate=1, epochs=2)
-    model = adapt(build_model(recipe, data.dataset.channels, data.dataset.floating, load=False), recipe)
+    model = probe_of(data, recipe)[0]()
     store, rows = data.of(recipe)[0], np.resize(data.train["row"], STEPS * recipe.batch_size).tolist()
     train = HEAD_SECONDS
     if not recipe.frozen:
@@ -124,18 +123,14 @@ def _step_seconds(recipe: Recipe, placement: Placement, model: Detector, batches
         validate=lambda model: {},
         on_progress=lambda images, note: None,
     )
-    while True:
-        try:
-            with temporary_folder() as folder:
-                _, history = fit(dataclasses.replace(task, placement=placement, folder=folder), model, "")
-            return 1 / float(history[-1]["images_per_second"])
-        except torch.OutOfMemoryError:
-            if not (half := placement.micro_batch // 2):
-                raise UserError(
-                    "Not one image fits in the GPU's memory: choose a smaller backbone or image_size."
-                ) from None
-        placement = dataclasses.replace(placement, micro_batch=half)
-        torch.accelerator.empty_cache()
+
+    def images_per_second(micro_batch: int) -> float:
+        place = dataclasses.replace(placement, micro_batch=micro_batch)
+        with temporary_folder() as folder:
+            _, history = fit(dataclasses.replace(task, placement=place, folder=folder), model, "")
+        return float(history[-1]["images_per_second"])
+
+    return 1 / in_memory(placement.micro_batch, images_per_second)
 
 
 class _Again:

@@ -10,6 +10,7 @@ from competition.models.device import (
     Placement,
     choose_device,
     choose_placement,
+    in_memory,
     read_placement,
     step_seconds,
     write_placement,
@@ -65,6 +66,20 @@ def test_a_measured_step_takes_time_and_leaves_no_gradients():
     model = build_model(RECIPE)
     assert step_seconds(Placement("cpu", "fp32", "contiguous", 4), model, PIXELS) > 0
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_where_memory_runs_out_half_as_much_is_tried_until_not_one_row_fits():
+    tried = []
+
+    def work(rows, most):
+        tried.append(rows)
+        if rows > most:
+            raise torch.OutOfMemoryError
+        return rows
+
+    assert in_memory(50, lambda rows: work(rows, 6)) == 6 and tried == [50, 25, 12, 6]
+    with pytest.raises(UserError, match="Not one image fits in the GPU's memory"):
+        in_memory(50, lambda rows: work(rows, 0))
 
 
 def test_cuda_where_there_is_none_is_one_sentence():

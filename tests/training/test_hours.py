@@ -80,15 +80,15 @@ def test_a_smaller_size_comes_with_all_that_the_larger_one_gave_up():
 def test_a_plan_is_kept_for_the_same_line_and_for_the_runs_own_settings_and_for_no_other():
     config = load_config([*WORDS, "hours=60"])
     plan = choose_plan(config, [], [config], lambda one: hours.SHARE * cost(one))[-1].config
-    assert kept_plan(config, [config]) is None
+    assert kept_plan(config, []) is None
     keep_plan(config, plan)
-    assert kept_plan(config, [config]) == plan and kept_plan(plan, [plan]) == plan
+    assert kept_plan(config, []) == plan and kept_plan(plan, []) == plan
     only = dataclasses.replace(config, fold="1")
-    assert kept_plan(only, [only]) == dataclasses.replace(plan, fold="1")
+    assert kept_plan(only, []) == dataclasses.replace(plan, fold="1")
     for other in (["hours=61"], ["hours=60", "tta=d4"], ["hours=60", "members.swin.lr=1e-4"]):
         another = load_config([*(word for word in WORDS if word.split("=")[0] != other[-1].split("=")[0]), *other])
-        assert kept_plan(another, [another]) is None
-    assert kept_plan(dataclasses.replace(config, overwrite=True), [config]) is None
+        assert kept_plan(another, []) is None
+    assert kept_plan(dataclasses.replace(config, overwrite=True), []) is None
 
 
 def test_jobs_end_when_the_last_of_them_does_and_each_is_begun_by_the_worker_that_is_free():

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from competition.core.errors import UserError
 from competition.core.files import read_json
 from competition.core.paths import shown
-from competition.core.settings import Config, Recipe
+from competition.core.settings import Config
 from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import RunData
 from competition.kaggle.client.account import find_account
@@ -20,10 +20,10 @@ from competition.kaggle.sessions.receive import Receiver
 from competition.kaggle.sessions.send import Sender, Session
 from competition.kaggle.sessions.source import check_sendable
 from competition.models.cost import model_cost
-from competition.models.device import Placement, choose_device, choose_placement
+from competition.models.device import choose_device
 from competition.training.engines.local import run_jobs
 from competition.training.engines.protocol import Engine
-from competition.training.plan import Plan, all_jobs, is_requested, make_plans, probe_of, unfinished
+from competition.training.plan import Plan, all_jobs, is_requested, make_plans, unfinished
 from competition.training.speed import HEAD_SECONDS, Speed, measure_speeds
 
 WAIT_HOURS = 24.0  # that a session may take with its time in Kaggle's queue
@@ -56,7 +56,7 @@ class KaggleEngine(Engine):
         """Return what the arithmetic of the presets' README gives for the sessions' GPUs, and for a CPU, this one's."""
         rate = IMAGES_PER_SECOND.get(config.kaggle.accelerator)
         if rate is None:
-            return measure_speeds(config, dataset, self._local_placement, "cpu", beside=1)
+            return measure_speeds(config, dataset, "cpu", beside=1)
         found = {}
         for name, recipe in config.members.items():
             flops = model_cost(recipe, dataset.channels, dataset.floating).flops
@@ -68,10 +68,6 @@ class KaggleEngine(Engine):
 
     def at_once(self, config: Config, dataset: Dataset) -> int:
         return config.kaggle.sessions * GPUS.get(config.kaggle.accelerator, 1)
-
-    @staticmethod
-    def _local_placement(data: RunData, recipe: Recipe) -> Placement:
-        return choose_placement(recipe, "cpu", *probe_of(data, recipe))
 
     def finish(self, data: RunData, plans: list[Plan]) -> list[Plan]:
         """Finish the requested jobs, in as many sessions as it takes; returns all plans as sessions settled them.

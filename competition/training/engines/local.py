@@ -39,7 +39,7 @@ class LocalEngine(Engine):
             check_pretrained(self.config.members[member], channels)
 
     def speeds(self, config: Config, dataset: Dataset) -> dict[str, Speed]:
-        return measure_speeds(config, dataset, self.place, self.device, self.at_once(config, dataset))
+        return measure_speeds(config, dataset, self.device, self.at_once(config, dataset))
 
     def at_once(self, config: Config, dataset: Dataset) -> int:
         return jobs_at_once(config, dataset, self.device)

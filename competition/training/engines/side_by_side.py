@@ -174,44 +174,39 @@ def _work(
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be started without
         answer_signals()
         threading.Thread(target=_end_with_parent, daemon=True).start()
-        _do_jobs(config, plans, device, number, todo, messages)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on there is nothing to tidy up
+        with _reported(messages):
+            if device == "cuda":
+                torch.cuda.set_device(number % torch.cuda.device_count())
+                if config.jobs == "auto" and (full := _fullness()):
+                    messages.put(("full", full))
+                    return
+            prepare_process(config, device)
+            data = open_data(config, read_tables(config))
+
+            def progress(images: int, note: str) -> None:
+                messages.put(("progress", (images, note)))
+
+            while (share := todo.get()) is not None:
+                index, beside = share
+                prepare_process(config, device, beside)
+                workers = feed_workers(config, device, beside)
+                messages.put(("done", (index, run_job(config, data, plans[index], workers, progress))))
     except Interrupted as error:
         messages.cancel_join_thread()  # nobody reads them any more
         sys.exit(error.status)
 
 
-def _do_jobs(
-    config: Config,
-    plans: list[Plan],
-    device: str,
-    number: int,
-    todo: "Queue[tuple[int, int] | None]",
-    messages: "Queue[tuple[str, Any]]",
-) -> None:
-    """Do jobs until none is left, and report each of them, or what stops them."""
+@contextlib.contextmanager
+def _reported(messages: "Queue[tuple[str, Any]]") -> Iterator[None]:
+    """Report what stops the block; after it there is nothing to tidy up, and SIGTERM ends the process at once."""
     try:
-        if device == "cuda":
-            torch.cuda.set_device(number % torch.cuda.device_count())
-            if config.jobs == "auto" and (full := _fullness()):
-                messages.put(("full", full))
-                return
-        prepare_process(config, device)
-        data = open_data(config, read_tables(config))
-
-        def progress(images: int, note: str) -> None:
-            messages.put(("progress", (images, note)))
-
-        while (share := todo.get()) is not None:
-            index, beside = share
-            prepare_process(config, device, beside)
-            workers = feed_workers(config, device, beside)
-            messages.put(("done", (index, run_job(config, data, plans[index], workers, progress))))
+        yield
     except UserError as error:
         messages.put(("error", str(error)))
     except Exception as error:
         sentence = system_refusal(error)
         messages.put(("error", sentence) if sentence else ("crash", traceback.format_exc()))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _fullness() -> str:

@@ -1,7 +1,7 @@
 """The usual notebook: cv2 and albumentations in a DataLoader that decodes every image in every epoch, five folds of a
 ResNet-18 at 224 pixels, AdamW under a cosine, automatic mixed precision on a GPU, a flip as test-time augmentation."""
 
-import os
+from functools import partial
 
 import albumentations as A
 import cv2
@@ -12,13 +12,11 @@ import torch
 from albumentations.pytorch import ToTensorV2
 from sklearn.model_selection import StratifiedKFold
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from tests.benchmarks.peers.common import best_cut, run
+from tests.benchmarks.peers.common import DEVICE, WORKERS, Images, best_cut, run
 
 FOLDS, EPOCHS, SIZE, BATCH, RATE = 5, 5, 224, 32, 3e-4
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-WORKERS = min(8, os.cpu_count() or 1)
 
 TRAIN = A.Compose(
     [
@@ -32,23 +30,13 @@ TRAIN = A.Compose(
 TEST = A.Compose([A.Resize(SIZE, SIZE), A.Normalize(), ToTensorV2()])
 
 
-class Images(Dataset):
-    def __init__(self, table, transform):
-        self.paths, self.transform = table["path"].tolist(), transform
-        self.labels = table["label"].tolist() if "label" in table else [0] * len(table)
-
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, index):
-        image = cv2.cvtColor(cv2.imread(self.paths[index]), cv2.COLOR_BGR2RGB)
-        return self.transform(image=image)["image"], torch.tensor(self.labels[index], dtype=torch.float32)
+def read(path, transform):
+    return transform(image=cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB))["image"]
 
 
 def loader(table, transform, training):
-    return DataLoader(
-        Images(table, transform), batch_size=BATCH, shuffle=training, num_workers=WORKERS, drop_last=training
-    )
+    images = Images(table, partial(read, transform=transform))
+    return DataLoader(images, batch_size=BATCH, shuffle=training, num_workers=WORKERS, drop_last=training)
 
 
 def train_one(table: pd.DataFrame) -> nn.Module:
@@ -62,7 +50,7 @@ def train_one(table: pd.DataFrame) -> nn.Module:
         for image, label in feed:
             with torch.autocast(DEVICE, enabled=DEVICE == "cuda"):
                 loss = nn.functional.binary_cross_entropy_with_logits(
-                    model(image.to(DEVICE)).squeeze(1), label.to(DEVICE)
+                    model(image.to(DEVICE)).squeeze(1), label.to(DEVICE).float()
                 )
             optimizer.zero_grad()
             scaler.scale(loss).backward()

@@ -1,7 +1,7 @@
 """The recipe of timm's training script: one split, a ResNet-18 at 224 pixels under RandAugment and random erasing,
 AdamW with a warm-up and a cosine, label smoothing, and a moving average of the weights."""
 
-import os
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,31 +14,21 @@ from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from tests.benchmarks.peers.common import best_cut, run
+from tests.benchmarks.peers.common import DEVICE, WORKERS, Images, best_cut, run
 
 EPOCHS, WARMUP, BATCH, RATE = 15, 2, 64, 1e-3
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-WORKERS = min(8, os.cpu_count() or 1)
 
 
-class Images(Dataset):
-    def __init__(self, table, transform):
-        self.paths, self.transform = table["path"].tolist(), transform
-        self.labels = table["label"].tolist() if "label" in table else [0] * len(table)
-
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, index):
-        return self.transform(Image.open(self.paths[index]).convert("RGB")), self.labels[index]
+def read(path, transform):
+    return transform(Image.open(path).convert("RGB"))
 
 
 @torch.no_grad()
 def predict(model: nn.Module, table: pd.DataFrame, transform) -> np.ndarray:
     model.eval()
-    feed = DataLoader(Images(table, transform), batch_size=BATCH, num_workers=WORKERS)
+    feed = DataLoader(Images(table, partial(read, transform=transform)), batch_size=BATCH, num_workers=WORKERS)
     return torch.cat([model(image.to(DEVICE)).softmax(1)[:, 1].cpu() for image, _ in feed]).numpy()
 
 
@@ -52,7 +42,13 @@ def timm_recipe(train: pd.DataFrame, test: pd.DataFrame) -> tuple[np.ndarray, fl
         size, is_training=True, auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.25, re_mode="pixel"
     )
     plain = create_transform(size, crop_pct=config["crop_pct"])
-    feed = DataLoader(Images(learnt, augmented), batch_size=BATCH, shuffle=True, num_workers=WORKERS, drop_last=True)
+    feed = DataLoader(
+        Images(learnt, partial(read, transform=augmented)),
+        batch_size=BATCH,
+        shuffle=True,
+        num_workers=WORKERS,
+        drop_last=True,
+    )
     optimizer = create_optimizer_v2(model, opt="adamw", lr=RATE, weight_decay=0.05)
     schedule = CosineLRScheduler(optimizer, t_initial=EPOCHS, warmup_t=WARMUP, warmup_lr_init=1e-5, lr_min=1e-6)
     ema, loss_of = ModelEmaV3(model, decay=0.99), nn.CrossEntropyLoss(label_smoothing=0.1)

@@ -15,7 +15,7 @@ from competition.data.run_data import RunData
 from competition.inference.job_files import read_done
 from competition.inference.learner import feature_passes
 from competition.models.build import check_pretrained, timm_parts
-from competition.models.device import Placement, choose_device, choose_placement
+from competition.models.device import Placement, choose_device
 from competition.models.weights import weights_options
 from competition.training.engines.cluster.connect import Connection, Node, address_of, reply
 from competition.training.engines.cluster.dispatch import Dispatch, RemoteTask
@@ -25,7 +25,7 @@ from competition.training.engines.cluster.travel import Parcel, packed
 from competition.training.engines.progress import JobsBar, longest_first
 from competition.training.engines.protocol import Engine
 from competition.training.job_run import JobRun
-from competition.training.plan import NODES_FILE, PLACEMENT_FILE, Plan, all_jobs, is_requested, probe_of, unfinished
+from competition.training.plan import NODES_FILE, PLACEMENT_FILE, Plan, all_jobs, is_requested, unfinished
 from competition.training.resume import load_resume
 from competition.training.speed import Speed, measure_speeds
 
@@ -69,15 +69,8 @@ class RayEngine(Engine):
                 f"hours={config.hours:g} needs measured steps, and this machine has no GPU, as the nodes have: run the "
                 "line on one of them."
             )
-        device = self.device if gpus else "cpu"
         beside = max(self._slots(node) for node in self._connected().nodes())
-        return measure_speeds(
-            config,
-            dataset,
-            lambda data, recipe: choose_placement(recipe, device, *probe_of(data, recipe)),
-            device,
-            max(1, beside),
-        )
+        return measure_speeds(config, dataset, self.device if gpus else "cpu", max(1, beside))
 
     def at_once(self, config: Config, dataset: Dataset) -> int:
         return max(1, sum(map(self._slots, self._connected().nodes())))
