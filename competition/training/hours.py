@@ -28,6 +28,7 @@ from competition.training.plan import Plan, is_requested, unfinished
 from competition.training.speed import Speed
 
 FILE = "hours.json"  # in a run's folder: the plan that the run goes by
+PLAN = ("size", "tta", "seeds", "folds", "epochs")  # what it holds, beside the fingerprints of what it is for
 FEWEST_FOLDS = 3
 SHARE = 0.85  # of the hours that a plan may fill by its estimate, which was up to a tenth too short with the demo
 A_THIRD = 100 / 3  # per cent of the epochs
@@ -87,7 +88,7 @@ def kept_plan(config: Config, words: Sequence[str]) -> Config | None:
     ``words`` are the line's.
     """
     kept = kept_record(run_folder(config.name) / FILE)
-    if config.overwrite or not kept:
+    if config.overwrite or not kept.keys() >= {"requested", "chosen", *PLAN}:
         return None
     if kept["chosen"] == _key(config):  # as the run's own settings say
         return config

@@ -1,6 +1,7 @@
 """What fits into the hours: given up in the order that is written, kept when the line is run again, ended in time."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -89,6 +90,16 @@ def test_a_plan_is_kept_for_the_same_line_and_for_the_runs_own_settings_and_for_
         another = load_config([*(word for word in WORDS if word.split("=")[0] != other[-1].split("=")[0]), *other])
         assert kept_plan(another, []) is None
     assert kept_plan(dataclasses.replace(config, overwrite=True), []) is None
+
+
+@pytest.mark.parametrize("key", ["requested", "chosen", "size", "epochs"])
+def test_a_plan_that_lacks_something_is_made_anew(home, key):
+    config = load_config([*WORDS, "hours=60"])
+    keep_plan(config, config)
+    path = home / "folds/demo/hours.json"
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in found.items() if name not in (key, "seal")}))
+    assert kept_plan(config, []) is None
 
 
 def test_jobs_end_when_the_last_of_them_does_and_each_is_begun_by_the_worker_that_is_free():
