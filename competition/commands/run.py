@@ -69,9 +69,9 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     with only_one(run_folder(config.name) / ".lock", LOCK_PATIENCE):
         data = open_data(config, dataset)  # the pixels, in folds that no group crosses
         plans = _plan_jobs(config, data, engine, train, submit)
-        keep_folds(run_folder(config.name) / FOLDS_FILE, split_table(config, data.train))
         print("\n".join(opening_lines(config, data, ready.models, engine.where, ready.notes)))
         audit, findings = quick_audit(config, data)
+        keep_folds(run_folder(config.name) / FOLDS_FILE, split_table(config, data.train))
         print("".join(f"  {line}\n" for line in findings), end="")
         engine.print_estimate(data, plans)
         if train and unfinished(config, plans):

@@ -103,7 +103,7 @@ def _features(member: Member, rows: pd.DataFrame) -> list[FoldFeatures]:
     found = []
     for folders in member.by_fold:
         kept = read_diagnostics(folders[0])
-        inside = np.isin(kept.validation_ids, rows.index)
+        inside = pd.Index(kept.validation_ids).isin(rows.index)
         known = rows.loc[kept.validation_ids[inside]]
         label, group = known["label"].to_numpy(), known["group"].to_numpy()
         enough = min(len(np.unique(group)), len(kept.test)) >= MIN_FEATURE_ROWS

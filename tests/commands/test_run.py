@@ -396,6 +396,15 @@ def test_a_refused_first_line_writes_nothing_and_draws_no_demo(tmp_path, words):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_cannot_be_kept_of_the_audit_refuses_a_line_before_its_folds_are_written(copied):
+    for path in (copied / "folds/.cache/audit").iterdir():
+        path.unlink()
+        path.mkdir()
+    result = inside(copied, *TINY, "name=other")
+    assert result.returncode == 2 and "Is a directory" in result.stderr
+    assert not (copied / "folds/other").exists()
+
+
 @pytest.mark.slow
 def test_overwrite_with_another_seed_makes_other_folds_and_side_by_side_jobs_agree(copied):
     words = [word if word != "jobs=1" else "jobs=2" for word in TINY]

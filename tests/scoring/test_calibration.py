@@ -29,6 +29,18 @@ def test_overconfident_probabilities_become_right_on_fresh_rows(name):
     assert log_loss(label, calibrator(prob)) < 0.75 * log_loss(label, prob)
 
 
+@pytest.mark.parametrize("name", FITTED)
+def test_of_many_rows_a_part_is_fitted_on_with_nearly_the_same_answer_and_of_a_rare_class_all(monkeypatch, name):
+    label, prob = world(np.random.default_rng(0), 40_000, confidence=4.0)
+    rare = label * (np.random.default_rng(1).random(len(label)) < 0.05)
+    whole, whole_rare = fit_calibrator(name, label, prob)(prob), fit_calibrator(name, rare, prob)(prob)
+    monkeypatch.setattr("competition.scoring.calibration.MOST_ROWS", 20_000)
+    part = fit_calibrator(name, label, prob)(prob)
+    assert not np.array_equal(part, whole) and abs(part - whole).mean() < 0.01
+    assert np.array_equal(fit_calibrator(name, label, prob)(prob), part)
+    assert np.array_equal(fit_calibrator(name, rare, prob)(prob), whole_rare)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(list(CALIBRATORS)), st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=2, max_size=30)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from competition.core.errors import UserError
 
 CHUNK = 1 << 20
-ROOM = 1.02  # for folders, and what file systems round up
+ROOM, LEAST = 1.02, 1_000_000  # for folders, and what file systems round up: so many times, and so many bytes, more
 MAX_RATIO, ALWAYS_ALLOWED = 20, 100_000_000  # an archive may unpack to 20 times its size, and to 100 MB in any case
 MAX_NAME = 255  # bytes of one part of a path, on nearly every file system
 
@@ -92,9 +92,10 @@ def require_room(folder: Path, needed: float, what: str) -> None:
     if not os.access(there, os.W_OK):
         raise UserError(f"{there} cannot be written to: change that, or name a folder elsewhere with data=.")
     free = shutil.disk_usage(there).free
-    if needed * ROOM > free:
+    needed = needed * ROOM + LEAST
+    if needed > free:
         raise UserError(
-            f"{gigabytes(free)} are free at {there} and {what} need {gigabytes(needed * ROOM)}: make room "
+            f"{gigabytes(free)} are free at {there} and {what} need {gigabytes(needed)}: make room "
             "there, or name a folder on another disk with data=."
         )
 

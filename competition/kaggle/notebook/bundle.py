@@ -19,7 +19,7 @@ from competition.core.files import fingerprint, read_json, write_json, write_tex
 from competition.core.intact import check_plain, damaged
 from competition.core.paths import FOLDS_FILE
 from competition.core.settings import Config
-from competition.data.folds import read_folds
+from competition.data.folds import keep_folds, read_folds
 from competition.inference.job_files import check_intact, read_done
 from competition.inference.run_record import FILE, Record, folds_path
 from competition.kaggle import datasets, kernels
@@ -100,7 +100,10 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
     folder.mkdir(parents=True)
     for place, source in _sources(record, config).items():
         files[_flat(place)] = place
-        _link(source, folder / _flat(place))
+        if source.name == FOLDS_FILE:
+            keep_folds(folder / _flat(place), read_folds(source))  # the user's own, perhaps saved by a spreadsheet
+        else:
+            _link(source, folder / _flat(place))
     place = f"folds/{record.name}/{CONFIG_FILE}"
     files[_flat(place)] = place
     write_text(folder / _flat(place), as_yaml(elsewhere(dataclasses.replace(config, name=record.name))))

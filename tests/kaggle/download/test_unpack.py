@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -184,6 +185,10 @@ def test_too_little_room_is_said_with_both_numbers_before_anything_is_written(tm
     with pytest.raises(UserError, match=r"GB are free at .* and its files need [\d,.]+ GB: make room"):
         require_room(tmp_path / "not" / "yet", free, "its files")
     require_room(tmp_path / "not" / "yet", free / 2, "its files")
+    with pytest.raises(UserError, match="make room"):
+        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=4096))
+        require_room(tmp_path, 100, "its files")  # which take a block each, as do their folders
+    monkeypatch.undo()
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
     with pytest.raises(UserError, match=f"{tmp_path} cannot be written to"):
         require_room(tmp_path / "not" / "yet", free / 2, "its files")

@@ -184,3 +184,15 @@ def test_a_run_whose_folds_are_not_its_own_gives_no_bundle(home, spoilt):
     result = inside(home, *WORDS, "owner=alice")
     assert result.returncode == 2 and str(folds) in result.stderr and result.stderr.count("\n") == 1
     assert not list((home / "submissions").rglob("*.json"))
+
+
+def test_folds_that_a_spreadsheet_saved_again_give_the_same_bundle(home):
+    assert inside(home, *WORDS, "owner=alice").returncode == 0
+    bundled = home / "submissions/run/bundle/dataset/run.folds.csv"
+    content = bundled.read_bytes()
+    folds = home / "folds/run/folds.csv"
+    text = folds.read_text()
+    folds.unlink()  # its content is shared by the runs of other tests
+    folds.write_bytes(text.replace("\n", "\r\n").encode())
+    assert inside(home, *WORDS, "owner=alice").returncode == 0
+    assert bundled.read_bytes() == content
