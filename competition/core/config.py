@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -17,6 +17,8 @@ from competition.core.paths import PRESETS, preset_names
 from competition.core.settings import GROUPS, RECIPE_KEYS, Config, Demo, Layers, Recipe
 from competition.core.splits import BY_SOURCE, check_split, chosen_folds
 from competition.core.yaml_text import MAX_DEPTH, parse_yaml
+
+Settings = TypeVar("Settings", bound=Recipe)
 
 CONFIG_FILE = "config.yaml"  # in a run's folder: what a later line that names the run alone goes by
 WEIGHTS_WORDS = ("true", "false", "auto")  # what pretrained= may say instead of a path
@@ -165,7 +167,7 @@ def _resolve(raw: Any) -> Config:
     if not members:
         members = {"model": _tidy(Recipe(**common))}
     settings = {item.name: getattr(raw, item.name) for item in fields(Config)}
-    config = Config(**{**settings, "members": members, **_places(raw)})
+    config = _tidy(Config(**{**settings, "members": members, **_places(raw)}))
     check_values(config, "")
     for group in GROUPS:
         check_values(getattr(config, group), f"{group}.")
@@ -181,10 +183,10 @@ def _resolve(raw: Any) -> Config:
     return config
 
 
-def _tidy(recipe: Recipe) -> Recipe:
+def _tidy(recipe: Settings) -> Settings:
     """Write true and false as YAML does, whatever Python made of them."""
-    word = recipe.pretrained.lower()
-    return dataclasses.replace(recipe, pretrained=word) if word in WEIGHTS_WORDS else recipe
+    words = {key: getattr(recipe, key).lower() for key in ("pretrained", "compile")}
+    return dataclasses.replace(recipe, **{key: word for key, word in words.items() if word in WEIGHTS_WORDS})
 
 
 def _places(raw: Config) -> dict[str, str]:

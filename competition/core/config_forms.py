@@ -18,9 +18,10 @@ def as_dict(settings: Recipe) -> dict[str, Any]:
 def recipe_key(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as what names a job: without the ``LATER_KEYS`` that are at their defaults."""
     unset = Recipe()
-    return {
+    key = {
         key: value for key, value in as_dict(recipe).items() if key not in LATER_KEYS or value != getattr(unset, key)
     }
+    return key | {"compile": {"true": True, "false": False}.get(recipe.compile, recipe.compile)}  # it was a truth value
 
 
 def as_yaml(settings: Recipe) -> str:

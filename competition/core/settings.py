@@ -72,7 +72,8 @@ class Recipe:
     # CPU; auto: what a short probe finds to be fastest
     memory_format: str = one_of("device", "auto", "contiguous", "channels_last")  # device: channels_last on CUDA;
     # auto: what a short probe finds to be fastest
-    compile: bool = False  # run the model through torch.compile
+    compile: str = one_of("false", "true", "auto")  # run the model through torch.compile; auto: where a probe finds
+    # that it saves more time than it takes
     checkpointing: bool = False  # recompute activations: less memory, more time
 
 

@@ -94,7 +94,7 @@ def logits_and_features(
     largest. A model that never runs its last layer has (0, 0) of them.
     """
     # Never compiled: a compiled graph may pass the hook by.
-    predictor = dataclasses.replace(predictor, recipe=dataclasses.replace(predictor.recipe, compile=False))
+    predictor = dataclasses.replace(predictor, placement=dataclasses.replace(predictor.placement, compiled=False))
     calls, parts = itertools.count(), [np.zeros((0, 0), np.float16)]
 
     def keep(_: nn.Module, given: tuple[Tensor, ...]) -> None:
@@ -142,8 +142,8 @@ def sweep_logits(
     model: Detector, store: Store, rows: Sequence[int], predictor: Predictor
 ) -> dict[str, NDArray[np.float64]]:
     """Return the (n,) logits of the store's ``rows`` under each condition, seen as :func:`penultimate` sees them."""
-    recipe = dataclasses.replace(predictor.recipe, compile=False)  # too few images to be worth another compilation
-    predictor = dataclasses.replace(predictor, recipe=recipe, tta="none")
+    eager = dataclasses.replace(predictor.placement, compiled=False)  # too few images to be worth another compilation
+    predictor = dataclasses.replace(predictor, placement=eager, tta="none")
     return {
         condition: predict_logits(model, PerturbedStore(store, condition), rows, predictor)[0]
         for condition in conditions(store.dtype != np.uint8)

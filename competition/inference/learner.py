@@ -141,11 +141,10 @@ def on_features(model: Detector, predictor: Predictor) -> tuple[Detector, Predic
         fit="resize",
         augment="none",
         variants=0,
-        compile=False,
         checkpointing=False,
         frozen=False,
     )
-    placement = dataclasses.replace(predictor.placement, precision="fp32", memory_format="contiguous")
+    placement = dataclasses.replace(predictor.placement, precision="fp32", memory_format="contiguous", compiled=False)
     return head, Predictor(recipe, placement, workers=predictor.workers)
 
 

@@ -60,7 +60,7 @@ def predict_logits(model: nn.Module, store: Store, rows: Sequence[int], predicto
     Raises UserError when a logit is not a number.
     """
     model = predictor.placement.place(model).eval()
-    forward = torch.compile(model) if predictor.recipe.compile else model
+    forward = torch.compile(model) if predictor.placement.compiled else model
     parts = [out for _, out in each_view(forward, store, rows, predictor)]
     if not parts:
         return np.zeros((len(predictor.views), 0))

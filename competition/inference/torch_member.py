@@ -85,7 +85,7 @@ def job_settings(folder: Path) -> dict:
 def job_recipe(settings: dict) -> Recipe:
     """Return the recipe in a job's settings, its weights to come from the job and its speed left as it comes."""
     known = {key: settings[key] for key in RECIPE_KEYS if key in settings}
-    return Recipe(**known | {"pretrained": "false", "compile": False, "checkpointing": False})
+    return Recipe(**known | {"pretrained": "false", "compile": "false", "checkpointing": False})
 
 
 def load_model(folder: Path) -> Detector:

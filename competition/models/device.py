@@ -19,6 +19,10 @@ from competition.core.settings import Recipe
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 PROBE_STEPS = 5
+# Seconds of training from which compile=auto compiles to see what that gains. On one core of a CPU a compilation took
+# 39 to 103 s, and a step was then .84 (ResNet-18), 1.0 (ConvNeXt-atto), 1.05 (Swin-T) and 1.11 times as fast
+# (ConvNeXt-T).
+LEAST_WORK = 1200.0
 
 Model = TypeVar("Model", bound=nn.Module)
 T = TypeVar("T")
@@ -26,12 +30,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Placement:
-    """``micro_batch``: rows in one forward pass, at most the recipe's batch size; halved when memory ran out."""
+    """``micro_batch``: rows in one forward pass, at most the recipe's batch size; halved when memory ran out.
+    ``compiled``: whether training and its predictions run through torch.compile."""
 
     device: str
     precision: str
     memory_format: str
     micro_batch: int
+    compiled: bool = False
 
     def autocast(self) -> contextlib.AbstractContextManager:
         """Return the context in which the model runs forward."""
@@ -76,7 +82,7 @@ def _check_capability() -> None:
 
 def read_placement(recipe: Recipe, device: str, path: Path) -> Placement | None:
     """Return the placement in ``path``, or None where there is none or it was settled for another
-    precision, memory format or batch size.
+    precision, memory format, batch size or ``compile``.
 
     Another device takes over its precision and layout, so that all folds of a member are made alike.
     """
@@ -86,20 +92,46 @@ def read_placement(recipe: Recipe, device: str, path: Path) -> Placement | None:
     return dataclasses.replace(Placement(**found), device=device)
 
 
-def choose_placement(recipe: Recipe, device: str, build: Callable[[], nn.Module], pixels: Tensor) -> Placement:
-    """Choose precision and memory layout as the recipe says, by measuring where that is ``auto``.
+def choose_placement(
+    recipe: Recipe, device: str, build: Callable[[], nn.Module], pixels: Tensor, steps: int = 0
+) -> Placement:
+    """Choose precision, memory layout and compilation as the recipe says, by measuring where that is ``auto``.
 
-    ``build`` makes the model and ``pixels`` (n, c, h, w) is one batch: both serve the measurement alone.
+    ``build`` makes the model and ``pixels`` (n, c, h, w) is one batch: both serve the measurement alone. ``steps``: how
+    many such batches the member will be trained on, in all its jobs.
     """
     precisions, formats = _candidates(recipe, device)
     candidates = [Placement(device, p, f, recipe.batch_size) for p in precisions for f in formats]
     if len(candidates) == 1:
-        return candidates[0]
-    return min(candidates, key=lambda candidate: step_seconds(candidate, build(), pixels))
+        chosen = candidates[0]
+    else:
+        chosen = min(candidates, key=lambda candidate: step_seconds(candidate, build(), pixels))
+    compiled = recipe.compile == "true" or (recipe.compile == "auto" and _compiling_pays(chosen, build, pixels, steps))
+    return dataclasses.replace(chosen, compiled=compiled)
+
+
+def _compiling_pays(placement: Placement, build: Callable[[], nn.Module], pixels: Tensor, steps: int) -> bool:
+    """Whether so many steps save by compiled code what compiling takes, which is done here to know that.
+
+    Jobs after the first find the code in torch's cache on the disk. Where all steps together take less than
+    ``LEAST_WORK`` seconds, or nothing can be compiled, it is not tried.
+    """
+    eager = step_seconds(placement, build(), pixels)
+    if steps * eager < LEAST_WORK:
+        return False
+    torch.compiler.reset()
+    start, model = time.perf_counter(), build()
+    model.compile()
+    try:
+        compiled = step_seconds(placement, model, pixels)
+    except RuntimeError:  # of every kind: no compiler for the CPU, no Triton, an operation that it does not know
+        return False
+    return steps * (eager - compiled) > time.perf_counter() - start
 
 
 def _requested(recipe: Recipe) -> list:
-    return [recipe.precision, recipe.memory_format, recipe.batch_size]
+    wish = [recipe.precision, recipe.memory_format, recipe.batch_size]
+    return wish if recipe.compile == "false" else [*wish, recipe.compile]  # as it was before this could be chosen
 
 
 def write_placement(path: Path, placement: Placement, recipe: Recipe) -> None:

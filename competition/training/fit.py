@@ -113,7 +113,7 @@ def fit(task: Task, model: Detector, key: str) -> tuple[Detector, list[dict[str,
     if point and point["key"] == key:
         state.restore(point)
         task.on_progress(state.epoch * len(task.feed) * recipe.batch_size * recipe.accumulate, "resumed")
-    forward = torch.compile(model) if recipe.compile else model
+    forward = torch.compile(model) if placement.compiled else model
     saved = time.monotonic()
     began = saved - (state.history[-1].get("elapsed", 0.0) if state.history else 0.0)
     while state.epoch < recipe.epochs and not _stale(state, recipe):

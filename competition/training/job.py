@@ -39,7 +39,7 @@ def run_job(config: Config, data: RunData, plan: Plan, workers: int, on_progress
     """Do what is left of a job and return its ``done.json``; ``on_progress(images, note)`` is called as it goes on."""
     start = time.monotonic()
     run = JobRun(config, data, plan, workers, on_progress)
-    if run.recipe.compile:
+    if plan.placement.compiled:
         torch.compiler.reset()  # or other members' compilations count against this one's limit
     done = read_done(plan.folder)
     if not plan.is_trained():

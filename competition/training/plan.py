@@ -120,12 +120,15 @@ def make_plans(
     return [_make_plan(config, data, job, places[job.member], weights[job.member]) for job in jobs]
 
 
-def probe_of(data: RunData, recipe: Recipe) -> tuple[Callable[[], Detector], torch.Tensor]:
-    """Return what a measured step needs: a function that builds the model, and one batch (n, c, h, w)."""
+def probe_of(data: RunData, recipe: Recipe) -> tuple[Callable[[], Detector], torch.Tensor, int]:
+    """Return what a measured step needs: a function that builds the model, one batch (n, c, h, w), and how many such
+    steps all folds' trainings take together."""
     channels, floating, size = data.dataset.channels, data.dataset.floating, recipe.image_size
     shape = (min(recipe.batch_size, len(data.train)), channels, size, size)
     pixels = torch.ones(shape, dtype=torch.float32 if floating else torch.uint8)
-    return lambda: adapt(build_model(recipe, channels, floating, load=False), recipe), pixels
+    learnt = len(data.train) * max(1, data.train["fold"].nunique() - 1)  # in an epoch of each fold
+    steps = 0 if recipe.frozen else learnt * recipe.epochs // len(pixels)
+    return lambda: adapt(build_model(recipe, channels, floating, load=False), recipe), pixels, steps
 
 
 def _make_plan(config: Config, data: RunData, job: Job, placement: Placement, weights: str) -> Plan:

@@ -52,7 +52,8 @@ def measure_speeds(config: Config, dataset: Dataset, device: str, beside: int) -
             workers = feed_workers(config, device, beside)
             found = {}
             for name, recipe in config.members.items():
-                placement = choose_placement(recipe, device, *probe_of(data, recipe))
+                eager = dataclasses.replace(recipe, compile="false")  # compiling takes longer than all the steps
+                placement = choose_placement(eager, device, *probe_of(data, eager))
                 speed = measure_speed(config, data, name, placement, workers)
                 found[name] = dataclasses.replace(speed, decode=decode)
             return found
@@ -86,7 +87,7 @@ def _sampled(config: Config, dataset: Dataset) -> Iterator[tuple[RunData, float]
 
 def measure_speed(config: Config, data: RunData, member: str, placement: Placement, workers: int) -> Speed:
     """Measure a member's speed where ``workers`` processes feed it."""
-    recipe = dataclasses.replace(config.members[member], compile=False)  # compiling takes longer than all the steps
+    recipe = config.members[member]
     most = CPU_ROWS if placement.device == "cpu" else recipe.batch_size
     recipe = dataclasses.replace(recipe, batch_size=min(most, recipe.batch_size), accumulate=1, epochs=2)
     model = probe_of(data, recipe)[0]()

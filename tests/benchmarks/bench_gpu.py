@@ -90,7 +90,7 @@ def training(bench: Bench, recipe: Recipe, placement: Placement) -> None:
     bench.report(recipe, "training, images, one batch, unfed", "training", bare)
     rate = fit_rate(recipe, placement, bench.cached, bench.scale.workers)
     bench.report(recipe, "training, images, cache", "training", rate, bare)
-    if not recipe.compile:
+    if not placement.compiled:
         short = dataclasses.replace(recipe, epochs=2)
         rate = fit_rate(short, placement, bench.decoding, bench.scale.workers)
         bench.report(recipe, "training, images, decoding each", "training", rate, bare)
@@ -158,7 +158,7 @@ def whole_run(bench: Bench, words: tuple[str, ...]) -> None:
 @torch.inference_mode()
 def forward_rate(model: torch.nn.Module, recipe: Recipe, placement: Placement, steps: int) -> float:
     """Return images/s of forward passes over one batch that stays on the device."""
-    forward = torch.compile(model) if recipe.compile else model
+    forward = torch.compile(model) if placement.compiled else model
     pixels = placement.move(constant_pixels(recipe))
 
     def passes(count: int) -> None:
@@ -202,7 +202,8 @@ def measure(device: str, scale: Scale = Scale(), backbones: tuple[str, ...] = BA
         bench = Bench(device, scale, cached, decoding, start)
         bench.say(f"{scale.images:,} images of {scale.side} pixels are cached")
         for compiled in (False, True):
-            for number, recipe in enumerate(dataclasses.replace(recipe, compile=compiled) for recipe in recipes):
+            word = str(compiled).lower()
+            for number, recipe in enumerate(dataclasses.replace(recipe, compile=word) for recipe in recipes):
                 if compiled and time.perf_counter() - start > PATIENCE:
                     bench.say(f"{recipe.backbone}, compiled: left out, for want of time")
                     continue

@@ -92,7 +92,7 @@ def bare_step(recipe: Recipe, placement: Placement) -> Callable[[Tensor, Tensor]
     model = placement.place(adapt(build_model(recipe, load=False), recipe)).train()
     optimizer = make_optimizer(model, recipe)
     scaler = torch.amp.GradScaler(placement.device, enabled=placement.precision == "fp16")
-    forward = torch.compile(model) if recipe.compile else model
+    forward = torch.compile(model) if placement.compiled else model
 
     def step(pixels: Tensor, target: Tensor) -> None:
         with placement.autocast():

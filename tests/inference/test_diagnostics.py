@@ -90,7 +90,12 @@ def test_taking_features_leaves_the_model_as_it_was_and_hears_of_every_image(sto
     assert penultimate(model, store, [], Predictor(recipe, CPU)).shape == (0, 0)
     assert np.array_equal(
         features,
-        penultimate(model, store, range(6), Predictor(dataclasses.replace(recipe, compile=True, batch_size=4), CPU)),
+        penultimate(
+            model,
+            store,
+            range(6),
+            Predictor(dataclasses.replace(recipe, batch_size=4), dataclasses.replace(CPU, compiled=True)),
+        ),
     )
 
 
@@ -118,18 +123,18 @@ def test_values_beyond_half_precision_become_its_largest(store):
 
 
 def test_a_sweep_moves_logits_and_a_model_that_sees_the_same_pixels_says_the_same(store):
-    recipe = dataclasses.replace(TINY["resnet"], compile=True)
+    recipe, compiled = TINY["resnet"], dataclasses.replace(CPU, compiled=True)
     model = random_model(recipe)
     rows = [4, 1, 0]
     clean = predict_logits(model, store, rows, Predictor(TINY["resnet"], CPU))[0]
-    sweep = sweep_logits(model, store, rows, Predictor(recipe, CPU))
+    sweep = sweep_logits(model, store, rows, Predictor(recipe, compiled))
     assert tuple(sweep) == conditions(False)
     assert all(np.abs(logit - clean).min() > 0 for logit in sweep.values())
     flat = ImageStore([np.full((32, 32, 3), 120, np.uint8)] * 2)
     flat.dtype = np.dtype(np.uint8)
     clean = predict_logits(model, flat, [0, 1], Predictor(TINY["resnet"], CPU))[0]
     for condition in ("blur", "half"):
-        assert np.array_equal(sweep_logits(model, flat, [0, 1], Predictor(recipe, CPU))[condition], clean)
+        assert np.array_equal(sweep_logits(model, flat, [0, 1], Predictor(recipe, compiled))[condition], clean)
 
 
 def test_standardised_floats_are_blurred_and_resized_only():

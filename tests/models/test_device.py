@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from competition.core.errors import UserError
+from competition.core.intact import read_record_file, write_record_file
 from competition.core.settings import Recipe
 from competition.models.build import build_model
 from competition.models.device import (
+    LEAST_WORK,
     Placement,
     choose_device,
     choose_placement,
@@ -44,6 +46,49 @@ def test_auto_measures_once_and_what_it_chose_is_kept(tmp_path):
     write_placement(tmp_path / "p.json", chosen, recipe)
     assert len(built) == 4 and chosen.precision in ("fp32", "bf16")
     assert place(recipe, tmp_path / "p.json", build) == chosen and len(built) == 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps", "compiled"),
+    [
+        ([1.0, 0.9], LEAST_WORK - 1, False),  # too little to do: it is not even tried
+        ([1.0, 0.9], 2 * LEAST_WORK, True),
+        ([1.0, 0.99], 2 * LEAST_WORK, False),  # it saves less than it takes
+        ([1.0, 1.1], 2 * LEAST_WORK, False),
+        ([1.0, RuntimeError("no compiler")], 2 * LEAST_WORK, False),
+    ],
+)
+def test_compiling_is_chosen_where_it_saves_more_than_it_takes(monkeypatch, seconds, steps, compiled):
+    models, clock = [], iter([0.0, 100.0])
+
+    def step(placement, model, pixels):
+        models.append(model)
+        found = seconds[len(models) - 1]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr("competition.models.device.step_seconds", step)
+    monkeypatch.setattr("competition.models.device.time.perf_counter", lambda: next(clock))
+    recipe = dataclasses.replace(RECIPE, compile="auto")
+    placement = choose_placement(recipe, "cpu", lambda: build_model(recipe), PIXELS, int(steps))
+    assert placement.compiled == compiled
+    tried = [model._compiled_call_impl is not None for model in models]
+    assert tried == ([False, True] if steps >= LEAST_WORK else [False])
+
+
+def test_whether_to_compile_is_kept_with_the_rest_and_placements_of_before_stay_known(tmp_path):
+    path = tmp_path / "p.json"
+    write_placement(path, place(RECIPE, path), RECIPE)
+    record = read_record_file(path)
+    assert record.pop("compiled") is False
+    write_record_file(path, record)
+    assert place(RECIPE, path) == read_placement(RECIPE, "cpu", path)
+    for word, compiled in (("true", True), ("auto", False)):
+        recipe = dataclasses.replace(RECIPE, compile=word)
+        assert read_placement(recipe, "cpu", path) is None
+        write_placement(path, place(recipe, path), recipe)
+        assert read_placement(recipe, "cpu", path).compiled == compiled
 
 
 def test_a_halved_micro_batch_is_kept_until_the_batch_size_changes(tmp_path):
