@@ -177,13 +177,13 @@ class Config(Recipe):
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     deterministic: bool = False  # on CUDA: slower, the same bits every time; a CPU with pinned threads always is
     threads: int = bounded(0, 0, 1024)  # torch threads per job; 0 = the cores shared out among the jobs
-    jobs: str = auto_or(
-        1, 256
-    )  # jobs trained side by side; auto: one on each GPU, on a CPU one on every core (or on so
-    # many cores as threads says) as far as the memory goes; never changes a number when threads is pinned
+    jobs: str = auto_or(1, 256)  # jobs trained side by side; auto: one on each GPU, on a CPU one on every core (or on
+    # so many cores as threads says) as far as the memory goes; never changes a number when threads is pinned
     workers: int = bounded(-1, -1, 256)  # processes that feed each job; -1 = none on a CPU, half the cores (at most 8)
     # on a GPU
     cache: str = ""  # folder of decoded pixels; default: folds/.cache
+    store: str = one_of("auto", "device", "host")  # where the training images of a job lie: device: all on it, where
+    # they are only mirrored; auto: so on a GPU of whose free memory they take up to a quarter
     cache_gb: float = bounded(50.0, 0, 1e6)  # disk budget of that folder's new entries; beyond it images are decoded
     # every epoch
     validate_every: int = bounded(0, 0, 10_000)  # epochs between two looks at the held-out fold, each of a twelfth of

@@ -20,6 +20,7 @@ from competition.data.images.degrade import degrade
 from competition.data.tta import checked_fit, padded, window
 
 WEB_MARGIN = 16  # pixels around a crop that is degraded: two blocks of a JPEG, and more than a blur reaches
+MIRRORED = {"none": (), "flips": (-1,), "flips_both": (-1, -2)}  # what only mirrors a fitted image, along which axes
 COLOURED = ("forensic", "classic", "jitter", "web")  # made for 0..255 pixels
 
 
@@ -45,6 +46,13 @@ class TrainTransform:
         # the others' stream, and each epoch the last one's.
         self.pipeline.set_random_state(np.random.default_rng(mixed), random.Random(mixed))
         return self.pipeline(image=image)["image"]
+
+    def mirrored(self, seed: Sequence[int]) -> list[bool]:
+        """Return along which axes of ``MIRRORED`` an image of ``fit="resize"`` is mirrored, as albumentations draws it:
+        a number for all of it, then one for each step."""
+        draws = random.Random(mix_seed(seed))
+        draws.random()
+        return [draws.random() < 0.5 for _ in MIRRORED[self.name]]
 
     def _degraded(self, image: np.ndarray, seed: int) -> np.ndarray:
         """Put the image through a chain of degradations, before the fit, as they reach a test image.

@@ -81,12 +81,19 @@ class TrainSet(Dataset):
 
     def __getitem__(self, keys: list[tuple[int, int]]) -> Batch:
         rows = [row for _, row in keys]
-        if self.transform.pipeline is None and _stored_as(self.store, self.transform.size):
+        if self.transform.pipeline is None and stored_as(self.store, self.transform.size):
             return _batch(rows, self.store.batch(rows))
         return _batch(rows, np.stack([self._variant(epoch, row) for epoch, row in keys]))
 
+    def mirrored(self, epoch: int, row: int) -> list[bool]:
+        """Return along which axes of ``MIRRORED`` the picture is mirrored, where that is all that happens to it."""
+        return self.transform.mirrored(self._seed_of(epoch, row))
+
     def _variant(self, epoch: int, row: int) -> np.ndarray:
-        return self.transform(self.store[row], (self.seed, epoch, self.alike.get(row, row)))
+        return self.transform(self.store[row], self._seed_of(epoch, row))
+
+    def _seed_of(self, epoch: int, row: int) -> tuple[int, int, int]:
+        return self.seed, epoch, self.alike.get(row, row)
 
 
 class FeatureSet(Dataset):
@@ -111,14 +118,15 @@ class EvalSet(Dataset):
         self.store, self.size, self.fit, self.crops = store, size, fit, tuple(crops)
 
     def __getitem__(self, rows: list[int]) -> Batch:
-        if self.crops == ("centre",) and _stored_as(self.store, self.size):
+        if self.crops == ("centre",) and stored_as(self.store, self.size):
             return _batch(rows, self.store.batch(rows)[:, None])
         return _batch(rows, np.stack([eval_crops(self.store[r], self.size, self.fit, self.crops) for r in rows]))
 
 
-def _stored_as(store: Store, size: int) -> bool:
-    """Whether every picture is stored as the network takes it, so that a whole batch can be gathered at once."""
-    return store.common_shape is not None and store.common_shape[:2] == (size, size)
+def stored_as(store: Store, size: int) -> tuple[int, ...] | None:
+    """Return the pictures' (H, W, C) where all are stored as the network takes them, so that a whole batch can be
+    gathered at once; else None."""
+    return store.common_shape if store.common_shape and store.common_shape[:2] == (size, size) else None
 
 
 def _batch(rows: Sequence[int], pixels: np.ndarray) -> Batch:
@@ -181,17 +189,9 @@ def killed_workers_told() -> Iterator[None]:
 class TrainFeed:
     """One DataLoader for all the epochs of a job, so that its workers start once."""
 
-    def __init__(
-        self,
-        images: TrainSet | FeatureSet,
-        rows: Sequence[int],
-        batch_size: int,
-        workers: int,
-        pin: bool,
-        partner: np.ndarray | None = None,
-    ):
-        self._sampler = EpochSampler(rows, batch_size, images.seed, partner)
-        self._loader = _loader(images, self._sampler, workers, pin)
+    def __init__(self, images: TrainSet | FeatureSet, order: EpochSampler, workers: int, pin: bool):
+        self._sampler = order
+        self._loader = _loader(images, order, workers, pin)
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""

@@ -16,7 +16,8 @@ from competition.core.files import write_changed
 from competition.core.intact import write_record_file
 from competition.core.seeds import stream
 from competition.core.settings import Config, Recipe
-from competition.data.loader import TrainFeed, killed_workers_told
+from competition.data.device_feed import training_feed
+from competition.data.loader import EpochSampler, killed_workers_told
 from competition.data.run_data import RunData
 from competition.inference.job_files import DONE_FILE, PREDICTED, TRAINED, digests, read_done
 from competition.inference.learner import TRAIN, Learner, feature_passes, fresh_model
@@ -121,14 +122,14 @@ def _task(run: JobRun, learner: Learner, seed: int) -> Task:
     other = rows["row"].to_numpy() if partner is None else rows["row"].to_numpy()[partner]
     mixed = dict(zip(rows["row"], other, strict=True)) if recipe.pairs == "mixup" else {}
     images = learner.training_set(seed, data.dataset.floating, {row: min(row, twin) for row, twin in mixed.items()})
-    batch_size, pin = recipe.batch_size * recipe.accumulate, placement.device == "cuda"
+    order = EpochSampler(rows["row"].to_numpy(), recipe.batch_size * recipe.accumulate, seed, partner)
     label = torch.zeros(len(learner.learnt))
     label[torch.tensor(rows["row"].tolist())] = torch.tensor(rows["label"].tolist(), dtype=torch.float32)
     return Task(
         title=str(job),
         recipe=recipe,
         placement=placement,
-        feed=TrainFeed(images, rows["row"].to_numpy(), batch_size, run.workers, pin, partner),
+        feed=training_feed(images, order, run.config.store, placement.device, run.workers),
         label=label,
         partner=mixed,
         class_weight=_class_weight(recipe, rows["label"]),

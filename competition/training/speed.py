@@ -18,7 +18,7 @@ from competition.data.augment import train_transform
 from competition.data.images.cache import open_stores
 from competition.data.images.stores import ArrayStore, DataStore, StoreSpec
 from competition.data.layouts.dataset import Dataset, limit_rows
-from competition.data.loader import Batch, TrainFeed, TrainSet
+from competition.data.loader import Batch, EpochSampler, TrainFeed, TrainSet
 from competition.data.run_data import RunData, store_spec
 from competition.inference.predict import Predictor, predict_logits
 from competition.models.build import Detector
@@ -95,7 +95,8 @@ def measure_speed(config: Config, data: RunData, member: str, placement: Placeme
     train = HEAD_SECONDS
     if not recipe.frozen:
         transform = train_transform(recipe.augment, recipe.image_size, recipe.fit, data.dataset.floating)
-        feed = TrainFeed(TrainSet(store, transform, 0), rows, recipe.batch_size, 0, placement.device == "cuda")
+        images, order = TrainSet(store, transform, 0), EpochSampler(rows, recipe.batch_size, 0)
+        feed = TrainFeed(images, order, 0, placement.device == "cuda")
         start = time.perf_counter()
         batches = list(feed.epoch(0))
         fed = (time.perf_counter() - start) / len(rows)

@@ -62,11 +62,13 @@ class Scale:
 
 @dataclass(frozen=True)
 class Bench:
-    """Stores, scale and the moment of the start: what every measurement needs."""
+    """Stores, scale and the moment of the start: what every measurement needs. ``resized``: the images of ``cached`` as
+    the network takes them."""
 
     device: str
     scale: Scale
     cached: PixelStore
+    resized: PixelStore
     decoding: DecodingStore
     start: float
 
@@ -128,6 +130,10 @@ def augmentations(bench: Bench, recipe: Recipe, placement: Placement) -> None:
         one = dataclasses.replace(recipe, augment=name, epochs=2)
         rate = fit_rate(one, placement, bench.cached, bench.scale.workers)
         bench.report(recipe, f"training, images, augment={name}", "training", rate, bare)
+    for wish in ("host", "device"):
+        one = dataclasses.replace(recipe, fit="resize", epochs=2)
+        rate = fit_rate(one, placement, bench.resized, bench.scale.workers, wish)
+        bench.report(recipe, f"training, images, store={wish}", "training", rate, bare)
 
 
 def other_ways(bench: Bench, recipe: Recipe, placement: Placement) -> None:
@@ -199,7 +205,8 @@ def measure(device: str, scale: Scale = Scale(), backbones: tuple[str, ...] = BA
         paths = write_jpegs(Path(folder) / "images", scale.images, scale.side)
         cached = open_store(paths, recipes[0], Path(folder) / "cache")
         decoding = open_store(paths[: scale.decoded], recipes[0], Path(folder) / "none", budget_gb=0)
-        bench = Bench(device, scale, cached, decoding, start)
+        resized = open_store(paths, dataclasses.replace(recipes[0], fit="resize"), Path(folder) / "cache")
+        bench = Bench(device, scale, cached, resized, decoding, start)
         bench.say(f"{scale.images:,} images of {scale.side} pixels are cached")
         for compiled in (False, True):
             word = str(compiled).lower()

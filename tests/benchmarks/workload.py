@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from competition.core.settings import Recipe
 from competition.data.augment import train_transform
+from competition.data.device_feed import training_feed
 from competition.data.images.cache import open_stores
-from competition.data.loader import TrainFeed, TrainSet
+from competition.data.loader import EpochSampler, TrainSet
 from competition.data.run_data import store_spec
 from competition.models.adapt import adapt
 from competition.models.build import build_model
@@ -57,17 +58,20 @@ def open_store(paths: Sequence[str], recipe: Recipe, folder: Path, budget_gb: fl
     return open_stores(paths, [spec], folder, budget_gb, "benchmark")[spec]
 
 
-def fit_rate(recipe: Recipe, placement: Placement, store, workers: int) -> float:
-    """Return images/s of the product's training loop over the whole store: the median epoch from the second on."""
+def fit_rate(recipe: Recipe, placement: Placement, store, workers: int, wish: str = "host") -> float:
+    """Return images/s of the product's training loop over the whole store: the median epoch from the second on.
+
+    ``wish``: the setting ``store``.
+    """
     torch.manual_seed(0)
     transform = train_transform(recipe.augment, recipe.image_size, recipe.fit)
-    images, batch_size = TrainSet(store, transform, 0), recipe.batch_size * recipe.accumulate
+    order = EpochSampler(range(len(store)), recipe.batch_size * recipe.accumulate, 0)
     with tempfile.TemporaryDirectory() as folder:
         task = Task(
             title="benchmark",
             recipe=recipe,
             placement=placement,
-            feed=TrainFeed(images, range(len(store)), batch_size, workers, pin=placement.device == "cuda"),
+            feed=training_feed(TrainSet(store, transform, 0), order, wish, placement.device, workers),
             label=torch.arange(len(store)).remainder(2).float(),
             class_weight=(1.0, 1.0),
             seed=0,

@@ -10,7 +10,7 @@ from competition.core.errors import UserError
 from competition.core.seeds import stream
 from competition.data.augment import train_transform
 from competition.data.images.stores import ArrayStore, ImageStore
-from competition.data.loader import EvalSet, TrainFeed, TrainSet, eval_feed, killed_workers_told
+from competition.data.loader import EpochSampler, EvalSet, TrainFeed, TrainSet, eval_feed, killed_workers_told
 
 ROWS = list(range(3, 40))
 
@@ -24,7 +24,7 @@ def store():
 
 def epochs(store, workers, seed=1, numbers=(0, 1)):
     transform = train_transform("flips", 16, "crop", floating=True)
-    feed = TrainFeed(TrainSet(store, transform, seed), ROWS, 8, workers, pin=False)
+    feed = TrainFeed(TrainSet(store, transform, seed), EpochSampler(ROWS, 8, seed), workers, pin=False)
     return [[(batch.rows, batch.pixels.clone()) for batch in feed.epoch(number)] for number in numbers]
 
 

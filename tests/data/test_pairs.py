@@ -93,7 +93,7 @@ def test_rows_of_a_pair_are_augmented_alike():
 def test_each_epoch_draws_one_variant_of_each_row_whatever_feeds_it():
     rows = np.arange(40)
     stores = [ArrayStore(np.full((40, 1, 1, 2), k, np.float32), str(k)) for k in range(4)]
-    feeds = [TrainFeed(FeatureSet(stores, 5), rows, 8, workers, pin=False) for workers in (0, 2)]
+    feeds = [TrainFeed(FeatureSet(stores, 5), EpochSampler(rows, 8, 5), workers, pin=False) for workers in (0, 2)]
     drawn = []
     for epoch in range(6):
         here, there = ([(b.rows.tolist(), b.pixels[:, 0, 0, 0].tolist()) for b in feed.epoch(epoch)] for feed in feeds)

@@ -9,7 +9,7 @@ from competition.core.errors import UserError
 from competition.core.settings import Recipe
 from competition.data.augment import train_transform
 from competition.data.images.stores import ArrayStore
-from competition.data.loader import TrainFeed, TrainSet
+from competition.data.loader import EpochSampler, TrainFeed, TrainSet
 from competition.inference.predict import Predictor, predict_logits
 from competition.models.adapt import adapt, merged
 from competition.models.build import build_model
@@ -51,7 +51,8 @@ def train(store, folder, recipe=RECIPE, placement=CPU, stop_at=None, key="key", 
     model = adapt(build_model(recipe, floating=True), recipe)
     transform = train_transform("flips", recipe.image_size, "resize", floating=True)
     images = TrainSet(store, transform, 5)
-    feed = TrainFeed(images, range(ROWS), recipe.batch_size * recipe.accumulate, workers, pin=False)
+    order = EpochSampler(range(ROWS), recipe.batch_size * recipe.accumulate, images.seed)
+    feed = TrainFeed(images, order, workers, pin=False)
     seen = []
 
     def progress(images, note):

@@ -11,7 +11,7 @@ from competition.data.images.cache import open_stores
 from competition.data.images.decode import UnreadableImage
 from competition.data.images.joined import JoinedStore
 from competition.data.images.stores import ArrayStore, StoreSpec
-from competition.data.loader import TrainFeed, TrainSet
+from competition.data.loader import EpochSampler, TrainFeed, TrainSet
 
 
 def floats(rows, first):
@@ -72,7 +72,7 @@ def test_a_joined_store_feeds_processes_as_it_feeds_this_one(files):
     assert all(np.array_equal(joined[row], again[row]) for row in (0, 1, 2, 4)) and again.digest == joined.digest
     transform = train_transform("flips", 16, "crop", False)
     images = TrainSet(joined, transform, 7)
-    feeds = [TrainFeed(images, np.array([0, 1, 2, 4]), 2, workers, pin=False) for workers in (0, 2)]
+    feeds = [TrainFeed(images, EpochSampler([0, 1, 2, 4], 2, images.seed), workers, pin=False) for workers in (0, 2)]
     for here, there in zip(*(feed.epoch(1) for feed in feeds), strict=True):
         assert here.rows.tolist() == there.rows.tolist() and bool((here.pixels == there.pixels).all())
 
