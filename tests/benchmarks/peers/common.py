@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WORKERS = min(8, os.cpu_count() or 1)
+SIZE = 224 if DEVICE == "cuda" else 96  # pixels: what people take who have a GPU, and who have none
 
 # Of the training rows and the test rows: probabilities of the test rows (m,), the cut that it tuned, and how many
 # images it has trained on, each as often as it was seen.

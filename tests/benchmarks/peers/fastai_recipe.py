@@ -1,5 +1,5 @@
-"""fastai's first lesson: a vision learner on a ResNet-18 at 224 pixels, one split, a one-cycle schedule, and its
-test-time augmentation."""
+"""fastai's first lesson: a vision learner on a ResNet-18, one split, a one-cycle schedule, and its test-time
+augmentation."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from fastai.vision.all import (
     vision_learner,
 )
 
-from tests.benchmarks.peers.common import best_cut, run
+from tests.benchmarks.peers.common import SIZE, best_cut, run
 
 EPOCHS = 10
 
@@ -27,7 +27,7 @@ def fastai_recipe(train: pd.DataFrame, test: pd.DataFrame) -> tuple[np.ndarray, 
         label_col="label",
         valid_pct=0.2,
         seed=0,
-        item_tfms=Resize(224),
+        item_tfms=Resize(SIZE),
         batch_tfms=aug_transforms(),
     )
     learner = vision_learner(loaders, resnet18, pretrained=False, metrics=accuracy)

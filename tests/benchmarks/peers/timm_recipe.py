@@ -1,4 +1,4 @@
-"""The recipe of timm's training script: one split, a ResNet-18 at 224 pixels under RandAugment and random erasing,
+"""The recipe of timm's training script: one split, a ResNet-18 under RandAugment and random erasing,
 AdamW with a warm-up and a cosine, label smoothing, and a moving average of the weights."""
 
 from functools import partial
@@ -16,7 +16,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 from torch.utils.data import DataLoader
 
-from tests.benchmarks.peers.common import DEVICE, WORKERS, Images, best_cut, run
+from tests.benchmarks.peers.common import DEVICE, SIZE, WORKERS, Images, best_cut, run
 
 EPOCHS, WARMUP, BATCH, RATE = 15, 2, 64, 1e-3
 
@@ -37,11 +37,10 @@ def timm_recipe(train: pd.DataFrame, test: pd.DataFrame) -> tuple[np.ndarray, fl
     learnt, held = train_test_split(train, test_size=0.2, stratify=train["label"], random_state=0)
     model = timm.create_model("resnet18", num_classes=2, drop_path_rate=0.05).to(DEVICE)
     config = resolve_data_config({}, model=model)
-    size = config["input_size"]
     augmented = create_transform(
-        size, is_training=True, auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.25, re_mode="pixel"
+        SIZE, is_training=True, auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.25, re_mode="pixel"
     )
-    plain = create_transform(size, crop_pct=config["crop_pct"])
+    plain = create_transform(SIZE, crop_pct=config["crop_pct"])
     feed = DataLoader(
         Images(learnt, partial(read, transform=augmented)),
         batch_size=BATCH,
