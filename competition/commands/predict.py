@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from competition.core.errors import UserError
 from competition.core.options import DEVICES, one_of, parse, positional
-from competition.core.text import counted
+from competition.core.text import counted, printable
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.layouts.dataset import IMAGE_EXTENSIONS
 from competition.inference.classify import Classifier, Verdict
@@ -66,7 +66,7 @@ def main(words: Sequence[str]) -> int:
     print_answers(classifier, answers, options.format)
     unreadable = [(path, answer) for path, answer in answers if isinstance(answer, str)]
     for path, reason in unreadable:
-        print(f"Not read: {path}: {reason}", file=sys.stderr)
+        print(printable(f"Not read: {path}: {reason}"), file=sys.stderr)
     return 1 if unreadable else 0
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from competition.core.errors import UserError
 from competition.core.files import atomic_write, temporary_folder
 from competition.core.paths import shown
-from competition.core.text import counted
+from competition.core.text import counted, printable
 from competition.ensemble.new_test import TestAnswer, answer_test_set
 from competition.inference.run_record import read_record, run_settings
 from competition.inference.test_set import TestPredictions, predict_table
@@ -46,7 +46,7 @@ def predict_test(name: str, folder: Path, out: Path, device: str) -> int:
         file.write(content)
     images = _write_images(out.with_name(f"{out.stem}_images.csv"), test.ids, answer, seen)
     for one, reason in seen.unreadable.items():
-        print(f"Not read, so labelled {config.fallback}: {one}: {reason}", file=sys.stderr)
+        print(printable(f"Not read, so labelled {config.fallback}: {one}: {reason}"), file=sys.stderr)
     show("Submission", f"{shown(out)}, {len(test.ids):,} rows, {answer.label.mean():.1%} positive")
     show("Images", f"{shown(images)}, each with its probability and how unlike it is")
     return 1 if seen.unreadable else 0

@@ -11,6 +11,7 @@ from competition.core.files import fingerprint
 from competition.core.paths import FOLDS_FILE, cache_folder, run_folder
 from competition.core.settings import Config
 from competition.core.splits import BY_SOURCE
+from competition.core.text import printable
 from competition.data.duplicates.copies import ImageSet
 from competition.data.extra import Added, extra_rows, read_extra
 from competition.data.folds import make_folds, open_folds
@@ -49,7 +50,7 @@ def assemble(
     if unreadable:
         notes.append(
             f"{len(unreadable)} test images cannot be read and get label {config.fallback}: "
-            f"{', '.join(unreadable[:3])} (and probability .5 in figures)"
+            f"{printable(', '.join(unreadable[:3]))} (and probability .5 in figures)"
         )
     folds = _open_folds(config, train, folds_from)
     train = train.assign(fold=folds["fold"].to_numpy())

@@ -51,6 +51,12 @@ def test_the_readable_are_judged_and_the_unreadable_listed_with_status_1(ask, ho
         assert np.mean([answer["cnn"], answer["net"]]) == pytest.approx(answer["probability"], abs=1e-5)
 
 
+def test_a_name_with_control_characters_is_printed_escaped_on_one_line(ask, tmp_path):
+    (tmp_path / "bell\x07\n.jpg").write_text("no picture")
+    status, _, err = ask("format=json", str(tmp_path), "pictures/0 (1)=a.png")
+    assert status == 1 and err.count("\n") == 1 and r"bell\x07\n.jpg: it is not an image" in err
+
+
 def test_the_same_answers_come_as_csv_and_as_a_table(ask):
     status, text, _ = ask("format=csv", "pictures/0 (1)=a.png", "pictures/inner")
     rows = list(csv.DictReader(io.StringIO(text)))
