@@ -27,6 +27,7 @@ COMMANDS = {  # in the order of `./run.sh help`
     "status": SETTINGS,
     "ensemble": RUN,
     "report": RUN,
+    "track": OWN,
     "predict": OWN,
     "app": OWN,
     "export": OWN,
@@ -49,6 +50,8 @@ QUIET = {
     "ORT_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "WANDB_ERROR_REPORTING": "false",
 }
 
 

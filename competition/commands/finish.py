@@ -18,12 +18,13 @@ from competition.core.files import write_changed
 from competition.core.paths import home, run_folder, shown
 from competition.core.settings import Config
 from competition.core.splits import chosen_folds
+from competition.data.folds import read_folds
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.run_data import RunData, data_root
 from competition.ensemble.card import make_card, provenance
 from competition.ensemble.member import Member
 from competition.ensemble.score import Result, labelled
-from competition.inference.run_record import Record, write_record
+from competition.inference.run_record import Record, folds_mark, folds_path, write_record
 from competition.kaggle.submission.figures import place
 from competition.kaggle.submission.validate import read_submission
 from competition.kaggle.submission.write import LATEST, submission_bytes, write_submission
@@ -163,6 +164,7 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
             telltale=__version__,
             weights=dict(result.weights),
             trained_on_test=result.trained_on_test,
+            folds=folds_mark(read_folds(folds_path(config))),
         )
     )
     fold = "full" if chosen_folds(config)[1] else "all"

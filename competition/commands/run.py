@@ -29,6 +29,8 @@ from competition.models.build import Detector
 from competition.models.pretrained import keep_pretrained, settle_pretrained
 from competition.report.opening import opening_lines
 from competition.report.terminal import console
+from competition.report.trackers.follow import followed
+from competition.report.trackers.protocol import tracker_names
 from competition.training.engines.progress import OutOfTime
 from competition.training.engines.protocol import Engine, open_engine
 from competition.training.estimate import RowCounts, closing_seconds
@@ -59,6 +61,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     """
     if config.names:
         return blend_runs(config, words, submit)
+    trackers = tracker_names(config.track) if train else []
     whole = dataclasses.replace(config, overwrite=config.overwrite and train)
     begun = kept_plan(whole, words) if whole.hours else None
     ready = _look_ahead(begun or whole, open_engine(whole), train, submit)
@@ -74,18 +77,19 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         keep_folds(run_folder(config.name) / FOLDS_FILE, split_table(config, data.train))
         print("".join(f"  {line}\n" for line in findings), end="")
         engine.print_estimate(data, plans)
-        if train and unfinished(config, plans):
-            keep_pretrained(config, ready.requested)
-            if config.hours:
-                keep_plan(whole, config)
-                engine.seconds = 3600 * config.hours - closing_seconds(_count_rows(config, dataset))
-            try:
-                plans = engine.finish(data, plans)  # trains each (member, fold), predicts its fold and the test set
-            except OutOfTime:
-                config, plans, said = what_stands(config, plans)
-                print(said)
-        result = score_run(config, data, plans, audit)  # OOF and test: members, blend, threshold
-        finish_run(config, data, result, words, submit)  # the table, the report, the submission with its card
+        with followed(config.name, trackers):
+            if train and unfinished(config, plans):
+                keep_pretrained(config, ready.requested)
+                if config.hours:
+                    keep_plan(whole, config)
+                    engine.seconds = 3600 * config.hours - closing_seconds(_count_rows(config, dataset))
+                try:
+                    plans = engine.finish(data, plans)  # trains each (member, fold), predicts its fold and the test set
+                except OutOfTime:
+                    config, plans, said = what_stands(config, plans)
+                    print(said)
+            result = score_run(config, data, plans, audit)  # OOF and test: members, blend, threshold
+            finish_run(config, data, result, words, submit)  # the table, the report, the submission with its card
     return result
 
 

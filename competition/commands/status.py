@@ -5,7 +5,6 @@
 Everything is read from the run's folder: the line that trains is not asked, and may run on another engine.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from rich.table import Table
 from competition.core.files import read_json
 from competition.core.paths import run_folder
 from competition.core.settings import Config
-from competition.inference.job_files import read_done
+from competition.inference.job_files import read_done, read_history
 from competition.training.hours import kept_plan
 from competition.training.plan import NODES_FILE, Job, all_jobs, is_requested
 
@@ -44,18 +43,10 @@ def _cells(config: Config, job: Job, node: Mapping[str, Any]) -> list[str]:
     done = read_done(folder)
     if "prediction_key" in done:
         return [str(job), "done", str(done["epochs"]), "", "", ""]
-    history = _history(folder / "history.jsonl")
+    history = read_history(folder / "history.jsonl")
     epoch = f"{len(history)} of {epochs}" if history else ""
     if not history or not node:
         return [str(job), node.get("note", "begun" if history else "waits"), epoch, "", "", node.get("node", "")]
     rate = f"{history[-1]['images_per_second']:,.0f}"
     left = history[-1]["elapsed"] / len(history) * (epochs - len(history))
     return [str(job), node["note"], epoch, rate, f"{left / 60:.0f} min", node["node"]]
-
-
-def _history(path: Any) -> list[dict[str, Any]]:
-    """Return a job's epochs as far as they are known here."""
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (FileNotFoundError, ValueError):
-        return []

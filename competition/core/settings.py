@@ -19,6 +19,22 @@ ENGINES = {  # each with the class that finishes jobs there (see training/engine
 }
 
 
+@dataclass(frozen=True)
+class TrackerPlace:
+    """Where a tracker is in the code (report/trackers/protocol.py), imported when used, and the packages it needs."""
+
+    place: str
+    packages: tuple[str, ...]
+
+
+TRACKERS = {
+    "trackio": TrackerPlace("competition.report.trackers.trackio_runs:TrackioRuns", ("trackio",)),
+    "wandb": TrackerPlace("competition.report.trackers.wandb_runs:WandbRuns", ("wandb",)),
+    "mlflow": TrackerPlace("competition.report.trackers.mlflow_runs:MlflowRuns", ("mlflow", "sqlalchemy", "alembic")),
+    "tensorboard": TrackerPlace("competition.report.trackers.tensorboard_files:TensorBoardFiles", ("tensorboard",)),
+}
+
+
 def _view_names() -> list[str]:
     """Return the names of the views, which are those of the files in models/views: none of them is imported."""
     folder = Path(__file__).parents[1] / "models" / "views"
@@ -174,6 +190,7 @@ class Config(Recipe):
     engine: str = one_of(*ENGINES)  # where jobs are trained: here, in Kaggle's sessions, or on a cluster
     kaggle: Remote = field(default_factory=Remote)
     ray: Cluster = field(default_factory=Cluster)
+    track: str = ""  # where epochs are sent as they come about: trackio, wandb, mlflow, tensorboard, or several of them
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     deterministic: bool = False  # on CUDA: slower, the same bits every time; a CPU with pinned threads always is
     threads: int = bounded(0, 0, 1024)  # torch threads per job; 0 = the cores shared out among the jobs

@@ -22,6 +22,8 @@ def system_refusal(error: BaseException) -> str | None:
         return None
     if error.errno == errno.ENAMETOOLONG:
         return f"{error.filename!s:.80}... is longer than the system allows: give a shorter name"
+    if error.errno == errno.EIO:
+        return f"{error.filename or 'A file'} cannot be read or written ({error.strerror}): check its disk"
     if error.errno in UNWRITABLE:
         return (
             f"{error.filename or home()} cannot be written ({error.strerror}): make room there, or put the "

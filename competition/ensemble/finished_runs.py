@@ -10,12 +10,12 @@ import pandas as pd
 from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.core.text import listed
-from competition.data.folds import SOURCE, read_folds
+from competition.data.folds import SOURCE
 from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.run_data import RunData, read_tables
 from competition.ensemble.member import Member
 from competition.inference.oof import read_predictions
-from competition.inference.run_record import Record, folds_path, read_record, run_settings
+from competition.inference.run_record import Record, read_record, run_folds, run_settings
 from competition.inference.torch_member import job_settings
 
 
@@ -76,7 +76,7 @@ def open_run(name: str) -> Run:
                 f"The run '{name}' is not finished, for {member} lacks fold {', '.join(missing)}: complete "
                 f"it with ./run.sh name={name} fold={','.join(missing)}."
             )
-    return Run(config, record, read_folds(folds_path(record, config)))
+    return Run(config, record, run_folds(record, config))
 
 
 def check_alike(first: str, one: Run, other: str, another: Run) -> None:

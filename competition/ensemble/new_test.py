@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from competition.core.settings import Config
-from competition.data.layouts.csv_text import read_table
 from competition.data.layouts.dataset import table_of
 from competition.data.run_data import FoldedRows
 from competition.ensemble.finished_runs import Run
 from competition.ensemble.score import labelled, score
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
 from competition.inference.oof import blend, collect_member
-from competition.inference.run_record import Record, folds_path
+from competition.inference.run_record import Record, folds_path, run_folds
 from competition.inference.test_set import TestPredictions
 from competition.report.trust import Analysis
 
@@ -49,10 +48,9 @@ def answer_test_set(record: Record, config: Config, ids: Sequence[str], seen: Te
 
 def _judge(record: Record, config: Config, ids: Sequence[str], seen: TestPredictions) -> TestAnswer | None:
     """Return what the run would have ended with on this test set; None where it kept too little to know."""
-    path = folds_path(record, config)
-    if not path.exists():
+    if not folds_path(config).exists():
         return None
-    folds = read_table(path).frame
+    folds = run_folds(record, config)
     run = Run(config, record, folds)
     members = {name: run.member(name, folders) for name, folders in seen.folders.items()}
     held_out = [folder for member in members.values() for one_fold in member.by_fold for folder in one_fold]

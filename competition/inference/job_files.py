@@ -1,5 +1,6 @@
 """What a finished job leaves in its folder, and whether it is still what was written: ``done.json`` says."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,14 @@ def check_intact(path: Path) -> None:
     """Raise UserError where a job's file is not what the job left; jobs of the first release do not tell."""
     if path.exists():
         check_content(path, read_done(path.parent).get("files", {}).get(path.name))
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Return the epochs in a job's ``history.jsonl`` as far as they are known here; none of one that is damaged."""
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (FileNotFoundError, ValueError):
+        return []
 
 
 def begun_settings(folder: Path) -> dict[str, Any] | None:

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from competition.core.config import CONFIG_FILE, load_config
 from competition.core.errors import UserError, did_you_mean
+from competition.core.files import fingerprint
 from competition.core.intact import check_plain, damaged, read_record_file, stands, write_record_file
 from competition.core.paths import FOLDS_FILE, run_folder, runs_with
 from competition.core.settings import Config
+from competition.data.folds import read_folds
 
 FILE = "run.json"
 
@@ -24,7 +28,7 @@ class Record:
     ``source``, ``kind`` and ``rows`` (train, groups, test): what the models were trained on. ``cv``: f1, interval (low,
     high), leaderboard (low, high, or None), how the score came about, and each member's f1. ``telltale``: the version.
     ``weights``: each member's weight in the average; none are equal weights. ``trained_on_test``: whether models
-    learned from test images (pseudo-labels).
+    learned from test images (pseudo-labels). ``folds``: the fingerprint of its folds; runs of before have none.
     """
 
     name: str
@@ -39,16 +43,35 @@ class Record:
     telltale: str = ""
     weights: dict[str, float] = field(default_factory=dict)
     trained_on_test: bool = False
+    folds: str = ""
 
     @property
     def folder(self) -> Path:
         return run_folder(self.name)
 
 
-def folds_path(record: Record, config: Config) -> Path:
-    """Return where a finished run's folds are; a blend has those of the runs that it is made of."""
-    own = record.folder / FOLDS_FILE
+def folds_path(config: Config) -> Path:
+    """Return where a run's folds are; a blend has those of the runs that it is made of."""
+    own = run_folder(config.name) / FOLDS_FILE
     return run_folder(config.names.split(",")[0]) / FOLDS_FILE if config.names and not own.exists() else own
+
+
+def folds_mark(folds: pd.DataFrame) -> str:
+    """Return what the folds of :func:`read_folds` are known by, in whatever order their rows are."""
+    return fingerprint(folds.sort_values("id").to_csv(index=False))
+
+
+def run_folds(record: Record, config: Config) -> pd.DataFrame:
+    """Return the folds that a finished run was trained in, every column as text; UserError where others are in their
+    place."""
+    path = folds_path(dataclasses.replace(config, name=record.name))
+    folds = read_folds(path)
+    if len(folds) != record.rows["train"] or record.folds not in ("", folds_mark(folds)):
+        raise UserError(
+            f"{path} holds other folds than the run '{record.name}' was trained in: restore that file, or delete it "
+            "and train the run again with overwrite=true."
+        )
+    return folds
 
 
 def write_record(record: Record) -> None:

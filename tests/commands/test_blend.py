@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from competition.core.intact import read_record_file, write_record_file
+from competition.data.folds import read_folds
+from competition.inference.run_record import folds_mark
 from tests.running import TINY, done_inside, everything, inside, sign
 
 WORDS = [*(word for word in TINY if not word.startswith("folds=")), "folds=2"]
@@ -95,6 +98,11 @@ def test_runs_over_other_rows_are_refused_with_the_row(copy, name, change, said)
     change(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
     if name.startswith("swin"):
         sign(path)
+    else:  # as if the run had been trained in these
+        record, folds = path.with_name("run.json"), read_folds(path)
+        known = read_record_file(record)
+        rows = known["rows"] | {"train": len(folds)}
+        write_record_file(record, known | {"rows": rows, "folds": folds_mark(folds)})
     result = inside(copy, "ensemble", "names=first,second.run")
     assert result.returncode == 2 and said in result.stderr
     assert not (copy / "folds" / "blend-first-second.run" / "run.json").exists()

@@ -28,13 +28,14 @@ MAX_FILE_BYTES = 600_000_000  # as many pixels without compression take fewer: 5
 # Set at import so that it holds in forked and spawned workers too: images are decoded side by side, one per thread,
 # and a pool of OpenCV's own would only compete with them (and deadlock after a fork).
 cv2.setNumThreads(0)
+# Memory in blocks of over 32 MiB goes back as soon as it is free; of PIL's own, smaller ones a thread keeps over half.
+Image.core.set_block_size(64 * 2**20)
 # Both announce what is odd in a file on stderr; the exceptions of this module report what matters of it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
-_PNG_END = b"IEND\xaeB`\x82"
+_JPEG, _PNG, _PNG_END = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 # The only formats that PIL may open: others hand the file on to programs (EPS to Ghostscript), or are little tested.
 PIL_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # JPEG opens MPO, too
@@ -99,6 +100,7 @@ def read_bytes(path: str | Path) -> bytes:
         raise UnreadableImage(path, _NO_PATH) from None
     except OSError as error:
         if error.errno not in _ABOUT_THE_FILE:
+            error.filename = os.fspath(path)  # a failing read does not name it
             raise
         raise UnreadableImage(path, _ABOUT_THE_FILE[error.errno]) from None
 
@@ -149,8 +151,7 @@ def header_size(raw: bytes, path: str | Path) -> tuple[int, int]:
     """
     if not raw:
         raise UnreadableImage(path, "the file is empty")
-    size = _quick_size(raw)
-    if size is None:
+    if (size := _quick_size(raw)) is None:
         with _open_with_pil(raw, path) as image:
             size = image.height, image.width
     if size[0] * size[1] > MAX_PIXELS:
@@ -246,5 +247,4 @@ def _load_with_pil(raw: bytes, path: str | Path) -> None:
         try:
             image.load()
         except PIL_REFUSALS as error:
-            reason = "it is truncated" if "truncated" in str(error) else "it is damaged"
-            raise UnreadableImage(path, reason) from None
+            raise UnreadableImage(path, f"it is {'truncated' if 'truncated' in str(error) else 'damaged'}") from None

@@ -16,19 +16,19 @@ from competition.core.config import CONFIG_FILE
 from competition.core.config_forms import as_yaml, elsewhere
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json, write_json, write_text
-from competition.core.intact import check_plain, damaged
+from competition.core.intact import check_plain, read_record_file, write_record_file
 from competition.core.paths import FOLDS_FILE
 from competition.core.settings import Config
 from competition.data.folds import keep_folds, read_folds
-from competition.inference.job_files import check_intact, read_done
-from competition.inference.run_record import FILE, Record, folds_path
+from competition.inference.job_files import DONE_FILE, check_intact, read_done
+from competition.inference.run_record import FILE, Record, folds_path, run_folds
 from competition.kaggle import datasets, kernels
 from competition.kaggle.notebook.notebook import notebook_json
 from competition.kaggle.notebook.session_setup import MANIFEST, sha256
 from competition.kaggle.wheels import PREDICTION, installed_wheel, telltale_wheel
 
 DATASET, KERNEL, PUSHED = "dataset", "kernel", "pushed.json"
-JOB_FILES = ("model.safetensors", "config.yaml", "done.json")
+JOB_FILES = ("model.safetensors", "config.yaml", DONE_FILE)
 KEPT_FILES = ("oof.csv", "evidence.npz")  # what a verdict on the test set takes, of jobs that hold rows out
 
 
@@ -100,10 +100,7 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
     folder.mkdir(parents=True)
     for place, source in _sources(record, config).items():
         files[_flat(place)] = place
-        if source.name == FOLDS_FILE:
-            keep_folds(folder / _flat(place), read_folds(source))  # the user's own, perhaps saved by a spreadsheet
-        else:
-            _link(source, folder / _flat(place))
+        _put(source, folder / _flat(place))
     place = f"folds/{record.name}/{CONFIG_FILE}"
     files[_flat(place)] = place
     write_text(folder / _flat(place), as_yaml(elsewhere(dataclasses.replace(config, name=record.name))))
@@ -121,7 +118,7 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
 def _sources(record: Record, config: Config) -> dict[str, Path]:
     """Return the files of the run that prediction reads, by their place below TELLTALE_HOME; UserError for one that is
     gone or damaged."""
-    folds = folds_path(record, config)
+    folds = folds_path(dataclasses.replace(config, name=record.name))
     found = {f"folds/{record.name}/{FILE}": record.folder / FILE, f"folds/{record.name}/{FOLDS_FILE}": folds}
     for part in (part for parts in record.members.values() for part in parts):
         kept = [file for file in KEPT_FILES if file in read_done(record.folder / part).get("files", {})]
@@ -131,14 +128,23 @@ def _sources(record: Record, config: Config) -> dict[str, Path]:
         if not path.is_file():
             raise UserError(f"{path} is gone: run the line that trained '{record.name}' again.")
         check_intact(path)
-    if len(read_folds(folds)) != record.rows["train"]:
-        raise damaged(folds, "rows are missing")
+    run_folds(record, config)
     return found
 
 
 def _flat(place: str) -> str:
     """Return a name of one level, another for each place: only the run's name, its first part, may hold dots."""
     return place.removeprefix("folds/").replace("/", ".")
+
+
+def _put(source: Path, target: Path) -> None:
+    """Bring a file into the dataset: folds and records as Telltale writes them, whatever saved them last."""
+    if source.name == FOLDS_FILE:
+        keep_folds(target, read_folds(source).sort_values("id"))
+    elif source.name in (FILE, DONE_FILE):
+        write_record_file(target, read_record_file(source) or {})
+    else:
+        _link(source, target)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from competition.core.intact import read_record_file, write_record_file
 from competition.kaggle.notebook.placeholder import main as placeholder
 from competition.kaggle.notebook.session_setup import MANIFEST
 from tests.kaggle_world import World
@@ -120,7 +121,9 @@ def test_a_bundle_is_flat_and_whole_and_left_alone_until_the_run_changes(home):
     stands = everything(home)
     assert "(unchanged)" in done_inside(home, *WORDS, "owner=alice") and everything(home) == stands
     record = home / "folds/run/run.json"
-    record.write_text(record.read_text().replace('"threshold"', '"threshold" '))
+    record.write_text(record.read_text().replace('"threshold"', '"threshold" '))  # which says the same
+    assert "(unchanged)" in done_inside(home, *WORDS, "owner=alice")
+    write_record_file(record, read_record_file(record) | {"threshold": 0.25})
     assert "(unchanged)" not in done_inside(home, *WORDS, "owner=alice")
     assert (data / "run.run.json").read_bytes() == record.read_bytes()
     assert sorted(path.name for path in data.parent.parent.iterdir()) == ["bundle"]

@@ -1,0 +1,92 @@
+"""Send a run to the tools in which people watch their trainings.
+
+./run.sh track name=NAME to=trackio      a run's curves to trackio, wandb, mlflow or tensorboard
+
+What was sent before is not sent again: a run that goes on later, or was sent while it trained, continues its curves.
+"""
+
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition.core.errors import UserError, did_you_mean
+from competition.core.locks import only_one
+from competition.core.options import parse
+from competition.core.paths import run_folder, runs_folder
+from competition.core.text import counted, printable
+from competition.report.trackers.protocol import Tracker, open_tracker, tracker_names
+from competition.report.trackers.replay import replay
+
+PAUSE = 10.0  # seconds between two looks at a run that is followed
+PATIENCE = 15.0  # seconds for another line that sends the same run
+
+
+@dataclass(frozen=True)
+class TrackOptions:
+    """Which run, and where to."""
+
+    name: str = ""  # the run
+    to: str = ""  # the trackers, such as trackio,wandb
+    follow: bool = False  # go on sending what comes about, until the input of this line ends (Ctrl-D)
+
+
+def main(words: Sequence[str]) -> None:
+    """Send a run, once or for as long as it is followed, and say where it is."""
+    options = parse(words, TrackOptions)
+    folder = _folder(options.name)
+    names = tracker_names(options.to)
+    if not names:
+        raise UserError("There is nowhere to send the run: name a tracker, as in to=trackio.")
+    with only_one(folder / "track" / ".lock", PATIENCE, f"Another line sends the run '{options.name}': wait for it."):
+        trackers = {name: open_tracker(name, folder / "track" / name) for name in names}
+        if options.follow:
+            _follow(options.name, trackers)
+            return
+        for name, tracker in trackers.items():
+            if failed := _send(options.name, name, tracker):
+                raise UserError(failed)
+
+
+def _folder(name: str) -> Path:
+    if not name:
+        raise UserError("Which run is to be sent? Name it, as in ./run.sh track name=NAME to=trackio.")
+    folder = run_folder(name)
+    if not folder.is_dir():
+        runs = [path.name for path in runs_folder().glob("[!.]*") if path.is_dir()]
+        raise UserError(f"There is no run '{name}' in {runs_folder()}{did_you_mean(name, runs)}")
+    return folder
+
+
+def _follow(run: str, trackers: dict[str, Tracker]) -> None:
+    """Send the run again and again until standard input ends, and then what it closes with.
+
+    A tracker that fails is left out from then on, which is said once.
+    """
+    over = threading.Event()
+
+    def wait_for_end() -> None:
+        sys.stdin.buffer.read()
+        over.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+    last = False
+    while trackers and not last:
+        last = over.wait(PAUSE)
+        for name, tracker in list(trackers.items()):
+            if failed := _send(run, name, tracker, quiet=not last):
+                print(printable(failed), flush=True)
+                del trackers[name]
+
+
+def _send(run: str, name: str, tracker: Tracker, quiet: bool = False) -> str:
+    """Send a run to a tracker, and say where it is; returns what went wrong, in a sentence."""
+    try:
+        curves = replay(run, name, tracker)
+    except Exception as error:  # whatever a tool or its server answers
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        return f"{name} did not take the run '{run}' ({reason}): ./run.sh track name={run} to={name} sends it later."
+    if not quiet:
+        print(f"Tracked     {counted(curves, 'curve')} by {name}: {tracker.where}", flush=True)
+    return ""

@@ -1,0 +1,49 @@
+"""What sending asks of a tracker. A new one is a file, an extra, and a row in `core/settings.py`, ``TRACKERS``."""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Protocol
+
+from competition.core.errors import UserError, did_you_mean
+from competition.core.settings import TRACKERS
+from competition.report.trackers.curves import Curve
+
+
+class Tracker(Protocol):
+    """Takes curves. ``folder``: the tracker's own, in the run's, for what its tool keeps nowhere else."""
+
+    def __init__(self, folder: Path) -> None: ...
+
+    @property
+    def where(self) -> str:
+        """Where the curves are now, and what shows them, in words for the user."""
+
+    def send(self, curve: Curve, sent: int, known_as: str) -> str:
+        """Send a curve's epochs beyond the first ``sent``, and what it closes with, so that they go on where those end.
+
+        Returns what the tracker knows the curve by, which is kept and given again as ``known_as``; '' the first time.
+        Raises whatever the tool raises.
+        """
+
+
+def tracker_names(words: str) -> list[str]:
+    """Return the trackers of ``track=``, such as ``trackio,wandb``. UserError for one that there is not, or that is not
+    installed."""
+    names = list(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+    for name in names:
+        if name not in TRACKERS:
+            raise UserError(f"There is no tracker '{name}'{did_you_mean(name, TRACKERS)}")
+        if missing := [one for one in TRACKERS[name].packages if importlib.util.find_spec(one) is None]:
+            raise UserError(
+                f"track={name} needs {' and '.join(missing)}, which this Python lacks: run {sys.executable} -m pip "
+                f"install {' '.join(TRACKERS[name].packages)}."
+            )
+    return names
+
+
+def open_tracker(name: str, folder: Path) -> Tracker:
+    """Return the tracker of that name; its module is imported here, so that other tools need not be there."""
+    module, _, kind = TRACKERS[name].place.partition(":")
+    return getattr(importlib.import_module(module), kind)(folder)  # type: ignore[no-any-return]
