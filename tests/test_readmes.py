@@ -33,7 +33,7 @@ TRIED = {
     r"^name=demo$": "name=run",
     r"^data/demo/": f"{DEMO}/",
 }
-ON_A_RUN = ("predict", "export", "report", "ensemble", "ledger", "audit", "config", "status")
+ON_A_RUN = ("predict", "export", "report", "track", "ensemble", "ledger", "audit", "config", "status")
 OPTIONS_ONLY = ("app", "bundle", "collect", "download", "submit")  # these wait for a visitor or need the network
 OF_RUN_SH = ("test", "check")
 

@@ -147,7 +147,7 @@ def read_folds(path: Path) -> pd.DataFrame:
 def keep_folds(path: Path, table: pd.DataFrame) -> None:
     """Write the folds of a ``table`` (see :func:`make_folds`) to ``path``, unless they are what stands there."""
     folds = folds_table(table, table["fold"].to_numpy())
-    if path.exists() and folds_in(path, SOURCE in table) == _by_id(folds):
+    if folds_in(path, SOURCE in table) == _by_id(folds):
         return
     with atomic_write(path) as file:
         folds.to_csv(file, index=False, lineterminator="\n")
@@ -160,6 +160,8 @@ def _by_id(folds: pd.DataFrame) -> dict[str, str]:
 def folds_in(path: Path, by_source: bool | None = None) -> dict[str, str] | None:
     """Return the fold of each id in a file that :func:`keep_folds` wrote; None for any other, and for one whose folds
     are not, or are, ``by_source``."""
+    if not path.is_file():  # a pipe would be waited for
+        return None
     rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))
     known = [
         columns for sourced, columns in ((False, COLUMNS), (True, [*COLUMNS, SOURCE])) if by_source in (None, sourced)

@@ -1,6 +1,7 @@
 """Folds leak nothing, depend on no order, and a kept file is used only where it is the data's."""
 
 import csv
+import os
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.core.errors import UserError
-from competition.data.folds import keep_folds, make_folds, open_folds, read_folds
+from competition.data.folds import folds_in, keep_folds, make_folds, open_folds, read_folds
 
 # Any text but line breaks and other control characters, which read_dataset refuses in ids, and half characters.
 text = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=6)
@@ -225,3 +226,8 @@ def test_a_hold_out_that_cannot_be_had_is_refused(tmp_path):
     with pytest.raises(UserError, match="Class 1 has 2 groups of rows, too few for 3 parts: change split="):
         kept_folds(tmp_path / "folds.csv", few, 5, 0, (0.6, 0.2, 0.2))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_file_holds_no_folds_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert folds_in(tmp_path / "pipe.csv") is None and folds_in(tmp_path / "none.csv") is None

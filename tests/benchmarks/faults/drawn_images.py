@@ -85,7 +85,8 @@ def _from_pil(rng: np.random.Generator) -> Drawn:
     modes = [MODES[rng.integers(len(MODES))], "RGB", "L", "F", "P", "1"]
     pixels, how = Image.fromarray(_pixels(rng)), _options(rng, kind)
     if kind == "TIFF":
-        own = {} if "save_all" in how else TIFF_WAYS  # the further pages have a mode of their own
+        # Further pages have a mode of their own; and libtiff dies of writing slim pictures as JPEG.
+        own = {} if "save_all" in how or min(pixels.size) < 8 or max(pixels.size) > 1000 else TIFF_WAYS
         how["compression"] = str(rng.choice(own.get(modes[0], TIFF_USUAL)))
     for mode in modes:
         for given in (how, {}) if mode == modes[0] else ({},):  # a mode may not go with, say, a compression
