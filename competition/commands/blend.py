@@ -1,6 +1,8 @@
-"""Finished runs blended: every run's members side by side, over folds that are the same row by row.
+"""Finished runs blended: every run's members side by side.
 
-Nothing is trained or predicted: what is joined, by id, are the runs' own oof.csv and test.csv.
+Nothing is trained or predicted: what is joined, by id, are the runs' own oof.csv and test.csv. Where the runs' folds
+differ, each member's row is still from models that did not see its group, and weights and threshold are cross-fitted
+over the folds of the first run.
 """
 
 import dataclasses
@@ -31,7 +33,8 @@ def blend_runs(config: Config, words: Sequence[str], submit: bool = True) -> Res
     """Blend the finished runs that ``config.names`` lists; else as the main job's end.
 
     Where one is in random folds and another by source, they are compared instead. Raises UserError unless they judge
-    the same training rows in the same folds and predict the same test rows under the same test-time views.
+    the same training rows, in as many folds that cross no group of the other, and predict the same test rows under the
+    same test-time views.
     """
     check_decisions(config, test_rows=0)
     runs = {name: open_run(name) for name in run_names(config.names)}

@@ -164,7 +164,7 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
             telltale=__version__,
             weights=dict(result.weights),
             trained_on_test=result.trained_on_test,
-            folds=folds_mark(read_folds(folds_path(config))),
+            folds=folds_mark(read_folds(folds_path(config.name, config))),
         )
     )
     fold = "full" if chosen_folds(config)[1] else "all"

@@ -59,6 +59,7 @@ def elsewhere(config: Config) -> Config:
         fold="all",
         overwrite=False,
         hours=0.0,
+        track="",
         jobs="auto",
         engine="local",
         kaggle=Remote(),

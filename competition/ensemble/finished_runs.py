@@ -9,7 +9,7 @@ import pandas as pd
 
 from competition.core.errors import UserError
 from competition.core.settings import Config
-from competition.core.text import listed
+from competition.core.text import counted, listed
 from competition.data.folds import SOURCE
 from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.run_data import RunData, read_tables
@@ -80,14 +80,20 @@ def open_run(name: str) -> Run:
 
 
 def check_alike(first: str, one: Run, other: str, another: Run) -> None:
-    """Raise UserError where a row is in another fold, or a test row is missing, in one of two runs."""
+    """Raise UserError where two runs cannot be blended: their rows differ, or one judged a row by a model that had seen
+    its group. Their folds may differ, but not how many there are."""
     pair = f"The runs '{first}' and '{other}' cannot be blended"
     for what in ("tta", "classes", "kind"):
         mine, theirs = getattr(one.record, what), getattr(another.record, what)
         if mine != theirs:
             remedy = f": say ./run.sh name={other} tta={mine} first" if what == "tta" else ""
             raise UserError(f"{pair}, for their {what} differ ({_plain(mine)} and {_plain(theirs)}){remedy}.")
-    check_same_rows(pair, one, another, ("label", "group", "fold"))
+    if one.config.shares is None and another.config.shares is None and one.config.parts == another.config.parts:
+        check_same_rows(pair, one, another)
+        for run, grouping in ((one, another), (another, one)):
+            _check_unseen(pair, run, grouping)
+    else:
+        check_same_rows(pair, one, another, ("label", "group", "fold"))
     mine, theirs = (_test_ids(run) for run in (one, another))
     if set(mine) != set(theirs):
         first_id = sorted(set(mine) ^ set(theirs))[0]
@@ -109,6 +115,21 @@ def check_same_rows(pair: str, one: Run, another: Run, columns: Sequence[str] = 
                 f"{pair}: '{id}' has {column} {rows[column][id]} in one and {theirs[column][id]} in the other (as "
                 f"{len(differing):,} rows do): train both with the same data, group=, folds= and seed=."
             )
+
+
+def _check_unseen(pair: str, run: Run, grouping: Run) -> None:
+    """Raise UserError for the first row that the ``run`` judged by a model that had learned from the row's group, as
+    another run has groups."""
+    groups = grouping.folds.set_index("id")["group"]
+    fold = run.folds.set_index("id")["fold"][groups.index]
+    seen = groups.index[(fold != fold.groupby(groups).transform("first")).to_numpy()]
+    if len(seen):
+        id = seen[0]
+        raise UserError(
+            f"{pair}: '{id}' was judged in '{run.record.name}' by a model that had learned from its group "
+            f"'{groups[id]}', as '{grouping.record.name}' has groups ({counted(len(seen), 'such row')}): train both "
+            "with the same group=."
+        )
 
 
 def _plain(value: object) -> str:

@@ -48,7 +48,7 @@ def answer_test_set(record: Record, config: Config, ids: Sequence[str], seen: Te
 
 def _judge(record: Record, config: Config, ids: Sequence[str], seen: TestPredictions) -> TestAnswer | None:
     """Return what the run would have ended with on this test set; None where it kept too little to know."""
-    if not folds_path(config).exists():
+    if not folds_path(record.name, config).exists():
         return None
     folds = run_folds(record, config)
     run = Run(config, record, folds)

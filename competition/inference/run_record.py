@@ -50,9 +50,9 @@ class Record:
         return run_folder(self.name)
 
 
-def folds_path(config: Config) -> Path:
-    """Return where a run's folds are; a blend has those of the runs that it is made of."""
-    own = run_folder(config.name) / FOLDS_FILE
+def folds_path(name: str, config: Config) -> Path:
+    """Return where the folds of the run ``name`` are; a blend has those of the runs that it is made of."""
+    own = run_folder(name) / FOLDS_FILE
     return run_folder(config.names.split(",")[0]) / FOLDS_FILE if config.names and not own.exists() else own
 
 
@@ -64,7 +64,7 @@ def folds_mark(folds: pd.DataFrame) -> str:
 def run_folds(record: Record, config: Config) -> pd.DataFrame:
     """Return the folds that a finished run was trained in, every column as text; UserError where others are in their
     place."""
-    path = folds_path(dataclasses.replace(config, name=record.name))
+    path = folds_path(record.name, config)
     folds = read_folds(path)
     if len(folds) != record.rows["train"] or record.folds not in ("", folds_mark(folds)):
         raise UserError(

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from competition.core.intact import read_record_file, write_record_file
 from competition.data.folds import read_folds
@@ -64,6 +65,18 @@ def test_a_blend_judges_pictures_as_its_submission_does_and_changes_nothing_when
     assert {row.id.rpartition("/")[2]: bool(row.label) for row in submitted.itertuples()} == verdicts
 
 
+def test_runs_over_other_folds_join_by_id_where_no_group_was_seen(copy):
+    done_inside(copy, *WORDS, "name=third", "members.convnext=null", "seed=1")
+    folds = [pd.read_csv(copy / f"folds/{name}/folds.csv", index_col="id") for name in ("first", "third")]
+    assert (folds[0]["fold"] != folds[1]["fold"][folds[0].index]).any()
+    assert "Blending 2 members of first, third over 2 folds" in done_inside(copy, "ensemble", "names=first,third")
+    (card,) = (copy / "submissions/blend-first-third").glob("*.json")
+    for name, member in (("first", "convnext"), ("third", "swin")):
+        oof = pd.concat(pd.read_csv(path) for path in (copy / f"folds/{name}/{member}").glob("fold*/oof.csv"))
+        auc = json.loads(card.read_text())["cv"][name]["auc"]
+        assert auc == pytest.approx(roc_auc_score(oof["label"], oof["prob"]), abs=1e-6)
+
+
 def test_a_blend_of_a_blend_counts_no_model_twice(copy):
     done_inside(copy, "ensemble", "names=first,second.run", "name=both")
     assert "Blending 2 members of" in done_inside(copy, "ensemble", "names=first,both")
@@ -88,7 +101,11 @@ def test_a_mistake_is_one_sentence(home, words, said):
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("folds.csv", lambda table: table.assign(fold=1 - table["fold"].astype(int)), "has fold"),
+        (
+            "folds.csv",
+            lambda table: table.assign(fold=np.arange(len(table)) % 2),  # neighbours are twins
+            "was judged in 'second.run' by a model that had learned from its group",
+        ),
         ("folds.csv", lambda table: table.iloc[1:], "training rows are in one alone"),
         ("swin/fold0/test.csv", lambda table: table.iloc[1:], "is in one alone"),
     ],

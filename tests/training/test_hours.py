@@ -39,16 +39,17 @@ def cost(config):
         (201, "test-time views, seeds"),
         (161, "test-time views, seeds, all but 4 folds"),
         (121, "test-time views, seeds, all but 3 folds"),
-        (61, "test-time views, seeds, all but 3 folds, epochs beyond 54 %"),
+        (81, "test-time views, seeds, all but 3 folds, epochs beyond 69 %"),
+        (61, "test-time views, seeds, all but 3 folds, convnext"),
         (34, "test-time views, seeds, all but 3 folds, convnext, epochs beyond 59 %"),
-        (4, "test-time views, seeds, all but 3 folds, convnext, epochs beyond 9 %"),
+        (4, "seeds, all but 3 folds, convnext, epochs beyond 9 %"),  # views have room again
     ],
 )
 def test_what_is_given_up_first_is_what_the_page_says(limit, given_up):
     config = load_config([*WORDS, f"hours={limit}"])
     found = choose_plan(config, [], [config], lambda one: hours.SHARE * cost(one))
-    assert found[-1].given_up == given_up and all(one.seconds > 3600 * limit * hours.SHARE for one in found[:-1])
-    assert found[-1].seconds <= 3600 * limit * hours.SHARE
+    fitting = [one.given_up for one in found if one.seconds <= 3600 * limit * hours.SHARE]
+    assert fitting[-1] == found[-1].given_up == given_up and len(fitting) == (2 if limit == 4 else 1)
 
 
 def test_too_few_hours_are_refused_with_the_least_that_work():

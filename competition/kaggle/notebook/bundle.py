@@ -118,7 +118,7 @@ def _write_dataset(bundle: Bundle, record: Record, config: Config) -> None:
 def _sources(record: Record, config: Config) -> dict[str, Path]:
     """Return the files of the run that prediction reads, by their place below TELLTALE_HOME; UserError for one that is
     gone or damaged."""
-    folds = folds_path(dataclasses.replace(config, name=record.name))
+    folds = folds_path(record.name, config)
     found = {f"folds/{record.name}/{FILE}": record.folder / FILE, f"folds/{record.name}/{FOLDS_FILE}": folds}
     for part in (part for parts in record.members.values() for part in parts):
         kept = [file for file in KEPT_FILES if file in read_done(record.folder / part).get("files", {})]

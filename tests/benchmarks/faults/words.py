@@ -33,6 +33,7 @@ STARTS: tuple[tuple[list[str], int], ...] = (
     (["ensemble", "name=tiny"], 1),
     (["ensemble", "names=tiny,other"], 1),
     (["report", "name=tiny"], 1),
+    (["track", "name=tiny", "to=tensorboard"], 2),
     (["predict", "name=tiny", "sets/csv/test/test0.png", "format=csv"], 5),
     (["predict", "name=tiny", "test=sets/csv", "out=answer.csv"], 3),
     (["export", "name=tiny"], 2),
