@@ -52,7 +52,7 @@ def measure_speeds(config: Config, dataset: Dataset, device: str, beside: int) -
             workers = feed_workers(config, device, beside)
             found = {}
             for name, recipe in config.members.items():
-                eager = dataclasses.replace(recipe, compile="false")  # compiling takes longer than all the steps
+                eager = dataclasses.replace(recipe, compile="false")  # or it would be compiled to see what that gains
                 placement = choose_placement(eager, device, *probe_of(data, eager))
                 speed = measure_speed(config, data, name, placement, workers)
                 found[name] = dataclasses.replace(speed, decode=decode)
@@ -86,8 +86,8 @@ def _sampled(config: Config, dataset: Dataset) -> Iterator[tuple[RunData, float]
 
 
 def measure_speed(config: Config, data: RunData, member: str, placement: Placement, workers: int) -> Speed:
-    """Measure a member's speed where ``workers`` processes feed it."""
-    recipe = config.members[member]
+    """Measure a member's speed where ``workers`` processes feed it, not compiled, which takes longer than all this."""
+    recipe, placement = config.members[member], dataclasses.replace(placement, compiled=False)
     most = CPU_ROWS if placement.device == "cpu" else recipe.batch_size
     recipe = dataclasses.replace(recipe, batch_size=min(most, recipe.batch_size), accumulate=1, epochs=2)
     model = probe_of(data, recipe)[0]()

@@ -211,7 +211,7 @@ def test_a_full_disk_is_seen_before_the_download_or_else_keeps_the_archive_and_n
     result = world.run("unshare", "-m", "sh", "-c", script, cwd=home, env={"TELLTALE_HOME": str(home)})
     early, late = result.stderr.splitlines()
     assert early.startswith(f"Error: 0.4 MB are free at {home}/disk")
-    assert "the archive and its files need 0.6 MB: make room there" in early
+    assert "the archive and its files need 1.6 MB: make room there" in early
     assert "was full before cats was unpacked: the archive is kept; make room, then repeat the same line" in late
     _, full, mended, end = result.stdout.split("status ")
     assert full.startswith("2") and mended.startswith("2") and end.startswith("0")
