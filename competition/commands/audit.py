@@ -42,8 +42,7 @@ def _described(dataset: Dataset) -> str:
 
 def _kept_folds(config: Config, dataset: Dataset) -> pd.DataFrame | None:
     """Return the folds that the run has, where they are of these rows."""
-    path = run_folder(config.name) / FOLDS_FILE
-    kept = folds_in(path)
+    kept = folds_in(run_folder(config.name) / FOLDS_FILE)
     if kept is None or not set(kept) <= set(dataset.train["id"]):
         return None
     rows = dataset.train[dataset.train["id"].isin(kept)]  # less what could not be read

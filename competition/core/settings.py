@@ -4,6 +4,7 @@ The comments are what `./run.sh run help` says of each.
 """
 
 import dataclasses
+import importlib
 import pkgutil
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,6 +18,12 @@ ENGINES = {  # each with the class that finishes jobs there (see training/engine
     "kaggle": "competition.kaggle.sessions.engine:KaggleEngine",
     "ray": "competition.training.engines.cluster.engine:RayEngine",
 }
+
+
+def placed(place: str) -> Any:
+    """Return the class at a ``module:Class``; the module is imported here."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A run as curves: for each of its jobs the figures of every epoch, and those it closed with, read from its folder."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from competition.core.paths import run_folder
 from competition.inference.job_files import begun_settings, read_done, read_history
 from competition.inference.run_record import FILE as RECORD
 
+PROJECT = "telltale"  # what trackers that have projects file all curves under
 ENSEMBLE = "ensemble"  # the curve of the run as a whole: it has no epochs, and closes with the run's score
 LEFT_OUT = ("epoch", "batch_loss")  # of a line of history: the step itself, and a list
 
@@ -33,6 +34,15 @@ class Curve:
     @property
     def id(self) -> str:
         return fingerprint(self.run, self.name, dict(self.settings))
+
+    def steps(self, sent: int) -> Iterable[tuple[int, Mapping[str, float]]]:
+        """Return the epochs beyond the first ``sent``, each with its number, from 1 on."""
+        return enumerate(self.epochs[sent:], start=sent + 1)
+
+    @property
+    def named_closing(self) -> dict[str, float]:
+        """What the curve closes with, under names that no epoch's figure has."""
+        return {f"closing/{key}": value for key, value in self.closing.items()}
 
 
 def read_curves(run: str) -> list[Curve]:

@@ -22,24 +22,17 @@ class MlflowRuns(Tracker):
         for name in ("mlflow", "alembic"):  # which tell how they make a database
             logging.getLogger(name).setLevel(logging.WARNING)
         folder.mkdir(parents=True, exist_ok=True)
-        self._uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').resolve()}"
-        self._own = folder / "mlflow.db"
-        self._client = MlflowClient(tracking_uri=self._uri)
-
-    @property
-    def where(self) -> str:
-        uri = self._uri if "MLFLOW_TRACKING_URI" in os.environ else f"sqlite:///{shown(self._own)}"
-        return f"mlflow ui --backend-store-uri {uri}"
+        server, own = os.environ.get("MLFLOW_TRACKING_URI"), folder / "mlflow.db"
+        self.where = f"mlflow ui --backend-store-uri {server or f'sqlite:///{shown(own)}'}"
+        self._client = MlflowClient(tracking_uri=server or f"sqlite:///{own.resolve()}")
 
     def send(self, curve: Curve, sent: int, known_as: str) -> str:
         run = known_as or self._begin(curve)
         now = int(1000 * time.time())
         metrics = [
-            Metric(key, value, now, step)
-            for step, figures in enumerate(curve.epochs[sent:], start=sent + 1)
-            for key, value in figures.items()
+            Metric(key, value, now, step) for step, figures in curve.steps(sent) for key, value in figures.items()
         ]
-        metrics += [Metric(f"closing/{key}", value, now, len(curve.epochs)) for key, value in curve.closing.items()]
+        metrics += [Metric(key, value, now, len(curve.epochs)) for key, value in curve.named_closing.items()]
         for start in range(0, len(metrics), 1000):  # as many as one request may have
             self._client.log_batch(run, metrics[start : start + 1000])
         if curve.closing:

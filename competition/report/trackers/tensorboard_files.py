@@ -15,18 +15,15 @@ class TensorBoardFiles(Tracker):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-
-    @property
-    def where(self) -> str:
-        return f"tensorboard --logdir {shown(self.folder)}"
+        self.where = f"tensorboard --logdir {shown(folder)}"
 
     def send(self, curve: Curve, sent: int, known_as: str) -> str:
         with SummaryWriter(str(self.folder / curve.name)) as writer:
             if not sent:
                 writer.add_text("settings", f"```\n{yaml.safe_dump(dict(curve.settings), sort_keys=False)}```")
-            for step, figures in enumerate(curve.epochs[sent:], start=sent + 1):
+            for step, figures in curve.steps(sent):
                 for key, value in figures.items():
                     writer.add_scalar(key, value, step)
-            for key, value in curve.closing.items():
-                writer.add_scalar(f"closing/{key}", value, len(curve.epochs))
+            for key, value in curve.named_closing.items():
+                writer.add_scalar(key, value, len(curve.epochs))
         return curve.name

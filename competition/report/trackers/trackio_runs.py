@@ -6,21 +6,15 @@ from pathlib import Path
 
 import trackio
 
-from competition.report.trackers.curves import Curve
+from competition.report.trackers.curves import PROJECT, Curve
 from competition.report.trackers.protocol import Tracker
-
-PROJECT = "telltale"
 
 
 class TrackioRuns(Tracker):
     """Writes to Trackio's own store, which TRACKIO_DIR moves elsewhere."""
 
     def __init__(self, folder: Path) -> None:
-        return
-
-    @property
-    def where(self) -> str:
-        return f"trackio show --project {PROJECT}"
+        self.where = f"trackio show --project {PROJECT}"
 
     def send(self, curve: Curve, sent: int, known_as: str) -> str:
         name = known_as or f"{curve.run} {curve.name} {curve.id[:6]}"  # by which trackio knows a run
@@ -35,9 +29,9 @@ class TrackioRuns(Tracker):
                 auto_log_gpu=False,
                 auto_log_cpu=False,
             )
-            for step, figures in enumerate(curve.epochs[sent:], start=sent + 1):
+            for step, figures in curve.steps(sent):
                 trackio.log(dict(figures), step=step)
             if curve.closing:
-                trackio.log({f"closing/{key}": value for key, value in curve.closing.items()}, step=len(curve.epochs))
+                trackio.log(curve.named_closing, step=len(curve.epochs))
             trackio.finish()
         return name

@@ -9,10 +9,8 @@ from urllib.parse import urlparse
 import wandb
 
 from competition.core.paths import shown
-from competition.report.trackers.curves import Curve
+from competition.report.trackers.curves import PROJECT, Curve
 from competition.report.trackers.protocol import Tracker
-
-PROJECT = "telltale"
 
 
 class WandbRuns(Tracker):
@@ -21,12 +19,9 @@ class WandbRuns(Tracker):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._mode: Any = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
-
-    @property
-    def where(self) -> str:
+        self.where = f"wandb sync {shown(folder / 'wandb')}/*run-* sends them"
         if self._mode == "online":
-            return f"your account's project {PROJECT}"
-        return f"wandb sync {shown(self._folder / 'wandb')}/*run-* sends them"
+            self.where = f"your account's project {PROJECT}"
 
     def send(self, curve: Curve, sent: int, known_as: str) -> str:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -44,9 +39,9 @@ class WandbRuns(Tracker):
             config=dict(curve.settings),
             settings=quiet,
         ) as run:
-            for step, figures in enumerate(curve.epochs[sent:], start=sent + 1):
+            for step, figures in curve.steps(sent):
                 run.log(dict(figures), step=step)
-            run.summary.update({f"closing/{key}": value for key, value in curve.closing.items()})
+            run.summary.update(curve.named_closing)
         return curve.id
 
 

@@ -4,12 +4,11 @@ No engine assumes a disk that machines share; each goes on from what stands, and
 the hardware and the versions are the same.
 """
 
-import importlib
 import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from competition.core.settings import ENGINES, Config, Recipe
+from competition.core.settings import ENGINES, Config, Recipe, placed
 from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import RunData
 from competition.models.device import Placement
@@ -63,5 +62,4 @@ class Engine(Protocol):
 
 def open_engine(config: Config) -> Engine:
     """Return the engine that ``config.engine`` names; its module is imported here, so that others need not be there."""
-    module, _, name = ENGINES[config.engine].partition(":")
-    return getattr(importlib.import_module(module), name)(config)
+    return placed(ENGINES[config.engine])(config)

@@ -109,6 +109,17 @@ def test_a_tracker_that_fails_is_one_sentence_and_a_later_line_sends_the_rest(ho
     assert sorted(path.name for path in (home / f"folds/{NAME}/track").iterdir()) == [replaying.SENT_FILE]
 
 
+def test_a_tracker_that_cannot_be_opened_is_one_sentence_too(home, monkeypatch, capsys):
+    def fail(name, folder):
+        raise ConnectionError("no server")
+
+    monkeypatch.setattr("competition.commands.track.open_tracker", fail)
+    monkeypatch.setattr("competition.commands.track.tracker_names", lambda words: ["mlflow"])
+    assert main(["track", f"name={NAME}", "to=mlflow"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"Error: mlflow did not take the run '{NAME}' (no server)") and said.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
