@@ -28,6 +28,7 @@ COMMANDS = {  # in the order of `./run.sh help`
     "ensemble": RUN,
     "report": RUN,
     "track": OWN,
+    "tune": OWN,
     "predict": OWN,
     "app": OWN,
     "export": OWN,

@@ -5,7 +5,6 @@
 Images are given in the browser; they live in a private folder that goes with the server.
 """
 
-import importlib.util
 import ipaddress
 import os
 import socket
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from competition.core.errors import UserError
 from competition.core.options import DEVICES, bounded, one_of, parse
+from competition.core.packages import check_packages
 
 PORT, NEXT = 7860, 50  # the usual port, and how many after it are tried where it is taken
 PACKAGES = ("gradio", "captum")
@@ -40,12 +40,7 @@ def main(words: Sequence[str]) -> None:
     if named := [word for word in words if "=" not in word]:
         raise UserError(f"'{named[0]}' is not a setting of app, which takes its images in the browser: leave it out.")
     options = parse(words, AppOptions)
-    missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
-        raise UserError(
-            f"The web page needs {' and '.join(missing)}, which this Python lacks: run {sys.executable} -m pip install "
-            f"{' '.join(missing)} and then the same line again."
-        )
+    check_packages("The web page", PACKAGES)
     listener = listen(options.host, options.port)
     try:
         with listener, tempfile.TemporaryDirectory(prefix="telltale-", ignore_cleanup_errors=True) as folder:

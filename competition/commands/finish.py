@@ -167,10 +167,15 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
             folds=folds_mark(read_folds(folds_path(config.name, config))),
         )
     )
+    write_changed(folder / CONFIG_FILE, as_yaml(lasting_settings(config)))
+
+
+def lasting_settings(config: Config) -> Config:
+    """Return the settings as a file keeps them: for all folds, and with places that mean the same wherever it is
+    read."""
     fold = "full" if chosen_folds(config)[1] else "all"
     config = with_weights(config, lambda path: str(Path(path).expanduser().absolute()))
-    text = as_yaml(dataclasses.replace(config, data=str(root), fold=fold, overwrite=False))
-    write_changed(folder / CONFIG_FILE, text)
+    return dataclasses.replace(config, data=str(data_root(config)), fold=fold, overwrite=False)
 
 
 def _line(words: Sequence[str], missing: Sequence[int]) -> str:

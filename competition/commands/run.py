@@ -31,7 +31,7 @@ from competition.report.opening import opening_lines
 from competition.report.terminal import console
 from competition.report.trackers.follow import followed
 from competition.report.trackers.protocol import tracker_names
-from competition.training.engines.progress import OutOfTime
+from competition.training.engines.progress import OutOfTime, stop_after
 from competition.training.engines.protocol import Engine, open_engine
 from competition.training.estimate import RowCounts, closing_seconds
 from competition.training.hours import (
@@ -64,9 +64,9 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     trackers = tracker_names(config.track) if train else []
     whole = dataclasses.replace(config, overwrite=config.overwrite and train)
     begun = kept_plan(whole, words) if whole.hours else None
-    ready = _look_ahead(begun or whole, open_engine(whole), train, submit)
+    ready = look_ahead(begun or whole, open_engine(whole), train, submit)
     if whole.hours and train and not begun:
-        ready = _look_ahead(_fit_hours(ready, words), ready.engine, train, submit)
+        ready = look_ahead(_fit_hours(ready, words), ready.engine, train, submit)
     config, engine = ready.config, ready.engine
     dataset = ready.dataset if ready.drawn else read_tables(config)
     with only_one(run_folder(config.name) / ".lock", LOCK_PATIENCE):
@@ -82,7 +82,8 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
                 keep_pretrained(config, ready.requested)
                 if config.hours:
                     keep_plan(whole, config)
-                    engine.seconds = 3600 * config.hours - closing_seconds(_count_rows(config, dataset))
+                    closing = closing_seconds(_count_rows(config, dataset))
+                    engine.watch = stop_after(3600 * config.hours - closing)
                 try:
                     plans = engine.finish(data, plans)  # trains each (member, fold), predicts its fold and the test set
                 except OutOfTime:
@@ -94,7 +95,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
 
 
 @dataclass(frozen=True)
-class _Ready:
+class Ready:
     """What is known of a run before anything is written. ``requested``: its settings as they were given; ``drawn``:
     whether its data is there, and not a demo that is drawn when nothing speaks against the rest."""
 
@@ -107,7 +108,7 @@ class _Ready:
     drawn: bool
 
 
-def _look_ahead(config: Config, engine: Engine, train: bool, submit: bool) -> _Ready:
+def look_ahead(config: Config, engine: Engine, train: bool, submit: bool) -> Ready:
     """Return what a run is made of. Raises UserError for all that can be refused before anything is written."""
     extra = str(located(config.extra)) if config.extra else ""  # known wherever the line is run
     requested = dataclasses.replace(config, extra=extra)
@@ -126,10 +127,10 @@ def _look_ahead(config: Config, engine: Engine, train: bool, submit: bool) -> _R
     models = check_inputs(config, dataset)
     if train:
         engine.check_weights([name for name in models if not has_models(config, name)], dataset.channels)
-    return _Ready(requested, config, notes, engine, dataset, models, drawn=not ahead)
+    return Ready(requested, config, notes, engine, dataset, models, drawn=not ahead)
 
 
-def _fit_hours(ready: _Ready, words: Sequence[str]) -> Config:
+def _fit_hours(ready: Ready, words: Sequence[str]) -> Config:
     """Return the run's settings cut down to its hours."""
     config = ready.requested
     dataset = ready.dataset if ready.drawn else read_tables(config)

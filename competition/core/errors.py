@@ -1,6 +1,7 @@
 """The exceptions of the package, and the nearest right spelling.
 
     UserError            core.errors: a mistake in what was given
+        Untrainable      core.errors: settings under which no model comes about, such as a rate that is too high
         KaggleRefusal    kaggle.client.retry: Kaggle's answer is no
         Unfinished       core.errors: not there yet, through no mistake; the same line goes on later
             Unreachable  kaggle.client.retry: Kaggle does not answer
@@ -28,6 +29,10 @@ class UserError(Exception):
     """
 
     status = 2
+
+
+class Untrainable(UserError):
+    """Training under these settings comes to nothing: the loss is no number any more, or no batch fits the memory."""
 
 
 class Unfinished(UserError):

@@ -70,7 +70,7 @@ def parse(words: Sequence[str], kind: type[Options]) -> Options:
             f"'{named[0]}' is not a setting: write key=value, as in ./run.sh {command} {next(iter(known))}={named[0]} "
             f"(./run.sh {command} help lists all)."
         )
-    values = {key: _typed(known[key], text) for key, text in given.items()}
+    values = {key: typed_value(known[key], text) for key, text in given.items()}
     options = kind(**values, **({rest: tuple(named)} if rest else {}))
     check_values(options)
     return options
@@ -96,7 +96,7 @@ def _on_disk(word: str) -> bool:
         return False
 
 
-def _typed(item: Field[Any], text: str) -> Any:
+def typed_value(item: Field[Any], text: str) -> Any:
     """Return the value of an option's text; a number or truth value without text keeps its default."""
     kind: Any = next(iter(get_args(item.type)), item.type)  # int, of `int | None`
     if kind is str:

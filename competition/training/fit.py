@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
-from competition.core.errors import UserError
+from competition.core.errors import Untrainable
 from competition.core.files import write_text
 from competition.core.seeds import stream
 from competition.core.settings import Recipe
@@ -101,8 +101,8 @@ class State:
 def fit(task: Task, model: Detector, key: str) -> tuple[Detector, list[dict[str, Any]]]:
     """Train ``model`` and return the module to keep, with a line of history per epoch.
 
-    ``key`` is the job's fingerprint: a resume point made under another one is not used. Raises UserError when the loss
-    is no longer a number; lets torch.OutOfMemoryError pass.
+    ``key`` is the job's fingerprint: a resume point made under another one is not used. Raises Untrainable when the
+    loss is no longer a number; lets torch.OutOfMemoryError pass.
     """
     recipe, placement = task.recipe, task.placement
     model = placement.place(model)
@@ -205,7 +205,7 @@ def _pieces(rows: int, most: int) -> list[slice]:
 
 def _check_loss(task: Task, total: float, epoch: int) -> None:
     if not math.isfinite(total):
-        raise UserError(
+        raise Untrainable(
             f"The loss of {task.title} is {total} in epoch {epoch + 1}: lower lr (now {task.recipe.lr:g}), "
             "or use precision=fp32."
         )

@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import nn
 
-from competition.core.errors import UserError
+from competition.core.errors import Untrainable
 from competition.core.files import write_changed
 from competition.core.intact import write_record_file
 from competition.core.seeds import stream
@@ -106,7 +106,7 @@ def _train(run: JobRun) -> tuple[Detector, list[dict[str, Any]], JobRun]:
         except torch.OutOfMemoryError:
             half = run.plan.placement.micro_batch // 2
             if not half or (half == 1 and "batchnorm" in recipe.head):
-                raise UserError(
+                raise Untrainable(
                     f"Training {job} runs out of GPU memory even one image at a time: choose a smaller backbone or "
                     "image_size, or checkpointing=true."
                 ) from None

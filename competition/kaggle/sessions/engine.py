@@ -79,7 +79,7 @@ class KaggleEngine(Engine):
         if self._untrained(plans):
             self._train(data)
             plans = self._plan(data)
-        run_jobs(self.config, data, unfinished(self.config, plans), self.device, seconds=self.seconds)
+        run_jobs(self.config, data, unfinished(self.config, plans), self.device, watch=self.watch)
         return plans
 
     def _plan(self, data: RunData) -> list[Plan]:

@@ -1,13 +1,12 @@
 """What sending asks of a tracker. A new one is a file, an extra, and a row in `core/settings.py`, ``TRACKERS``."""
 
 import contextlib
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 from competition.core.errors import UserError, did_you_mean
+from competition.core.packages import check_packages
 from competition.core.settings import TRACKERS, placed
 from competition.report.trackers.curves import Curve
 
@@ -37,11 +36,7 @@ def tracker_names(words: str) -> list[str]:
     for name in names:
         if name not in TRACKERS:
             raise UserError(f"There is no tracker '{name}'{did_you_mean(name, TRACKERS)}")
-        if missing := [one for one in TRACKERS[name].packages if importlib.util.find_spec(one) is None]:
-            raise UserError(
-                f"track={name} needs {' and '.join(missing)}, which this Python lacks: run {sys.executable} -m pip "
-                f"install {' '.join(TRACKERS[name].packages)}."
-            )
+        check_packages(f"track={name}", TRACKERS[name].packages)
     return names
 
 

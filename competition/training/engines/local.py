@@ -3,7 +3,6 @@
 How many run side by side never changes a number as long as `threads` is pinned.
 """
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import RunData
 from competition.models.build import check_pretrained
 from competition.models.device import Placement, choose_device, choose_placement
-from competition.training.engines.progress import JobsBar, longest_first
+from competition.training.engines.progress import JobsBar, Watch, longest_first, no_watch
 from competition.training.engines.protocol import Engine
 from competition.training.engines.side_by_side import run_side_by_side
 from competition.training.estimate import print_estimate
@@ -50,7 +49,7 @@ class LocalEngine(Engine):
             print_estimate(self.config, data, plans, beside, feed_workers(self.config, self.device, beside))
 
     def finish(self, data: RunData, plans: list[Plan]) -> list[Plan]:
-        run_jobs(self.config, data, unfinished(self.config, plans), self.device, seconds=self.seconds)
+        run_jobs(self.config, data, unfinished(self.config, plans), self.device, watch=self.watch)
         return plans
 
 
@@ -60,18 +59,18 @@ def run_jobs(
     plans: Sequence[Plan],
     device: str,
     on_done: Callable[[Plan], None] = lambda _: None,
-    seconds: float = math.inf,
+    watch: Watch = no_watch,
 ) -> None:
     """Finish every plan's job on this machine, with one bar and one estimate; ``on_done`` is called after each.
 
-    Raises UserError for the first job that cannot be finished, and OutOfTime where the line has taken so many
-    ``seconds`` before they are; the others keep what they have.
+    Raises UserError for the first job that cannot be finished, and what ``watch`` raises as jobs go on; the others keep
+    what they have.
     """
     prepare_features(config, data, plans, feed_workers(config, device))
     if device != "cpu":
         torch.accelerator.empty_cache()  # for the processes that share the GPU
     processes = min(jobs_at_once(config, data.dataset, device), len(plans))
-    with JobsBar(config, data, plans, seconds) as bar:
+    with JobsBar(config, data, plans, watch) as bar:
 
         def finish(plan: Plan, done: dict[str, Any]) -> None:
             bar.finish(plan, done)

@@ -1,8 +1,7 @@
 """What an engine shows of its jobs: how far they are, in one bar with an estimate, and a line for each that is done."""
 
-import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -14,19 +13,32 @@ from competition.models.cost import model_cost
 from competition.training.estimate import JobRows, job_images
 from competition.training.plan import Plan
 
+Watch = Callable[[], None]  # called as jobs go on; what it raises ends the training of those that are not finished
+
 
 class OutOfTime(Exception):
     """The time that the line may take is over before all jobs are finished."""
 
 
+def stop_after(seconds: float) -> Watch:
+    """Return what raises OutOfTime once the command line has taken so long."""
+
+    def watch() -> None:
+        if line_seconds() > seconds:
+            raise OutOfTime
+
+    return watch
+
+
+def no_watch() -> None:
+    """Let all jobs end."""
+
+
 class JobsBar:
-    """The bar of these jobs, in images; to be used in a ``with`` block.
+    """The bar of these jobs, in images; to be used in a ``with`` block."""
 
-    ``seconds``: what the line may have taken when the last job ends; OutOfTime is raised as progress is shown later.
-    """
-
-    def __init__(self, config: Config, data: RunData, plans: Sequence[Plan], seconds: float = math.inf):
-        self.jobs, self.finished, self._seconds = len(plans), 0, seconds
+    def __init__(self, config: Config, data: RunData, plans: Sequence[Plan], watch: Watch = no_watch):
+        self.jobs, self.finished, self._watch = len(plans), 0, watch
         total = sum(images_of(config, data, plan) for plan in plans)
         self._bar = tqdm(total=total, unit="img", disable=None, smoothing=0.02, dynamic_ncols=True)
 
@@ -40,8 +52,7 @@ class JobsBar:
         """Show that so many ``images`` more were seen (fewer: what a lost job had seen), and what is done now."""
         self._bar.set_description(f"[{self.finished}/{self.jobs} jobs] {note}", refresh=False)
         self._bar.update(images)
-        if line_seconds() > self._seconds:
-            raise OutOfTime
+        self._watch()
 
     def finish(self, plan: Plan, done: dict[str, Any]) -> None:
         """Print the line of a finished job; ``done`` is its ``done.json``."""

@@ -4,7 +4,6 @@ No engine assumes a disk that machines share; each goes on from what stands, and
 the hardware and the versions are the same.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from competition.core.settings import ENGINES, Config, Recipe, placed
 from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import RunData
 from competition.models.device import Placement
+from competition.training.engines.progress import Watch, no_watch
 from competition.training.plan import Plan
 from competition.training.speed import Speed
 
@@ -20,7 +20,7 @@ class Engine(Protocol):
     """Finishes the jobs of the run with settings ``config``.
 
     ``device``: this machine's, for all that is done here; ``where``: where jobs are trained, as the user reads it;
-    ``seconds``: what the line may have taken when the last job ends, and OutOfTime ends the training.
+    ``watch``: called as jobs go on; what it raises ends the training, and all that stands stays.
     What is written out below holds for an engine that trains elsewhere: the machine that trains chooses precision and
     memory layout, fetches pretrained weights, and nothing here says how long it takes.
     """
@@ -28,7 +28,7 @@ class Engine(Protocol):
     config: Config
     device: str
     where: str
-    seconds: float = math.inf
+    watch: Watch = staticmethod(no_watch)
 
     def connect(self) -> None:
         """Raise UserError where jobs could not be sent out, before anything is read or written."""

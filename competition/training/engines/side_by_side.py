@@ -110,7 +110,7 @@ def _hear_of_all(
             on_done(plans[value[0]], value[1])
             left -= 1
         else:
-            raise UserError(value) if kind == "error" else RuntimeError(f"A job failed:\n{value}")
+            raise value if kind == "error" else RuntimeError(f"A job failed:\n{value}")
 
 
 def _leave_out(full: Sequence[str], processes: int) -> None:
@@ -202,10 +202,10 @@ def _reported(messages: "Queue[tuple[str, Any]]") -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        messages.put(("error", str(error)))
+        messages.put(("error", error))
     except Exception as error:
         sentence = system_refusal(error)
-        messages.put(("error", sentence) if sentence else ("crash", traceback.format_exc()))
+        messages.put(("error", UserError(sentence)) if sentence else ("crash", traceback.format_exc()))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

@@ -141,8 +141,8 @@ class Dispatch:
             except StopIteration:
                 del self._running[generator]
                 if failed := running.failed:
-                    if failed.sentence:
-                        raise UserError(failed.sentence) from None
+                    if failed.error:
+                        raise failed.error from None
                     raise RuntimeError(f"A job failed:\n{failed.traceback}") from None
                 on_done(running.task)
             except RayTaskError as error:

@@ -122,7 +122,7 @@ class RayEngine(Engine):
             RemoteTask(title, plan.folder.parent, self._work(supply, plan), lambda plan=plan: _begun(plan))  # type: ignore[misc]
             for title, plan in plans.items()
         ]
-        with JobsBar(self.config, supply.data, left, self.seconds) as bar:
+        with JobsBar(self.config, supply.data, left, self.watch) as bar:
 
             def finish(task: RemoteTask) -> None:
                 plan = plans[task.title]

@@ -51,9 +51,9 @@ class Kept:
 
 @dataclass(frozen=True)
 class TaskFailed:
-    """The job cannot be finished: a sentence for the user, or where there is none a traceback."""
+    """The job cannot be finished: an error for the user, or where there is none a traceback."""
 
-    sentence: str
+    error: UserError | None
     traceback: str = ""
 
 

@@ -128,9 +128,10 @@ def _run(
         else:
             run_job(config, there, plan, workers, lambda images, note: reports.put(Progress(images, note)))
     except UserError as error:
-        failed.append(TaskFailed(str(error)))
+        failed.append(TaskFailed(error))
     except BaseException as error:
-        failed.append(TaskFailed(system_refusal(error) or "", traceback.format_exc()))
+        sentence = system_refusal(error)
+        failed.append(TaskFailed(UserError(sentence) if sentence else None, traceback.format_exc()))
     finally:
         reports.put(None)
 

@@ -1,0 +1,121 @@
+"""What a search for better settings goes by, and whether what it found is better on rows that it never saw.
+
+Both are means over rows, so that two settings can be compared row by row: most of what makes a score uncertain, which
+images happen to be judged, is the same for both and drops out.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from competition.scoring.metrics import (
+    Bools,
+    Codes,
+    Floats,
+    check_binary,
+    check_group,
+    check_prob,
+    check_same_length,
+)
+
+EDGE = 1e-7  # probabilities nearer than this to 0 or 1 count as that near: one row cannot cost more than 16 nats
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionRows:
+    """Rows judged under one or several conditions: ``label`` (n,) bool, ``prob`` (C, n) probabilities of class 1 from
+    models that did not train on them, ``fold`` and ``group`` (n,) codes."""
+
+    label: Bools
+    prob: Floats
+    fold: Codes
+    group: Codes
+
+    def __init__(self, label: ArrayLike, prob: ArrayLike, fold: ArrayLike, group: ArrayLike | None) -> None:
+        """Check the arrays; ``fold`` and ``group`` hold names of any kind, no ``group``: each row its own.
+
+        Raises ``ValueError`` for labels other than 0 and 1, probabilities outside [0, 1] and unequal lengths.
+        """
+        known, probs = check_binary("label", label), check_prob("prob", prob)
+        check_same_length(label=known, prob=probs.T, fold=np.asarray(fold))
+        object.__setattr__(self, "label", known)
+        object.__setattr__(self, "prob", probs)
+        object.__setattr__(self, "fold", np.unique(np.asarray(fold), return_inverse=True)[1])
+        object.__setattr__(self, "group", check_group(group, known.size))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """By how much a loss is lower on average, and the standard error of that."""
+
+    value: float
+    error: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is more than one standard error above nothing."""
+        return self.value > self.error
+
+    def __str__(self) -> str:
+        return f"{self.value:+.4f} ± {self.error:.4f}"
+
+
+def log_losses(label: Bools, prob: Floats) -> Floats:
+    """Return each row's log-loss in nats, (n,)."""
+    right = np.where(label, prob, 1 - prob)
+    return np.asarray(-np.log(np.clip(right, EDGE, 1 - EDGE)))
+
+
+def auc_losses(label: Bools, prob: Floats) -> Floats:
+    """Return (n,) numbers whose mean is 1 - AUC, and whose spread is that of the AUC over rows.
+
+    They are the placement values of DeLong, DeLong and Clarke-Pearson (1988), each class weighed by its rows: of a
+    positive row the share of negative ones that it does not exceed, and the reverse. One class alone counts as chance.
+    """
+    rows, ones = label.size, int(label.sum())
+    if ones in (0, rows):
+        return np.full(rows, 0.5)
+    ranks, place = stats.rankdata(prob), np.empty(rows)
+    for part, others in ((label, rows - ones), (~label, ones)):
+        place[part] = (ranks[part] - stats.rankdata(prob[part])) / others  # the share of the other class below it
+    place[~label] = 1 - place[~label]
+    value = float(place[label].mean())
+    return np.asarray(1 - value + (value - place) * np.where(label, rows / ones, rows / (rows - ones)))
+
+
+OBJECTIVES: dict[str, Callable[[Bools, Floats], Floats]] = {"log_loss": log_losses, "auc": auc_losses}
+
+
+def row_losses(objective: str, rows: ConditionRows) -> Floats:
+    """Return (n,) losses, of which the mean is that of the objective over folds, by their rows, and over conditions.
+
+    ``objective``: log_loss, or auc, of which the loss is 1 - AUC. Each fold, which has models of its own, is ranked for
+    itself.
+    """
+    losses = np.zeros(rows.label.size)
+    for fold in range(int(rows.fold.max()) + 1):
+        part = rows.fold == fold
+        each = [OBJECTIVES[objective](rows.label[part], prob[part]) for prob in rows.prob]
+        losses[part] = np.mean(each, axis=0)
+    return losses
+
+
+def paired_gain(first: Floats, second: Floats, rows: ConditionRows) -> Gain:
+    """Return by how much the second losses (n,) are lower than the first, on the same ``rows``.
+
+    Two standard errors are known, and the larger one is returned: that of groups of rows that go together (the images
+    might have been others), and that of folds (the models might have come out otherwise, too), which three folds tell
+    but roughly.
+    """
+    saved = first - second
+    value = float(saved.mean())
+    off = np.bincount(rows.group, weights=saved - value)
+    by_group = math.sqrt(off.size / max(1, off.size - 1) * float(off @ off)) / saved.size
+    counts = np.bincount(rows.fold)
+    means = np.bincount(rows.fold, weights=saved) / counts
+    by_fold = float(means.std(ddof=1)) / math.sqrt(len(means)) if len(means) > 1 else 0.0
+    return Gain(value, max(by_group, by_fold))
