@@ -112,8 +112,9 @@ class Tuning:
         """Let the other folds judge, write best.yaml and the page, and print the verdict and the line to type next."""
         best = study.best()
         verdict = [KEEP + "no trial was better on the search's own folds."]
-        (folder / BEST).unlink(missing_ok=True)
-        if best.number:
+        if not best.number:
+            (folder / BEST).unlink(missing_ok=True)
+        else:
             seen, others = (judge(study, runs, _words(folds)) for folds in (self.seen, self.others))
             table = Table("mean loss on", "preset", f"trial {best.number}", "gain", box=None)
             for what, one in (("the search's folds", seen), ("the other folds", others)):

@@ -54,6 +54,7 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
         "fallback": config.fallback,
         "notes": data.notes,
         "fingerprints": {"data": data.table_key, "jobs": fingerprint(sorted(jobs))},
+        **({"tuned": config.tuned} if config.tuned else {}),
     }
 
 

@@ -29,4 +29,5 @@ def opening_lines(
             f"  {name}: {recipe.backbone}, {recipe.view} at {recipe.image_size} px, {total / 1e6:.2f} million "
             f"parameters{frozen}"
         )
-    return lines + [f"  Note: {note}." for note in [*notes, *data.notes]]
+    tuned = [f"these settings are from {config.tuned}"] if config.tuned else []
+    return lines + [f"  Note: {note}." for note in [*tuned, *notes, *data.notes]]

@@ -3,6 +3,7 @@
 Same inputs and versions, same bytes: pyplot is not used, no setting of matplotlib is changed, no software is named.
 """
 
+import io
 from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.core.files import atomic_write
+from competition.core.files import atomic_write, holds
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
     from matplotlib.axes import Axes
@@ -117,9 +118,12 @@ def name_curves(axes: "Axes", curves: Sequence["Line2D"], names: Sequence[str], 
 
 
 def save_page(figure: "Figure", path: Path) -> None:
-    """Write the page to ``path`` as a PNG, atomically."""
-    with atomic_write(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+    """Write the page to ``path`` as a PNG, atomically, unless that is what stands there."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
+    if not holds(path, drawn.getvalue()):
+        with atomic_write(path, "wb") as file:
+            file.write(drawn.getvalue())
 
 
 def thin_out(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:

@@ -8,12 +8,14 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.pruners import WilcoxonPruner
 from optuna.samplers import GPSampler
 from optuna.storages import JournalStorage
@@ -25,10 +27,11 @@ from competition.core.intact import damaged
 from competition.core.search_space import Dimension, Settings, Trial
 from competition.core.seeds import stream
 
-JOURNAL = "journal.log"
-SEARCH, WHY, SECONDS = "search", "why", "seconds"  # attributes of the study and of its trials
-# Trials that are drawn at random before the losses are modelled. After 12 trials of two settings, a Gaussian process had
-# lost .006 against the best possible and a tree-structured estimator .034, of four settings .025 and .059; after 30, .005
+JOURNAL, STUDY = "journal.log", "tune"  # the file, and its only study's name
+SEARCH = "search"  # an attribute of the study: the fingerprint of what is searched
+WHY, SECONDS, LIKELY = "why", "seconds", "likely"  # attributes of its trials; the last: the loss of one ended early
+# Trials that are drawn at random before losses are modelled. After 12 trials of two settings, a Gaussian process had
+# lost .006 against the best possible, a tree-structured estimator .034; of four settings .025 and .059; after 30, .005
 # and .011, .008 and .024 (means of 40 drawn parabolas with noise).
 RANDOM_TRIALS = 5
 # A trial is ended when it is worse than the best one epoch for epoch, by Wilcoxon's signed-rank test. Five epochs that
@@ -74,7 +77,7 @@ class Study:
         ``evaluate`` returns the loss of a trial's settings, or raises Untrainable or what its report raises.
         """
         draft, loss, why, start = self._propose(), None, "", time.monotonic()
-        reports: dict[int, float] = {}
+        likely, reports = None, dict[int, float]()
 
         def report(value: float, step: int) -> None:
             reports[step] = value
@@ -85,7 +88,7 @@ class Study:
         try:
             loss = evaluate(draft.number, draft.params, report)
         except Pruned:
-            why = "worse than the best one epoch for epoch"
+            why, likely = "worse than the best one epoch for epoch", self._likely(reports)
         except Untrainable as error:
             if draft.number == 0:
                 raise
@@ -97,20 +100,28 @@ class Study:
                 params=draft.params,
                 distributions=draft.distributions,
                 intermediate_values=reports,
-                user_attrs={WHY: why, SECONDS: round(time.monotonic() - start, 1)},
+                user_attrs={WHY: why, SECONDS: round(time.monotonic() - start, 1), LIKELY: likely},
             )
         )
         return self.trials[-1]
 
     def importances(self) -> dict[str, float]:
-        """Return how much of the losses' spread each setting explains, from 0 to 1; nothing of too few trials."""
-        ended = [one for one in self._study.get_trials(deepcopy=False) if one.value is not None]
-        if len(ended) < RANDOM_TRIALS:
+        """Return how much of the losses' spread each setting explains, from 0 to 1; nothing of too few trials.
+
+        By a functional analysis of variance of a random forest (Hutter, Hoos and Leyton-Brown 2014).
+        """
+        whole = optuna.create_study()
+        whole.add_trials(_as_complete(self._study.get_trials(deepcopy=False)))
+        if len(whole.trials) < 2 * RANDOM_TRIALS:
             return {}
-        try:
-            return dict(optuna.importance.get_param_importances(self._study))
-        except (ValueError, RuntimeError):  # all losses the same
-            return {}
+        return dict(get_param_importances(whole, evaluator=FanovaImportanceEvaluator(seed=0)))
+
+    def _likely(self, reports: Mapping[int, float]) -> float:
+        """Return what a trial with these reports would have come to: the best one's loss, and by how much it was worse
+        until then."""
+        best = self._study.best_trial
+        worse = float(np.mean([value - best.intermediate_values[step] for step, value in reports.items()]))
+        return float(best.value or 0.0) + max(0.0, worse)
 
     def _propose(self) -> optuna.Trial:
         """Return the next trial, with its settings, in a study that is not written anywhere."""
@@ -136,18 +147,25 @@ def _opened(path: Path) -> optuna.Study:
             os.truncate(path, whole)
     try:
         storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-        return optuna.create_study(storage=storage, study_name="tune", load_if_exists=True)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        make = optuna.load_study if optuna.get_all_study_names(storage) else optuna.create_study
+        return make(storage=storage, study_name=STUDY)
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
         raise damaged(path, "it is not the journal that was written") from error
 
 
 def _as_complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials with those that were ended early as bad as the worst that came to its end: the sampler would
-    not know of them otherwise, and propose their like again."""
-    worst = max((one.value for one in trials if one.value is not None), default=0.0)
+    """Return the trials with a loss for those that were ended early, of which the sampler would not know otherwise:
+    what each would likely have come to, or the worst of all where it could not be trained."""
+    losses = [one.user_attrs[LIKELY] if one.value is None else one.value for one in trials]
+    worst = max((loss for loss in losses if loss is not None), default=0.0)
     return [
-        one if one.value is not None else create_trial(value=worst, params=one.params, distributions=one.distributions)
-        for one in trials
+        create_trial(
+            value=worst if loss is None else loss,
+            params=one.params,
+            distributions=one.distributions,
+            intermediate_values=one.intermediate_values,
+        )
+        for one, loss in zip(trials, losses, strict=True)
     ]
 
 
