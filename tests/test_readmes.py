@@ -35,6 +35,7 @@ TRIED = {
 }
 ON_A_RUN = ("predict", "export", "report", "track", "ensemble", "ledger", "audit", "config", "status")
 OPTIONS_ONLY = ("app", "bundle", "collect", "download", "submit")  # these wait for a visitor or need the network
+SEARCHES = ("tune",)  # which take some trainings: their settings are read
 OF_RUN_SH = ("test", "check")
 
 
@@ -123,7 +124,7 @@ def test_every_link_leads_somewhere(page):
 
 def test_every_line_is_looked_at():
     commands = {command_of(line) for line in LINES if line not in HELP}
-    assert commands <= {"", "bench", *ON_A_RUN, *OPTIONS_ONLY, *OF_RUN_SH}
+    assert commands <= {"", "bench", *ON_A_RUN, *OPTIONS_ONLY, *SEARCHES, *OF_RUN_SH}
     assert len(MAIN) > 20 and len(TRAINING) > 1  # or lines are not found any more
 
 
@@ -152,6 +153,12 @@ def test_every_option_is_one_that_the_command_has(line, home):
     shown = done_inside(home, command, "help")
     for word in words:
         assert re.search(rf"\b{word.partition('=')[0]}=", shown), f"{word}: {shown}"
+
+
+@pytest.mark.parametrize("line", of(*SEARCHES))
+def test_the_settings_and_options_of_a_search_are_accepted(line, home):
+    result = inside(home, *words_of(line), "pretrained=/nowhere.safetensors")  # what ends it once all else is looked at
+    assert result.returncode == 2 and "/nowhere.safetensors" in result.stderr
 
 
 @pytest.mark.parametrize("line", of("bench"))

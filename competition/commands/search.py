@@ -20,6 +20,7 @@ from competition.core.files import fingerprint, write_changed
 from competition.core.paths import shown
 from competition.core.search_space import SearchSpace, Trial
 from competition.core.settings import Config
+from competition.data.folds import JUDGED, VALIDATION
 from competition.data.run_data import read_tables
 from competition.report.terminal import console, show
 from competition.report.tuning.write import TuningFacts, write_tuning
@@ -58,14 +59,14 @@ class Tuning:
         study = self._open(folder, runs)
         many = f"{self.options.trials} trials" if self.options.trials else f"{self.options.hours:g} hours"
         searched = ", ".join(one.key for one in self.space.dimensions)
-        print(f"Searching {searched} in {many} on folds {_words(self.seen)} ...", flush=True)
-        search(study, runs, _words(self.seen), self._is_over, lambda trial: self._tell(study, trial))
+        print(f"Searching {searched} in {many} on {self._words(self.seen)} ...", flush=True)
+        search(study, runs, self.seen, self._is_over, lambda trial: self._tell(study, trial))
         self._close(folder, study, runs, shlex.join(["./run.sh", *words]))
 
     def _open(self, folder: Path, runs: TrialRuns) -> Study:
         """Return the search that has begun, or a new one. UserError where another one stands in its place."""
         preset = preset_settings(runs.config, self.space.dimensions)
-        plans = runs.plans(0, preset, _words(self.seen))[2]
+        plans = runs.plans(0, preset, self.seen)[2]
         key = fingerprint(
             [[plan.key, plan.prediction_key] for plan in plans],
             [dataclasses.asdict(one) for one in self.space.dimensions],
@@ -115,10 +116,10 @@ class Tuning:
         if not best.number:
             (folder / BEST).unlink(missing_ok=True)
         else:
-            seen, others = (judge(study, runs, _words(folds)) for folds in (self.seen, self.others))
+            seen, others = (judge(study, runs, folds) for folds in (self.seen, self.others))
             table = Table("mean loss on", "preset", f"trial {best.number}", "gain", box=None)
-            for what, one in (("the search's folds", seen), ("the other folds", others)):
-                table.add_row(f"{what} {one.folds}", f"{one.preset:.4f}", f"{one.best:.4f}", str(one.gain))
+            for what, folds, one in (("the search's", self.seen, seen), ("the others", self.others, others)):
+                table.add_row(f"{what}: {self._words(folds)}", f"{one.preset:.4f}", f"{one.best:.4f}", str(one.gain))
             console().print(table)
             verdict = self._verdict(best, others)
             write_changed(folder / BEST, as_yaml(self._best_settings(best, len(study.trials), others)))
@@ -144,8 +145,8 @@ class Tuning:
     def _best_settings(self, best: Trial, trials: int, others: Judgement) -> Config:
         """Return the whole run's settings with the best trial's, under a name of their own."""
         told = (
-            f"{trials} trials of {self.config.name} on folds {_words(self.seen)}, whose score now flatters; gain in "
-            f"{self._loss} on folds {others.folds}: {others.gain}"
+            f"{trials} trials of {self.config.name} on {self._words(self.seen)}, whose score now flatters; gain in "
+            f"{self._loss} on {self._words(self.others)}: {others.gain}"
         )
         config, searched = self.config, self.ready.config.members
         members = {
@@ -153,6 +154,11 @@ class Tuning:
             for name, recipe in config.members.items()
         }
         return lasting_settings(dataclasses.replace(config, name=f"{config.name}-tuned", members=members, tuned=told))
+
+    def _words(self, folds: Sequence[int]) -> str:
+        """Return folds in words."""
+        parts = {VALIDATION: "the validation part", JUDGED: "the test part"}
+        return f"folds {','.join(map(str, folds))}" if self.config.shares is None else parts[folds[0]]
 
     @property
     def _loss(self) -> str:
@@ -164,11 +170,6 @@ class Tuning:
 def _typical(trials: Sequence[Trial]) -> float:
     """Return the seconds that a trial takes which is not ended early, on average."""
     return float(np.mean([one.seconds for one in trials if one.loss is not None]))
-
-
-def _words(folds: Sequence[int]) -> str:
-    """Return folds as ``fold=`` names them."""
-    return ",".join(map(str, folds))
 
 
 def _short(value: object) -> str:

@@ -19,6 +19,7 @@ from competition.core.paths import run_folder
 from competition.core.search_space import SearchSpace, read_space
 from competition.core.settings import Config
 from competition.core.splits import parse_folds
+from competition.data.folds import JUDGED, VALIDATION
 
 PATIENCE = 15.0  # seconds for a killed line's processes to end
 
@@ -55,10 +56,16 @@ def main(words: Sequence[str]) -> None:
 
 
 def _folds(config: Config, space: SearchSpace) -> tuple[list[int], list[int]]:
-    """Return the folds that the search sees, and the others. UserError where either is none."""
-    if config.names or config.shares is not None:
-        given = f"names={config.names}" if config.names else f"split={config.split}"
-        raise UserError(f"tune searches on some folds and judges on the others, which {given} does not have.")
+    """Return the folds that the search sees, and the others, which judge; of a hold-out its validation and its test
+    part. UserError where there are none to judge on."""
+    if config.names:
+        raise UserError(f"names={config.names} are finished runs, and tune trains its own: name data or a preset.")
+    if config.shares is not None:
+        if len(config.shares) == 2:
+            raise UserError(
+                f"split={config.split} has no part to judge on: give a third share, as in split=holdout:0.7,0.2,0.1."
+            )
+        return [VALIDATION], [JUDGED]
     try:
         seen = parse_folds(space.folds, config.folds)[0]
     except UserError as error:

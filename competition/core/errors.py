@@ -7,6 +7,7 @@
             Unreachable  kaggle.client.retry: Kaggle does not answer
     Interrupted          core.signals: Ctrl-C or SIGTERM; a KeyboardInterrupt, which no `except Exception` catches
     UnreadableImage      data.images.decode: not a whole image; a declared policy says what becomes of its row
+    Pruned               training.tuning.study: a trial is so clearly worse than the best that it need not go on
     OutOfTime            training.engines.progress: the hours of the line are over before all jobs are finished
     Unsafe               kaggle.download.unpack: an archive that must not be unpacked
     Damaged              kaggle.download.unpack: an archive that cannot be read to its end

@@ -48,7 +48,7 @@ def test_best_yaml_is_the_run_with_the_best_values_and_its_card_says_so(tuned):
     printed = done(home, f"config={path}", "fold=0..2")
     (path,) = (home / "submissions").glob("mine-tuned/*.json")
     card = json.loads(path.read_text())
-    assert card["tuned"] == config.tuned and card["tuned"].startswith("4 trials of mine on folds 0")
+    assert card["tuned"] == config.tuned and card["tuned"].startswith("4 trials of mine on folds 0,")
     assert config.tuned in printed
 
 
@@ -68,7 +68,7 @@ def test_the_same_line_again_trains_nothing_and_more_trials_go_on(tuned):
         (["trials=2", "tune.folds=0..2"], "leaves no fold to judge on"),
         (["trials=2", "tune.folds=5"], "tune.folds=5 asks for a fold outside 0..2"),
         (["trials=2", "member=x"], "There is no member 'x'"),
-        (["trials=2", "split=holdout:0.8,0.2"], "which split=holdout:0.8,0.2 does not have"),
+        (["trials=2", "split=holdout:0.8,0.2"], "split=holdout:0.8,0.2 has no part to judge on"),
         (["trials=2", "on=web", "evidence_rows=0"], "set it to 1000"),
         (["trials=2", "objective=f1"], "objective=f1 is not one of log_loss, auc"),
         (["trials=2", "pretrained=/nowhere.safetensors"], "/nowhere.safetensors"),
@@ -96,6 +96,27 @@ def test_members_share_values_and_web_conditions_can_be_judged(tmp_path):
     assert "1 - AUC under web conditions" in printed
     placed = yaml.safe_load((tmp_path / "folds/mine.trial-000/swin/fold0/config.yaml").read_text())
     assert placed["augment"] == "flips"
+
+
+def test_every_fold_of_the_search_and_of_the_judgement_has_its_jobs(tmp_path):
+    words = [word for word in LINE if word.partition("=")[0] not in ("folds", "tune.folds", "trials")]
+    done(tmp_path, *words, "folds=4", "tune.folds=0,1", "trials=2")
+    folders = {path.name for path in tmp_path.glob("folds/mine.trial-001/convnext/fold*")}
+    assert folders == {"fold0", "fold1", "fold2", "fold3"}
+
+
+def test_a_hold_out_is_searched_on_its_validation_part_and_judged_on_its_test_part(tmp_path):
+    words = [
+        *SMALL,
+        "split=holdout:0.5,0.25,0.25",
+        "trials=2",
+        "lr=1e-6",
+        "tune.lr=[1e-3,2e-3]",
+        "tune.weight_decay=null",
+    ]
+    printed = done(tmp_path, "tune", *words)
+    assert "the others: the test part" in printed
+    assert len(list(tmp_path.glob("folds/mine.trial-001/convnext/*"))) == 2  # a fold and its placement: no other job
 
 
 @pytest.mark.slow

@@ -13,8 +13,10 @@ from competition.training.tuning.study import Report, Study
 class Trials(Protocol):
     """Trains what a search tries."""
 
-    def train(self, number: int, settings: Settings, fold: str, report: Report) -> tuple[ConditionRows, Floats]:
-        """Return a trial's held-out rows of these folds and each one's loss (n,); see ``TrialRuns``."""
+    def train(
+        self, number: int, settings: Settings, folds: Sequence[int], report: Report
+    ) -> tuple[ConditionRows, Floats]:
+        """Return the rows of these folds and each one's loss (n,) by a trial's models; see ``TrialRuns``."""
 
     def remove(self, number: int) -> None:
         """Remove what a trial leaves on the disk."""
@@ -24,7 +26,6 @@ class Trials(Protocol):
 class Judgement:
     """What the preset, which is trial 0, and the best trial lose on average on the same folds, and the difference."""
 
-    folds: str
     preset: float
     best: float
     gain: Gain
@@ -33,7 +34,7 @@ class Judgement:
 def search(
     study: Study,
     trials: Trials,
-    fold: str,
+    folds: Sequence[int],
     is_over: Callable[[Sequence[Trial]], bool],
     on_trial: Callable[[Trial], None],
 ) -> None:
@@ -43,7 +44,7 @@ def search(
     """
 
     def evaluate(number: int, settings: Settings, report: Report) -> float:
-        return float(trials.train(number, settings, fold, report)[1].mean())
+        return float(trials.train(number, settings, folds, report)[1].mean())
 
     while not study.trials or not is_over(study.trials):
         trial = study.run(evaluate)
@@ -54,10 +55,10 @@ def search(
         on_trial(trial)
 
 
-def judge(study: Study, trials: Trials, fold: str) -> Judgement:
+def judge(study: Study, trials: Trials, folds: Sequence[int]) -> Judgement:
     """Return what the preset and the best trial come to on these folds, training what is missing."""
-    preset, best = (trials.train(one.number, one.settings, fold, _ignore) for one in (study.trials[0], study.best()))
-    return Judgement(fold, preset[1].mean(), best[1].mean(), paired_gain(preset[1], best[1], preset[0]))
+    preset, best = (trials.train(one.number, one.settings, folds, _ignore) for one in (study.trials[0], study.best()))
+    return Judgement(preset[1].mean(), best[1].mean(), paired_gain(preset[1], best[1], preset[0]))
 
 
 def _ignore(value: float, step: int) -> None:

@@ -13,7 +13,6 @@ from competition.core.errors import Untrainable, UserError
 from competition.core.paths import FOLDS_FILE, run_folder
 from competition.core.search_space import Dimension, Settings
 from competition.core.settings import Config
-from competition.core.splits import parse_folds
 from competition.data.folds import keep_folds
 from competition.data.images.stores import StoreSpec
 from competition.data.layouts.dataset import Dataset
@@ -57,7 +56,7 @@ class TrialRuns:
     goal: Goal
     _open: dict[frozenset[StoreSpec], RunData] = field(default_factory=dict)
 
-    def config_of(self, number: int, settings: Settings, fold: str) -> Config:
+    def config_of(self, number: int, settings: Settings, folds: Sequence[int]) -> Config:
         """Return the settings of a trial's run, for these folds."""
         members = {name: dataclasses.replace(recipe, **settings) for name, recipe in self.config.members.items()}
         frozen = all(recipe.frozen for recipe in members.values())
@@ -65,47 +64,53 @@ class TrialRuns:
             self.config,
             name=trial_name(self.config.name, number),
             members=members,
-            fold=fold,
+            fold=",".join(map(str, self._held_out(folds))),
             seeds=1,
             evidence_rows=self.config.evidence_rows if self.goal.on == "web" else 0,
             jobs="1" if frozen else self.config.jobs,  # heads alone train in less time than a process takes to begin
         )
 
-    def plans(self, number: int, settings: Settings, fold: str) -> tuple[Config, RunData, list[Plan]]:
+    def plans(self, number: int, settings: Settings, folds: Sequence[int]) -> tuple[Config, RunData, list[Plan]]:
         """Return a trial's settings, its data, and its jobs on these folds, fold by fold; nothing is written.
 
         Raises Untrainable for settings that no model takes.
         """
-        config = self.config_of(number, settings, fold)
+        config = self.config_of(number, settings, folds)
         self.engine.config = config
         try:
             check_inputs(config, self.dataset)
         except UserError as error:
             raise Untrainable(str(error)) from error
         data = self._data(config)
-        jobs = [Job(member, part) for part in parse_folds(fold, config.parts)[0] for member in config.members]
+        jobs = [Job(member, fold) for fold in self._held_out(folds) for member in config.members]
         return config, data, make_plans(config, data, jobs, self.engine.device, self.engine.place)
 
-    def train(self, number: int, settings: Settings, fold: str, report: Report) -> tuple[ConditionRows, np.ndarray]:
-        """Finish a trial's jobs on these folds, and return their held-out rows and each one's loss (n,).
+    def train(
+        self, number: int, settings: Settings, folds: Sequence[int], report: Report
+    ) -> tuple[ConditionRows, np.ndarray]:
+        """Finish a trial's jobs on these folds, and return the folds' rows and each one's loss (n,).
 
         ``report`` is called for each epoch that was validated, in the order of jobs and epochs; what it raises ends the
         trial.
         """
-        config, data, plans = self.plans(number, settings, fold)
+        config, data, plans = self.plans(number, settings, folds)
         if refuse_conflicts(config, plans, discard=True):  # what an earlier search left
-            config, data, plans = self.plans(number, settings, fold)
+            config, data, plans = self.plans(number, settings, folds)
         keep_folds(run_folder(config.name) / FOLDS_FILE, split_table(config, data.train))
         watch = _Watch(plans, self.goal, report)
         self.engine.watch = watch.look
         self.engine.finish(data, plans)
         watch.look(to_the_end=True)
-        rows = self._rows(data, plans)
+        rows = self._rows(data, plans, folds)
         return rows, row_losses(self.goal.objective, rows)
 
     def remove(self, number: int) -> None:
         """Remove a trial's run, whose weights may take gigabytes."""
         shutil.rmtree(run_folder(trial_name(self.config.name, number)), ignore_errors=True)
+
+    def _held_out(self, folds: Sequence[int]) -> list[int]:
+        """Return the folds whose jobs predict the rows of these: of a hold-out the one job predicts both its parts."""
+        return sorted(folds) if self.config.shares is None else [0]
 
     def _data(self, config: Config) -> RunData:
         """Return the data as trials of these ways of storing images read it, in the folds of the run itself."""
@@ -115,8 +120,8 @@ class TrialRuns:
             self._open[specs] = open_data(dataclasses.replace(config, name=self.config.name), self.dataset)
         return self._open[specs]
 
-    def _rows(self, data: RunData, plans: Sequence[Plan]) -> ConditionRows:
-        """Return the rows that these plans' models held out, with the mean of all members' probabilities."""
+    def _rows(self, data: RunData, plans: Sequence[Plan], folds: Sequence[int]) -> ConditionRows:
+        """Return the rows of these folds, with the mean of all members' probabilities."""
         ids, probs = data.train["id"], list[np.ndarray]()
         for member in dict.fromkeys(plan.job.member for plan in plans):
             folders = [[plan.folder] for plan in plans if plan.job.member == member]
@@ -125,7 +130,7 @@ class TrialRuns:
             else:
                 probs.append(collect_member(folders, [], ids, data.test["id"]).oof[None])
         mean = np.mean(probs, axis=0)
-        known = ~np.isnan(mean).any(axis=0)
+        known = ~np.isnan(mean).any(axis=0) & data.train["fold"].isin(folds).to_numpy()
         rows = data.train[known]
         return ConditionRows(rows["label"], mean[:, known], rows["fold"], rows["group"])
 

@@ -24,15 +24,15 @@ class Simulated:
     effect: float
     luck: float = 0.15
     removed: list[int] = field(default_factory=list)
-    trained: list[tuple[int, str]] = field(default_factory=list)
+    trained: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
 
     def margin(self, settings):
         """How well the classes are told apart under these settings, without luck."""
         off = np.log10(settings["lr"]) + 3.5, settings["weight_decay"] - 0.05
         return 1.5 - self.effect * (off[0] ** 2 + 20 * off[1] ** 2)
 
-    def train(self, number, settings, fold, report):
-        self.trained.append((number, fold))
+    def train(self, number, settings, folds, report):
+        self.trained.append((number, tuple(folds)))
         random = np.random.default_rng(self.seed)
         group, part = np.repeat(np.arange(GROUPS), 2), np.repeat(random.integers(0, FOLDS, GROUPS), 2)
         label = np.tile([0, 1], GROUPS)
@@ -42,7 +42,7 @@ class Simulated:
             margin = self.margin(settings) + own.normal(0, self.luck)
             rows = part == one
             logit[rows] += margin * (2 * label[rows] - 1) + own.normal(0, 0.3, rows.sum())
-        kept = np.isin(part, [int(word) for word in fold.split(",")])
+        kept = np.isin(part, folds)
         rows = ConditionRows(label[kept], sigmoid(logit[kept])[None], part[kept], group[kept])
         losses = row_losses("log_loss", rows)
         for epoch in range(1, 7):  # an epoch's loss is what it comes to, and what is still to be learnt

@@ -9,7 +9,7 @@ from competition.training.tuning.study import JOURNAL, Study
 from tests.training.tuning.simulated import SPACE, Simulated
 
 MIDDLE = {"lr": 10**-3.5, "weight_decay": 0.05}
-SEEN, OTHERS = "0,1", "2,3,4"
+SEEN, OTHERS = (0, 1), (2, 3, 4)
 
 
 def study_in(folder, key="key", preset=MIDDLE, seed=0):
@@ -54,11 +54,11 @@ def test_a_search_that_is_taken_up_again_ends_with_the_same_trials(tmp_path, end
         pass
 
     class Dying(Simulated):
-        def train(self, number, settings, fold, report):
+        def train(self, number, settings, folds, report):
             if number == ended:
                 report(1.0, 1)  # in the middle of a trial
                 raise Killed
-            return super().train(number, settings, fold, report)
+            return super().train(number, settings, folds, report)
 
     with pytest.raises(Killed):
         tune(tmp_path / "parts", Dying(0, effect=0.3))
@@ -98,10 +98,10 @@ def test_only_the_presets_and_the_best_trials_are_kept(tmp_path):
 
 def test_what_cannot_be_trained_counts_as_the_worst_but_ends_no_search(tmp_path):
     class Diverging(Simulated):
-        def train(self, number, settings, fold, report):
+        def train(self, number, settings, folds, report):
             if settings["lr"] > 1e-3:
                 raise Untrainable("The loss is nan.")
-            return super().train(number, settings, fold, report)
+            return super().train(number, settings, folds, report)
 
     study = tune(tmp_path, Diverging(0, effect=0.3))
     failed = [one for one in study.trials if one.why == "The loss is nan."]
@@ -111,7 +111,7 @@ def test_what_cannot_be_trained_counts_as_the_worst_but_ends_no_search(tmp_path)
 
 def test_a_preset_that_cannot_be_trained_ends_the_search(tmp_path):
     class Nothing(Simulated):
-        def train(self, number, settings, fold, report):
+        def train(self, number, settings, folds, report):
             raise Untrainable("The loss is nan.")
 
     with pytest.raises(Untrainable):
@@ -123,12 +123,12 @@ def test_a_trial_that_is_worse_epoch_for_epoch_is_ended_early(tmp_path):
     seen = {}
 
     class Watched(Simulated):
-        def train(self, number, settings, fold, report):
+        def train(self, number, settings, folds, report):
             def counted(value, step):
                 seen[number] = step
                 report(value, step)
 
-            return super().train(number, settings, fold, counted)
+            return super().train(number, settings, folds, counted)
 
     study = tune(tmp_path, Watched(0, effect=0.3))
     ended = [one for one in study.trials if one.loss is None]
