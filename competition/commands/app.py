@@ -52,9 +52,12 @@ def main(words: Sequence[str]) -> None:
 
 def _serve(options: AppOptions, listener: socket.socket, folder: Path) -> None:
     # Here, for torch takes seconds to import, and mistakes in the options are reported before that.
+    from competition.inference.run_record import without_outside
     from competition.inference.torch_member import open_classifier
 
     classifier = open_classifier(options.name, options.device)
+    if note := without_outside(classifier.record):
+        print(note, file=sys.stderr)
     print(f"Reading the models of '{options.name}' ...", flush=True)
     for member in classifier.members.values():
         _ = member.models  # now, so that a missing one is reported here and the first answer comes at once

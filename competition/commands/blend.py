@@ -18,6 +18,7 @@ from competition.core.paths import FOLDS_FILE, run_folder
 from competition.core.settings import Config
 from competition.ensemble.finished_runs import check_alike, joined_data, open_run, run_names
 from competition.ensemble.member import Member
+from competition.ensemble.outside import outside_notes, read_outsiders
 from competition.ensemble.score import Result, check_decisions, score
 from competition.inference.run_record import read_record
 
@@ -63,7 +64,12 @@ def blend_runs(config: Config, words: Sequence[str], submit: bool = True) -> Res
             f"Blending {len(members)} members of {', '.join(runs)} over {parts}: {len(data.train):,} training rows, "
             f"{len(data.test):,} test rows"
         )
+        outsiders = read_outsiders(config, data.dataset)
+        lacking = {one for run in runs.values() for one in run.record.outside} - outsiders.keys()
+        notes = [f"without {one}, whose predictions were read from files: give predictions.{one}=" for one in lacking]
+        data = dataclasses.replace(data, notes=[*outside_notes(config, outsiders, data), *sorted(notes)])
+        print("".join(f"  Note: {note}.\n" for note in data.notes), end="")
         trained_on = any(run.record.trained_on_test for run in runs.values())
-        result = score(config, data, members, range(config.parts), trained_on=trained_on)
+        result = score(config, data, {**members, **outsiders}, range(config.parts), trained_on=trained_on)
         finish_run(config, data, result, words, submit)
     return result

@@ -48,6 +48,12 @@ def main(words: Sequence[str]) -> None:
     options = parse(words, BundleOptions)
     record = read_record(options.name)
     config = run_settings(record)
+    if record.outside:
+        without = " ".join(f"predictions.{name}=" for name in record.outside)
+        raise UserError(
+            f"A notebook cannot run {' and '.join(record.outside)}, whose predictions were read from files: leave them "
+            f"out first, with ./run.sh ensemble name={options.name} {without}"
+        )
     account = find_account() if options.push else None  # before anything is written
     bundle = _bundle_for(options, config)
     new = make_bundle(bundle, record, config)

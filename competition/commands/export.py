@@ -4,6 +4,7 @@
 """
 
 import itertools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from competition.core.options import DEVICES, one_of, parse
 from competition.core.paths import shown
 from competition.inference.onnx.export import CHECK_BATCHES, STAGES, Exported, export
-from competition.inference.run_record import read_record
+from competition.inference.run_record import read_record, without_outside
 from competition.report.terminal import console
 
 
@@ -28,7 +29,10 @@ class ExportOptions:
 def main(words: Sequence[str]) -> None:
     """Export a run and print what came of it."""
     options = parse(words, ExportOptions)
-    stages = len(read_record(options.name).members) * len(STAGES)
+    record = read_record(options.name)
+    if note := without_outside(record):
+        print(note, file=sys.stderr)
+    stages = len(record.members) * len(STAGES)
     with tqdm(total=stages, unit="step", bar_format="{desc} {bar} {n_fmt}/{total_fmt} {elapsed}", disable=None) as bar:
         begun = itertools.count()
 

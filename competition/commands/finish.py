@@ -23,6 +23,7 @@ from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.run_data import RunData, data_root
 from competition.ensemble.card import make_card, provenance
 from competition.ensemble.member import Member
+from competition.ensemble.outside import Outsider
 from competition.ensemble.score import Result, labelled
 from competition.inference.run_record import Record, folds_mark, folds_path, write_record
 from competition.kaggle.submission.figures import place
@@ -116,7 +117,8 @@ def _facts(config: Config, data: RunData, result: Result) -> RunFacts:
         scores=result.scores,
         seconds=result.seconds,
         rows=rows,
-        members={name: _member_facts(member) for name, member in result.members.items()},
+        members={name: _member_facts(member) for name, member in result.members.items()}
+        | {name: _outsider_facts(one) for name, one in result.outsiders.items()},
         settings=settings,
         notes=data.notes,
         provenance=provenance(),
@@ -136,6 +138,11 @@ def _member_facts(member: Member) -> dict[str, Any]:
         "trained_parameters": done[0]["trained_parameters"],
         "pretrained": recipe.pretrained,
     }
+
+
+def _outsider_facts(one: Outsider) -> dict[str, Any]:
+    unknown = dict.fromkeys(("image_size", "epochs", "parameters", "trained_parameters", "pretrained"))
+    return {"backbone": f"read from {one.folder.name}", "view": None, **unknown}
 
 
 def _remember(config: Config, data: RunData, result: Result) -> None:
@@ -164,6 +171,7 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
             telltale=__version__,
             weights=dict(result.weights),
             trained_on_test=result.trained_on_test,
+            outside=list(result.outsiders),
             folds=folds_mark(read_folds(folds_path(config.name, config))),
         )
     )

@@ -24,6 +24,7 @@ from competition.core.text import counted, printable
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.layouts.dataset import IMAGE_EXTENSIONS
 from competition.inference.classify import Classifier, Verdict
+from competition.inference.run_record import without_outside
 from competition.kaggle.submission.write import LATEST
 from competition.report.terminal import console
 from competition.scoring.unlikeness import UNLIKE
@@ -62,6 +63,8 @@ def main(words: Sequence[str]) -> int:
         return predict_test(options.name, Path(options.test), Path(options.out or LATEST), options.device)
     files = find_images(options.images)
     classifier = open_engine(options.engine, options.name, options.device)
+    if note := without_outside(classifier.record):
+        print(note, file=sys.stderr)
     answers = list(tqdm(classify_files(classifier, files), total=len(files), unit="img", disable=None))
     print_answers(classifier, answers, options.format)
     unreadable = [(path, answer) for path, answer in answers if isinstance(answer, str)]

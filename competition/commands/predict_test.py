@@ -11,7 +11,7 @@ from competition.core.files import atomic_write, temporary_folder
 from competition.core.paths import shown
 from competition.core.text import counted, printable
 from competition.ensemble.new_test import TestAnswer, answer_test_set
-from competition.inference.run_record import read_record, run_settings
+from competition.inference.run_record import read_record, run_settings, without_outside
 from competition.inference.test_set import TestPredictions, predict_table
 from competition.inference.test_table import read_test_table
 from competition.inference.torch_member import open_members
@@ -31,6 +31,8 @@ def predict_test(name: str, folder: Path, out: Path, device: str) -> int:
     if out.is_dir():
         raise UserError(f"out={out} is a folder: name the file that the submission goes to.")
     config = run_settings(record)
+    if note := without_outside(record):
+        print(note, file=sys.stderr)
     device = choose_device(device)
     prepare_process(config, device, 1)
     test = read_test_table(folder.expanduser(), record, config)

@@ -24,6 +24,7 @@ from competition.data.extra import read_extra
 from competition.data.folds import keep_folds
 from competition.data.layouts.dataset import Dataset, check_files
 from competition.data.run_data import RunData, foreseen_demo, read_tables, split_table
+from competition.ensemble.outside import outside_notes, read_outsiders
 from competition.ensemble.score import Result, check_decisions, score_run
 from competition.models.build import Detector
 from competition.models.pretrained import keep_pretrained, settle_pretrained
@@ -69,8 +70,10 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         ready = look_ahead(_fit_hours(ready, words), ready.engine, train, submit)
     config, engine = ready.config, ready.engine
     dataset = ready.dataset if ready.drawn else read_tables(config)
+    outsiders = read_outsiders(config, dataset)
     with only_one(run_folder(config.name) / ".lock", LOCK_PATIENCE):
         data = open_data(config, dataset)  # the pixels, in folds that no group crosses
+        data = dataclasses.replace(data, notes=[*data.notes, *outside_notes(config, outsiders, data)])
         plans = _plan_jobs(config, data, engine, train, submit)
         print("\n".join(opening_lines(config, data, ready.models, engine.where, ready.notes)))
         audit, findings = quick_audit(config, data)
@@ -89,7 +92,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
                 except OutOfTime:
                     config, plans, said = what_stands(config, plans)
                     print(said)
-            result = score_run(config, data, plans, audit)  # OOF and test: members, blend, threshold
+            result = score_run(config, data, plans, audit, outsiders)  # OOF and test: members, blend, threshold
             finish_run(config, data, result, words, submit)  # the table, the report, the submission with its card
     return result
 
@@ -120,6 +123,8 @@ def look_ahead(config: Config, engine: Engine, train: bool, submit: bool) -> Rea
         refuse_rest(config, [job for job in all_jobs(config) if not has_models(config, job.member)], submit)
     prepare_process(config, engine.device)
     ahead = foreseen_demo(config)
+    if ahead and config.predictions:
+        raise UserError("predictions= is about rows that are not drawn yet: run the demo first, without predictions=.")
     dataset = ahead or read_tables(config)
     check_decisions(config, len(dataset.test))
     if not ahead:

@@ -141,19 +141,24 @@ def _check_names(raw: Any, layer: Mapping[str, Any], source: str) -> None:
     if not isinstance(members, dict):
         raise UserError(f"members={members} in {source} is not a mapping: write members.NAME.key=value.")
     known = [name for name, own in raw.members.items() if own is not None]
+    given = layer.get("predictions")
+    for name, place in given.items() if isinstance(given, Mapping) else ():
+        _check_member_name(str(name), source)
+        if not isinstance(place, str):
+            raise UserError(f"predictions.{name}={place} (in {source}) is not a folder: name one, or leave it empty.")
     for name, own in members.items():
-        if str(name) in ("ensemble", "report"):
-            raise UserError(
-                f"A member cannot be called '{name}' (in {source}), which is another thing's name: choose one."
-            )
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", str(name)):
-            raise UserError(
-                f"'{name:.120}' in {source} cannot name a member: use up to 100 letters, digits, '-' and '_'."
-            )
+        _check_member_name(str(name), source)
         if name not in known and not (isinstance(own, dict) and "backbone" in own):
             hint = did_you_mean(name, known) if known else ""
             raise UserError(f"There is no member '{name}' (in {source}){hint} A new one needs its own backbone.")
         check_keys(own, RECIPE_KEYS, f"members.{name}.", source)
+
+
+def _check_member_name(name: str, source: str) -> None:
+    if name in ("ensemble", "report"):
+        raise UserError(f"A member cannot be called '{name}' (in {source}), which is another thing's name: choose one.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        raise UserError(f"'{name:.120}' in {source} cannot name a member: use up to 100 letters, digits, '-' and '_'.")
 
 
 def _resolve(raw: Any) -> Config:
@@ -168,6 +173,7 @@ def _resolve(raw: Any) -> Config:
     if not members:
         members = {"model": _tidy(Recipe(**common))}
     settings = {item.name: getattr(raw, item.name) for item in fields(Config)}
+    settings["predictions"] = {name: place for name, place in raw.predictions.items() if place}  # empty: without it
     config = _tidy(Config(**{**settings, "members": members, **_places(raw)}))
     check_values(config, "")
     for group in GROUPS:

@@ -56,6 +56,7 @@ def elsewhere(config: Config) -> Config:
         extra="",
         pseudo="",
         names="",
+        predictions={},
         fold="all",
         overwrite=False,
         hours=0.0,

@@ -159,6 +159,7 @@ class Config(Recipe):
     pseudo_negative: float = bounded(0.98, 0.5, 1)  # and as class 0 from this probability of class 0 on
     competition: str = ""  # Kaggle's name of the competition, for the upload line
     members: dict[str, Recipe] = field(default_factory=dict)  # a member each; members.NAME=null: without it
+    predictions: dict[str, str] = field(default_factory=dict)  # members of other code: predictions.NAME=FOLDER
     demo: Demo = field(default_factory=Demo)
 
     layout: str = one_of("auto", "kaggle", "folders", "pixels")  # how the data lie in their folder

@@ -118,11 +118,15 @@ def find_worth(
 ) -> tuple[Worth, Worth, Sequence[ConditionScore]]:
     """Return what the members and the test-time views are worth to the ensemble, and what changed images cost it.
 
-    ``score`` is the ensemble's.
+    ``score`` is the ensemble's; ``members`` are those that are trained: where there are others, of which nobody knows
+    what single views and changed images come to, the last two are left open.
     """
     without: Worth = []
     if found.blend is not None:
-        without = leave_one_out({name: found.oof[name] for name in members}, found.blend.fold_methods, score.rule, seed)
+        weighed = {name: rows for name, rows in found.oof.items() if name != found.final}
+        without = leave_one_out(weighed, found.blend.fold_methods, score.rule, seed)
+        if len(weighed) > len(members):
+            return without, [], []
     logits = {name: collect_views(member.by_fold, found.ids) for name, member in members.items()}
     several = len(next(iter(logits.values()))) > 1
     views = view_ablation(logits, found.rows, found.weights, score.rule, seed) if several else []

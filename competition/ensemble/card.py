@@ -47,6 +47,10 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
                 "models": len(member.folders),
             }
             for name, member in result.members.items()
+        }
+        | {
+            name: {"weight": result.weights[name], "predictions": one.digest, "folds_known": one.fold is not None}
+            for name, one in result.outsiders.items()
         },
         "tta": config.tta,
         "rows": {"train": len(data.train), "test": len(data.test)},

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from competition.core.intact import read_record_file
 from competition.core.settings import Recipe
+from competition.data.run_data import FoldedRows
 from competition.inference.job_files import read_done
+from competition.inference.oof import Predictions, collect_member
 from competition.training.job import FEATURES_FILE
 
 
@@ -23,6 +25,10 @@ class Member:
     def folders(self) -> list[Path]:
         """The folders of all models that are in the member's average."""
         return [folder for folders in [*self.by_fold, self.full] for folder in folders]
+
+    def predictions(self, data: FoldedRows, folds: int) -> Predictions:
+        """Return the average of the member's models, in the order of ``data``; it has models of so many ``folds``."""
+        return collect_member(self.by_fold, self.full, data.train["id"], data.test["id"])
 
     def done(self) -> list[dict]:
         """Return each model's done.json."""

@@ -13,8 +13,9 @@ from competition.data.folds import JUDGED
 from competition.data.run_data import FoldedRows, RunData
 from competition.ensemble.analysis import Predicted, cannot_tell, find_shift, find_sources, find_worth
 from competition.ensemble.member import Member
+from competition.ensemble.outside import Outsider
 from competition.ensemble.web import tuned_on_web
-from competition.inference.oof import Predictions, blend, collect_member
+from competition.inference.oof import Predictions, blend
 from competition.report.trust import Analysis, ThresholdChoice
 from competition.scoring.blend.select import choose_blend
 from competition.scoring.rows import OofRows
@@ -28,7 +29,8 @@ ENSEMBLE = "ensemble"
 
 @dataclass(frozen=True)
 class Result:
-    """``scores`` and ``predictions`` by member, the ensemble last; ``members`` by member.
+    """``scores`` and ``predictions`` by member, the ensemble last; ``members`` by member, those that are trained, and
+    ``outsiders`` those that are not.
 
     ``judged``: (n,) bool, the training rows that the scores are about: those with an out-of-fold prediction, or a
     hold-out's test part where it has one. ``missing``: the folds that are not finished. ``weights``: each member's.
@@ -38,6 +40,7 @@ class Result:
     scores: dict[str, Score]
     predictions: Mapping[str, Predictions]
     members: Mapping[str, Member]
+    outsiders: Mapping[str, Outsider]
     weights: Mapping[str, float]
     judged: np.ndarray
     missing: list[int]
@@ -52,7 +55,7 @@ class Result:
     @property
     def seconds(self) -> dict[str, float]:
         """What each member's jobs took, and all together."""
-        own = {name: member.seconds() for name, member in self.members.items()}
+        own = {name: member.seconds() for name, member in self.members.items()} | dict.fromkeys(self.outsiders, 0.0)
         return own | ({self.final: sum(own.values())} if self.final not in own else {})
 
 
@@ -70,24 +73,30 @@ def check_decisions(config: Config, test_rows: int) -> None:
         raise UserError(f"public_fraction={config.public_fraction} of {test_rows} test rows leaves none: raise it.")
 
 
-def score_run(config: Config, data: RunData, plans: Sequence[Plan], audit: Audit | None = None) -> Result:
-    """Average the finished folds' predictions of a run and score every member and the ensemble."""
+def score_run(
+    config: Config,
+    data: RunData,
+    plans: Sequence[Plan],
+    audit: Audit | None = None,
+    outsiders: Mapping[str, Outsider] | None = None,
+) -> Result:
+    """Average the finished folds' predictions of a run and score every member, the ``outsiders``, and the ensemble."""
     folds = [fold for fold in range(config.parts) if all(p.is_done() for p in plans if p.job.fold == fold)]
     if not folds:
         raise UserError(f"No fold of {config.name} is trained by all its members yet: train one with fold=0.")
-    members: dict[str, Member] = {}
+    members: dict[str, Member | Outsider] = {}
     for name, recipe in config.members.items():
         own = [plan for plan in plans if plan.job.member == name]
         by_fold = [[plan.folder for plan in own if plan.job.fold == fold] for fold in folds]
         full = [plan.folder for plan in own if plan.job.fold is None] if len(folds) == config.parts else []
         members[name] = Member(recipe, by_fold, full)
-    return score(config, data, members, folds, audit, bool(config.pseudo))
+    return score(config, data, members | dict(outsiders or {}), folds, audit, bool(config.pseudo))
 
 
 def score(
     config: Config,
     data: FoldedRows,
-    members: Mapping[str, Member],
+    members: Mapping[str, Member | Outsider],
     folds: Sequence[int],
     audit: Audit | None = None,
     trained_on: bool = False,
@@ -99,27 +108,29 @@ def score(
     """
     missing = [fold for fold in range(config.parts) if fold not in folds]
     known = np.any([data.predicted(fold) for fold in folds], axis=0)
-    found = _ensemble(config, data, members, known, "equal" if missing else config.blend)
+    trained = {name: one for name, one in members.items() if isinstance(one, Member)}
+    outside = {name: one for name, one in members.items() if isinstance(one, Outsider)}
+    found = _ensemble(data, members, known, len(folds), _blend_method(config, outside, bool(missing)), config.seed)
     if data.judged_apart:
         known = known & (data.train["fold"] == JUDGED).to_numpy()
-    if config.threshold_on == "web" and not missing:
-        found = tuned_on_web(found, members, config.seed)
+    if config.threshold_on == "web" and not missing and not outside:  # whose degraded images nobody has seen
+        found = tuned_on_web(found, trained, config.seed)
     unasked = cannot_tell(found.test, bool(missing), trained_on, config.split == BY_SOURCE)
     no_shift = missing or unasked or data.test.empty
-    shift = None if no_shift else find_shift(found, members, audit, config.seed)
+    shift = None if no_shift else find_shift(found, trained, audit, config.seed)
     settings = config.threshold, config.seed, config.public_fraction, shift
     scores = {name: score_predictions(rows, found.test_rows[name], *settings) for name, rows in found.oof.items()}
     final = scores[found.final]
     several = found.rows.held_out is None and found.rows.folds > 1  # folds, so that rules can be compared by them
     rules = compare_rules(found.rows, found.test, config.threshold, config.seed) if several and not missing else {}
-    without, views, robustness = ((), (), ()) if missing else find_worth(found, members, final, config.seed)
+    without, views, robustness = ((), (), ()) if missing else find_worth(found, trained, final, config.seed)
     tuned_on = _tuned_on(found, final)
     threshold = ThresholdChoice(config.threshold, final.rule, final.why, final.threshold, rules, tuned_on)
     choice, checked = found.blend.choice if found.blend else None, audit.summary() if audit else None
     sources = find_sources(data.train[known], final)
     analysis = Analysis(shift, unasked, threshold, choice, without, views, robustness, checked, sources)
     weights = choice.weights if choice else dict.fromkeys(members, 1.0)
-    return Result(scores, found.predictions, members, weights, known, missing, analysis, trained_on)
+    return Result(scores, found.predictions, trained, outside, weights, known, missing, analysis, trained_on)
 
 
 def labelled(config: Config, prob: np.ndarray, threshold: float) -> np.ndarray:
@@ -132,12 +143,23 @@ def _tuned_on(found: Predicted, final: Score) -> str:
     return "clean" if found.rows.web is None or looks_at_test(final.rule) or is_number(final.rule) else "web"
 
 
+def _blend_method(config: Config, outside: Mapping[str, Outsider], missing: bool) -> str:
+    """Return how members are weighed: all the same where no choice can be trusted, for folds are missing, or a member
+    may have been trained on the rows that it judges."""
+    unknown = any(one.fold is None for one in outside.values())
+    return "equal" if missing or (unknown and config.blend == "auto") else config.blend
+
+
 def _ensemble(
-    config: Config, data: FoldedRows, members: Mapping[str, Member], known: np.ndarray, method: str
+    data: FoldedRows,
+    members: Mapping[str, Member | Outsider],
+    known: np.ndarray,
+    folds: int,
+    method: str,
+    seed: int,
 ) -> Predicted:
     """Average each member's models, and the members by weights fitted on the ``known`` (n,) training rows."""
-    ids = data.train["id"], data.test["id"]
-    predictions = {name: collect_member(member.by_fold, member.full, *ids) for name, member in members.items()}
+    predictions = {name: member.predictions(data, folds) for name, member in members.items()}
     train, held_out, fold = data.train[known], None, data.train["fold"][known]
     if data.judged_apart:
         held_out, fold = (fold == JUDGED).to_numpy(), None
@@ -145,7 +167,7 @@ def _ensemble(
     oof = {name: OofRows(prob=found.oof[known], **shared) for name, found in predictions.items()}
     if len(oof) < 2:
         return Predicted(train["id"].tolist(), predictions, oof, None)
-    weighed = choose_blend(oof, config.seed, None if method == "auto" else method)
+    weighed = choose_blend(oof, seed, None if method == "auto" else method)
     both = blend(list(predictions.values()), list(weighed.choice.weights.values()))
     crossed = weighed.oof if held_out is None else None
     oof[ENSEMBLE] = OofRows(prob=both.oof[known], crossed=crossed, **shared)

@@ -29,6 +29,7 @@ class Record:
     high), leaderboard (low, high, or None), how the score came about, and each member's f1. ``telltale``: the version.
     ``weights``: each member's weight in the average; none are equal weights. ``trained_on_test``: whether models
     learned from test images (pseudo-labels). ``folds``: the fingerprint of its folds; runs of before have none.
+    ``outside``: members whose predictions were read from files, which can say nothing of other images.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Record:
     weights: dict[str, float] = field(default_factory=dict)
     trained_on_test: bool = False
     folds: str = ""
+    outside: list[str] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
@@ -100,6 +102,14 @@ def read_record(name: str) -> Record:
         raise UserError(
             f"{run_folder(name) / FILE} is of another version ({error}): run the line that trained '{name}' again."
         ) from error
+
+
+def without_outside(record: Record) -> str:
+    """Return a sentence about the members that cannot answer for new images; nothing where all can."""
+    if not record.outside:
+        return ""
+    names = " and ".join(record.outside)
+    return f"Without {names}, whose predictions were read from files: the submission's score and threshold had them."
 
 
 def run_settings(record: Record) -> Config:
