@@ -25,7 +25,8 @@ WORDS_OF_PYTHON = re.compile(r"Traceback|Exception ignored|Exception in thread|\
 
 def kills_case(number: int, rng: np.random.Generator, folder: Path) -> Case:
     """Disturb one line, look at how it ends and at what it leaves, run it again, and compare the two ends."""
-    line, disturbance = LINES[number % len(LINES)], DISTURBANCES[number % len(DISTURBANCES)]
+    turn, place_in_turn = divmod(number, len(LINES))
+    line, disturbance = LINES[place_in_turn], DISTURBANCES[(turn + place_in_turn) % len(DISTURBANCES)]
     try:
         straight = undisturbed(line, folder.parent)
     except Failed as failure:

@@ -39,6 +39,7 @@ sys.exit(status)
 # Files whose bytes tell when and where they were made; all others are promised, and these by name and number.
 DATED = re.compile(
     r"(history\.jsonl|done\.json|placement\.json|ledger\.csv|metrics\.json|submissions/[^/]+/[^/]+\.json|\.html"
+    r"|tune/trials\.csv|tune/journal\.log"
     r"|folds/\.cache/\w+/manifest\.json)$"
 )
 # The memory of which files are in the cache goes by their places and dates.
@@ -84,6 +85,7 @@ LINES = (  # what takes longest last, for campaigns of a few cases
     Disturbed("export", (("export", f"name={NAME}", "device=cpu"),), after=FINISHED),
     Disturbed("run of two jobs", (_run("workers=0", "jobs=2", ONE),)),
     Disturbed("run of two jobs with workers", (_run("workers=2", "jobs=2", ONE),)),
+    Disturbed("tune", (("tune", *_run("workers=0", "jobs=1", ONE, "trials=3", "tune.folds=0", "lr=1e-5")),)),
 )
 
 

@@ -34,6 +34,8 @@ STARTS: tuple[tuple[list[str], int], ...] = (
     (["ensemble", "names=tiny,other"], 1),
     (["report", "name=tiny"], 1),
     (["track", "name=tiny", "to=tensorboard"], 2),
+    (["tune", *NEW, "trials=2", "tune.folds=0", GUARD], 3),
+    (["ensemble", "name=tiny", "predictions.theirs=sets"], 1),
     (["predict", "name=tiny", "sets/csv/test/test0.png", "format=csv"], 5),
     (["predict", "name=tiny", "test=sets/csv", "out=answer.csv"], 3),
     (["export", "name=tiny"], 2),

@@ -22,7 +22,7 @@ from tests.running import TINY, done_inside, everything, outcome
 pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
 
 from competition.training.engines.cluster import node as on_node
-from competition.training.engines.cluster.connect import Connection, Node
+from competition.training.engines.cluster.connect import MAX_TEMPORARY, Connection, Node, short_folder
 from competition.training.engines.cluster.messages import Incoming, Outgoing, Piece, pieces, write_piece
 from competition.training.engines.cluster.travel import (
     Parcel,
@@ -56,6 +56,25 @@ def until(line: subprocess.Popen, home: Path, points: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not unshared(), reason="this user cannot give a process a view of the disk of its own")
+def test_the_sockets_of_a_cluster_of_this_machine_can_have_names(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("x" * 80)))
+    folder = Path(short_folder())
+    assert len(os.fsencode(folder.parent)) <= MAX_TEMPORARY and folder.is_dir()
+    folder.rmdir()
+
+
+@pytest.mark.slow
+def test_a_search_is_trained_on_a_cluster_as_here(tmp_path):
+    pytest.importorskip("optuna", reason="the extra 'tune' is not installed")
+    words = ["tune", *TINY, "members.swin=null", "trials=2", "tune.folds=0", "lr=1e-5", "threads=1"]
+    losses = {}
+    for name, engine in (("here", "local"), ("there", "ray")):
+        done_inside(tmp_path, *words, f"name={name}", f"engine={engine}")
+        table = (tmp_path / f"folds/{name}/tune/trials.csv").read_text().splitlines()
+        losses[name] = [line.split(",")[1] for line in table]
+    assert losses["here"] == losses["there"]
+
+
 def test_whatever_dies_a_cluster_without_a_common_disk_ends_in_the_bytes_of_this_machine(tmp_path):
     here = tmp_path / "here"
     here.mkdir()

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from competition.core.files import cores
 from competition.core.settings import Config
 
 T = TypeVar("T")
+MAX_TEMPORARY = 28  # bytes: the paths of Ray's sockets have some 79 more, and may have 107
 PATIENCE = 10.0  # seconds for an answer at the address
 LOOK_PATIENCE = 600.0  # seconds for a node's first answer: it imports torch, and may decode the images
 
@@ -76,6 +79,7 @@ class Connection:
     """A connection to the cluster that ``config.ray.address`` names, or to one that it starts; ended by ``close``."""
 
     config: Config
+    _folder: str = ""
 
     def __post_init__(self) -> None:
         address = address_of(self.config)
@@ -90,6 +94,8 @@ class Connection:
         options: dict[str, Any] = {"address": address}
         if not address:
             options = {"address": "local", "num_cpus": cores(), "include_dashboard": False}
+            self._folder = short_folder()
+            options |= {"_temp_dir": self._folder} if self._folder else {}
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             ray.init(
@@ -120,6 +126,15 @@ class Connection:
     def close(self) -> None:
         """End the connection, and with it all that runs for it."""
         ray.shutdown()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def short_folder() -> str:
+    """Return a new folder for what a cluster of this machine writes, below which its sockets can have names; nothing
+    where there is none, and Ray takes its own."""
+    places = [place for place in (tempfile.gettempdir(), "/tmp") if len(os.fsencode(place)) <= MAX_TEMPORARY]
+    return tempfile.mkdtemp(prefix="ray-", dir=places[0]) if places and os.name == "posix" else ""
 
 
 def _check_answers(address: str) -> None:

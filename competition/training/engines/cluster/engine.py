@@ -88,6 +88,7 @@ class RayEngine(Engine):
             self._train(supply, left)
         finally:
             connection.close()
+            self._connection = None  # another call connects again
         return plans
 
     def _connected(self) -> Connection:
