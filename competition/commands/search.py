@@ -153,7 +153,8 @@ class Tuning:
             name: dataclasses.replace(recipe, **best.settings) if name in searched else recipe
             for name, recipe in config.members.items()
         }
-        return lasting_settings(dataclasses.replace(config, name=f"{config.name}-tuned", members=members, tuned=told))
+        config = dataclasses.replace(config, name=f"{config.name}-tuned", extra=self.ready.config.extra)
+        return lasting_settings(dataclasses.replace(config, members=members, tuned=told))
 
     def _words(self, folds: Sequence[int]) -> str:
         """Return folds in words."""

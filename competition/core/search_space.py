@@ -53,13 +53,15 @@ class SearchSpace:
 @dataclass(frozen=True)
 class Trial:
     """A finished trial. ``settings``: what was varied, with its values. ``loss``: None of one that was ended early, and
-    then ``why`` says for what reason. ``seconds``: what it took."""
+    then ``why`` says for what reason, and ``likely`` what it would have come to, where that can be told. ``seconds``:
+    what it took."""
 
     number: int
     settings: Settings
     loss: float | None
     why: str
     seconds: float
+    likely: float | None = None
 
 
 def read_space(tune: Mapping[str, Any]) -> SearchSpace:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 import yaml
@@ -61,6 +62,10 @@ def test_the_same_line_again_trains_nothing_and_more_trials_go_on(tuned):
     assert not changed
 
 
+def results(home):
+    return {name: what for name, what in everything(home).items() if "/.cache/" not in name}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -82,12 +87,26 @@ def test_what_cannot_be_searched_is_refused_and_nothing_is_written(tmp_path, wor
 
 
 def test_another_search_of_the_same_name_is_refused_and_discarded_on_request(tuned, tmp_path):
-    home, _ = tuned
-    other = [*LINE[:-2], "tune.lr=[1e-4,1e-2,log]", "tune.weight_decay=null"]
-    before = everything(home)
+    home = tmp_path / "home"
+    shutil.copytree(tuned[0], home)
+    other = [word if not word.startswith("tune.lr=") else "tune.lr=[1e-4,1e-2,log]" for word in LINE]
+    before = results(home)
     result = inside(home, *other)
     assert result.returncode == 2 and "holds another search" in result.stderr
-    assert everything(home) == before
+    assert results(home) == before
+    done(home, *other, "overwrite=true")
+    assert len(trials(home)) == 4 and "lr" in trials(home)[1] and trials(home)[0]["lr"] == ""  # 1e-5 is not in there
+    printed = done(home, *other, "overwrite=true")  # it is this search by now: nothing is discarded
+    assert "F1" not in printed
+
+
+def test_hours_end_a_search_before_a_trial_that_would_take_longer(tmp_path):
+    words = [word for word in LINE if not word.startswith("trials=")]
+    printed = done(tmp_path, *words, "hours=0.0001")
+    assert [row["trial"] for row in trials(tmp_path)] == ["0"]
+    assert "Keep the preset's settings" in printed and "about 0 min to go" in printed
+    printed = done(tmp_path, *words, "hours=1", "trials=2")  # whichever comes first
+    assert [row["trial"] for row in trials(tmp_path)] == ["0", "1"]
 
 
 def test_members_share_values_and_web_conditions_can_be_judged(tmp_path):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who dr
     from matplotlib.axes import Axes
 
 PANEL = 1.45  # inches: the height of a setting's panel
+HOLLOW = "hollow: ended early, at the likely loss"
 
 
 def history_figure(trials: Sequence[Trial], loss: str, path: Path) -> None:
@@ -23,18 +24,20 @@ def history_figure(trials: Sequence[Trial], loss: str, path: Path) -> None:
     ended = [one for one in trials if one.loss is not None]
     losses = np.array([one.loss for one in ended], float)
     best = ended[int(losses.argmin())]
-    title = (
-        f"Best of {len(trials)} trials: {best.loss:.4f}, trial {best.number}" if best.number else "The preset is best"
-    )
-    stopped = [one.number for one in trials if one.loss is None]
-    figure = style.new_page(title, f"{loss} on the folds of the search; {len(stopped)} ended early (below)", 3.2)
+    title = f"Best of {len(trials)} trials: {best.loss:.4f}, trial {best.number}"
+    title = title if best.number else "The preset is best"
+    figure = style.new_page(title, f"{loss} on the folds of the search; {HOLLOW}", 3.2)
     axes = style.add_panel(figure, 0.62, 0.5, 4.2, 1.95)
-    numbers = [one.number for one in ended]
     axes.axhline(losses[0], color=style.MUTED, linewidth=0.8, linestyle=style.DOTTED)
     axes.text(len(trials) - 0.4, losses[0], "preset", color=style.MUTED, fontsize=8, va="bottom", ha="right")
-    axes.step(numbers, np.minimum.accumulate(losses), where="post", color=style.INK, linewidth=1.4)
-    axes.plot(numbers, losses, "o", color=style.BLUE, markersize=5)
-    axes.plot(stopped, [0.02] * len(stopped), "x", color=style.RED, markersize=5, transform=axes.get_xaxis_transform())
+    axes.step(
+        [one.number for one in ended], np.minimum.accumulate(losses), where="post", color=style.INK, linewidth=1.4
+    )
+    for one in trials:
+        if (value := _shown(one)) is not None:
+            axes.plot(one.number, value, "o", **_marker(one, style.BLUE, 5))
+    lost = [one.number for one in trials if _shown(one) is None]  # which could not be trained
+    axes.plot(lost, [0.02] * len(lost), "x", color=style.RED, markersize=5, transform=axes.get_xaxis_transform())
     axes.locator_params(axis="x", integer=True)
     axes.set_xlim(-0.5, len(trials) - 0.5)
     style.name_axes(axes, "trial", loss)
@@ -58,34 +61,32 @@ def importances_figure(importances: Mapping[str, float], path: Path) -> None:
 
 def slices_figure(trials: Sequence[Trial], space: Sequence[Dimension], loss: str, path: Path) -> None:
     """Draw the loss of each trial by the value of each setting, the best one marked."""
-    ended = [one for one in trials if one.loss is not None and one.settings]
-    height = 0.75 + (PANEL + 0.45) * len(space) if ended else 0.8
-    figure = style.new_page("Which values did well", f"{loss}, a point for each trial; orange: the best", height)
-    best = min(ended, key=lambda one: (one.loss, one.number), default=None)
-    for row, one in enumerate(space if ended else ()):
+    known = [one for one in trials if one.settings and _shown(one) is not None]
+    height = 0.75 + (PANEL + 0.45) * len(space) if known else 0.8
+    figure = style.new_page("Which values did well", f"{loss}; orange: the best; {HOLLOW}", height)
+    best = min((one for one in known if one.loss is not None), key=lambda one: (one.loss, one.number), default=None)
+    for row, dimension in enumerate(space if known else ()):
         axes = style.add_panel(figure, 0.62, height - 0.75 - (PANEL + 0.45) * row - PANEL, 4.2, PANEL)
-        known = [trial for trial in ended if one.key in trial.settings]
-        axes.plot(_places(one, known), [float(trial.loss or 0) for trial in known], "o", color=style.BLUE, markersize=5)
-        if best in known:
-            axes.plot(_places(one, [best]), [float(best.loss or 0)], "o", color=style.RED, markersize=7)
-        _scale(axes, one)
-        style.name_axes(axes, one.key, loss)
+        for one in known:
+            if dimension.key in one.settings:
+                colour, size = (style.RED, 7) if one is best else (style.BLUE, 5)
+                axes.plot(_place(dimension, one), _shown(one) or 0.0, "o", **_marker(one, colour, size))
+        _scale(axes, dimension)
+        style.name_axes(axes, dimension.key, loss)
     style.save_page(figure, path)
 
 
 def parallel_figure(trials: Sequence[Trial], space: Sequence[Dimension], loss: str, path: Path) -> None:
     """Draw each trial as a line over its settings and its loss: the better, the darker."""
-    ended = sorted(
-        (one for one in trials if one.loss is not None and len(one.settings) == len(space)),
-        key=lambda one: -(one.loss or 0.0),
-    )
+    known = [one for one in trials if len(one.settings) == len(space) and _shown(one) is not None]
+    known.sort(key=lambda one: -(_shown(one) or 0.0))
     figure = style.new_page("Each trial as a line", f"{loss} at the right; the better, the darker", 3.2)
     axes = style.add_panel(figure, 0.5, 0.55, 4.0, 1.9)
-    losses = np.array([one.loss for one in ended], float)
-    for rank, one in enumerate(ended):
+    losses = np.array([_shown(one) for one in known], float)
+    for rank, one in enumerate(known):
         heights = [_share(dimension, one.settings[dimension.key]) for dimension in space]
         heights.append(float((losses[rank] - losses.min()) / (np.ptp(losses) or 1.0)))
-        shade = 0.15 + 0.85 * (rank + 1) / len(ended)
+        shade = 0.15 + 0.85 * (rank + 1) / len(known)
         axes.plot(range(len(heights)), heights, color=style.BLUE, alpha=shade, linewidth=0.6 + 1.4 * shade)
     names = [*(one.key for one in space), loss]
     axes.set_xticks(range(len(names)), names, fontsize=style.fit_size(8.5, 60, " ".join(names)), parse_math=False)
@@ -93,10 +94,21 @@ def parallel_figure(trials: Sequence[Trial], space: Sequence[Dimension], loss: s
     style.save_page(figure, path)
 
 
-def _places(one: Dimension, trials: Sequence[Trial]) -> list[Any]:
-    """Return where the trials' values of a setting stand on its axis."""
-    values = [trial.settings[one.key] for trial in trials]
-    return [one.choices.index(value) for value in values] if one.choices else values
+def _shown(one: Trial) -> float | None:
+    """Return a trial's loss, of one that was ended early what it would likely have come to."""
+    return one.likely if one.loss is None else one.loss
+
+
+def _marker(one: Trial, colour: str, size: float) -> dict[str, Any]:
+    """Return the look of a trial's point: hollow where it was ended early."""
+    inside = colour if one.loss is not None else "white"
+    return {"color": colour, "markersize": size, "markerfacecolor": inside, "clip_on": False, "zorder": 4}
+
+
+def _place(one: Dimension, trial: Trial) -> Any:
+    """Return where a trial's value of a setting stands on its axis."""
+    value = trial.settings[one.key]
+    return one.choices.index(value) if one.choices else value
 
 
 def _scale(axes: "Axes", one: Dimension) -> None:

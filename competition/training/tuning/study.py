@@ -65,7 +65,8 @@ class Study:
     def trials(self) -> list[Trial]:
         """The finished trials, by number."""
         found = self._study.get_trials(deepcopy=False)
-        return [Trial(one.number, one.params, one.value, one.user_attrs[WHY], one.user_attrs[SECONDS]) for one in found]
+        attributes = [(one.user_attrs[WHY], one.user_attrs[SECONDS], one.user_attrs[LIKELY]) for one in found]
+        return [Trial(one.number, one.params, one.value, *known) for one, known in zip(found, attributes, strict=True)]
 
     def best(self) -> Trial:
         """Return the first of the trials with the least loss. ValueError where none came to its end."""
