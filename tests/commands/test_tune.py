@@ -86,6 +86,7 @@ def test_what_cannot_be_searched_is_refused_and_nothing_is_written(tmp_path, wor
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_another_search_of_the_same_name_is_refused_and_discarded_on_request(tuned, tmp_path):
     home = tmp_path / "home"
     shutil.copytree(tuned[0], home)
@@ -100,6 +101,7 @@ def test_another_search_of_the_same_name_is_refused_and_discarded_on_request(tun
     assert "F1" not in printed
 
 
+@pytest.mark.slow
 def test_hours_end_a_search_before_a_trial_that_would_take_longer(tmp_path):
     words = [word for word in LINE if not word.startswith("trials=")]
     printed = done(tmp_path, *words, "hours=0.0001")
@@ -109,6 +111,7 @@ def test_hours_end_a_search_before_a_trial_that_would_take_longer(tmp_path):
     assert [row["trial"] for row in trials(tmp_path)] == ["0", "1"]
 
 
+@pytest.mark.slow
 def test_members_share_values_and_web_conditions_can_be_judged(tmp_path):
     words = [word for word in SMALL if word != "members.swin=null"]
     printed = done(tmp_path, "tune", *words, "trials=2", "on=web", "objective=auc", "tune.augment=[none,flips_both]")
@@ -117,6 +120,7 @@ def test_members_share_values_and_web_conditions_can_be_judged(tmp_path):
     assert placed["augment"] == "flips"
 
 
+@pytest.mark.slow
 def test_every_fold_of_the_search_and_of_the_judgement_has_its_jobs(tmp_path):
     words = [word for word in LINE if word.partition("=")[0] not in ("folds", "tune.folds", "trials")]
     done(tmp_path, *words, "folds=4", "tune.folds=0,1", "trials=2")
@@ -124,6 +128,7 @@ def test_every_fold_of_the_search_and_of_the_judgement_has_its_jobs(tmp_path):
     assert folders == {"fold0", "fold1", "fold2", "fold3"}
 
 
+@pytest.mark.slow
 def test_a_hold_out_is_searched_on_its_validation_part_and_judged_on_its_test_part(tmp_path):
     words = [
         *SMALL,

@@ -188,6 +188,7 @@ def test_new_pictures_are_judged_without_it_and_a_notebook_is_refused(home):
     assert inside(home, "bundle", "name=mine", "owner=me", "competition=some").returncode == 0
 
 
+@pytest.mark.slow
 def test_runs_are_blended_with_an_outsider_too(home):
     done_inside(home, *(word for word in LINE if word != "name=mine"), "name=other", "members.convnext.lr=5e-4")
     printed = done_inside(home, "ensemble", "names=mine,other", "predictions.theirs=theirs", "name=all")
