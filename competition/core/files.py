@@ -40,8 +40,10 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+            if fcntl is not None:  # while the lock on it says that its maker lives
+                _put(temporary, path)
+        if fcntl is None:  # Windows moves no open file
+            _put(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -94,9 +96,14 @@ def sweep_drafts(path: Path) -> None:
 def sweep(drafts: Iterable[Path]) -> None:
     """Remove the temporary files and folders among ``drafts`` that killed processes left; a living one's stay."""
     for path in drafts:
-        if path.name.startswith(".") and path.name.endswith(DRAFT) and _is_abandoned(path):
+        if path.name.startswith(".") and path.name.endswith(DRAFT):
             with contextlib.suppress(OSError):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                _remove_abandoned(path)
+
+
+def _put(temporary: str, path: Path) -> None:
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
 
 
 def _draft(make: Callable[[], tuple[Any, str]]) -> tuple[Any, str]:
@@ -112,23 +119,21 @@ def _draft(make: Callable[[], tuple[Any, str]]) -> tuple[Any, str]:
         os.close(handle)
 
 
-def _is_abandoned(path: Path) -> bool:
-    """Whether nobody fills a temporary file or folder any more: provably, or because it is older than a day."""
-    try:
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            return False
-        if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-            return True
-        if fcntl is None:
-            return False
+def _remove_abandoned(path: Path) -> None:
+    """Remove a temporary file or folder that nobody fills any more: provably, or because it is older than a day. Raises
+    OSError where its maker lives."""
+    if path.is_symlink() or not (path.is_file() or path.is_dir()):
+        return
+    remove = shutil.rmtree if path.is_dir() else os.unlink
+    if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+        remove(path)
+    elif fcntl is not None:
         handle = os.open(path, os.O_RDONLY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
+            remove(path)  # before the lock goes: a maker who waits for it sees then that there is nothing left
         finally:
             os.close(handle)
-    except OSError:
-        return False
 
 
 def _sync_folder(folder: Path) -> None:

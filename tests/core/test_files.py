@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -63,6 +64,49 @@ def test_a_temporary_file_is_swept_when_its_writer_is_dead_and_not_before(tmp_pa
             assert draft.exists() and other.exists()
         os.replace(draft, tmp_path / "folder")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "folder"]
+
+
+def test_a_file_is_not_swept_between_its_last_byte_and_its_place(tmp_path, monkeypatch):
+    put = os.replace
+
+    def replace(source, target):
+        sweep(tmp_path.iterdir())  # as another line does at just this moment
+        put(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with atomic_write(tmp_path / "a") as file:
+        file.write("whole")
+    assert (tmp_path / "a").read_text() == "whole"
+
+
+def test_a_writer_that_waits_for_a_sweeps_lock_makes_another_file(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="there are no such locks")
+    made, unlink = [], os.unlink
+    writer = threading.Thread(target=lambda: made.append(_write(tmp_path / "a")))
+    flock = fcntl.flock
+
+    def slow(handle, how):
+        if how == fcntl.LOCK_EX and not made:  # the writer, before its first lock: the sweep comes first
+            made.append("swept")
+            sweep(tmp_path.iterdir())
+        flock(handle, how)
+
+    def late(path, **options):
+        with pytest.raises(BlockingIOError), open(path) as other:  # nobody gets the lock of what is being removed
+            flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unlink(path, **options)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+    monkeypatch.setattr(os, "unlink", late)
+    writer.start()
+    writer.join()
+    assert made == ["swept", "whole"] and [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def _write(path):
+    with atomic_write(path) as file:
+        file.write("whole")
+    return path.read_text()
 
 
 def test_a_draft_folder_of_a_killed_process_goes_when_the_next_is_made(tmp_path):
