@@ -34,9 +34,7 @@ def render_page(metrics: Mapping[str, Any], pictures: Mapping[str, bytes], thumb
 
     All text is escaped. A figure that is not among ``pictures`` is left out with its caption.
     """
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = page_environment()
     environment.globals |= {
         "m": metrics,
         "final": metrics["final"],
@@ -47,9 +45,17 @@ def render_page(metrics: Mapping[str, Any], pictures: Mapping[str, bytes], thumb
         "value": lambda *place: Markup("").join(_generic(metrics, place)),
         "pictures": {name: _data_uri("png", content) for name, content in pictures.items()},
         "thumbnails": [content and _data_uri("jpeg", content) for content in thumbnails],
-        "style": Markup((HERE / "page.css").read_text(encoding="utf-8")),
     }
     return environment.get_template("page.html").render()
+
+
+def page_environment() -> Environment:
+    """Return what renders the templates of this room: all text is escaped, and ``style`` is the look of the pages."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals["style"] = Markup((HERE / "page.css").read_text(encoding="utf-8"))
+    return environment
 
 
 def show(value: float | None, how: str) -> str:

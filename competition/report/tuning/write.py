@@ -7,15 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from competition.core.files import write_changed
 from competition.core.search_space import Dimension, Trial
+from competition.report.html import page_environment
 from competition.report.tuning import plots
 
 TRIALS, PAGE = "trials.csv", "tuning.html"
-HERE = Path(__file__).parent
 CAPTIONS = {
     "history": "What each trial came to, and the best so far",
     "importances": "What the settings matter, by a functional analysis of variance of the trials",
@@ -47,10 +44,8 @@ def write_tuning(folder: Path, facts: TuningFacts) -> Path:
     plots.slices_figure(facts.trials, facts.space, facts.loss, paths["slices"])
     plots.parallel_figure(facts.trials, facts.space, facts.loss, paths["parallel"])
     pictures = {name: base64.b64encode(path.read_bytes()).decode() for name, path in paths.items()}
-    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
-    style = Markup((HERE.parent / "page.css").read_text(encoding="utf-8"))
-    template = environment.get_template(PAGE)
-    write_changed(folder / PAGE, template.render(facts=facts, pictures=pictures, captions=CAPTIONS, style=style))
+    template = page_environment().get_template(f"tuning/{PAGE}")
+    write_changed(folder / PAGE, template.render(facts=facts, pictures=pictures, captions=CAPTIONS))
     return folder / PAGE
 
 

@@ -4,17 +4,17 @@ A trial is proposed from those that are finished and from its number, by nothing
 proposes the same settings again, and its jobs go on from where they were.
 """
 
+import contextlib
 import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.pruners import WilcoxonPruner
 from optuna.samplers import GPSampler
@@ -54,7 +54,6 @@ class Study:
 
     def __init__(self, folder: Path, key: str, dimensions: Sequence[Dimension], preset: Settings, seed: int) -> None:
         optuna.logging.set_verbosity(logging.ERROR)
-        warnings.filterwarnings("ignore", category=ExperimentalWarning)
         self._space, self._preset, self._seed = {one.key: _distribution(one) for one in dimensions}, preset, seed
         self._study = _opened(folder / JOURNAL)
         if not self._study.user_attrs:
@@ -83,8 +82,9 @@ class Study:
         def report(value: float, step: int) -> None:
             reports[step] = value
             draft.report(value, step)
-            if draft.number and draft.should_prune():
-                raise Pruned
+            with _quiet():
+                if draft.number and draft.should_prune():
+                    raise Pruned
 
         try:
             loss = evaluate(draft.number, draft.params, report)
@@ -121,20 +121,30 @@ class Study:
         """Return what a trial with these reports would have come to: the best one's loss, and by how much it was worse
         until then."""
         best = self._study.best_trial
-        worse = float(np.mean([value - best.intermediate_values[step] for step, value in reports.items()]))
+        known = best.intermediate_values
+        worse = float(np.mean([value - known[step] for step, value in reports.items() if step in known]))
         return float(best.value or 0.0) + max(0.0, worse)
 
     def _propose(self) -> optuna.Trial:
         """Return the next trial, with its settings, in a study that is not written anywhere."""
         finished = self._study.get_trials(deepcopy=False)
         seed = stream("tune", self._seed, len(finished)) % 2**32
-        sampler = GPSampler(seed=seed, n_startup_trials=RANDOM_TRIALS, deterministic_objective=False)
-        draft = optuna.create_study(sampler=sampler, pruner=WilcoxonPruner(p_threshold=PRUNING_P))
+        with _quiet():
+            sampler = GPSampler(seed=seed, n_startup_trials=RANDOM_TRIALS, deterministic_objective=False)
+            draft = optuna.create_study(sampler=sampler, pruner=WilcoxonPruner(p_threshold=PRUNING_P))
         draft.add_trials(_as_complete(finished))
         if finished:
             return draft.ask(self._space)
         draft.enqueue_trial(dict(self._preset))
         return draft.ask({key: self._space[key] for key in self._preset})
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna's warnings off the screen: that its pruner is new, and that trials may differ in their epochs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _opened(path: Path) -> optuna.Study:

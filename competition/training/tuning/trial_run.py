@@ -24,7 +24,7 @@ from competition.scoring.metrics import sigmoid
 from competition.scoring.objective import ConditionRows, row_losses
 from competition.training.engines.protocol import Engine
 from competition.training.open_data import check_inputs, open_data
-from competition.training.plan import Job, Plan, make_plans, refuse_conflicts
+from competition.training.plan import Job, Plan, make_plans, refuse_conflicts, unfinished
 from competition.training.tuning.study import Report
 
 LOOK_SECONDS = 0.5  # between two looks at what jobs have reached
@@ -99,7 +99,8 @@ class TrialRuns:
         keep_folds(run_folder(config.name) / FOLDS_FILE, split_table(config, data.train))
         watch = _Watch(plans, self.goal, report)
         self.engine.watch = watch.look
-        self.engine.finish(data, plans)
+        if unfinished(config, plans):
+            self.engine.finish(data, plans)
         watch.look(to_the_end=True)
         rows = self._rows(data, plans, folds)
         return rows, row_losses(self.goal.objective, rows)
