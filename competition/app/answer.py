@@ -76,9 +76,10 @@ def _checked(raw: bytes, name: str, max_mb: float) -> NDArray[np.uint8]:
     if height * width > MAX_PIXELS:
         limit = f"this page's limit of {MAX_PIXELS / 1e6:.0f} million pixels"
         raise UnreadableImage(name, f"its {width:,} x {height:,} pixels exceed {limit}")
-    if min(height, width) < MIN_SIDE:
+    image = decode(raw, name)  # which refuses what is damaged, whatever size its header states
+    if min(image.shape[:2]) < MIN_SIDE:
         raise UnreadableImage(name, f"its {width} x {height} pixels are too few to say anything")
-    return decode(raw, name)
+    return image
 
 
 def pictures(classifier: Classifier[TorchMember], image: NDArray[np.uint8], verdict: Verdict) -> list[Picture]:

@@ -15,6 +15,8 @@ from competition.data.run_data import RunData
 from competition.ensemble.score import Result
 from competition.inference.torch_member import job_settings
 
+TRIES = 3  # of asking git, where something kills it
+
 
 def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
     """Return what is known about a submission; the same results give the same card, whenever they were made."""
@@ -68,8 +70,11 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
 
 def provenance() -> dict[str, Any]:
     """Return the versions that made this; the commit is None outside of a checkout."""
-    commit = ""
+    commit, git = "", ["git", "rev-parse", "HEAD"]
     with contextlib.suppress(FileNotFoundError):
-        git = ["git", "rev-parse", "HEAD"]
-        commit = subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+        for _ in range(TRIES):
+            found = subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True)
+            commit = found.stdout.strip()
+            if found.returncode >= 0:
+                break
     return {"git_commit": commit or None, "telltale": __version__, "python": platform.python_version()}

@@ -49,10 +49,17 @@ def _sixteen_bits() -> bytes:
 
 
 # What cannot be judged, and a word of the reason; what can be, unusual as it is.
+def _sizeless(jpeg):
+    """Return a JPEG whose header states 0 x 0 pixels."""
+    frame = jpeg.index(b"\xff\xc0") + 5  # marker, length and precision come before the height and the width
+    return jpeg[:frame] + bytes(4) + jpeg[frame + 4 :]
+
+
 REFUSED = {
     "text.jpg": (b"Dear reader, this is a letter.", "not an image"),
     "bomb.png": (bomb(), "exceed the limit"),
     "cut.jpg": (_half(encoded(picture(256, 256), "JPEG")), "truncated"),
+    "sizeless.jpg": (_sizeless(encoded(picture(), "JPEG")), "it is damaged"),
 }
 JUDGED = {
     "moving.gif": encoded(picture(), "GIF", save_all=True, append_images=[picture(64, 64).rotate(90)], duration=50),
