@@ -6,7 +6,7 @@ over the folds of the first run.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from competition.commands.compare import are_apart, compare_runs
@@ -16,9 +16,9 @@ from competition.core.errors import UserError
 from competition.core.locks import only_one
 from competition.core.paths import FOLDS_FILE, run_folder
 from competition.core.settings import Config
-from competition.ensemble.finished_runs import check_alike, joined_data, open_run, run_names
+from competition.ensemble.finished_runs import Run, check_alike, joined_data, open_run, run_names
 from competition.ensemble.member import Member
-from competition.ensemble.outside import outside_notes, read_outsiders
+from competition.ensemble.outside import Outsider, outside_notes, read_outsiders
 from competition.ensemble.score import Result, check_decisions, score
 from competition.inference.run_record import read_record
 
@@ -65,11 +65,17 @@ def blend_runs(config: Config, words: Sequence[str], submit: bool = True) -> Res
             f"{len(data.test):,} test rows"
         )
         outsiders = read_outsiders(config, data.dataset)
-        lacking = {one for run in runs.values() for one in run.record.outside} - outsiders.keys()
-        notes = [f"without {one}, whose predictions were read from files: give predictions.{one}=" for one in lacking]
-        data = dataclasses.replace(data, notes=[*outside_notes(config, outsiders, data), *sorted(notes)])
+        data = dataclasses.replace(data, notes=[*outside_notes(config, outsiders, data), *_left_out(runs, outsiders)])
         print("".join(f"  Note: {note}.\n" for note in data.notes), end="")
         trained_on = any(run.record.trained_on_test for run in runs.values())
         result = score(config, data, {**members, **outsiders}, range(config.parts), trained_on=trained_on)
         finish_run(config, data, result, words, submit)
     return result
+
+
+def _left_out(runs: Mapping[str, Run], outsiders: Mapping[str, Outsider]) -> list[str]:
+    """Return a note on each member of the runs that was read from files and that the line does not name."""
+    lacking = {one for run in runs.values() for one in run.record.outside} - outsiders.keys()
+    return [
+        f"without {one}, whose predictions were read from files: give predictions.{one}=" for one in sorted(lacking)
+    ]

@@ -75,7 +75,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
         data = open_data(config, dataset)  # the pixels, in folds that no group crosses
         data = dataclasses.replace(data, notes=[*data.notes, *outside_notes(config, outsiders, data)])
         plans = _plan_jobs(config, data, engine, train, submit)
-        print("\n".join(opening_lines(config, data, ready.models, engine.where, ready.notes)))
+        print(*opening_lines(config, data, ready.models, engine.where, ready.notes), sep="\n")
         audit, findings = quick_audit(config, data)
         keep_folds(run_folder(config.name) / FOLDS_FILE, split_table(config, data.train))
         print("".join(f"  {line}\n" for line in findings), end="")
@@ -85,8 +85,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
                 keep_pretrained(config, ready.requested)
                 if config.hours:
                     keep_plan(whole, config)
-                    closing = closing_seconds(_count_rows(config, dataset))
-                    engine.watch = stop_after(3600 * config.hours - closing)
+                    engine.watch = stop_after(3600 * config.hours - closing_seconds(_count_rows(config, dataset)))
                 try:
                     plans = engine.finish(data, plans)  # trains each (member, fold), predicts its fold and the test set
                 except OutOfTime:

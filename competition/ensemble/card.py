@@ -40,20 +40,7 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
         "robustness": analysis["robustness"],
         "sources": analysis["sources"],
         "predicted_positive_rate": {"oof": score_of.figures["predicted_positive_rate"], "test": score_of.test_rate},
-        "members": {
-            name: {
-                "weight": result.weights[name],
-                "backbone": member.recipe.backbone,
-                "view": member.recipe.view,
-                "pretrained": job_settings(member.folders[0])["pretrained"],
-                "models": len(member.folders),
-            }
-            for name, member in result.members.items()
-        }
-        | {
-            name: {"weight": result.weights[name], "predictions": one.digest, "folds_known": one.fold is not None}
-            for name, one in result.outsiders.items()
-        },
+        "members": _members(result),
         "tta": config.tta,
         "rows": {"train": len(data.train), "test": len(data.test)},
         "unreadable_test": data.unreadable_test,
@@ -61,6 +48,23 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
         "notes": data.notes,
         "fingerprints": {"data": data.table_key, "jobs": fingerprint(sorted(jobs))},
         **({"tuned": config.tuned} if config.tuned else {}),
+    }
+
+
+def _members(result: Result) -> dict[str, Any]:
+    trained = {
+        name: {
+            "weight": result.weights[name],
+            "backbone": member.recipe.backbone,
+            "view": member.recipe.view,
+            "pretrained": job_settings(member.folders[0])["pretrained"],
+            "models": len(member.folders),
+        }
+        for name, member in result.members.items()
+    }
+    return trained | {
+        name: {"weight": result.weights[name], "predictions": one.digest, "folds_known": one.fold is not None}
+        for name, one in result.outsiders.items()
     }
 
 
