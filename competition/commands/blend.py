@@ -48,13 +48,7 @@ def blend_runs(config: Config, words: Sequence[str], submit: bool = True) -> Res
     first, *others = runs
     for other in others:
         check_alike(first, runs[first], other, runs[other])
-    members: dict[str, Member] = {}
-    seen: set[Path] = set()
-    for name, run in runs.items():
-        for own, member in run.named_members(name.replace(".", "-")).items():
-            if not seen.intersection(folders := {folder.resolve() for folder in member.folders}):  # a blend has it too
-                members[own] = member
-                seen |= folders
+    members = _members(runs)
     config = dataclasses.replace(config, members={name: member.recipe for name, member in members.items()})
     with only_one(run_folder(config.name) / ".lock", 0):
         data = joined_data(config, runs[first], next(iter(members.values())))
@@ -71,6 +65,18 @@ def blend_runs(config: Config, words: Sequence[str], submit: bool = True) -> Res
         result = score(config, data, {**members, **outsiders}, range(config.parts), trained_on=trained_on)
         finish_run(config, data, result, words, submit)
     return result
+
+
+def _members(runs: Mapping[str, Run]) -> dict[str, Member]:
+    """Return all members of the runs, each set of models once, for a blend among them has those of others."""
+    members: dict[str, Member] = {}
+    seen: set[Path] = set()
+    for name, run in runs.items():
+        for own, member in run.named_members(name.replace(".", "-")).items():
+            if not seen.intersection(folders := {folder.resolve() for folder in member.folders}):
+                members[own] = member
+                seen |= folders
+    return members
 
 
 def _left_out(runs: Mapping[str, Run], outsiders: Mapping[str, Outsider]) -> list[str]:
