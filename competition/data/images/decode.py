@@ -20,9 +20,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from competition.data.images.formats import chunks_fit, coefficient_bytes, ends_properly, quick_size, still_image
+
 DECODER = f"opencv-{cv2.__version__}-1"  # raise the last number when the steps below change a pixel
 MAX_PIXELS = 178_000_000  # PIL's own limit for a decompression bomb, about 13,300 x 13,300
-LARGE_PIXELS = 20_000_000  # decoded, 60 million bytes, and while it is decoded up to 1.4 billion for ``MAX_PIXELS``
+LARGE_PIXELS = 20_000_000  # decoded, 60 million bytes, and several times as many while it is decoded
+PIXEL_BYTES, MAX_DECODING_BYTES = 3, 1_400_000_000  # decoded; with all that decoding keeps at a time
 MAX_FILE_BYTES = 600_000_000  # as many pixels without compression take fewer: 534 million bytes
 
 # Set at import so that it holds in forked and spawned workers too: images are decoded side by side, one per thread,
@@ -35,8 +38,6 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-_JPEG, _PNG, _PNG_END = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-_PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 # The only formats that PIL may open: others hand the file on to programs (EPS to Ghostscript), or are little tested.
 PIL_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # JPEG opens MPO, too
 # What its readers raise for damaged files; it reads from memory here, so an OSError is about the file.
@@ -118,10 +119,12 @@ def decode(raw: bytes, path: str | Path) -> np.ndarray:
     anything that is not a whole image of at most ``MAX_PIXELS`` pixels.
     """
     header_size(raw, path)
-    if not _ends_properly(raw):  # truncated, or trailing junk, or a rarer format: PIL refuses what is cut short
+    if not ends_properly(raw):  # truncated, or trailing junk, or a rarer format: PIL refuses what is cut short
         _load_with_pil(raw, path)
+    if not chunks_fit(raw):  # OpenCV would take the memory that a chunk's length promises, up to 2 GB, before it looks
+        raise UnreadableImage(path, "it is damaged")
     try:
-        image = cv2.imdecode(np.frombuffer(_still(raw), np.uint8), cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(np.frombuffer(still_image(raw), np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError(f"{path} does not fit into memory") from None
@@ -151,11 +154,13 @@ def header_size(raw: bytes, path: str | Path) -> tuple[int, int]:
     """
     if not raw:
         raise UnreadableImage(path, "the file is empty")
-    if (size := _quick_size(raw)) is None:
+    if (size := quick_size(raw)) is None:
         with _open_with_pil(raw, path) as image:
             size = image.height, image.width
     if size[0] * size[1] > MAX_PIXELS:
         raise UnreadableImage(path, f"its {size[1]} x {size[0]} pixels exceed the limit of {MAX_PIXELS:,}")
+    if size[0] * size[1] * (PIXEL_BYTES + coefficient_bytes(raw)) > MAX_DECODING_BYTES:
+        raise UnreadableImage(path, f"its {size[1]} x {size[0]} pixels are too many for a progressive JPEG")
     return size
 
 
@@ -183,53 +188,6 @@ def stored_size(height: int, width: int, size: int, cap: int) -> tuple[int, int]
     if not cap or longer <= cap:
         return height, width
     return max(1, round(height * cap / longer)), max(1, round(width * cap / longer))
-
-
-def _quick_size(raw: bytes) -> tuple[int, int] | None:
-    """Return (height, width) of a JPEG or PNG (ten times quicker than PIL, once per image), or ``None``: ask PIL."""
-    if raw.startswith(_PNG) and len(raw) >= 24:
-        width, height = struct.unpack_from(">II", raw, 16)
-        return height, width
-    if not raw.startswith(_JPEG):
-        return None
-    at = 2
-    while at + 9 <= len(raw) and raw[at] == 0xFF:
-        marker = raw[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a start-of-frame segment
-            return struct.unpack_from(">HH", raw, at + 5)
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(raw[at + 2 : at + 4], "big")  # 0xFF may be fill
-    return None
-
-
-def _ends_properly(raw: bytes) -> bool:
-    """Tell, at next to no cost, whether the file has its format's end mark; ``False`` means 'in doubt'.
-
-    Needed because OpenCV 4 fills the missing rest of a truncated JPEG with grey and returns it as if nothing were
-    wrong. Zero bytes after the mark are harmless padding.
-    """
-    if raw.startswith(_JPEG):
-        return raw.endswith(b"\xff\xd9") or raw.rstrip(b"\0").endswith(b"\xff\xd9")
-    if raw.startswith(_PNG):
-        return raw.endswith(_PNG_END) or raw.rstrip(b"\0").endswith(_PNG_END)
-    if raw.startswith(b"RIFF"):  # WebP states its length
-        return len(raw) >= int.from_bytes(raw[4:8], "little") + 8
-    return False
-
-
-def _still(raw: bytes) -> bytes:
-    """Return an animated PNG as the still one that its first picture is; any other file as it is.
-
-    Of an animation OpenCV reads on where data is damaged or missing, and gives what was in memory before for pixels.
-    """
-    if not raw.startswith(_PNG) or _PNG_ANIMATION[0] not in raw:
-        return raw
-    kept, at = [_PNG], len(_PNG)
-    while at < len(raw):
-        end = at + 12 + int.from_bytes(raw[at : at + 4], "big")
-        if raw[at + 4 : at + 8] not in _PNG_ANIMATION:
-            kept.append(raw[at:end])
-        at = end
-    return b"".join(kept)
 
 
 def _open_with_pil(raw: bytes, path: str | Path) -> Image.Image:

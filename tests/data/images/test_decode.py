@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import resource
 import struct
 import subprocess
 import sys
@@ -201,6 +202,37 @@ def test_a_jpeg_that_claims_too_many_pixels_is_refused_from_its_header():
     bomb = JPEG[:at] + struct.pack(">HH", 60_000, 60_000) + JPEG[at + 4 :]
     with pytest.raises(UnreadableImage, match="60000 x 60000"):
         decode(bomb, "x")
+
+
+def _claiming(jpeg, height, width):
+    """Return a JPEG whose start-of-frame segment states another size."""
+    frame = next(jpeg.index(marker) for marker in (b"\xff\xc0", b"\xff\xc2") if marker in jpeg)
+    return jpeg[: frame + 5] + struct.pack(">HH", height, width) + jpeg[frame + 9 :]
+
+
+@pytest.mark.parametrize(
+    ("mode", "progressive", "refused"), [("CMYK", True, True), ("CMYK", False, False), ("RGB", True, False)]
+)
+def test_a_progressive_jpeg_whose_coefficients_fill_the_memory_is_refused(mode, progressive, refused):
+    file = io.BytesIO()
+    Image.new(mode, (32, 32)).save(file, "JPEG", progressive=progressive)
+    raw = _claiming(file.getvalue(), 13_300, 13_300)
+    if not refused:
+        assert header_size(raw, "a") == (13_300, 13_300)
+        return
+    with pytest.raises(UnreadableImage, match="too many for a progressive JPEG"):
+        header_size(raw, "a")
+
+
+def test_a_png_whose_chunk_claims_gigabytes_is_refused_without_taking_them():
+    file = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(file, "PNG")
+    raw = file.getvalue()
+    at = raw.index(b"IDAT") - 4
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UnreadableImage, match="it is damaged"):
+        decode(raw[:at] + struct.pack(">I", 0x7FFFFF00) + raw[at + 4 :], "a")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
 
 
 @settings(max_examples=150, deadline=None)
