@@ -203,7 +203,7 @@ class Config(Recipe):
     track: str = ""  # where epochs are sent as they come about: trackio, wandb, mlflow, tensorboard, or several of them
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     deterministic: bool = False  # on CUDA: slower, the same bits every time; a CPU with pinned threads always is
-    threads: int = bounded(0, 0, 1024)  # torch threads per job; 0 = the cores shared out among the jobs
+    threads: int = bounded(0, 0, 256)  # torch threads per job; 0 = the cores shared out among the jobs
     jobs: str = auto_or(1, 256)  # jobs trained side by side; auto: one on each GPU, on a CPU one on every core (or on
     # so many cores as threads says) as far as the memory goes; never changes a number when threads is pinned
     workers: int = bounded(-1, -1, 256)  # processes that feed each job; -1 = none on a CPU, half the cores (at most 8)
