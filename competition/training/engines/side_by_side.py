@@ -7,10 +7,10 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +28,7 @@ from competition.core.signals import Interrupted, answer_signals, without_interr
 from competition.core.system_errors import system_refusal
 from competition.data.loader import MAX_TEMPORARY
 from competition.data.run_data import read_tables
+from competition.training.engines.child import begin
 from competition.training.job import run_job
 from competition.training.open_data import open_data
 from competition.training.plan import Plan
@@ -57,7 +58,9 @@ def run_side_by_side(
     for share in [*shares(len(plans), processes), *[None] * processes]:
         todo.put(share)
     workers = [
-        context.Process(target=_work, args=(config, list(plans), device, number, todo, messages))
+        context.Process(
+            target=begin, args=(pickle.dumps((_work, (config, list(plans), device, number))), todo, messages)
+        )
         for number in range(processes)
     ]
     with _temporary_folder():
@@ -168,12 +171,11 @@ def _work(
 ) -> None:
     """The life of the worker process of this ``number``; ``todo`` holds what :func:`shares` returns.
 
-    A signal, or the parent's end, ends it without a word, whatever it is doing.
+    A signal ends it without a word, whatever it is doing.
     """
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be started without
         answer_signals()
-        threading.Thread(target=_end_with_parent, daemon=True).start()
         with _reported(messages):
             if device == "cuda":
                 torch.cuda.set_device(number % torch.cuda.device_count())
@@ -216,10 +218,3 @@ def _fullness() -> str:
         return ""
     number = torch.cuda.current_device()
     return f"{(total - free) / 1e9:.1f} of {total / 1e9:.1f} GB of GPU {number} ({torch.cuda.get_device_name()})"
-
-
-def _end_with_parent() -> None:
-    """Leave at once when the parent is gone, so that a restarted run never meets a worker of the killed one."""
-    if (parent := multiprocessing.parent_process()) is not None:
-        parent.join()
-        os._exit(1)

@@ -1,6 +1,8 @@
 """Which jobs run side by side, in what order and on which GPUs; that they end in the same bytes is tests/commands'."""
 
 import dataclasses
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ from competition.training.engines.side_by_side import run_side_by_side, shares
 from competition.training.open_data import open_data
 from competition.training.plan import all_jobs, make_plans
 from competition.training.process import feed_workers, jobs_at_once
-from tests.running import TINY
+from tests.running import TINY, environment
 
 IMAGES = SimpleNamespace(channels=3, floating=False)
 TITAN = SimpleNamespace(available=10**13)
@@ -54,6 +56,36 @@ def test_one_job_on_each_gpu_and_their_feeding_shares_the_cores(monkeypatch):
     assert jobs_at_once(config, IMAGES, "cuda") == 4 and jobs_at_once(config, IMAGES, "mps") == 1
     assert [feed_workers(config, "cuda", jobs) for jobs in (1, 2, 4, 32)] == [8, 8, 4, 1]
     assert feed_workers(config, "cpu", 4) == 0 and feed_workers(settings("workers=3"), "cuda", 4) == 3
+
+
+PARENT = """
+import multiprocessing, pickle, sys, time
+from competition.training.engines.child import begin
+assert "torch" not in sys.modules, "a parent that dies now would wait for it"
+
+class Slow:
+    def __reduce__(self):
+        return time.sleep, (60,)  # as torch takes its time to be imported
+
+context = multiprocessing.get_context("spawn")
+child = context.Process(target=begin, args=(pickle.dumps((print, (Slow(),))), context.Queue(), context.Queue()))
+if __name__ == "__main__":
+    child.start()
+    print(child.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_process_ends_with_its_parent_though_it_has_hardly_begun(tmp_path):
+    (tmp_path / "parent.py").write_text(PARENT)
+    words = [sys.executable, str(tmp_path / "parent.py")]
+    parent = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment(tmp_path))
+    child = psutil.Process(int(parent.stdout.readline()))
+    time.sleep(1)
+    parent.kill()
+    parent.communicate()
+    _, alive = psutil.wait_procs([child], timeout=10)
+    assert not alive
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "257", "two", "1.5", ""])
