@@ -12,7 +12,7 @@ import numpy as np
 from competition.core.errors import Untrainable, UserError
 from competition.core.paths import FOLDS_FILE, run_folder
 from competition.core.search_space import Dimension, Settings
-from competition.core.settings import Config
+from competition.core.settings import Config, Recipe
 from competition.data.folds import keep_folds
 from competition.data.images.stores import StoreSpec
 from competition.data.layouts.dataset import Dataset
@@ -20,6 +20,7 @@ from competition.data.run_data import RunData, split_table, store_spec
 from competition.inference.diagnostics import collect_sweep
 from competition.inference.job_files import read_history
 from competition.inference.oof import collect_member
+from competition.models.cost import model_cost
 from competition.scoring.metrics import sigmoid
 from competition.scoring.objective import ConditionRows, row_losses
 from competition.training.engines.protocol import Engine
@@ -71,7 +72,8 @@ class TrialRuns:
         )
 
     def plans(self, number: int, settings: Settings, folds: Sequence[int]) -> tuple[Config, RunData, list[Plan]]:
-        """Return a trial's settings, its data, and its jobs on these folds, fold by fold; nothing is written.
+        """Return a trial's settings, its data, and its jobs on these folds, those first that take longest, in which
+        order engines begin them; nothing is written.
 
         Raises Untrainable for settings that no model takes.
         """
@@ -82,7 +84,8 @@ class TrialRuns:
         except UserError as error:
             raise Untrainable(str(error)) from error
         data = self._data(config)
-        jobs = [Job(member, fold) for fold in self._held_out(folds) for member in config.members]
+        members = sorted(config.members, key=lambda member: -self._cost(self.config.members[member]))
+        jobs = [Job(member, fold) for member in members for fold in self._held_out(folds)]
         return config, data, make_plans(config, data, jobs, self.engine.device, self.engine.place)
 
     def train(
@@ -108,6 +111,14 @@ class TrialRuns:
     def remove(self, number: int) -> None:
         """Remove a trial's run, whose weights may take gigabytes."""
         shutil.rmtree(run_folder(trial_name(self.config.name, number)), ignore_errors=True)
+
+    def _cost(self, recipe: Recipe) -> float:
+        """Return what a job of a member takes, in operations; of a frozen one next to nothing."""
+        return (
+            0.0
+            if recipe.frozen
+            else model_cost(recipe, self.dataset.channels, self.dataset.floating).flops * recipe.epochs
+        )
 
     def _held_out(self, folds: Sequence[int]) -> list[int]:
         """Return the folds whose jobs predict the rows of these: of a hold-out the one job predicts both its parts."""
