@@ -39,8 +39,9 @@ def test_a_search_leaves_its_trials_its_best_settings_and_a_page(tuned):
     assert kept == {"mine.trial-000", f"mine.trial-{int(best['trial']):03d}"}
 
 
-def test_best_yaml_is_the_run_with_the_best_values_and_its_card_says_so(tuned):
-    home, _ = tuned
+def test_best_yaml_is_the_run_with_the_best_values_and_its_card_says_so(tuned, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(tuned[0], home)
     path = home / "folds/mine/tune/best.yaml"
     config = load_config([f"config={path}"])
     best = min((row for row in trials(home) if row["loss"]), key=lambda row: float(row["loss"]))
