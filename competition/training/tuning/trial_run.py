@@ -114,11 +114,8 @@ class TrialRuns:
 
     def _cost(self, recipe: Recipe) -> float:
         """Return what a job of a member takes, in operations; of a frozen one next to nothing."""
-        return (
-            0.0
-            if recipe.frozen
-            else model_cost(recipe, self.dataset.channels, self.dataset.floating).flops * recipe.epochs
-        )
+        cost = model_cost(recipe, self.dataset.channels, self.dataset.floating)
+        return 0.0 if recipe.frozen else cost.flops * recipe.epochs
 
     def _held_out(self, folds: Sequence[int]) -> list[int]:
         """Return the folds whose jobs predict the rows of these: of a hold-out the one job predicts both its parts."""
