@@ -22,9 +22,10 @@ def test_a_space_is_ranges_and_choices_of_the_settings_own_types():
 
 
 def test_what_is_not_said_is_the_default_and_null_takes_a_setting_out():
-    assert [one.key for one in read().dimensions] == ["lr", "weight_decay"]
+    default = read_space({})
+    assert [one.key for one in default.dimensions] == ["lr", "weight_decay"] and default.folds == "0,1"
     assert [one.key for one in read("tune.weight_decay=null").dimensions] == ["lr"]
-    assert read().folds == "0,1" and read("tune.folds=2").folds == "2"
+    assert read("tune.folds=2").folds == "2"
 
 
 def test_three_numbers_are_choices():
