@@ -92,8 +92,11 @@ class Tuning:
 
     def _left(self, trials: Sequence[Trial]) -> float:
         """Return the seconds that are left to search, when the judgement has had its own."""
-        judging = 2 * _typical(trials) * len(self.others) / len(self.seen)
-        return 3600 * self.options.hours - line_seconds() - judging
+        return 3600 * self.options.hours - line_seconds() - self._judging(trials)
+
+    def _judging(self, trials: Sequence[Trial]) -> float:
+        """Return the seconds that the judgement takes: two trials on the other folds; of a hold-out nothing."""
+        return 0.0 if self.config.shares is not None else 2 * _typical(trials) * len(self.others) / len(self.seen)
 
     def _tell(self, study: Study, trial: Trial) -> None:
         """Print what a trial came to, and how long the search may yet take."""
@@ -105,7 +108,7 @@ class Tuning:
         settings = ", ".join(f"{key} {_short(value)}" for key, value in trial.settings.items()) or "the preset"
         print(
             f"  Trial {trial.number}: {came}; {settings}; {trial.seconds:.0f} s. Best: {best.loss:.4f}, trial "
-            f"{best.number}; about {left / 60:.0f} min to go.",
+            f"{best.number}; about {(left + self._judging(trials)) / 60:.0f} min to go.",
             flush=True,
         )
 
