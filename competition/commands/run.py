@@ -69,7 +69,7 @@ def run(config: Config, words: Sequence[str] = (), train: bool = True, submit: b
     if whole.hours and train and not begun:
         ready = look_ahead(_fit_hours(ready, words), ready.engine, train, submit)
     config, engine = ready.config, ready.engine
-    dataset = ready.dataset if ready.drawn else read_tables(config)
+    dataset = ready.tables()
     outsiders = read_outsiders(config, dataset)
     with only_one(run_folder(config.name) / ".lock", LOCK_PATIENCE):
         data = open_data(config, dataset)  # the pixels, in folds that no group crosses
@@ -109,6 +109,10 @@ class Ready:
     models: dict[str, Detector]
     drawn: bool
 
+    def tables(self) -> Dataset:
+        """Return the data's tables; a demo is drawn for them."""
+        return self.dataset if self.drawn else read_tables(self.config)
+
 
 def look_ahead(config: Config, engine: Engine, train: bool, submit: bool) -> Ready:
     """Return what a run is made of. Raises UserError for all that can be refused before anything is written."""
@@ -137,7 +141,7 @@ def look_ahead(config: Config, engine: Engine, train: bool, submit: bool) -> Rea
 def _fit_hours(ready: Ready, words: Sequence[str]) -> Config:
     """Return the run's settings cut down to its hours."""
     config = ready.requested
-    dataset = ready.dataset if ready.drawn else read_tables(config)
+    dataset = ready.tables()
     print(f"  Measuring how fast this is on {ready.engine.where}, for a plan of {config.hours:g} hours ...", flush=True)
     estimate = estimator(ready.engine, dataset, _count_rows(config, dataset))
     found = choose_plan(config, words, in_sizes(config, words), estimate)

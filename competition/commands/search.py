@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from competition.commands.finish import lasting_settings
-from competition.commands.run import Ready, look_ahead
+from competition.commands.run import Ready
 from competition.commands.tune import TuneOptions
 from competition.core.config_forms import as_yaml
 from competition.core.deadline import line_seconds
@@ -21,10 +21,9 @@ from competition.core.paths import shown
 from competition.core.search_space import SearchSpace, Trial
 from competition.core.settings import Config
 from competition.data.folds import JUDGED, VALIDATION
-from competition.data.run_data import read_tables
+from competition.data.layouts.dataset import Dataset
 from competition.report.terminal import console, show
 from competition.report.tuning.write import TuningFacts, write_tuning
-from competition.training.engines.protocol import open_engine
 from competition.training.tuning.search import Judgement, judge, search
 from competition.training.tuning.study import JOURNAL, Study
 from competition.training.tuning.trial_run import Goal, TrialRuns, preset_settings
@@ -34,20 +33,15 @@ KEEP = "Keep the preset's settings: "
 LOSSES = {"log_loss": "log-loss", "auc": "1 - AUC"}
 
 
-def ready_to_train(config: Config) -> Ready:
-    """Return what these runs are made of; the demo is drawn when nothing speaks against the rest."""
-    ready = look_ahead(config, open_engine(config), train=True, submit=False)
-    return ready if ready.drawn else dataclasses.replace(ready, dataset=read_tables(ready.config))
-
-
 @dataclass(frozen=True)
 class Tuning:
-    """A search under way. ``config``: the whole run's settings; ``ready``: the searched members' run; ``seen`` and
-    ``others``: the folds of the search and of its judgement."""
+    """A search under way. ``config``: the whole run's settings; ``ready`` and ``dataset``: the searched members' run;
+    ``seen`` and ``others``: the folds of the search and of its judgement."""
 
     options: TuneOptions
     config: Config
     ready: Ready
+    dataset: Dataset
     space: SearchSpace
     seen: list[int]
     others: list[int]
@@ -55,7 +49,7 @@ class Tuning:
     def run(self, folder: Path, words: Sequence[str]) -> None:
         """Search, judge, write, and say what came of it; ``words`` are those of the whole run."""
         goal = Goal(self.options.objective, self.options.on)
-        runs = TrialRuns(self.ready.config, self.ready.dataset, self.ready.engine, goal)
+        runs = TrialRuns(self.ready.config, self.dataset, self.ready.engine, goal)
         study = self._open(folder, runs)
         many = f"{self.options.trials} trials" if self.options.trials else f"{self.options.hours:g} hours"
         searched = ", ".join(one.key for one in self.space.dimensions)

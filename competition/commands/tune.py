@@ -47,12 +47,15 @@ def main(words: Sequence[str]) -> None:
     seen, others = _folds(config, space)
     searched = _searched(config, options)
     check_packages("tune", ("optuna",))
-    from competition.commands.search import Tuning, ready_to_train  # torch and Optuna take seconds to import
+    from competition.commands.run import look_ahead  # torch and Optuna take seconds to import
+    from competition.commands.search import Tuning
+    from competition.training.engines.protocol import open_engine
 
-    ready = ready_to_train(searched)
+    ready = look_ahead(searched, open_engine(searched), train=True, submit=False)
+    dataset = ready.tables()
     folder = run_folder(config.name) / "tune"
     with only_one(folder / ".lock", PATIENCE, f"Another line tunes {config.name}: wait for it."):
-        Tuning(options, config, ready, space, seen, others).run(folder, rest)
+        Tuning(options, config, ready, dataset, space, seen, others).run(folder, rest)
 
 
 def _folds(config: Config, space: SearchSpace) -> tuple[list[int], list[int]]:

@@ -237,3 +237,10 @@ def _check_numbers(path: Path, fold: pd.Series, k: int, shares: Shares) -> None:
         raise UserError(f"{path}: its folds are {listed(found, 12)}, not numbered from 0 without a gap: {_REMEDY}")
     if len(found) != k:
         raise UserError(f"folds={k} but {path} has {len(found)}: give folds={len(found)}, or {_REMEDY}")
+
+
+def crosses_folds(fold: pd.Series, group: pd.Series) -> np.ndarray:
+    """Return which rows are in another fold than the first row of their group, (n,) bool: the models that judge them
+    have learned from the group. Both are aligned by position."""
+    first = fold.groupby(group.to_numpy()).transform("first")
+    return (fold != first).to_numpy()

@@ -10,7 +10,7 @@ import pandas as pd
 from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.core.text import counted, listed
-from competition.data.folds import SOURCE
+from competition.data.folds import SOURCE, crosses_folds
 from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.run_data import RunData, read_tables
 from competition.ensemble.member import Member
@@ -122,7 +122,7 @@ def _check_unseen(pair: str, run: Run, grouping: Run) -> None:
     another run has groups."""
     groups = grouping.folds.set_index("id")["group"]
     fold = run.folds.set_index("id")["fold"][groups.index]
-    seen = groups.index[(fold != fold.groupby(groups).transform("first")).to_numpy()]
+    seen = groups.index[crosses_folds(fold, groups)]
     if len(seen):
         id = seen[0]
         raise UserError(

@@ -18,6 +18,7 @@ from competition.core.intact import NO_ARRAYS
 from competition.core.paths import located
 from competition.core.settings import Config
 from competition.core.text import counted, listed
+from competition.data.folds import crosses_folds
 from competition.data.layouts.csv_text import (
     ID_COLUMNS,
     LABEL_COLUMNS,
@@ -98,8 +99,7 @@ def _check_unseen(one: Outsider, train: pd.DataFrame) -> None:
     """Raise UserError for the first row that was judged by a model that had learned from its group in ``train``."""
     if one.fold is None:
         return
-    fold = one.fold[train["id"]].reset_index(drop=True)
-    seen = (fold != fold.groupby(train["group"].to_numpy()).transform("first")).to_numpy()
+    seen = crosses_folds(one.fold[train["id"]], train["group"])
     if seen.any():
         row = train[seen].iloc[0]
         raise UserError(

@@ -35,3 +35,12 @@ def deal_groups(group: Codes, order: Codes, parts: int) -> Codes:
 def grouped_variance(influence: Floats, group: Codes) -> float:
     """Return the variance of a sum of (n,) influences, of mean 0, where the rows of a group go together."""
     return float((np.bincount(group, influence) ** 2).sum())
+
+
+def grouped_error(influence: Floats, group: Codes) -> float:
+    """Return the standard error of a sum of (n,) influences whose groups, coded 0..G-1, are drawn together; infinite
+    with a single group."""
+    groups = int(group.max()) + 1
+    if groups < 2:
+        return float("inf")
+    return float(np.sqrt(groups / (groups - 1) * grouped_variance(influence, group)))

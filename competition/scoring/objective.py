@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from competition.scoring.groups import grouped_error
 from competition.scoring.metrics import (
     Bools,
     Codes,
@@ -114,8 +115,7 @@ def paired_gain(first: Floats, second: Floats, rows: ConditionRows) -> Gain:
     """
     saved = first - second
     value = float(saved.mean())
-    off = np.bincount(rows.group, weights=saved - value)
-    by_group = math.sqrt(off.size / max(1, off.size - 1) * float(off @ off)) / saved.size
+    by_group = grouped_error((saved - value) / saved.size, rows.group)
     counts = np.bincount(rows.fold)
     means = np.bincount(rows.fold, weights=saved) / counts
     by_fold = 0.0

@@ -1,6 +1,7 @@
 """What the bytes of an image file say before anything is decoded: its size, whether it is whole, what it will take."""
 
 import struct
+from collections.abc import Iterator
 
 JPEG, PNG, PNG_END = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
@@ -42,14 +43,25 @@ def _frame(raw: bytes) -> int | None:
 
 def chunks_fit(raw: bytes) -> bool:
     """Whether each chunk of a PNG ends within the file; of any other file there are none."""
-    at = len(PNG)
-    while raw.startswith(PNG) and at + 8 <= len(raw):
-        at += 12 + int.from_bytes(raw[at : at + 4], "big")
-        if at > len(raw):
+    if not raw.startswith(PNG):
+        return True
+    for start, end in _chunks(raw):
+        if start + 8 > len(raw):
+            break
+        if end > len(raw):
             return False
-        if raw[at - 8 : at - 4] == b"IEND":
+        if raw[start + 4 : start + 8] == b"IEND":
             break
     return True
+
+
+def _chunks(raw: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each chunk of a PNG begins and, as it states, ends."""
+    start = len(PNG)
+    while start < len(raw):
+        end = start + 12 + int.from_bytes(raw[start : start + 4], "big")
+        yield start, end
+        start = end
 
 
 def ends_properly(raw: bytes) -> bool:
@@ -74,10 +86,5 @@ def still_image(raw: bytes) -> bytes:
     """
     if not raw.startswith(PNG) or PNG_ANIMATION[0] not in raw:
         return raw
-    kept, at = [PNG], len(PNG)
-    while at < len(raw):
-        end = at + 12 + int.from_bytes(raw[at : at + 4], "big")
-        if raw[at + 4 : at + 8] not in PNG_ANIMATION:
-            kept.append(raw[at:end])
-        at = end
-    return b"".join(kept)
+    kept = [raw[start:end] for start, end in _chunks(raw) if raw[start + 4 : start + 8] not in PNG_ANIMATION]
+    return b"".join([PNG, *kept])

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.blend.average import mean_prob
 from competition.scoring.blend.weights import METHODS, equal, recalibrated_loss
-from competition.scoring.groups import grouped_variance
+from competition.scoring.groups import grouped_error
 from competition.scoring.metrics import (
     Bools,
     Codes,
@@ -115,7 +115,7 @@ def f1_difference(label: ArrayLike, one: ArrayLike, other: ArrayLike, group: Arr
     for decision in (one, other):
         whole = max(int(np.count_nonzero(label)) + int(np.count_nonzero(decision)), 1)
         influence.append((2.0 * (label & decision) - f1(label, decision) * (label + 1.0 * decision)) / whole)
-    return f1(label, one) - f1(label, other), _error(influence[0] - influence[1], check_group(group, label.size))
+    return f1(label, one) - f1(label, other), grouped_error(influence[0] - influence[1], check_group(group, label.size))
 
 
 def _blend(
@@ -188,7 +188,7 @@ def _pick(rows: OofRows, judged: Mapping[str, _Judged]) -> BlendChoice:
     se, admitted = {"equal": 0.0}, []
     for name in gain:
         difference = loss_of_equal - judged[name][0]
-        se[name] = _error((difference - difference.mean()) / rows.label.size, rows.group)
+        se[name] = grouped_error((difference - difference.mean()) / rows.label.size, rows.group)
         f1_gain, f1_error = f1_difference(rows.label, judged[name][1], decision_of_equal, rows.group)
         if gain[name] > max(se[name], MIN_GAIN) and f1_gain >= -f1_error:
             admitted.append(name)
@@ -202,11 +202,3 @@ def _pick(rows: OofRows, judged: Mapping[str, _Judged]) -> BlendChoice:
             f"more than a standard error in cross-fitted log-loss ({gains})"
         )
     return BlendChoice(best, why, f1=f1_of, log_loss=scores, se=se)
-
-
-def _error(influence: Floats, group: Codes) -> float:
-    """Return the standard error of a sum of (n,) influences whose groups, coded 0..G-1, are drawn together."""
-    groups = int(group.max()) + 1
-    if groups < 2:
-        return float("inf")
-    return float(np.sqrt(groups / (groups - 1) * grouped_variance(influence, group)))

@@ -30,12 +30,12 @@ from competition.training.tuning.study import Report
 
 LOOK_SECONDS = 0.5  # between two looks at what jobs have reached
 MAX_EPOCHS = 10_000  # of a job, so that each epoch of each job is a step of its own
-ON = ("clean", "web")  # what is judged: images as they are, or on average as they are and as the web leaves them
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What is better: the ``objective`` (see scoring/objective.py), and the images that it is of, one of ``ON``."""
+    """What is better: the ``objective`` (see scoring/objective.py), ``on`` images as they are (clean), or on average as
+    they are and as the web leaves them (web)."""
 
     objective: str
     on: str
