@@ -1,7 +1,7 @@
 """The page: a drop zone, the answers as cards, and what the run knows. Importing this imports Gradio.
 
-Promises: a dropped file is read once and is off the disk before it is judged; one image is judged at a time; the
-browser may fetch nothing from anywhere else.
+Promises: a dropped file is read once and is off the disk before it is judged; one image is judged at a time; memory
+holds what the last few pages showed and no more; the browser may fetch nothing from anywhere else.
 """
 
 import contextlib
@@ -60,6 +60,7 @@ def make_site(classifier: Classifier[TorchMember], uploads: Path, max_mb: float)
     site.add_middleware(Guarded)
     page = _page(classifier, uploads, max_mb)
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
+    page.state_session_capacity = MAX_WAITING + 1  # Gradio keeps what each session last showed, of 10,000 by default
     return gr.mount_gradio_app(
         site,
         page,

@@ -254,6 +254,16 @@ def test_an_upload_is_taken_off_the_disk_as_it_is_read_and_no_other_file_is_touc
     assert uploaded(None) == uploaded({"path": "x"}) == []
 
 
+def test_memory_holds_what_few_visitors_were_shown(classifier, tmp_path):
+    from competition.app.page import MAX_WAITING, make_site
+
+    site = make_site(classifier, tmp_path, max_mb=2)
+    (gradio,) = [route.app for route in site.routes if hasattr(getattr(route, "app", None), "state_holder")]
+    for number in range(100):
+        assert gradio.state_holder[f"session {number}"].state_data == {}
+    assert len(gradio.state_holder.session_data) <= MAX_WAITING + 1
+
+
 def test_a_taken_port_is_an_error_where_it_was_asked_for_and_passed_over_where_it_was_not():
     from competition.commands.app import address_of, listen
 
