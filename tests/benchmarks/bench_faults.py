@@ -4,6 +4,7 @@ Every case is drawn from ``seed``, the campaign's name and its number alone: ``o
 500 cases and 10 kills take some minutes on two cores; 10,000 and 200 take hours.
 """
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -35,6 +36,7 @@ def main(cases: int = 500, kills: int = 10, seed: int = 0, case: int | None = No
     done = {"cases": range(cases), "kills": range(kills), "rounds": [max(5, cases // 100)]}
     tallies = {}
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        os.environ["OPENCV_TEMP_PATH"] = folder  # what it leaves of images that it could not draw
         for name, (campaign, counted) in CAMPAIGNS.items():
             if only in ("", name):
                 start = time.perf_counter()

@@ -1,5 +1,6 @@
 """What is done to a running command line, and to the disk it writes on."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -181,8 +182,9 @@ def _set_clock_back(rng: np.random.Generator, line: Line, home: Path) -> str:
         time.sleep(0.01)
     seconds = float(np.exp(rng.uniform(*np.log(SET_BACK))))
     for path in [home, *home.rglob("*")]:
-        stat = path.stat()
-        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + int(seconds * 1e9)))
+        with contextlib.suppress(FileNotFoundError):  # of a child that ends a moment after the line
+            stat = path.stat()
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + int(seconds * 1e9)))
     return f"SIGKILL, and the clock set back by {seconds / 86400:.1f} days"
 
 
