@@ -87,7 +87,7 @@ def _view(name: str, image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return what the view ``name`` shows of an image (h, w, 3): float32 of the same shape."""
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
     # oneDNN keeps what it prepares for each size of image, some 20 kB for each of the last thousand.
-    with torch.inference_mode(), torch.backends.mkldnn.flags(enabled=False):
+    with torch.inference_mode(), torch.backends.mkldnn.flags(enabled=False, allow_tf32=None):
         return find_view(name)((0.0,) * 3, (1.0,) * 3, False)(pixels)[0].permute(1, 2, 0).numpy()
 
 
