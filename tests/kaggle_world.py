@@ -32,6 +32,7 @@ import pytest
 from tests.running import ROOT, warm
 from tests.standin.process import Server, stop
 from tests.standin.records import Kernel, Request, Submission
+from tests.standin.scoring import F1, OF_LABELS
 
 USER, KEY, TOKEN = "alice", "0123456789abcdef0123456789abcdef", "KGAT_00112233445566778899aabbccddeeff"
 PUBLISHED = 1_735_689_600  # 2025-01-01: when the competitions' files were last changed, long before any test
@@ -88,7 +89,8 @@ class World:
         ``archive`` is served as the download of everything in place of a zip of them. ``solution``: id to label.
         Options: title, entered=True (rules accepted), daily=5, total=None (lifetime), code_only=False,
         public_fraction=0.5, columns=("id", "label"), pending_lists=1 (how many times the list still shows PENDING),
-        pending_seconds=0, show_private=True, deadline=None (ISO time, UTC), closed=False (submissions disabled).
+        pending_seconds=0, show_private=True, deadline=None (ISO time, UTC), closed=False (submissions disabled),
+        metric (one of tests/standin/scoring.py).
         """
         base = self.folder / "competitions" / slug
         shutil.rmtree(base, ignore_errors=True)
@@ -122,12 +124,13 @@ class World:
     def add_demo(self, slug: str, seed: int = 0, scenes: tuple[int, int] = (30, 12), origin: str = "same", **options):
         """Open a competition with the demo's data (`data.demo.draw`, ``origin`` is its world) in the layout of
         Kaggle's, with a sample submission; the test's labels are the solution. Return the folder of its files."""
+        sampled = "0" if options.get("metric", F1) in OF_LABELS else "0.5"
         from competition.data.demo.draw import STAMP, DemoPlan, draw_demo
 
         drawn = self.folder / "drawn"
         draw_demo(drawn, DemoPlan(seed, scenes, origin))
         rows = [line.rsplit(",", 1) for line in (drawn / "test_labels.csv").read_text().split()[1:]]
-        (drawn / "sample_submission.csv").write_text("id,label\n" + "".join(f"{name},0\n" for name, _ in rows))
+        (drawn / "sample_submission.csv").write_text("id,label\n" + "".join(f"{name},{sampled}\n" for name, _ in rows))
         (drawn / "test_labels.csv").unlink()
         (drawn / STAMP).unlink()
         try:

@@ -90,7 +90,7 @@ def test_a_hold_out_is_judged_on_rows_that_neither_trained_nor_tuned(folders, tm
     judged = oof[oof["fold"] == 1]
     decided = (judged["prob"] >= record["threshold"]).astype(int)
     true_positive = int((decided & judged["label"]).sum())
-    assert record["cv"]["f1"] == pytest.approx(2 * true_positive / max(1, decided.sum() + judged["label"].sum()))
+    assert record["cv"]["value"] == pytest.approx(2 * true_positive / max(1, decided.sum() + judged["label"].sum()))
     assert "hold-out" in printed and "labels kept aside" in printed
     result = inside(tmp_path, *words, "fold=0..4")
     assert result.returncode == 2 and "leave fold= out" in result.stderr

@@ -10,6 +10,7 @@ from competition.inference.classify import Verdict, verdict_words
 from competition.inference.run_record import Record
 from competition.models.views import find_view
 from competition.report.style import decimals
+from competition.scoring.leaderboard_metric import find_metric
 from competition.scoring.unlikeness import UNLIKE
 
 VIEWS = {
@@ -169,11 +170,12 @@ def about(record: Record, recipes: Mapping[str, Recipe]) -> str:
 
 def _score(record: Record) -> str:
     cv = record.cv
-    if "f1" not in cv:
+    if not cv:
         return "What they are worth was not measured."
+    title, value = record.score
     how = f" ({text(cv['how'])})" if cv.get("how") else ""
     interval = ", with a 95 % interval of {:.3f} to {:.3f}".format(*cv["interval"]) if cv.get("interval") else ""
     return (
-        f"On images of that data set which they had not seen, their F1 is <b>{cv['f1']:.3f}</b>{how}{interval}; "
-        "1 is perfect."
+        f"On images of that data set which they had not seen, their {title} is <b>{value:.3f}</b>{how}{interval}; "
+        f"{0 if find_metric(cv.get('metric', 'f1')).sign < 0 else 1} is perfect."
     )

@@ -19,7 +19,7 @@ from competition.core.settings import Config
 from competition.ensemble.finished_runs import Run, check_alike, joined_data, open_run, run_names
 from competition.ensemble.member import Member
 from competition.ensemble.outside import Outsider, outside_notes, read_outsiders
-from competition.ensemble.score import Result, check_decisions, score
+from competition.ensemble.score import Result, check_decisions, score, settle_metric
 from competition.inference.run_record import read_record
 
 
@@ -52,6 +52,7 @@ def blend_runs(config: Config, words: Sequence[str], submit: bool = True) -> Res
     config = dataclasses.replace(config, members={name: member.recipe for name, member in members.items()})
     with only_one(run_folder(config.name) / ".lock", 0):
         data = joined_data(config, runs[first], next(iter(members.values())))
+        config, said = settle_metric(config, data.dataset)
         check_decisions(config, len(data.test))
         parts = f"{config.folds} folds" if config.shares is None else f"one split ({config.split})"
         print(
@@ -59,7 +60,9 @@ def blend_runs(config: Config, words: Sequence[str], submit: bool = True) -> Res
             f"{len(data.test):,} test rows"
         )
         outsiders = read_outsiders(config, data.dataset)
-        data = dataclasses.replace(data, notes=[*outside_notes(config, outsiders, data), *_left_out(runs, outsiders)])
+        data = dataclasses.replace(
+            data, notes=[*said, *outside_notes(config, outsiders, data), *_left_out(runs, outsiders)]
+        )
         print("".join(f"  Note: {note}.\n" for note in data.notes), end="")
         trained_on = any(run.record.trained_on_test for run in runs.values())
         result = score(config, data, {**members, **outsiders}, range(config.parts), trained_on=trained_on)

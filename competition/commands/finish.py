@@ -24,42 +24,43 @@ from competition.data.run_data import RunData, data_root
 from competition.ensemble.card import make_card, provenance
 from competition.ensemble.member import Member
 from competition.ensemble.outside import Outsider
-from competition.ensemble.score import Result, labelled
+from competition.ensemble.score import Result
 from competition.inference.run_record import Record, folds_mark, folds_path, write_record
 from competition.kaggle.submission.figures import place
-from competition.kaggle.submission.validate import read_submission
-from competition.kaggle.submission.write import LATEST, submission_bytes, write_submission
+from competition.kaggle.submission.validate import form_of, read_submission
+from competition.kaggle.submission.write import LATEST, in_short, submission_bytes, write_submission
 from competition.report.gallery import visible
 from competition.report.metrics_json import ReportRows, RunFacts
 from competition.report.terminal import analysis_lines, closing_tables, console, show, span
 from competition.report.write import write_report
-from competition.scoring.metrics import f1, summary
+from competition.scoring.metrics import summary
+from competition.scoring.scorecard import Score
 
 
 def finish_run(config: Config, data: RunData, result: Result, words: Sequence[str], submit: bool) -> None:
     """Print the closing table, write the report and the submission, or say what is missing for one."""
     out, score_of = console(), result.scores[result.final]
     out.print()
-    title = f"{config.name}: F1 of class 1, {score_of.how}"
+    title = f"{config.name}: {score_of.metric.about}, {score_of.how}"
     for table in closing_tables(result.scores, result.seconds, title, out.width):
         out.print(table)
     out.print()
     for text, style in analysis_lines(result.analysis):
         out.print(text, style=style)
-    label = _decide(config, result) if not result.missing and len(data.test) else None
+    answer = result.answers(config) if not result.missing and len(data.test) else None
     out.print()
     last = ""
     if submit:
         _remember(config, data, result)
-        last = _submit(config, data, result, label, words)
+        last = _submit(config, data, result, answer, words)
     if config.report or not submit:  # after the submission, so that no picture can cost it
-        show("Report", shown(_report(config, data, result, label)))
+        show("Report", shown(_report(config, data, result)))
     if last:
         out.print(last)
 
 
-def _report(config: Config, data: RunData, result: Result, label: np.ndarray | None) -> Path:
-    """Write the run's report; ``label``: the submission's labels of the test rows, None without one."""
+def _report(config: Config, data: RunData, result: Result) -> Path:
+    """Write the run's report."""
     judged = data.train[result.judged]
     oof = ReportRows(
         judged["id"].tolist(),
@@ -69,8 +70,9 @@ def _report(config: Config, data: RunData, result: Result, label: np.ndarray | N
         _thumbnails(data, judged, 0),
     )
     test = None
-    if label is not None and (truth := _truth(data)) is not None:
-        probs = {name: _known(found.test) for name, found in result.predictions.items()}
+    if not result.missing and len(data.test) and (truth := _truth(data)) is not None:
+        probs = {name: _known(score.test_prob) for name, score in result.scores.items()}
+        label = _labels(config, result.scores[result.final])
         test = ReportRows(data.test["id"].tolist(), truth, probs, label, _thumbnails(data, data.test, 1))
     histories = {name: [folder / "history.jsonl" for folder in one.folders] for name, one in result.members.items()}
     return write_report(run_folder(config.name) / "report", oof, test, histories, _facts(config, data, result))
@@ -107,6 +109,7 @@ def _facts(config: Config, data: RunData, result: Result) -> RunFacts:
         "seed": config.seed,
         "seeds": config.seeds,
         "tta": config.tta,
+        "metric": config.metric,
         "threshold rule": config.threshold,
     }
     parts = result.predictions[result.final].parts
@@ -150,11 +153,12 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
     score_of, folder, members = result.scores[result.final], run_folder(config.name), result.members.items()
     rows = {"train": len(data.train), "groups": int(data.train["group"].nunique()), "test": len(data.test)}
     cv = {
-        "f1": score_of.figures["f1"],
+        "metric": score_of.metric.name,
+        "value": score_of.value,
         "interval": list(score_of.interval),
         "leaderboard": score_of.leaderboard and list(score_of.leaderboard),
         "how": score_of.how,
-        "members": {name: score.figures["f1"] for name, score in result.scores.items()},
+        "members": {name: score.value for name, score in result.scores.items()},
     }
     root = data_root(config)
     write_record(
@@ -170,6 +174,7 @@ def _remember(config: Config, data: RunData, result: Result) -> None:
             cv=cv,
             telltale=__version__,
             weights=dict(result.weights),
+            share=result.share,
             trained_on_test=result.trained_on_test,
             outside=list(result.outsiders),
             folds=folds_mark(read_folds(folds_path(config.name, config))),
@@ -194,9 +199,9 @@ def _line(words: Sequence[str], missing: Sequence[int]) -> str:
     return shlex.join([*kept, f"fold={text}" + (",full" if full else "")])
 
 
-def _decide(config: Config, result: Result) -> np.ndarray:
-    """Return the submission's labels, (m,) 0 and 1, in the test table's order."""
-    return labelled(config, result.predictions[result.final].test, result.scores[result.final].threshold)
+def _labels(config: Config, score: Score) -> np.ndarray:
+    """Return the labels of the test rows, (m,) 0 and 1, in the test table's order."""
+    return np.where(np.isnan(score.test_prob), config.fallback, score.test_prob >= score.cut).astype(int)
 
 
 def _known(prob: np.ndarray) -> np.ndarray:
@@ -204,22 +209,23 @@ def _known(prob: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(prob), 0.5, prob)
 
 
-def _submit(config: Config, data: RunData, result: Result, label: np.ndarray | None, words: Sequence[str]) -> str:
+def _submit(config: Config, data: RunData, result: Result, answer: np.ndarray | None, words: Sequence[str]) -> str:
     """Write the submission, where there can be one, and return the line that says what to do next."""
     if result.missing:
         return f"To complete the submission: ./run.sh {_line(words, result.missing)}"
-    if label is None:
+    if answer is None:
         return "There is no test set in the data, so there is no submission."
     header = data.dataset.header
-    content = submission_bytes(data.test["id"].tolist(), label, header)
-    read_submission(content, data.test["id"].tolist(), header)
+    ids, form = data.test["id"].tolist(), form_of(config.metric)
+    content = submission_bytes(ids, answer, header, form)
+    read_submission(content, ids, header, form)
     card = make_card(config, data, result)
     path, new = write_submission(home() / "submissions", config.name, content, card, provenance())
     latest = shown(home() / "submissions" / LATEST)
-    show("Submission", f"{latest}, {len(label):,} rows, {label.mean():.1%} positive")
+    show("Submission", f"{latest}, {len(answer):,} rows, {in_short(answer, form)}")
     show("Card", shown(path.with_suffix(".json")) + ("" if new else " (unchanged)"))
     if (truth := _truth(data)) is not None:
-        _reveal(truth, label, result)
+        _reveal(truth, answer, _labels(config, result.scores[result.final]), result)
     return "Upload      ./run.sh submit" + ("" if config.competition else " competition=SLUG")
 
 
@@ -229,12 +235,16 @@ def _truth(data: RunData) -> np.ndarray | None:
     return None if kept is None else kept.set_index("id")["label"][data.test["id"]].to_numpy()
 
 
-def _reveal(truth: np.ndarray, label: np.ndarray, result: Result) -> None:
+def _reveal(truth: np.ndarray, answer: np.ndarray, label: np.ndarray, result: Result) -> None:
     """Print the submission's score on labels that were kept aside until now."""
-    value, ends = f1(truth, label), result.scores[result.final].leaderboard
+    score = result.scores[result.final]
+    value, ends = score.metric.value(truth, answer, label), score.leaderboard
     where = "inside" if place(value, ends) == "inside" else "OUTSIDE"
-    show("Leaderboard", f"F1 {value:.4f} on the labels kept aside, {where} the range {span(ends)}")
-    figures = summary(truth, _known(result.predictions[result.final].test), label)
+    beside = f", {where} the range {span(ends)}" if ends else ", where no range is promised"
+    show("Leaderboard", f"{score.metric.title} {value:.4f} on the labels kept aside{beside}")
+    figures = summary(truth, _known(score.test_prob), label)
     names = {key: key for key in ("accuracy", "precision", "recall")} | {"auc": "AUC", "pr_auc": "average precision"}
+    names |= {"f1": "F1", "log_loss": "log-loss"}
+    names.pop(score.metric.name, None)
     known = [f"{name} {figures[key]:.4f}" for key, name in names.items() if not math.isnan(figures[key])]
     show("", ", ".join(known))

@@ -24,6 +24,7 @@ from competition.kaggle.submission.ledger_table import called, leaderboard_figur
 from competition.kaggle.submit.admission import connect
 from competition.kaggle.submit.upload import listed
 from competition.report.terminal import STYLES, console, show, span
+from competition.scoring.leaderboard_metric import F1
 
 PICTURE = "ledger.png"
 
@@ -146,7 +147,8 @@ def _draw(rows: Sequence[Row], slugs: Sequence[str], path: Path) -> None:
     for row in reversed(_ordered([row for row in rows if row["competition"] in slugs])):
         slug = row["competition"]
         own = [one for one in _ordered(rows) if (one["competition"], one["status"]) == (slug, ledger.COMPLETE)]
-        if points := points_of(own):
-            leaderboard_figure(points, _decided(own)[0].keys, path)
+        metric = figures_in(own[-1]).scored_by if own else F1
+        if points := points_of([one for one in own if figures_in(one).scored_by.name == metric.name]):
+            leaderboard_figure(points, _decided(own)[0].keys, metric.title, path)
             show("Picture", shown(path) + (f" ({slug})" if len(slugs) > 1 else ""))
             return

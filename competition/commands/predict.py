@@ -163,8 +163,8 @@ def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: 
         writer.writerows(rows)
     elif rows:
         _print_table(rows)
-        cv = classifier.record.cv
-        print(f"F1 of these models on images they had not seen: {cv['f1']:.4f} ({cv['how']}).")
+        (title, value), how = classifier.record.score, classifier.record.cv["how"]
+        print(f"{title[:1].upper()}{title[1:]} of these models on images they had not seen: {value:.4f} ({how}).")
         print("A verdict is a score, not proof.")
 
 

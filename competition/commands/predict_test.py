@@ -15,8 +15,8 @@ from competition.inference.run_record import read_record, run_settings, without_
 from competition.inference.test_set import TestPredictions, predict_table
 from competition.inference.test_table import read_test_table
 from competition.inference.torch_member import open_members
-from competition.kaggle.submission.validate import read_submission
-from competition.kaggle.submission.write import submission_bytes
+from competition.kaggle.submission.validate import LABELS, form_of, read_submission
+from competition.kaggle.submission.write import in_short, submission_bytes
 from competition.models.device import choose_device
 from competition.report.terminal import analysis_lines, console, show
 from competition.report.trust import Analysis
@@ -42,14 +42,16 @@ def predict_test(name: str, folder: Path, out: Path, device: str) -> int:
         seen = predict_table(config, test, members, work)
         answer = answer_test_set(record, config, test.ids, seen)
     _print_verdict(answer, seen)
-    content = submission_bytes(test.ids, answer.label, test.header)
-    read_submission(content, test.ids, test.header)
+    form = form_of(config.metric)
+    content = submission_bytes(test.ids, answer.answer, test.header, form)
+    read_submission(content, test.ids, test.header, form)
     with atomic_write(out, "wb") as file:
         file.write(content)
     images = _write_images(out.with_name(f"{out.stem}_images.csv"), test.ids, answer, seen)
+    given = f"labelled {config.fallback}" if form is LABELS else f"given {record.share:.3f}"
     for one, reason in seen.unreadable.items():
-        print(printable(f"Not read, so labelled {config.fallback}: {one}: {reason}"), file=sys.stderr)
-    show("Submission", f"{shown(out)}, {len(test.ids):,} rows, {answer.label.mean():.1%} positive")
+        print(printable(f"Not read, so {given}: {one}: {reason}"), file=sys.stderr)
+    show("Submission", f"{shown(out)}, {len(test.ids):,} rows, {in_short(answer.answer, form)}")
     show("Images", f"{shown(images)}, each with its probability and how unlike it is")
     return 1 if seen.unreadable else 0
 
@@ -67,7 +69,8 @@ def _check_replaceable(out: Path, folder: Path, header: tuple[str, str]) -> None
 def _print_verdict(answer: TestAnswer, seen: TestPredictions) -> None:
     """Print whether the images are of the world that the run was trained on, and what follows for the threshold."""
     if answer.analysis is not None:
-        for text, style in analysis_lines(Analysis(shift=answer.analysis.shift, threshold=answer.analysis.threshold)):
+        known = Analysis(answer.analysis.shift, threshold=answer.analysis.threshold, metric=answer.analysis.metric)
+        for text, style in analysis_lines(known):
             console().print(text, style=style)
     elif seen.own:
         show("World", "the test set that the run had, and its threshold")

@@ -25,7 +25,7 @@ from competition.data.folds import keep_folds
 from competition.data.layouts.dataset import Dataset, check_files
 from competition.data.run_data import RunData, foreseen_demo, read_tables, split_table
 from competition.ensemble.outside import outside_notes, read_outsiders
-from competition.ensemble.score import Result, check_decisions, score_run
+from competition.ensemble.score import Result, check_decisions, score_run, settle_metric
 from competition.models.build import Detector
 from competition.models.pretrained import keep_pretrained, settle_pretrained
 from competition.report.opening import opening_lines
@@ -129,13 +129,14 @@ def look_ahead(config: Config, engine: Engine, train: bool, submit: bool) -> Rea
     if ahead and config.predictions:
         raise UserError("predictions= is about rows that are not drawn yet: run the demo first, without predictions=.")
     dataset = ahead or read_tables(config)
+    config, said = settle_metric(config, dataset)
     check_decisions(config, len(dataset.test))
     if not ahead:
         check_files(dataset)
     models = check_inputs(config, dataset)
     if train:
         engine.check_weights([name for name in models if not has_models(config, name)], dataset.channels)
-    return Ready(requested, config, notes, engine, dataset, models, drawn=not ahead)
+    return Ready(requested, config, [*notes, *said], engine, dataset, models, drawn=not ahead)
 
 
 def _fit_hours(ready: Ready, words: Sequence[str]) -> Config:

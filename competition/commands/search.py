@@ -30,7 +30,7 @@ from competition.training.tuning.trial_run import Goal, TrialRuns, preset_settin
 
 BEST = "best.yaml"
 KEEP = "Keep the preset's settings: "
-LOSSES = {"log_loss": "log-loss", "auc": "1 - AUC"}
+LOSSES = {"log_loss": "log-loss", "auc": "1 - AUC", "brier": "Brier score"}
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,11 @@ def _show_known(candidate: Candidate) -> None:
     show("Submission", candidate.summary)
     if candidate.analysis:
         threshold = "unknown" if figures.threshold is None else f"{figures.threshold:.4f}"
-        cv = "CV unknown" if figures.cv is None else f"CV F1 {figures.cv:.4f} ({span(figures.interval)})"
+        cv = (
+            "CV unknown"
+            if figures.cv is None
+            else f"CV {figures.scored_by.title} {figures.cv:.4f} ({span(figures.interval)})"
+        )
         ends = f"leaderboard range {span(figures.leaderboard)}, threshold {threshold}"
         show("Card", f"{figures.name}: {cv}, {ends}, commit {figures.commit or 'unknown'}")
         for text, style in analysis_lines(candidate.analysis):

@@ -20,6 +20,7 @@ from competition.core.search_space import SearchSpace, read_space
 from competition.core.settings import Config
 from competition.core.splits import parse_folds
 from competition.data.folds import JUDGED, VALIDATION
+from competition.scoring.leaderboard_metric import ProbabilityMetric, find_metric
 
 PATIENCE = 15.0  # seconds for a killed line's processes to end
 
@@ -31,7 +32,8 @@ class TuneOptions:
     trials: int = bounded(0, 0, 10_000)  # settings that are tried, the preset's own first; 0 = as many as hours hold
     hours: float = bounded(0.0, 0, 10_000)  # that the whole line may take, the judgement included; 0 = no limit
     member: str = ""  # the one member that is searched for; default: all of them take the same values
-    objective: str = one_of("log_loss", "auc")  # what is to be better: log_loss, or auc
+    objective: str = one_of("auto", "log_loss", "auc", "brier")  # what is to be better; auto: the metric where
+    # that is of probabilities, else log_loss
     on: str = one_of("clean", "web")  # for images as they are, or on average as they are and as the web leaves them
 
 
@@ -52,6 +54,10 @@ def main(words: Sequence[str]) -> None:
     from competition.training.engines.protocol import open_engine
 
     ready = look_ahead(searched, open_engine(searched), train=True, submit=False)
+    if options.objective == "auto":
+        metric = find_metric(ready.config.metric)
+        named = metric.name if isinstance(metric, ProbabilityMetric) else "log_loss"
+        options = dataclasses.replace(options, objective=named)
     dataset = ready.tables()
     folder = run_folder(config.name) / "tune"
     with only_one(folder / ".lock", PATIENCE, f"Another line tunes {config.name}: wait for it."):

@@ -26,22 +26,6 @@ def placed(place: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-@dataclass(frozen=True)
-class TrackerPlace:
-    """Where a tracker is in the code (report/trackers/protocol.py), imported when used, and the packages it needs."""
-
-    place: str
-    packages: tuple[str, ...]
-
-
-TRACKERS = {
-    "trackio": TrackerPlace("competition.report.trackers.trackio_runs:TrackioRuns", ("trackio",)),
-    "wandb": TrackerPlace("competition.report.trackers.wandb_runs:WandbRuns", ("wandb",)),
-    "mlflow": TrackerPlace("competition.report.trackers.mlflow_runs:MlflowRuns", ("mlflow", "sqlalchemy", "alembic")),
-    "tensorboard": TrackerPlace("competition.report.trackers.tensorboard_files:TensorBoardFiles", ("tensorboard",)),
-}
-
-
 def _view_names() -> list[str]:
     """Return the names of the views, which are those of the files in models/views: none of them is imported."""
     folder = Path(__file__).parents[1] / "models" / "views"
@@ -189,6 +173,9 @@ class Config(Recipe):
     # leaves them. Of four nets on the demo, web cost .005 to .025 of clean F1 and gained up to .06 under conditions
     evidence_rows: int = bounded(1000, 0, 10**6)  # rows of each fold, and of the test set, kept for shift and
     # robustness checks; 0 = none
+    metric: str = "f1"  # what the leaderboard scores: f1 | fbeta:B | accuracy | balanced_accuracy | mcc, of labels, or
+    # auc | log_loss | brier, of probabilities; auto: log_loss where the sample submission holds probabilities, else f1
+    target: str | None = None  # the submission's column beside the ids; default: as in the sample, or train.csv
     public_fraction: float = bounded(1.0, 0.001, 1)  # the share of the test set that the public leaderboard scores
     report: bool = True  # write the report at a run's end (./run.sh report writes it at any time)
     overwrite: bool = False  # discard results made with other settings

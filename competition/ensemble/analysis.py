@@ -174,4 +174,4 @@ def find_sources(judged: pd.DataFrame, score: Score) -> list[SourceScore]:
     sources are known."""
     if "source" not in judged:
         return []
-    return score_sources(judged["label"], score.prob, score.prob >= score.threshold, judged["source"])
+    return score_sources(judged["label"], score.prob, score.prob >= score.cut, judged["source"])

@@ -26,10 +26,11 @@ def make_card(config: Config, data: RunData, result: Result) -> dict[str, Any]:
     return {
         "name": config.name,
         "competition": config.competition,
+        "metric": config.metric,
         "cv": {name: _rounded(score.figures) for name, score in result.scores.items()},
         "cv_interval": score_of.interval,
         "leaderboard_range": score_of.leaderboard,
-        "expected_f1": score_of.expected_f1,  # in another world alone, and then the range is this one's
+        "expected": score_of.expected,  # in another world alone, and then the range is this one's
         "public_fraction": config.public_fraction,
         "threshold": {"value": score_of.threshold, "judged": score_of.how, **analysis["threshold"]},
         "world": analysis["shift"],

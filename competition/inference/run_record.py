@@ -17,6 +17,7 @@ from competition.core.intact import check_plain, damaged, read_record_file, stan
 from competition.core.paths import FOLDS_FILE, run_folder, runs_with
 from competition.core.settings import Config
 from competition.data.folds import read_folds
+from competition.scoring.leaderboard_metric import find_metric
 
 FILE = "run.json"
 
@@ -25,8 +26,9 @@ FILE = "run.json"
 class Record:
     """``members``: for each, the folders of its models below the run's, all averaged.
 
-    ``source``, ``kind`` and ``rows`` (train, groups, test): what the models were trained on. ``cv``: f1, interval (low,
-    high), leaderboard (low, high, or None), how the score came about, and each member's f1. ``telltale``: the version.
+    ``source``, ``kind`` and ``rows`` (train, groups, test): what the models were trained on. ``cv``: the metric
+    and its value (runs of before have f1 alone), interval (low, high), leaderboard (low, high, or None), how the score
+    came about, and each member's value. ``telltale``: the version. ``share``: that of class 1 among training rows.
     ``weights``: each member's weight in the average; none are equal weights. ``trained_on_test``: whether models
     learned from test images (pseudo-labels). ``folds``: the fingerprint of its folds; runs of before have none.
     ``outside``: members whose predictions were read from files, which can say nothing of other images.
@@ -46,6 +48,13 @@ class Record:
     trained_on_test: bool = False
     folds: str = ""
     outside: list[str] = field(default_factory=list)
+    share: float = 0.5
+
+    @property
+    def score(self) -> tuple[str, float]:
+        """What the run's score is called, and its value."""
+        value = self.cv["value"] if "value" in self.cv else self.cv["f1"]
+        return find_metric(self.cv.get("metric", "f1")).title, value
 
     @property
     def folder(self) -> Path:

@@ -21,7 +21,7 @@ from competition.data.layouts.csv_text import (
 )
 from competition.data.layouts.kaggle_csv import read_test
 from competition.data.layouts.read import layout_settings, read_dataset
-from competition.data.layouts.test_files import SAMPLES
+from competition.data.layouts.test_files import SAMPLES, submission_header
 from competition.inference.run_record import Record
 
 
@@ -51,16 +51,17 @@ def find_test_table(root: Path, record: Record, config: Config) -> TestTable:
     if not root.is_dir():
         raise UserError(f"There is no folder {root}: name the folder of the test set with test=.")
     if record.kind != "folders" and (header := _header_alone(root, record, config)):
-        return TestTable([], [], None, header)
+        return TestTable([], [], None, submission_header(root, header, config.target))
     if record.kind == "pixels":  # train.csv says which column is which pixel
         dataset = read_dataset(root, dataclasses.replace(layout_settings(config), layout="pixels"))
         pixels = None if dataset.pixels is None else dataset.pixels[1]
         return TestTable(dataset.test["id"].tolist(), [], pixels, dataset.header)
     if record.kind == "folders":
-        return _read_folders(root)
+        return _read_folders(root, config.target)
     test, header = read_test(root, config.id_column, _label_name(root, config))
     if header is None:
         raise UserError(f"{root} has neither a test.csv nor a {SAMPLES[0]}: name the folder that does with test=.")
+    header = submission_header(root, header, config.target)
     return TestTable(test["id"].tolist(), test["path"].tolist(), None, header)
 
 
@@ -87,9 +88,9 @@ def _label_name(root: Path, config: Config) -> str:
     return label_column_of(train.frame.columns, config.label_column, train.path)
 
 
-def _read_folders(root: Path) -> TestTable:
+def _read_folders(root: Path, target: str | None) -> TestTable:
     found = images_to_predict(root)
     if found is None:
         inside = listed(sorted(path.name for path in root.iterdir() if path.is_dir()), 6) or "no folder"
         raise UserError(f"{root} holds no folder '{TEST[0]}' (it holds {inside}): name one that does with test=.")
-    return TestTable([one for one, _ in found], [path for _, path in found], None, ("id", "label"))
+    return TestTable([one for one, _ in found], [path for _, path in found], None, ("id", target or "label"))

@@ -13,6 +13,7 @@ from competition.report.curves import History, last_mean
 from competition.report.trust import Analysis
 from competition.scoring.evaluation import agreement, evaluate
 from competition.scoring.intervals import LEVEL
+from competition.scoring.leaderboard_metric import LabelMetric, Metric
 from competition.scoring.scorecard import Score
 
 MAX_MISTAKES = 12  # that are shown
@@ -67,15 +68,15 @@ def measure(
     """Return the contents of metrics.json: every number that the page prints, as JSON values without NaN.
 
     ``oof`` and ``test`` are ``evaluate``'s figures by member: the last one's at its own decisions, the others' at their
-    threshold in ``threshold``, which was chosen on all OOF rows. ``cv`` are the scores that no row's own label has
-    touched.
+    threshold in ``threshold``, which was chosen on all OOF rows; ``value`` is the metric's. ``cv`` are the scores that
+    no row's own label has touched.
     """
-    threshold = {name: score.threshold for name, score in run.scores.items()}
-    seen_test = None if test is None else _evaluate_all(test, threshold)
+    threshold, metric = {name: score.cut for name, score in run.scores.items()}, run.scores[oof.final].metric
+    seen_test = None if test is None else _evaluate_all(test, threshold, metric)
     leaderboard = run.scores[oof.final].leaderboard
     held = None
     if seen_test and leaderboard:
-        held = leaderboard[0] <= (seen_test[oof.final]["1"]["f1"] or 0.0) <= leaderboard[1]
+        held = leaderboard[0] <= seen_test[oof.final]["value"] <= leaderboard[1]
     decided = _decisions(oof, threshold)
     del decided[oof.final]
     return plain(
@@ -84,12 +85,13 @@ def measure(
             "classes": run.classes,
             "how": run.scores[oof.final].how,
             "final": oof.final,
+            "metric": {"name": metric.name, "title": metric.title, "of_labels": isinstance(metric, LabelMetric)},
             "level": LEVEL,
             "cv": {name: _score_figures(score, run.seconds[name]) for name, score in run.scores.items()},
             "leaderboard_held": held,
             "threshold": threshold,
             "rows": {**run.rows, "leaderboard": run.rows.get("leaderboard", run.rows["test"])},
-            "oof": _evaluate_all(oof, threshold),
+            "oof": _evaluate_all(oof, threshold, metric),
             "test": seen_test,
             "agreement": agreement(decided, oof.label) if len(decided) > 1 else None,
             "mistakes": [_describe(oof, position) for position in mistakes(oof)],
@@ -116,14 +118,20 @@ def _decisions(rows: ReportRows, threshold: Mapping[str, float]) -> dict[str, ND
     return {name: prob >= threshold[name] for name, prob in rows.probs.items()} | {rows.final: rows.decision}
 
 
-def _evaluate_all(rows: ReportRows, threshold: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+def _evaluate_all(rows: ReportRows, threshold: Mapping[str, float], metric: Metric) -> dict[str, dict[str, Any]]:
     decided = _decisions(rows, threshold)
-    return {name: evaluate(rows.label, prob, decided[name]) for name, prob in rows.probs.items()}
+    return {
+        name: {
+            "value": metric.value(rows.label, prob, decided[name]),
+            **evaluate(rows.label, prob, decided[name]),
+        }
+        for name, prob in rows.probs.items()
+    }
 
 
 def _score_figures(score: Score, seconds: float) -> dict[str, Any]:
     kept = {"interval": score.interval, "leaderboard": score.leaderboard, "test_rate": score.test_rate}
-    return {**score.figures, **kept, "expected_f1": score.expected_f1, "seconds": seconds}
+    return {**score.figures, **kept, "value": score.value, "expected": score.expected, "seconds": seconds}
 
 
 def _describe(rows: ReportRows, position: int) -> dict[str, Any]:

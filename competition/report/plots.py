@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sklearn_metrics
 
 from competition.report import style
+from competition.scoring.leaderboard_metric import Counts, LabelMetric
 from competition.scoring.metrics import check_binary, check_prob, check_same_length, f1
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
@@ -22,7 +23,7 @@ if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who dr
 Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # x, y and the area or average that sums them up
 
 MAX_NAMED = 12  # as many curves as a legend can name: two rounds of the palette, the second one dashed
-MAX_F1_LOSS = 0.005  # F1 this close to the best is as good for any test set of a usual size
+MAX_LOSS = 0.005  # a metric this close to the best is as good for any test set of a usual size
 
 
 def roc_curve(label: ArrayLike, members: Mapping[str, ArrayLike], path: Path) -> None:
@@ -141,24 +142,25 @@ def confusion_matrix(label: ArrayLike, decision: ArrayLike, classes: tuple[str, 
     style.save_page(figure, path)
 
 
-def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, path: Path) -> None:
-    """Draw F1, precision, recall and the share of rows called 1 by the threshold, and mark the chosen threshold.
+def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, metric: LabelMetric, path: Path) -> None:
+    """Draw the metric, precision, recall and the share of rows called 1 by the threshold, and mark the chosen one.
 
     ``label`` (n,) holds 0 and 1, ``prob`` (n,) lies in [0, 1]; a row is called 1 at the threshold and above it. Shaded
-    is wherever F1 is within .005 of the best of *these* rows, which is no cross-fitted score. Without any 1 there is no
-    F1, and the picture says so. Raises ``ValueError`` for other labels or probabilities and unequal lengths.
+    is wherever the metric is within .005 of the best of *these* rows, which is no cross-fitted score. Without any 1
+    there is no recall, and the picture says so. Raises ``ValueError`` for other labels or probabilities and unequal
+    lengths.
     """
     label, prob = check_binary("label", label), check_prob("prob", prob)
     check_same_length(label=label, prob=prob)
     if not label.any():
         return style.save_empty_page("No threshold curve to show", f"none of {label.size:,} images is of class 1", path)
-    cut, (value, precision, recall, called) = _by_threshold(label, prob)
+    cut, (value, precision, recall, called) = _by_threshold(label, prob, metric)
     good = _near_best(cut, value)
     span = f"shaded, {good[0][0]:.3f} to {good[-1][1]:.3f}"
     at = min(int(np.searchsorted(cut, threshold)), cut.size - 1)
-    title = f"F1 {style.decimals(value[at])} at threshold {threshold:.3f}"
+    title = f"{metric.title} {style.decimals(value[at])} at threshold {threshold:.3f}"
     best = style.decimals(value.max())
-    figure = style.new_page(title, f"{span}: F1 within {MAX_F1_LOSS} of these images' best, {best}", 4.8)
+    figure = style.new_page(title, f"{span}: {metric.title} within {MAX_LOSS} of these images' best, {best}", 4.8)
     axes = style.add_panel(figure, 0.55, 1.0, 4.25, 2.85)
     for start, end in good:
         axes.axvspan(start, end, color=style.SHADE, linewidth=0, zorder=0)
@@ -166,38 +168,46 @@ def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, path: P
     side = "left" if threshold < 0.1 else "right" if threshold > 0.9 else "center"
     axes.text(threshold, 1.03, f"threshold {threshold:.3f}", fontsize=8.5, color=style.INK, ha=side)
     curves: list[tuple[str, NDArray, str, float, Any]] = [
-        ("F1", value, style.BLUE, 2.4, "-"),
+        (metric.title, value, style.BLUE, 2.4, "-"),
         ("precision", precision, style.RED, 1.3, "-"),
         ("recall", recall, style.GREEN, 1.3, style.DASHED),
         ("predicted positive", called, style.MUTED, 1.3, style.DOTTED),
     ]
     for name, curve, colour, width, dash in curves:
         here = "undefined" if np.isnan(curve[at]) else style.decimals(curve[at])
-        line: dict[str, Any] = {"color": colour, "linewidth": width, "linestyle": dash, "zorder": 2 + (name == "F1")}
+        line: dict[str, Any] = {
+            "color": colour,
+            "linewidth": width,
+            "linestyle": dash,
+            "zorder": 2 + (name == metric.title),
+        }
         axes.plot(*style.thin_out(cut, curve), drawstyle="steps-pre", label=f"{name} {here}", **line)
         axes.plot(threshold, curve[at], "o", color=colour, markersize=4.5, zorder=4)
     below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)}
     axes.legend(ncols=2, frameon=False, fontsize=9, labelcolor=style.INK, **below)
-    axes.set(xlim=(min(0, threshold), max(1, threshold)), ylim=(-0.012, 1.012))
+    axes.set(xlim=(min(0, threshold), max(1, threshold)), ylim=(min(-0.012, value.min()), 1.012))
     style.name_axes(axes, "threshold")
     style.save_page(figure, path)
 
 
 def _near_best(cut: NDArray[np.float64], value: NDArray[np.float64]) -> list[tuple[float, float]]:
-    """Return the stretches of thresholds, as (start, end), at which F1 is within MAX_F1_LOSS of the best."""
-    turns = np.flatnonzero(np.diff(value >= value.max() - MAX_F1_LOSS, prepend=False, append=False))
+    """Return the stretches of thresholds, as (start, end), at which the metric is within MAX_LOSS of the best."""
+    turns = np.flatnonzero(np.diff(value >= value.max() - MAX_LOSS, prepend=False, append=False))
     return list(zip(cut[np.maximum(turns[::2] - 1, 0)], cut[turns[1::2] - 1], strict=True))
 
 
-def _by_threshold(label: NDArray[np.bool_], prob: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[NDArray]]:
-    """Return 0, every score and 1 as thresholds, ascending, and F1, precision, recall and share called 1 at each.
+def _by_threshold(
+    label: NDArray[np.bool_], prob: NDArray[np.float64], metric: LabelMetric
+) -> tuple[NDArray[np.float64], list[NDArray]]:
+    """Return 0, every score and 1 as thresholds, ascending, and the metric, precision, recall and share called 1 at
+    each.
 
     Between two scores a threshold acts as the upper one does: all four are staircases that step behind a score. Above
     the last score nothing is called 1, and precision is NaN.
     """
     precision, recall, cut = sklearn_metrics.precision_recall_curve(label, prob)
     precision[-1] = np.nan  # by scikit-learn's convention 1
-    value = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
-    value[-1] = 0
     called = 1 - np.searchsorted(np.sort(prob), np.append(cut, np.inf)) / prob.size
+    positives = np.count_nonzero(label)
+    value = metric.of_counts(Counts(np.round(recall * positives), np.round(called * label.size), positives, label.size))
     return np.concatenate([[0], cut, [1]]), [np.append(curve[0], curve) for curve in (value, precision, recall, called)]

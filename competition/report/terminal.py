@@ -8,11 +8,12 @@ from rich.table import Table
 from competition.audit.findings import AuditSummary
 from competition.report.trust import METHODS, Analysis, ConditionScore, in_short
 from competition.scoring.by_source import SourceScore
+from competition.scoring.leaderboard_metric import LabelMetric, find_metric
 from competition.scoring.scorecard import Score
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, Shift
 
-WORTH = ("", "F1", "CV\ninterval", "leaderboard\nrange", "AUC", "log-loss", "threshold")
-DETAIL = ("", "precision", "recall", "positive\nOOF", "positive\ntest", "time")
+WORTH = ("CV\ninterval", "leaderboard\nrange", "AUC", "log-loss", "threshold")
+DETAIL = ("F1", "precision", "recall", "positive\nOOF", "positive\ntest", "time")
 LABEL_WIDTH = 12  # of the word that a line below the table starts with
 MAX_UNCERTAINTY = 0.4  # width of the interval of the test's positive rate, beyond which no number is printed
 STYLES = {"alarm": "red", "warning": "yellow", DOMAIN_SHIFT: "bold red", LABEL_SHIFT: "yellow"}
@@ -29,7 +30,9 @@ def closing_tables(scores: Mapping[str, Score], seconds: Mapping[str, float], ti
     cells = [
         ({"": name, **_cells(score, seconds[name])}, "bold" if name == last else None) for name, score in scores.items()
     ]
-    return in_halves(cells, (WORTH, DETAIL), title, width, left=("",))
+    metric = scores[last].metric.title
+    worth, detail = ([column for column in half if column != metric] for half in (WORTH, DETAIL))
+    return in_halves(cells, (["", metric, *worth], ["", *detail]), title, width, left=("",))
 
 
 def in_halves(
@@ -58,6 +61,7 @@ def in_halves(
 def _cells(score: Score, seconds: float) -> dict[str, str]:
     figures = score.figures
     return {
+        score.metric.title: f"{score.value:.4f}",
         "F1": f"{figures['f1']:.4f}",
         "CV\ninterval": span(score.interval),
         "leaderboard\nrange": span(score.leaderboard),
@@ -95,8 +99,11 @@ def analysis_lines(analysis: Analysis) -> list[tuple[str, str | None]]:
         lines.append((_labelled("World", "not asked", analysis.unasked), None))
     if threshold := analysis.threshold:
         tuned = ", tuned on clean and degraded images" if threshold.on == "web" else ""
-        head = f"{threshold.rule} ({_short(threshold.value, 4)}){tuned}"
-        lines.append((_labelled("Threshold", head, threshold.why), None))
+        if isinstance(find_metric(analysis.metric), LabelMetric):
+            head = f"{threshold.rule} ({_short(threshold.value, 4)}){tuned}"
+            lines.append((_labelled("Threshold", head, threshold.why), None))
+        else:
+            lines.append((_labelled("Submitted", f"probabilities {threshold.rule}", threshold.why), None))
     if blend := analysis.blend:
         weights = ", ".join(f"{member} {_short(weight, 2)}" for member, weight in blend.weights.items())
         fitted = "" if blend.method == "equal" else f" ({weights})"

@@ -73,7 +73,7 @@ class Analysis:
     """What was computed of it; None or empty what was not.
 
     ``unasked`` says why there is a test set and no ``shift``. Rows of ``without`` are those of ``leave_one_out``, of
-    ``views`` those of ``view_ablation``. ``sources``: the worst first.
+    ``views`` those of ``view_ablation``. ``sources``: the worst first. ``metric``: the setting.
     """
 
     shift: Shift | None = None
@@ -85,3 +85,4 @@ class Analysis:
     robustness: Sequence[ConditionScore] = ()
     audit: AuditSummary | None = None
     sources: Sequence[SourceScore] = ()
+    metric: str = "f1"

@@ -14,6 +14,7 @@ from competition.inference.job_files import check_intact
 from competition.report import agreement, calibration, curves, gallery, plots, shift_plots, source_plots
 from competition.report.html import SOURCES, render_page
 from competition.report.metrics_json import ReportRows, RunFacts, measure, mistakes
+from competition.scoring.leaderboard_metric import LabelMetric
 
 METRICS, PAGE, STAMP = "metrics.json", "report.html", "figures.json"
 FIGURES = (
@@ -73,7 +74,9 @@ def _draw(
     plots.roc_curve(oof.label, oof.probs, to("roc_curve"))
     plots.pr_curve(oof.label, oof.probs, to("pr_curve"))
     calibration.calibration_curve(oof.label, oof.probs, classes, to("calibration"))
-    plots.threshold_curve(oof.label, final, run.scores[oof.final].threshold, to("threshold"))
+    score = run.scores[oof.final]
+    if isinstance(score.metric, LabelMetric):
+        plots.threshold_curve(oof.label, final, score.cut, score.metric, to("threshold"))
     if metrics["agreement"]:
         agreement.agreement_matrix(metrics["agreement"], to("agreement"))
     if any(image is not None for image in thumbnails):

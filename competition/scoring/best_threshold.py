@@ -1,4 +1,4 @@
-"""Where to cut a score into 0 and 1: the exact F1 optimum, the same smoothed over resamples, and a given rate.
+"""Where to cut a score into 0 and 1: the exact optimum of a metric, the same smoothed over resamples, and a given rate.
 
 Promises: ``best_threshold`` is never beaten on its own rows by any other cut, and rows of equal score are called alike.
 """
@@ -7,37 +7,32 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from competition.scoring.groups import draw_groups
-from competition.scoring.metrics import Bools, Codes, check_binary, check_positives, check_same_length, check_score
+from competition.scoring.leaderboard_metric import F1, Counts, LabelMetric, of_labels
+from competition.scoring.metrics import Bools, check_binary, check_positives, check_same_length, check_score
 from competition.scoring.rows import OofRows
 
 
-def best_threshold(label: ArrayLike, score: ArrayLike) -> tuple[float, float]:
-    """Return the threshold with the highest F1 on these rows, over all cuts of the score, and that F1.
+def best_threshold(label: ArrayLike, score: ArrayLike, metric: LabelMetric = F1) -> tuple[float, float]:
+    """Return the threshold with the highest value of the metric on these rows, over all cuts of the score, and it.
 
     ``label`` (n,) holds 0 and 1, at least one of them 1; ``score`` (n,) is any ordered score, infinities included. The
     threshold is the midpoint between the lowest score called positive and the next lower one, in the precision of
     ``score``, or the lowest score called positive itself where no number lies between or every row is called positive.
-    Of cuts with equal F1 the highest wins. Raises ``ValueError`` for other labels, NaN scores, unequal lengths, no rows
-    and no positive.
-
-    O(n log n) (Lipton et al. 2014, arXiv 1402.1892): lowering a cut past a negative only costs, so the optimum lies
-    just below a positive's score, and the two classes can be sorted apart, without an argsort.
+    Of cuts with equal values the highest wins; where calling no row positive is better than any of them, as it can be
+    for accuracy, it lies just above the highest score. Raises ``ValueError`` for other labels, NaN scores, unequal
+    lengths, no rows and no positive.
     """
     label, score = check_binary("label", label), check_score("score", score)
     check_same_length(label=label, score=score)
     check_positives(label)
-    positive, negative = np.sort(score[label]), np.sort(score[~label])
-    true_positive = np.arange(positive.size, 0, -1)
-    negative_below = np.searchsorted(negative, positive)
-    # Half of F1 = 2TP / (positives + called). Of equal positives the first counts the whole block and beats the others.
-    half_f1 = true_positive / (label.size + true_positive - negative_below)
-    cut = positive.size - 1 - int(np.argmax(half_f1[::-1]))
-    below = [ordered[end - 1] for ordered, end in ((positive, cut), (negative, negative_below[cut])) if end > 0]
-    return _between(max(below, default=None), positive[cut]), float(2 * half_f1[cut])
+    order = np.argsort(score)[::-1]
+    label, score = label[order], score[order]
+    return _best_weighted(label, score, np.ones(label.size, np.int64), metric)
 
 
 def bootstrap_threshold(rows: OofRows, seed: int = 0, draws: int = 200) -> float:
-    """Return the median of ``best_threshold`` over ``draws`` resamples of whole groups, with replacement.
+    """Return the median of the best thresholds, by the metric of the rows, of ``draws`` resamples of whole groups, with
+    replacement.
 
     The single best cut follows the noise of a few rows; the median over resamples smooths it. The same rows and seed
     give the same threshold. A resample without any positive has no best cut and is drawn again. Raises ``ValueError``
@@ -49,13 +44,12 @@ def bootstrap_threshold(rows: OofRows, seed: int = 0, draws: int = 200) -> float
     # Sorted once, from the highest score down; a resample is then no more than a multiplicity for each row.
     order = np.argsort(rows.prob)[::-1]
     label, score, group = rows.label[order], rows.prob[order], rows.group[order]
-    block_end = np.flatnonzero(np.append(score[1:] < score[:-1], True))
     rng = np.random.default_rng(seed)
     thresholds: list[float] = []
     while len(thresholds) < draws:
         weight = draw_groups(rng, group)
         if weight[label].any():
-            thresholds.append(_best_weighted(label, score, weight, block_end))
+            thresholds.append(_best_weighted(label, score, weight, of_labels(rows.metric))[0])
     return float(np.median(thresholds))
 
 
@@ -77,15 +71,22 @@ def rate_threshold(score: ArrayLike, rate: float) -> float:
     return _between(score[called] if called < score.size else None, score[called - 1])
 
 
-def _best_weighted(label: Bools, score: NDArray[np.floating], weight: NDArray[np.int64], block_end: Codes) -> float:
-    """Return the best threshold where row i, in descending order of score, counts ``weight[i]`` times."""
-    true_positive = np.cumsum(weight * label)
-    called = np.cumsum(weight)[block_end]
-    values = 2 * true_positive[block_end] / (true_positive[-1] + called)
+def _best_weighted(
+    label: Bools, score: NDArray[np.floating], weight: NDArray[np.int64], metric: LabelMetric
+) -> tuple[float, float]:
+    """Return the best threshold and its value where row i, in descending order of score, counts ``weight[i]`` times."""
+    block_end = np.flatnonzero(np.append(score[1:] < score[:-1], True))
+    found, called = np.cumsum(weight * label), np.cumsum(weight)
+    positives, rows = found[-1], called[-1]
+    values = metric.of_counts(Counts(found[block_end], called[block_end], positives, rows))
     # The first of equals is the highest cut, and for that reason one whose own block was drawn.
-    cut = block_end[np.argmax(values)]
+    best = int(np.argmax(values))
+    none = float(metric.of_counts(Counts(0, 0, positives, rows)))
+    if none > values[best]:
+        return float(np.nextafter(score[0], np.inf)), none
+    cut = block_end[best]
     drawn_below = np.flatnonzero(weight[cut + 1 :])
-    return _between(score[cut + 1 + drawn_below[0]] if drawn_below.size else None, score[cut])
+    return _between(score[cut + 1 + drawn_below[0]] if drawn_below.size else None, score[cut]), float(values[best])
 
 
 def _between(lower: np.floating | None, upper: np.floating) -> float:

@@ -1,4 +1,4 @@
-"""How far to believe an F1: the two intervals, both by bootstrap over groups, that stand beside every score.
+"""How far to believe a score: the two intervals, both by bootstrap over groups, that stand beside every score.
 
 The *CV interval* says how well the score is known; the *leaderboard range* says where a test set of a given size should
 land. Both hold for rows of the same world only; the range can follow one kind of shift, a class balance that is known.
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from competition.scoring.leaderboard_metric import F1, Counts, LabelMetric
 from competition.scoring.metrics import Floats, check_binary, check_group, check_same_length, sigmoid
 from competition.scoring.shift.class_prior import Prior
 
@@ -20,23 +21,24 @@ CHUNK_CELLS = 4_000_000  # of draws x kinds held at once: 32 MB an array
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How many resamples of the groups are drawn, and from which seed."""
+    """How many resamples of the groups are drawn, from which seed, and which metric each is scored by."""
 
     draws: int = 2000
     seed: int = 0
+    metric: LabelMetric = F1
 
 
 def cv_interval(
     label: ArrayLike, decision: ArrayLike, group: ArrayLike | None, bootstrap: Bootstrap = Bootstrap()
 ) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the F1 of given decisions, resampling whole groups.
+    """Return the percentile bootstrap interval of the metric of given decisions, resampling whole groups.
 
     ``label`` and ``decision`` are (n,) arrays of 0 and 1; the decisions should be cross-fitted. ``group`` (n,) names
     rows that belong together (``None``: each row alone). The row order does not matter. Raises ``ValueError`` for other
     values, unequal lengths and fewer than two groups.
     """
-    kinds, frequency = _kinds(label, decision, group)
-    values = [_f1(counts @ kinds) for counts in _resamples(frequency, bootstrap)]
+    kinds, frequency = _kinds(label, decision, group, bootstrap.metric.counts_negatives)
+    values = [_value(bootstrap.metric, counts @ kinds) for counts in _resamples(frequency, bootstrap)]
     return _percentiles(np.concatenate(values))
 
 
@@ -61,7 +63,7 @@ def leaderboard_range(
     prior: Prior | None = None,
     bootstrap: Bootstrap = Bootstrap(),
 ) -> tuple[float, float]:
-    """Return where the F1 of a leaderboard of so many ``rows`` of the same world should land.
+    """Return where the score on a leaderboard of so many ``rows`` of the same world should land.
 
     Each draw resamples the groups (how well the score is known) and then draws a test set from *that* resample (the
     test's own luck; without it a 95 % interval holds but 71 % of leaderboards at 1,000 training and 400 test rows). A
@@ -74,8 +76,8 @@ def leaderboard_range(
     ``cv_interval``; with ``prior``, also ``ValueError`` for labels of one class only.
     """
     if prior is not None:
-        return _percentiles(_f1(_shifted(label, decision, group, rows, prior, bootstrap)))
-    kinds, frequency = _kinds(label, decision, group)
+        return _percentiles(_value(bootstrap.metric, _shifted(label, decision, group, rows, prior, bootstrap)))
+    kinds, frequency = _kinds(label, decision, group, bootstrap.metric.counts_negatives)
     groups = frequency.sum()
     groups_wanted = rows * groups / np.size(label)
     rng = np.random.default_rng([bootstrap.seed, 1])
@@ -83,14 +85,14 @@ def leaderboard_range(
     for counts in _resamples(frequency, bootstrap):
         test_groups = np.floor(groups_wanted + rng.random(len(counts))).astype(np.int64)
         test_counts = rng.multinomial(np.maximum(test_groups, 1), counts / groups)
-        values.append(_f1(test_counts @ kinds))
+        values.append(_value(bootstrap.metric, test_counts @ kinds))
     return _percentiles(np.concatenate(values))
 
 
 def _shifted(
     label: ArrayLike, decision: ArrayLike, group: ArrayLike | None, rows: int, prior: Prior, bootstrap: Bootstrap
 ) -> NDArray[np.int64]:
-    """Return (draws, 3) TP, FP and FN of leaderboards with the class balance of ``prior``."""
+    """Return (draws, 4) TP, FP, FN and TN of leaderboards with the class balance of ``prior``."""
     label = check_binary("label", label)
     if label.all() or not label.any():
         raise ValueError(f"another class balance needs rows of both classes; all {label.size} are {int(label[0])}")
@@ -104,16 +106,16 @@ def _shifted(
     # A resample may lack a class altogether: half a row of either outcome stands in for it.
     found = rng.binomial(positives, (true_positive + 0.5) / (true_positive + false_negative + 1))
     taken = rng.binomial(rows - positives, (false_positive + 0.5) / (false_positive + true_negative + 1))
-    return np.stack([found, taken, positives - found], axis=1)
+    return np.stack([found, taken, positives - found, rows - positives - taken], axis=1)
 
 
 def _kinds(
-    label: ArrayLike, decision: ArrayLike, group: ArrayLike | None, with_negatives: bool = False
+    label: ArrayLike, decision: ArrayLike, group: ArrayLike | None, with_negatives: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the distinct (TP, FP, FN) of groups, (K, 3), or with TN, (K, 4), and how many groups have each, (K,).
 
-    Groups with the same counts are interchangeable in F1, so a resample needs only the number it takes of each kind.
-    Pairs make at most ten kinds, however many pairs there are.
+    Groups with the same counts are interchangeable in the metric, so a resample needs only the number it takes of each
+    kind. Pairs make at most ten kinds, however many pairs there are.
     """
     label, decision = check_binary("label", label), check_binary("decision", decision)
     check_same_length(label=label, decision=decision)
@@ -136,10 +138,11 @@ def _resamples(frequency: NDArray[np.int64], bootstrap: Bootstrap) -> Iterator[N
         yield rng.multinomial(groups, frequency / groups, size=min(chunk, draws - start))
 
 
-def _f1(outcomes: NDArray[np.int64]) -> Floats:
-    """Return F1 of (draws, 3) TP, FP and FN; 0 where nothing is true positive."""
-    true_positive, false_positive, false_negative = outcomes.T
-    return np.asarray(2 * true_positive / np.maximum(2 * true_positive + false_positive + false_negative, 1))
+def _value(metric: LabelMetric, outcomes: NDArray[np.int64]) -> Floats:
+    """Return the metric of (draws, 3) TP, FP and FN, or with TN, (draws, 4)."""
+    found, false_positive, false_negative = outcomes.T[:3]
+    counts = Counts(found, found + false_positive, found + false_negative, outcomes.sum(axis=1))
+    return np.asarray(metric.of_counts(counts))
 
 
 def _percentiles(values: Floats) -> tuple[float, float]:

@@ -79,9 +79,9 @@ def check_binary(name: str, values: ArrayLike) -> Bools:
 
 
 def check_positives(label: Bools) -> None:
-    """Raise ``ValueError`` where no label is 1: F1 then has no best threshold."""
+    """Raise ``ValueError`` where no label is 1: no threshold can then be tuned."""
     if not label.any():
-        raise ValueError(f"label has no 1 among its {label.size} rows, so F1 has no best threshold")
+        raise ValueError(f"label has no 1 among its {label.size} rows, so no threshold is best")
 
 
 def check_score(name: str, values: ArrayLike) -> NDArray[np.floating]:

@@ -5,7 +5,6 @@ images happen to be judged, is the same for both and drops out.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from competition.scoring.groups import grouped_error
+from competition.scoring.leaderboard_metric import METRICS, ProbabilityMetric
 from competition.scoring.metrics import (
     Bools,
     Codes,
@@ -22,8 +22,6 @@ from competition.scoring.metrics import (
     check_prob,
     check_same_length,
 )
-
-EDGE = 1e-7  # probabilities nearer than this to 0 or 1 count as that near: one row cannot cost more than 16 nats
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,42 +63,17 @@ class Gain:
         return f"{self.value:+.4f} ± {self.error:.4f}"
 
 
-def log_losses(label: Bools, prob: Floats) -> Floats:
-    """Return each row's log-loss in nats, (n,)."""
-    right = np.where(label, prob, 1 - prob)
-    return np.asarray(-np.log(np.clip(right, EDGE, 1 - EDGE)))
-
-
-def auc_losses(label: Bools, prob: Floats) -> Floats:
-    """Return (n,) numbers whose mean is 1 - AUC, and whose spread is that of the AUC over rows.
-
-    They are the placement values of DeLong, DeLong and Clarke-Pearson (1988), each class weighed by its rows: of a
-    positive row the share of negative ones that it does not exceed, and the reverse. One class alone counts as chance.
-    """
-    rows, ones = label.size, int(label.sum())
-    if ones in (0, rows):
-        return np.full(rows, 0.5)
-    ranks, place = stats.rankdata(prob), np.empty(rows)
-    for part, others in ((label, rows - ones), (~label, ones)):
-        place[part] = (ranks[part] - stats.rankdata(prob[part])) / others  # the share of the other class below it
-    place[~label] = 1 - place[~label]
-    value = float(place[label].mean())
-    return np.asarray(1 - value + (value - place) * np.where(label, rows / ones, rows / (rows - ones)))
-
-
-OBJECTIVES: dict[str, Callable[[Bools, Floats], Floats]] = {"log_loss": log_losses, "auc": auc_losses}
-
-
 def row_losses(objective: str, rows: ConditionRows) -> Floats:
     """Return (n,) losses, of which the mean is that of the objective over folds, by their rows, and over conditions.
 
-    ``objective``: log_loss, or auc, of which the loss is 1 - AUC. Each fold, which has models of its own, is ranked for
-    itself.
+    ``objective``: the name of a metric of probabilities, such as log_loss, or auc, of which the loss is 1 - AUC. Each
+    fold, which has models of its own, is ranked for itself.
     """
-    losses = np.zeros(rows.label.size)
+    metric, losses = METRICS[objective], np.zeros(rows.label.size)
+    assert isinstance(metric, ProbabilityMetric), objective
     for fold in range(int(rows.fold.max()) + 1):
         part = rows.fold == fold
-        each = [OBJECTIVES[objective](rows.label[part], prob[part]) for prob in rows.prob]
+        each = [metric.losses(rows.label[part], prob[part]) for prob in rows.prob]
         losses[part] = np.mean(each, axis=0)
     return losses
 

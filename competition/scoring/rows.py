@@ -1,5 +1,6 @@
 """The rows that scores are made of, as all of ``scoring`` takes them: out of fold, and of the test set."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from competition.scoring.leaderboard_metric import F1, Metric
 from competition.scoring.metrics import Bools, Codes, Floats, check_binary, check_group, check_same_length, check_score
 
 
@@ -19,6 +21,7 @@ class OofRows:
     group go together. ``crossed`` (k, n) or None: row j is all rows blended by weights that never saw the j-th fold.
     ``held_out`` (n,) bool or None: of one split instead of folds, the rows that take part in no choice and are judged.
     ``web``, or None: some of these rows as they are and degraded, which thresholds are tuned on in place of these.
+    ``metric``: what answers to these rows are scored by, and so what they are tuned for.
     """
 
     label: Bools
@@ -28,6 +31,7 @@ class OofRows:
     crossed: Floats | None
     held_out: Bools | None
     web: "OofRows | None" = None
+    metric: Metric = F1
 
     def __init__(
         self,
@@ -83,15 +87,22 @@ class OofRows:
         """Return the rows that ``kept`` (n,) marks, with their ``prob`` or another one (n,)."""
         held_out = None if self.held_out is None else self.held_out[kept]
         prob = self.prob if prob is None else prob
-        return OofRows(self.label[kept], prob[kept], self.fold[kept], self.group[kept], None, held_out)
+        rows = OofRows(self.label[kept], prob[kept], self.fold[kept], self.group[kept], None, held_out)
+        return rows.scored_by(self.metric)
 
     def with_prob(self, prob: ArrayLike, crossed: ArrayLike | None = None) -> "OofRows":
         """Return the same rows with other probabilities."""
-        return OofRows(self.label, prob, self.fold, self.group, crossed, self.held_out)
+        return OofRows(self.label, prob, self.fold, self.group, crossed, self.held_out).scored_by(self.metric)
+
+    def scored_by(self, metric: Metric) -> "OofRows":
+        """Return the same rows, of which answers are scored by another metric."""
+        found = copy.copy(self)
+        object.__setattr__(found, "metric", metric)
+        return found
 
     def tuned_on(self, web: "OofRows | None") -> "OofRows":
         """Return the same rows with others to tune thresholds on: of the same folds, and none that is held out."""
-        found = OofRows(self.label, self.prob, self.fold, self.group, self.crossed, self.held_out)
+        found = copy.copy(self)
         object.__setattr__(found, "web", web)
         return found
 

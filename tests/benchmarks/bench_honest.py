@@ -3,7 +3,7 @@
 Every world of scenarios.py is drawn many times; the product's own functions see what a run would, and are then judged
 by the test labels; then those of domain_shift.py, whose test sets are from elsewhere. `./run.sh bench honest` takes
 some fifteen minutes on two idle cores, and ends with the promises and with the tables that the README of
-competition/scoring shows.
+competition/scoring shows. With ``metric=accuracy`` or another metric of labels, all of it is about that one.
 """
 
 import os
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from competition.scoring.leaderboard_metric import find_metric, of_labels
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME
 from tests.benchmarks.domain_shift import CELLS, domain_promises, domain_table
 from tests.benchmarks.outcomes import JUDGED, VERDICTS, Finding, Promise, measure
@@ -52,7 +53,7 @@ def promises(findings: Sequence[Finding]) -> list[Promise]:
         biased = max(exact, key=lambda finding: abs(finding.bias[0]))
         made.append(
             Promise(
-                f"i.i.d.: the reported F1 is within {BIAS} of the leaderboard's mean",
+                f"i.i.d.: the reported score is within {BIAS} of the leaderboard's mean",
                 f"at most {biased.bias[0]:+.4f} (± {biased.bias[1]:.4f}) in '{biased.world.name}'",
                 abs(biased.bias[0]) <= BIAS,
             )
@@ -108,7 +109,7 @@ HEADINGS = ("world", *JUDGED, "bias", "covered", "same", "label", "other")
 
 
 def cells(finding: Finding) -> list[str]:
-    """Return a world's row; regrets and the bias are in units of .0001 of F1, with standard errors."""
+    """Return a world's row; regrets and the bias are in units of .0001, with standard errors."""
     means = (*(finding.regret[rule] for rule in JUDGED), finding.bias)
     return [
         finding.world.name + ("" if finding.world.exact or finding.world.kind != SAME_KIND else " *"),
@@ -137,17 +138,21 @@ def main(
     worlds: Sequence[World] = WORLDS,
     first: int = FRESH,
     elsewhere: Sequence[World] = tuple(CELLS.values()),
+    metric: str = "f1",
 ) -> None:
     """Print a line for every world as it is done, then the promises, then all of it as Markdown.
 
     Of the worlds ``elsewhere`` there are many, each drawn a tenth as often.
     """
-    print(f"{repeats} draws of {len(worlds)} worlds: F1 lost against the test's best cut, and auto's bias, in .0001")
-    findings = list(_told(worlds, repeats, first))
+    title = of_labels(find_metric(metric)).title
+    print(
+        f"{repeats} draws of {len(worlds)} worlds: {title} lost against the test's best cut, and auto's bias, in .0001"
+    )
+    findings = list(_told(worlds, repeats, first, metric))
     print()
     fewer = max(repeats // 10, 1)
     print(f"{fewer} draws of {len(elsewhere)} worlds from elsewhere: the same")
-    others = list(_told(elsewhere, fewer, first))
+    others = list(_told(elsewhere, fewer, first, metric))
     print()
     for promise in [*promises(findings), *domain_promises(others)]:
         print(f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.text}: {promise.found}")
@@ -155,11 +160,11 @@ def main(
     print("\n".join([*markdown(findings), "", *domain_table(others)]))
 
 
-def _told(worlds: Sequence[World], repeats: int, first: int) -> Iterator[Finding]:
+def _told(worlds: Sequence[World], repeats: int, first: int, metric: str) -> Iterator[Finding]:
     """Yield each world's figures after a line for them."""
     start = time.perf_counter()
     print(line(HEADINGS), flush=True)
-    for done, finding in enumerate(measure(worlds, repeats, os.cpu_count() or 1, first), 1):
+    for done, finding in enumerate(measure(worlds, repeats, os.cpu_count() or 1, first, metric), 1):
         elapsed = time.perf_counter() - start
         left = elapsed / done * (len(worlds) - done)
         print(

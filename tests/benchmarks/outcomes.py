@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from competition.scoring.best_threshold import best_threshold
-from competition.scoring.metrics import f1
+from competition.scoring.leaderboard_metric import LabelMetric, find_metric, of_labels
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import score_predictions
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME, judge_shift
@@ -26,12 +26,12 @@ MANY_ROWS = 200_000
 
 @dataclass(frozen=True)
 class Outcome:
-    """One draw: each rule's ``regret`` (F1 lost against the test's own best cut), and what became of ``auto``.
+    """One draw: each rule's ``regret`` (of the metric, against the test's own best cut), and what became of ``auto``.
 
     ``regret`` holds, beside the rules, what is lost by calling ``all`` rows positive.
 
-    ``bias`` is the reported F1 less the leaderboard's. Where both sets are of one world, the same difference at a cut
-    that looks at neither is taken off: its mean is 0, and it is most of the luck that would drown the bias.
+    ``bias`` is the reported score less the leaderboard's. Where both sets are of one world, the same difference at a
+    cut that looks at neither is taken off: its mean is 0, and it is most of the luck that would drown the bias.
     """
 
     regret: dict[str, float]
@@ -41,38 +41,43 @@ class Outcome:
     rule: str
 
 
-def judge(world: World, seed: int) -> Outcome:
-    """Let the product see one draw, then judge what it said."""
-    found = draw(world, seed)
-    rows, test = OofRows(found.label, found.prob, found.fold, found.group), TestRows(found.test_prob, found.parts)
+def judge(world: World, metric: str, seed: int) -> Outcome:
+    """Let the product see one draw, then judge by the metric what it said."""
+    found, by = draw(world, seed), of_labels(find_metric(metric))
+    rows = OofRows(found.label, found.prob, found.fold, found.group).scored_by(by)
+    test = TestRows(found.test_prob, found.parts)
     shift = judge_shift(rows, found.parts, {"model": found.features}, seed=seed)
     score = score_predictions(rows, test, "auto", seed, shift=shift)
     threshold = {"auto": score.threshold, "all": 0.0}
     for rule in RULES:
         named = f"prior:{found.test_label.mean()}" if rule == "prior" else rule
         threshold[rule] = submission_threshold(named, rows, test, seed)
-    _, best = best_threshold(found.test_label, found.test_prob)
-    reached = {rule: f1(found.test_label, found.test_prob >= cut) for rule, cut in threshold.items()}
+    _, best = best_threshold(found.test_label, found.test_prob, by)
+    reached = {rule: _reached(by, found.test_label, found.test_prob, cut) for rule, cut in threshold.items()}
     low, high = score.leaderboard
     return Outcome(
         regret={rule: best - value for rule, value in reached.items()},
-        bias=score.figures["f1"] - reached["auto"] - (_luck(world, found) if world.exact else 0.0),
+        bias=score.value - reached["auto"] - (_luck(world, metric, found) if world.exact else 0.0),
         inside=low <= reached["auto"] <= high,
         verdict=shift.verdict,
         rule=score.rule,
     )
 
 
-def _luck(world: World, found: Draw) -> float:
-    cut = _own_cut(world)
-    return f1(found.label, found.prob >= cut) - f1(found.test_label, found.test_prob >= cut)
+def _reached(metric: LabelMetric, label: np.ndarray, prob: np.ndarray, cut: float) -> float:
+    return metric.value(label, prob, (prob >= cut).astype(int))
+
+
+def _luck(world: World, metric: str, found: Draw) -> float:
+    cut, by = _own_cut(world, metric), of_labels(find_metric(metric))
+    return _reached(by, found.label, found.prob, cut) - _reached(by, found.test_label, found.test_prob, cut)
 
 
 @lru_cache
-def _own_cut(world: World) -> float:
+def _own_cut(world: World, metric: str) -> float:
     """Return the world's best cut, from rows enough to know it."""
     many = draw(replace(world, test_rows=MANY_ROWS), seed=0)
-    return best_threshold(many.test_label, many.test_prob)[0]
+    return best_threshold(many.test_label, many.test_prob, of_labels(find_metric(metric)))[0]
 
 
 @dataclass(frozen=True)
@@ -117,19 +122,21 @@ class Promise:
     kept: bool
 
 
-def measure(worlds: Sequence[World], repeats: int, processes: int, first: int = 0) -> Iterator[Finding]:
+def measure(
+    worlds: Sequence[World], repeats: int, processes: int, first: int = 0, metric: str = "f1"
+) -> Iterator[Finding]:
     """Yield each world's figures over ``repeats`` seeds from ``first`` on, by that many processes (1: this one)."""
     seeds = range(first, first + repeats)
     if processes == 1:
         for world in worlds:
-            yield summarise(world, [judge(world, seed) for seed in seeds])
+            yield summarise(world, [judge(world, metric, seed) for seed in seeds])
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes whose threads fight over two cores take far longer
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         bar = tqdm(total=len(worlds) * repeats, unit="draw", disable=None, leave=False)
         for world in worlds:
             outcomes = []
-            for outcome in pool.imap(partial(judge, world), seeds, chunksize=2):
+            for outcome in pool.imap(partial(judge, world, metric), seeds, chunksize=2):
                 outcomes.append(outcome)
                 bar.update()
             bar.clear()

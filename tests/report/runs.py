@@ -11,6 +11,7 @@ from competition.report.metrics_json import ReportRows, RunFacts
 from competition.report.trust import Analysis, ConditionScore, ThresholdChoice
 from competition.scoring.blend.select import BlendChoice
 from competition.scoring.by_source import SourceScore
+from competition.scoring.leaderboard_metric import F1
 from competition.scoring.metrics import summary
 from competition.scoring.scorecard import Score
 from competition.scoring.shift.class_prior import Prior
@@ -129,14 +130,14 @@ def analysis(names=("convnext", "swin"), verdict="same world", seed=3, **changes
             method="equal",
             why="stacking gains 0.0011, less than one standard error (0.0042).",
             weights={name: 1 / len(names) for name in names},
-            f1={method: rng.random() for method in methods},
+            value={method: rng.random() for method in methods},
             log_loss={method: rng.random() for method in methods},
             se={method: rng.random() / 100 for method in methods},
         ),
         without=[
             {
                 "member": name,
-                "f1": rng.random(),
+                "value": rng.random(),
                 "auc": rng.random(),
                 "log_loss": rng.random(),
                 "difference": rng.random() / 10 - 0.05,
@@ -145,7 +146,7 @@ def analysis(names=("convnext", "swin"), verdict="same world", seed=3, **changes
             for name in names
         ],
         views=[
-            {"views": views, "f1": rng.random(), "auc": rng.random(), "log_loss": rng.random()}
+            {"views": views, "value": rng.random(), "auc": rng.random(), "log_loss": rng.random()}
             for views in ("all", "identity alone", "hflip alone", "all but identity", "all but hflip")
         ],
         robustness=[
@@ -182,12 +183,15 @@ def facts(oof, classes=("human", "AI"), test_rows=120, **changes):
     rng = np.random.default_rng(9)
     scores = {
         name: Score(
+            metric=F1,
             decision=oof.decision,
             prob=prob,
             figures=summary(oof.label, prob, (prob >= 0.4 + rng.random() / 10).astype(int)),
             interval=(0.8 + rng.random() / 20, 0.9 + rng.random() / 20),
             leaderboard=(0.7 + rng.random() / 20, 0.95 + rng.random() / 20) if test_rows else None,
-            threshold=0.4 + rng.random() / 10,
+            threshold=(cut := 0.4 + rng.random() / 10),
+            cut=cut,
+            test_prob=np.zeros(0),
             used=np.full(len(prob), 0.4),
             how="cross-fitted over 5 folds",
             rule="bootstrap",

@@ -213,7 +213,7 @@ def test_the_headline_says_the_score_and_what_to_expect(written):
     page, metrics = written
     pointers = [pointer for pointer, _, _ in page.numbers[:5]]
     final = metrics["final"]
-    expected = [f"/cv/{final}/f1", "/rows/judged"]
+    expected = [f"/cv/{final}/value", "/rows/judged"]
     if metrics["cv"][final]["leaderboard"]:
         expected += [f"/cv/{final}/leaderboard/0", f"/cv/{final}/leaderboard/1", "/rows/leaderboard"]
     assert pointers[: len(expected)] == expected

@@ -14,6 +14,7 @@ from competition.report import agreement, calibration, curves, gallery, plots, s
 from competition.report import shift_plots as world
 from competition.report.trust import ConditionScore
 from competition.scoring import evaluation
+from competition.scoring.leaderboard_metric import F1
 from tests.report import runs
 from tests.report.runs import history, ink, pixels
 
@@ -27,7 +28,7 @@ def draw_all(folder):
     plots.roc_curve(label, members, folder / "roc.png")
     plots.pr_curve(label, members, folder / "pr.png")
     plots.confusion_matrix(label, (prob > 0.5).astype(int), ("human", "AI"), folder / "confusion.png")
-    plots.threshold_curve(label, prob, 0.5, folder / "threshold.png")
+    plots.threshold_curve(label, prob, 0.5, F1, folder / "threshold.png")
     calibration.calibration_curve(label, members, ("human", "AI"), folder / "calibration.png")
     alike = {name: (prob > 0.5).astype(int) for name, prob in members.items()}
     agreement.agreement_matrix(evaluation.agreement(alike, label), folder / "agreement.png")
@@ -135,7 +136,7 @@ def test_errors_are_orange_in_proportion_and_hits_are_blue(tmp_path):
 
 
 def test_without_a_positive_there_is_no_threshold_curve(tmp_path):
-    plots.threshold_curve([0, 0, 0], [0.1, 0.2, 0.3], 0.5, tmp_path / "t.png")
+    plots.threshold_curve([0, 0, 0], [0.1, 0.2, 0.3], 0.5, F1, tmp_path / "t.png")
     assert pixels(tmp_path / "t.png").shape[0] < 300
 
 
@@ -147,8 +148,8 @@ def shaded(path):
 
 def test_a_flat_optimum_is_shaded_wider_than_a_sharp_one(tmp_path):
     label = np.arange(1000) % 2
-    plots.threshold_curve(label, np.where(label, 0.9, 0.1), 0.5, tmp_path / "flat.png")
-    plots.threshold_curve(label, np.where(label, 0.51, 0.49), 0.5, tmp_path / "sharp.png")
+    plots.threshold_curve(label, np.where(label, 0.9, 0.1), 0.5, F1, tmp_path / "flat.png")
+    plots.threshold_curve(label, np.where(label, 0.51, 0.49), 0.5, F1, tmp_path / "sharp.png")
     assert shaded(tmp_path / "flat.png") > 10 * shaded(tmp_path / "sharp.png") > 0
 
 
@@ -160,7 +161,7 @@ def test_a_flat_optimum_is_shaded_wider_than_a_sharp_one(tmp_path):
 def test_any_rows_and_any_threshold_give_a_picture(tmp_path_factory, rows, threshold):
     path = tmp_path_factory.mktemp("any") / "t.png"
     label, prob = (np.array(column) for column in zip(*rows, strict=True))
-    plots.threshold_curve(label, prob, threshold, path)
+    plots.threshold_curve(label, prob, threshold, F1, path)
     assert pixels(path).shape[1] == 1200
 
 
@@ -173,7 +174,7 @@ def test_bad_rows_are_refused_and_nothing_is_written(tmp_path, label, prob, comp
         with pytest.raises(ValueError, match=complaint):
             draw(label, {"ensemble": prob}, tmp_path / "c.png")
     with pytest.raises(ValueError, match=complaint):
-        plots.threshold_curve(label, prob, 0.5, tmp_path / "c.png")
+        plots.threshold_curve(label, prob, 0.5, F1, tmp_path / "c.png")
     with pytest.raises(ValueError, match="members is empty"):
         plots.roc_curve([0, 1], {}, tmp_path / "c.png")
     assert not list(tmp_path.iterdir())

@@ -10,12 +10,12 @@ from competition.report.metrics_json import plain
 from competition.report.trust import Analysis, ConditionScore, in_short
 from tests.report.runs import analysis
 
-PARTS = ["shift", "unasked", "threshold", "blend", "without", "views", "robustness", "audit", "sources"]
+PARTS = ["shift", "unasked", "threshold", "blend", "without", "views", "robustness", "audit", "sources", "metric"]
 
 
 def test_what_is_not_known_has_its_place_all_the_same():
     assert list(asdict(Analysis())) == PARTS
-    assert not any(asdict(Analysis()).values())
+    assert not any(value for part, value in asdict(Analysis()).items() if part != "metric")
 
 
 def test_all_that_is_known_is_json_under_the_names_of_a_card():
@@ -25,8 +25,8 @@ def test_all_that_is_known_is_json_under_the_names_of_a_card():
     assert list(found["shift"]["prior"]) == ["value", "low", "high", "train"]
     assert list(found["shift"]["evidence"][0]) == ["name", "value", "sentence", "alarming"]
     assert list(found["threshold"]) == ["asked", "rule", "why", "value", "rules", "on"]
-    assert list(found["threshold"]["rules"]["em"]) == ["f1", "interval", "oof_rate", "test_rate", "threshold"]
-    assert list(found["blend"]) == ["method", "why", "weights", "f1", "log_loss", "se"]
+    assert list(found["threshold"]["rules"]["em"]) == ["value", "interval", "oof_rate", "test_rate", "threshold"]
+    assert list(found["blend"]) == ["method", "why", "weights", "value", "log_loss", "se"]
     assert list(found["robustness"][0]) == ["condition", "f1", "auc", "rows", "false_positive_rate"]
     wanted = ["source", "rows", "positives", "accuracy", "f1", "recall", "false_positive_rate", "auc"]
     assert list(found["sources"][0]) == wanted

@@ -11,6 +11,7 @@ from competition.report import style
 from competition.report.metrics_json import plain
 from competition.report.write import write_report
 from competition.scoring.evaluation import evaluate
+from competition.scoring.metrics import f1
 from tests.report.runs import analysis, facts, judged, write_histories
 
 ALWAYS = {
@@ -143,8 +144,10 @@ def test_metrics_are_those_of_the_given_decisions_for_the_last_and_of_their_thre
     folder, (oof, test, _, known) = run
     found = metrics_of(folder)
     for name, rows in (("oof", oof), ("test", test)):
+        assert found[name]["ensemble"].pop("value") == f1(rows.label, rows.decision)
         assert found[name]["ensemble"] == evaluate(rows.label, rows.probs["ensemble"], rows.decision)
         cut = rows.probs["swin"] >= known.scores["swin"].threshold
+        assert found[name]["swin"].pop("value") == f1(rows.label, cut)
         assert found[name]["swin"] == evaluate(rows.label, rows.probs["swin"], cut)
     assert found["agreement"]["members"] == ["convnext", "swin"]
     assert found["cv"]["ensemble"]["f1"] == known.scores["ensemble"].figures["f1"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from kagglesdk.competitions.types import competition_api_service as api
 from kagglesdk.competitions.types.submission_status import SubmissionStatus
 
-from tests.standin.scoring import judge
+from tests.standin.scoring import F1, judge
 from tests.standin.site import Fail, Redirect, Site, answers, now, page
 
 SERVICE = "competitions.CompetitionApiService"
@@ -35,6 +35,7 @@ class Competition:
     show_private: bool = True
     deadline: str | None = None
     closed: bool = False
+    metric: str = F1
 
     def files(self) -> list[tuple[str, Path]]:
         """Return name and path of every file."""
@@ -93,7 +94,11 @@ def told_of(competition: Competition) -> api.ApiCompetition:
     told = api.ApiCompetition()
     told.id = int(hashlib.sha256(competition.slug.encode()).hexdigest()[:6], 16)
     told.ref = told.url = f"https://www.kaggle.com/competitions/{competition.slug}"
-    told.title, told.category, told.evaluation_metric = competition.title or competition.slug, "Community", "F1 Score"
+    told.title, told.category, told.evaluation_metric = (
+        competition.title or competition.slug,
+        "Community",
+        competition.metric,
+    )
     told.user_has_entered, told.max_daily_submissions = competition.entered, competition.daily
     told.is_kernels_submissions_only, told.submissions_disabled = competition.code_only, competition.closed
     ends = competition.deadline
@@ -225,7 +230,8 @@ def enter(
         public, private, error = "", "", f"Notebook output file {name} was not found"
     else:
         text = path.read_bytes().decode("utf-8-sig", "replace")
-        public, private, error = judge(text, competition.solution, competition.columns, competition.public_fraction)
+        of, metric = competition, competition.metric
+        public, private, error = judge(text, of.solution, of.columns, of.public_fraction, metric)
     ref = next(_REFS)
     site.submissions.append(
         Entry(ref, competition, user, name, description, path, kernel, public, private, error, now())

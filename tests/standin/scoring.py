@@ -1,13 +1,16 @@
-"""How the stand-in judges a submitted file: what is wrong with it, or F1 of class 1 on both parts of the test set."""
+"""How the stand-in judges a submitted file: what is wrong with it, or its score on both parts of the test set."""
 
 import csv
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
 
+F1, ACCURACY, AUC, LOG_LOSS = "F1 Score", "Categorization Accuracy", "Area Under Receiver Operating Curve", "Log Loss"
+OF_LABELS = (F1, ACCURACY)
+
 
 def judge(
-    text: str, solution: Mapping[str, int], columns: tuple[str, str], public_fraction: float
+    text: str, solution: Mapping[str, int], columns: tuple[str, str], public_fraction: float, metric: str = F1
 ) -> tuple[str, str, str]:
     """Return public score, private score and error of a file; the scores are '' where the error is not.
 
@@ -27,17 +30,34 @@ def judge(
         error = f"Submission must have {len(solution)} rows (it has {len(table)})"
     elif unknown := sorted(set(given) - set(solution)):
         error = f"Submission contains ids that are not in the solution, such as {unknown[0]}"
-    elif wrong := sorted(set(given.values()) - {"0", "1"}):
+    elif metric in OF_LABELS and (wrong := sorted(set(given.values()) - {"0", "1"})):
         error = f"Submission contains a value that is not a label: {wrong[0] or 'empty'}"
+    elif wrong := sorted(cell for cell in set(given.values()) if not _is_probability(cell)):
+        error = f"Submission contains a value that is not a probability: {wrong[0] or 'empty'}"
     else:
         shuffled = sorted(solution, key=lambda name: hashlib.sha256(name.encode()).digest())
         cut = round(public_fraction * len(shuffled))
-        return _f1(given, solution, shuffled[:cut]), _f1(given, solution, shuffled[cut:]), ""
+        public, private = (_score(metric, given, solution, ids) for ids in (shuffled[:cut], shuffled[cut:]))
+        return public, private, ""
     return "", "", error
 
 
-def _f1(given: Mapping[str, str], solution: Mapping[str, int], ids: Sequence[str]) -> str:
-    """Return F1 of class 1 over these ids, with five digits as on Kaggle; 0 where no row is or is called 1."""
-    claims = {name for name in ids if given[name] == "1"}
-    truths = {name for name in ids if solution[name] == 1}
-    return f"{2 * len(claims & truths) / (len(claims) + len(truths)) if claims or truths else 0:.5f}"
+def _is_probability(cell: str) -> bool:
+    try:
+        return 0 <= float(cell) <= 1
+    except ValueError:
+        return False
+
+
+def _score(metric: str, given: Mapping[str, str], solution: Mapping[str, int], ids: Sequence[str]) -> str:
+    """Return the score over these ids, with five digits as on Kaggle; of none it is 0."""
+    from sklearn import metrics  # takes a second
+
+    truth, answer = [solution[name] for name in ids], [float(given[name]) for name in ids]
+    scorers = {
+        F1: lambda: metrics.f1_score(truth, answer, zero_division=0),
+        ACCURACY: lambda: metrics.accuracy_score(truth, answer),
+        AUC: lambda: metrics.roc_auc_score(truth, answer),
+        LOG_LOSS: lambda: metrics.log_loss(truth, answer, labels=[0, 1]),
+    }
+    return f"{scorers[metric]() if ids else 0:.5f}"

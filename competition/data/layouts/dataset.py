@@ -66,6 +66,7 @@ class LayoutSettings:
     group: str = "none"
     source: str = "none"
     image_shape: str | None = None
+    target: str | None = None
 
 
 class FolderNames(dict):

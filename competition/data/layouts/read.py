@@ -4,7 +4,7 @@ The layout is seen from what lies in the folder, or named. Whatever is wrong wit
 reported in one sentence before anything is trained.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from competition.core.errors import UserError, did_you_mean
@@ -16,6 +16,7 @@ from competition.data.layouts.kaggle_csv import read_kaggle
 from competition.data.layouts.labels import group_column, split_group
 from competition.data.layouts.pixel_csv import is_pixel_csv, read_pixels
 from competition.data.layouts.sources import source_column
+from competition.data.layouts.test_files import submission_header
 
 READERS = {"kaggle": read_kaggle, "folders": read_folders, "pixels": read_pixels}
 BY_ITS_FILES = LayoutSettings()
@@ -45,7 +46,7 @@ def read_dataset(root: Path, settings: LayoutSettings = BY_ITS_FILES) -> Dataset
         raise UserError(f"There is no train.csv in {root}, only {_contents(root)}: name another data= or layout=.")
     dataset = READERS[layout](root, settings)
     check_apart(dataset)
-    return dataset
+    return replace(dataset, header=submission_header(root, dataset.header, settings.target))
 
 
 def _detect(root: Path, named: set[str | None]) -> str:

@@ -27,7 +27,7 @@ def read_sample(root: Path, test_ids: pd.Series | None) -> tuple[tuple[str, str]
 
     Its ids must be ``test_ids``, in any order, where these are known. Raises ``UserError``.
     """
-    path = next((root / name for name in SAMPLES if (root / name).is_file()), None)
+    path = _sample(root)
     if path is None:
         return None
     table = read_table(path)
@@ -43,6 +43,36 @@ def read_sample(root: Path, test_ids: pd.Series | None) -> tuple[tuple[str, str]
     if test_ids is not None:
         check_same_ids(ids, test_ids, path, "test.csv")
     return (id_name, label_name), list(ids)
+
+
+def _sample(root: Path) -> Path | None:
+    return next((root / name for name in SAMPLES if (root / name).is_file()), None)
+
+
+def submission_header(root: Path, header: tuple[str, str], target: str | None) -> tuple[str, str]:
+    """Return the submission's two columns, the second called ``target`` where that is given. Raises ``UserError`` where
+    there is a sample submission that calls it otherwise."""
+    path = _sample(root)
+    if target and path and header[1] != target:
+        raise UserError(f"target={target} is not the column of {path}, which is '{header[1]}': leave target= out.")
+    return header[0], target or header[1]
+
+
+def sample_probability(root: Path, column: str) -> str | None:
+    """Return the first answer in the sample submission that is no whole number, such as 0.5; None where all are, and
+    without a sample that has such a column."""
+    path = _sample(root)
+    frame = read_table(path).frame if path else None
+    if frame is None or column not in frame.columns:
+        return None
+    return next((cell for cell in frame[column] if _is_fraction(cell)), None)
+
+
+def _is_fraction(cell: str) -> bool:
+    try:
+        return "." in cell and 0 <= float(cell) <= 1
+    except ValueError:
+        return False
 
 
 def check_same_ids(ids: pd.Series, test_ids: pd.Series, path: Path, other: str) -> None:

@@ -16,7 +16,7 @@ ABOUT = """\
 # {record.name}, without a network
 
 Predicts the test set of **{competition}** with the run **{record.name}** of Telltale {version}: {models} models of \
-{members}, test-time views *{record.tta}*, threshold {record.threshold:.4f}; F1 {record.cv[f1]:.4f} on images that \
+{members}, test-time views *{record.tta}*, threshold {record.threshold:.4f}; {score} on images that \
 they had not seen ({record.cv[how]}).
 Weights and packages come from the data set `{dataset}`; the submission is `submission.csv`.
 """
@@ -35,8 +35,15 @@ def notebook_json(record: Record, key: str, competition: str, dataset: str) -> s
     the bundle is, as OWNER/SLUG.
     """
     models, members = sum(map(len, record.members.values())), ", ".join(record.members)
+    score = "{} {:.4f}".format(*record.score)
     about = ABOUT.format(
-        record=record, version=__version__, models=models, members=members, competition=competition, dataset=dataset
+        record=record,
+        version=__version__,
+        models=models,
+        members=members,
+        competition=competition,
+        dataset=dataset,
+        score=score,
     )
     name, files = json.dumps(record.name), json.dumps(TELLING[record.kind])
     steps = [

@@ -15,6 +15,7 @@ from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.layouts.test_files import SAMPLES
 from competition.inference.run_record import read_record, run_settings
 from competition.inference.test_table import TestTable, find_test_table
+from competition.kaggle.submission.validate import LABELS, form_of
 from competition.kaggle.submission.write import submission_bytes
 
 WARNING = """\
@@ -40,8 +41,10 @@ def main(words: Sequence[str]) -> int:
     if sample:
         content, what = sample.read_bytes(), f"a copy of {sample.name}"
     else:
-        content = submission_bytes(test.ids, np.full(len(test.ids), config.fallback), test.header)
-        what = f"{len(test.ids):,} rows, all labelled {config.fallback}"
+        form = form_of(config.metric)
+        answer = config.fallback if form is LABELS else record.share
+        content = submission_bytes(test.ids, np.full(len(test.ids), answer), test.header, form)
+        what = f"{len(test.ids):,} rows, all of the {form.name} {answer:g}"
     with atomic_write(out, "wb") as file:
         file.write(content)
     print(WARNING.format(root=root, out=out, what=what))

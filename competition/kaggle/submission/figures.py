@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from competition.scoring.leaderboard_metric import Metric, find_metric
+
 Row = dict[str, str]  # of the ledger: every value as text, "" where it is not known; times are ISO 8601 in UTC
 
 
@@ -12,14 +14,15 @@ Row = dict[str, str]  # of the ledger: every value as text, "" where it is not k
 class Figures:
     """What is known of a submission's worth; None (or "") what is not. All but ``key`` are columns of the ledger.
 
-    ``cv`` is F1 of class 1, ``cv_low`` and ``cv_high`` the ends of its 95 % interval; ``range_low`` and ``range_high``
-    those of the range in which ``public``, Kaggle's score, was expected, and ``public_rows`` how many rows that is
-    about. ``world`` is the verdict on the test set, ``positive_rate`` the share of test rows called 1. ``key`` tells
-    submissions apart.
+    ``cv`` is by the ``metric``, ``cv_low`` and ``cv_high`` the ends of its 95 % interval; ``range_low`` and
+    ``range_high`` those of the range in which ``public``, Kaggle's score, was expected, and ``public_rows`` how many
+    rows that is about. ``world`` is the verdict on the test set, ``positive_rate`` the share of test rows called 1.
+    ``key`` tells submissions apart.
     """
 
     key: str = ""
     name: str = ""
+    metric: str = ""
     cv: float | None = None
     cv_low: float | None = None
     cv_high: float | None = None
@@ -31,6 +34,11 @@ class Figures:
     public_rows: float | None = None
     commit: str = ""
     public: float | None = None
+
+    @property
+    def scored_by(self) -> Metric:
+        """The metric; F1 where none is named, as in ledgers of before."""
+        return find_metric(self.metric or "f1")
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -58,7 +66,8 @@ def figures_of(card: Mapping[str, Any]) -> Figures:
     range_low, range_high = card.get("leaderboard_range") or (None, None)
     return Figures(
         name=card.get("name", ""),
-        cv=scores[-1].get("f1") if scores else None,
+        metric=(metric := card.get("metric", "")),
+        cv=scores[-1].get(metric or "f1") if scores else None,
         cv_low=cv_low,
         cv_high=cv_high,
         range_low=range_low,

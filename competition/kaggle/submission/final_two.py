@@ -6,12 +6,13 @@ rows it scores. Pure functions: numbers in, a decision with its reason out.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
 from competition.kaggle.submission.figures import Figures, place
+from competition.scoring.leaderboard_metric import F1
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT
 
 CV, LEADERBOARD = "CV", "the leaderboard"
@@ -39,10 +40,16 @@ def cv_error(one: Figures) -> float:
 
 
 def public_error(one: Figures) -> float:
-    """Return the standard error of the public score; 0 where it is not known."""
+    """Return the standard error of the public score; 0 where it is not known.
+
+    Of F1 it is that of so many rows; of another metric what the leaderboard range has beyond CV's error.
+    """
     if one.public is None or not one.public_rows:
         return 0.0
-    return f1_error(one.public, one.public_rows, one.positive_rate or 0.5)
+    if one.scored_by is F1:
+        return f1_error(one.public, one.public_rows, one.positive_rate or 0.5)
+    width = (one.leaderboard[1] - one.leaderboard[0]) / (2 * Z95) if one.leaderboard else 0.0
+    return math.sqrt(max(width**2 - cv_error(one) ** 2, 0.0))
 
 
 def f1_error(value: float, rows: float, rate: float) -> float:
@@ -74,14 +81,17 @@ def choose_final_two(scored: Sequence[Figures]) -> FinalTwo:
     The first choice is the best by that score. The second is the best by the other score among those that the first is
     not better than by more than one standard error of their difference; where there is none, the next best, and
     the best of the rest by the other score where only the first has the trusted one.
+
+    A CV score by another metric than the newest is left out: it says nothing about what Kaggle scores.
     """
+    scored, sign = _by_one_metric(scored)
     by, why = _decide([one for one in scored if one.cv is not None])
     other = LEADERBOARD if by == CV else CV
     error = cv_error if by == CV else public_error
 
     def rank(name: str, one: Figures) -> float:
         value = one.cv if name == CV else one.public
-        return -math.inf if value is None else value
+        return -math.inf if value is None else sign * value
 
     ordered = sorted(scored, key=lambda one: (-rank(by, one), -rank(other, one)))
     if len(ordered) < 2:
@@ -97,6 +107,13 @@ def choose_final_two(scored: Sequence[Figures]) -> FinalTwo:
         return FinalTwo(by, why, (first.key, rest[0].key), second)
     best = max(known, key=lambda one: rank(other, one))  # of equals the better by the score that is trusted
     return FinalTwo(by, why, (first.key, best.key), f"the best by {other} of those within a standard error by {by}")
+
+
+def _by_one_metric(scored: Sequence[Figures]) -> tuple[list[Figures], int]:
+    """Return the submissions with CV scores by the newest's metric alone, and 1 where more of it is better, else -1."""
+    metric = next((one.scored_by for one in reversed(scored) if one.cv is not None), F1)
+    same = [one if one.scored_by.name == metric.name else replace(one, cv=None) for one in scored]
+    return same, metric.sign
 
 
 def _decide(with_cv: Sequence[Figures]) -> tuple[str, str]:

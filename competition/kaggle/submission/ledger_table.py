@@ -76,8 +76,8 @@ def points_of(rows: Sequence[Row]) -> list[Point]:
     return points
 
 
-def leaderboard_figure(points: Sequence[Point], final: Collection[str], path: Path) -> None:
-    """Draw each submission's public score against its CV score, both F1, with the diagonal where they are equal.
+def leaderboard_figure(points: Sequence[Point], final: Collection[str], metric: str, path: Path) -> None:
+    """Draw each submission's public score against its CV score, by one metric, with the diagonal where they are equal.
 
     Level bars are CV intervals, upright ones leaderboard ranges; a public score outside its range is red. The keys in
     ``final`` are ringed. Names stand beside, the newest (last) 16 of them. There is at least one point.
@@ -96,7 +96,7 @@ def leaderboard_figure(points: Sequence[Point], final: Collection[str], path: Pa
     ringed = [one for one in points if one.key in final]
     plain = [one for one in points if one not in ringed]
     _name(axes, [*ringed, *plain[max(0, len(plain) - MAX_NAMES + len(ringed)) :]], final)
-    style.name_axes(axes, "CV F1", "public leaderboard F1")
+    style.name_axes(axes, f"CV {metric}", f"public leaderboard {metric}")
     style.save_page(figure, path)
 
 

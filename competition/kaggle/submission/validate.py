@@ -4,25 +4,54 @@ The bytes are judged, not what a lenient reader makes of them; the first thing w
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from competition.core.errors import UserError
 from competition.core.text import counted, listed
+from competition.scoring.leaderboard_metric import LabelMetric, find_metric
 
 BOM = b"\xef\xbb\xbf"
 # A cell, quoted or plain, and what follows it: a comma, a line feed, or the end of the text.
 CELL = re.compile(r'(?:"((?:[^"]|"")*+)"|([^",\r\n]*+))(,|\n|\Z)')
-LABELS = {"0": 0, "1": 1}
+NUMBER = re.compile(r"[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class AnswerForm:
+    """What may stand beside an id: ``name``, ``rule``, what it must be in words, and ``read``, its value or None."""
+
+    name: str
+    rule: str
+    read: Callable[[str], float | None]
+
+
+def _probability(cell: str) -> float | None:
+    return value if NUMBER.fullmatch(cell) and 0 <= (value := float(cell)) <= 1 else None
+
+
+LABELS = AnswerForm("label", "a label is 0 or 1, as a whole number", {"0": 0, "1": 1}.get)
+PROBABILITIES = AnswerForm("probability", "a probability is a number from 0 to 1", _probability)
+
+
+def form_of(metric: str) -> AnswerForm:
+    """Return what is submitted for the metric of that name."""
+    return LABELS if isinstance(find_metric(metric), LabelMetric) else PROBABILITIES
 
 
 def read_submission(
-    content: bytes, ids: Sequence[str], header: tuple[str, str], what: str = "The submission"
-) -> list[int]:
-    """Return a submission's labels, (m,) 0 and 1, having seen that it holds exactly ``ids``, once each, in this order.
+    content: bytes,
+    ids: Sequence[str],
+    header: tuple[str, str],
+    form: AnswerForm = LABELS,
+    what: str = "The submission",
+) -> list[float]:
+    """Return a submission's answers, (m,), having seen that it holds exactly ``ids``, once each, in this order.
 
-    ``header`` names its two columns. Cells may be quoted as CSV quotes them; the last line may lack its line feed;
-    anything else is refused: another encoding, a byte-order mark, carriage returns, blank lines, further columns,
-    spaces, labels such as 1.0. Raises UserError, which calls the file ``what``, for the first thing that is wrong.
+    ``header`` names its two columns, ``form`` says what an answer is. Cells may be quoted as CSV quotes them; the last
+    line may lack its line feed; anything else is refused: another encoding, a byte-order mark, carriage returns, blank
+    lines, further columns, spaces, labels such as 1.0. Raises UserError, which calls the file ``what``, for the first
+    thing that is wrong.
     """
     lines = _rows(_text(content, what), what)
     _, found = next(lines)
@@ -31,26 +60,27 @@ def read_submission(
             f"{what} has the columns {listed(found, 8)} and must have {','.join(header)}, in this order "
             "and spelling: write that header."
         )
-    wanted, labels = set(ids), []
+    wanted, answers = set(ids), []
     seen: dict[str, int] = {}  # the line of each id
     for line, cells in lines:
         where = f"{what}, line {line},"
         if len(cells) != 2:
             wrong = "is blank" if cells == [""] else f"has {counted(len(cells), 'cell')} where the header has 2"
             raise UserError(f"{where} {wrong}: correct that line.")
-        one, label = cells
+        one, cell = cells
         if one not in wanted:
             near = " (it has spaces around it)" if one.strip() in wanted else ""
             raise UserError(f"{where} has the id {one!r}, which is not in the test set{near}: correct that line.")
         if one in seen:
             raise UserError(f"{where} repeats the id {one!r} of line {seen[one]}: keep one row for each.")
-        if label not in LABELS:
-            wrong = f"the label {label!r}, and a label is 0 or 1, as a whole number" if label else "no label"
+        value = form.read(cell)
+        if value is None:
+            wrong = f"the {form.name} {cell!r}, and {form.rule}" if cell else f"no {form.name}"
             raise UserError(f"{where} has {wrong}: correct that line.")
         seen[one] = line
-        labels.append(LABELS[label])
+        answers.append(value)
     _check_ids(list(ids), seen, what)
-    return labels
+    return answers
 
 
 def _check_ids(ids: list[str], seen: dict[str, int], what: str) -> None:

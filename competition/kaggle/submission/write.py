@@ -12,23 +12,37 @@ import pandas as pd
 
 from competition.core.files import atomic_write, fingerprint, holds
 from competition.core.intact import kept_record, write_record_file
+from competition.kaggle.submission.validate import LABELS, PROBABILITIES, AnswerForm
 
 LATEST = "submission.csv"
 
 
-def submission_bytes(ids: Sequence[str], label: np.ndarray, header: tuple[str, str]) -> bytes:
-    """Return the CSV of a submission: one row an id, in this order, with its label as an integer.
+def submission_bytes(
+    ids: Sequence[str], answer: np.ndarray, header: tuple[str, str], form: AnswerForm = LABELS
+) -> bytes:
+    """Return the CSV of a submission: one row an id, in this order, with its label as an integer, or its probability.
 
-    Raises ValueError when ids repeat or are not as many as labels, or a label is neither 0 nor 1.
+    ``answer`` (m,) holds what ``form`` says. Raises ValueError when ids repeat or are not as many as answers, a label
+    is neither 0 nor 1, or a probability is outside [0, 1].
     """
-    label = np.asarray(label)
-    if len(ids) != len(label) or len(set(ids)) != len(ids):
-        raise ValueError(f"{len(ids)} ids ({len(set(ids))} distinct) and {len(label)} labels are not one-to-one")
-    if not np.isin(label, (0, 1)).all():
-        raise ValueError(f"labels are 0 or 1, and one is {label[~np.isin(label, (0, 1))][0]}")
+    answer = np.asarray(answer)
+    if len(ids) != len(answer) or len(set(ids)) != len(ids):
+        raise ValueError(f"{len(ids)} ids ({len(set(ids))} distinct) and {len(answer)} answers are not one-to-one")
+    floating = form is PROBABILITIES
+    right = (answer >= 0) & (answer <= 1) if floating else np.isin(answer, (0, 1))
+    if not right.all():
+        raise ValueError(f"{'probabilities lie in [0, 1]' if floating else 'labels are 0 or 1'}: {answer[~right][0]}")
+    cells = [f"{value:.9g}" for value in answer] if floating else answer.astype(int)  # more than float32 tells apart
     text = io.StringIO()
-    pd.DataFrame({header[0]: list(ids), header[1]: label.astype(int)}).to_csv(text, index=False, lineterminator="\n")
+    pd.DataFrame({header[0]: list(ids), header[1]: cells}).to_csv(text, index=False, lineterminator="\n")
     return text.getvalue().encode()
+
+
+def in_short(answer: np.ndarray, form: AnswerForm) -> str:
+    """Return what a submission's answers (m,) are like, in a few words."""
+    if form is PROBABILITIES:
+        return f"probabilities from {answer.min():.4f} to {answer.max():.4f}, {answer.mean():.1%} on average"
+    return f"{answer.mean():.1%} positive"
 
 
 def write_submission(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from competition.core.errors import UserError, did_you_mean
 from competition.core.options import bounded, parse
 from competition.core.paths import run_folder, runs_folder, shown
@@ -18,13 +20,28 @@ from competition.kaggle.client.slugs import slug_in
 from competition.kaggle.submission.cards import Card, analysis_of, find_card, newest
 from competition.kaggle.submission.figures import Figures, figures_of
 from competition.kaggle.submission.fingerprint import file_mark, kernel_mark
-from competition.kaggle.submission.validate import read_submission
-from competition.kaggle.submission.write import LATEST
+from competition.kaggle.submission.validate import form_of, read_submission
+from competition.kaggle.submission.write import LATEST, in_short
 from competition.kaggle.submit.admission import admit, connect, kernel_version
 from competition.kaggle.submit.expected_rows import local_form, run_config, sampled_form
 from competition.kaggle.submit.upload import MIN_BYTES_PER_SECOND
 from competition.report.trust import Analysis
+from competition.scoring.leaderboard_metric import F1, FBETA, find_metric
 
+# How Kaggle may call what each metric= is.
+KAGGLE_NAMES = {
+    name: re.compile(pattern, re.IGNORECASE)
+    for name, pattern in {
+        "f1": r"\bf[-_ ]?(beta|score|measure)|f[-_ ]?1",
+        FBETA: r"\bf[-_ ]?(beta|score|measure|[0-9])",
+        "accuracy": r"accuracy|categorization",
+        "balanced_accuracy": r"balanced",
+        "mcc": r"mcc|matthews|phi",
+        "auc": r"auc|roc|area under",
+        "log_loss": r"log[-_ ]?loss|cross[-_ ]?entropy",
+        "brier": r"brier|mean squared error|mse",
+    }.items()
+}
 OUTPUT = "submission.csv"  # what a file is called on Kaggle, and what a kernel is to have written
 
 
@@ -36,6 +53,7 @@ class SubmitOptions:
     name: str = ""  # the run that it is of, whose card says what is known of it; default: the run that wrote the file
     competition: str = ""  # Kaggle's name of the competition, or its address; default: the run's
     data: str = ""  # folder of the competition's data, which the file is checked against; default: the run's
+    metric: str = ""  # what Kaggle scores, which says whether labels or probabilities are submitted; default: the run's
     message: str = ""  # what Kaggle shows beside the submission; default: the run's name and CV
     yes: bool = False  # submit without a question
     again: bool = False  # submit even what was submitted before
@@ -53,6 +71,8 @@ class SubmitOptions:
 def parse_submit(words: Sequence[str]) -> SubmitOptions:
     """Return the options that fit together. Raises UserError."""
     options = parse(words, SubmitOptions)
+    if options.metric:
+        find_metric(options.metric)
     if options.kernel and not re.fullmatch(r"[\w-]+/[\w-]+", options.kernel):
         raise UserError(f"kernel={options.kernel} does not name a kernel: write kernel=OWNER/SLUG.")
     if options.version is not None and not options.kernel:
@@ -103,24 +123,27 @@ def _file(options: SubmitOptions, folder: Path, copy: Path) -> tuple[Kaggle, Can
             "kaggle.com."
         )
     form = local_form(config)
+    metric = options.metric or card.get("metric") or (config.metric if config else "") or F1.name
+    answers = form_of(metric)
     if form is not None and form.sampled:  # what is wrong here needs no network to be seen
-        read_submission(content, form.ids, form.header, what)
+        read_submission(content, form.ids, form.header, answers, what)
     kaggle = connect(options.patience)
-    warnings = _warnings(kaggle, slug, by_kernel=False, name=name)
+    warnings = _warnings(kaggle, slug, name, metric, by_kernel=False)
     if form is None or not form.sampled:
         form = sampled_form(form, kaggle, slug)
-    labels = read_submission(content, form.ids, form.header, what)
+    found = np.array(read_submission(content, form.ids, form.header, answers, what))
     copy.write_bytes(content)
-    rate = sum(labels) / len(labels)
-    if rate in (0, 1):
-        warnings += (f"all {len(labels):,} rows have the label {rate:.0f}: is this the file you mean?",)
+    if found.min() == found.max():
+        warnings += (f"all {len(found):,} rows have the {answers.name} {found[0]:g}: is this the file you mean?",)
     return kaggle, Candidate(
-        summary=f"{shown(source)}, {len(labels):,} rows, {rate:.1%} positive, checked against {form.source}",
+        summary=f"{shown(source)}, {len(found):,} rows, {in_short(found, answers)}, checked against {form.source}",
         slug=slug,
         mark=file_mark(content),
         words=("--file", str(copy)),
         timeout=options.timeout + len(content) / MIN_BYTES_PER_SECOND,
-        figures=figures_of(card) if card else Figures(name=options.name, positive_rate=rate),
+        figures=figures_of(card)
+        if card
+        else Figures(name=options.name, metric=metric, positive_rate=float((found >= 0.5).mean())),
         analysis=analysis_of(card) if card else None,
         file=shown(source),
         warnings=warnings,
@@ -169,11 +192,11 @@ def _kernel(options: SubmitOptions, folder: Path) -> tuple[Kaggle, Candidate]:
         figures=figures_of(card) if card else Figures(name=name),
         analysis=analysis_of(card) if card else None,
         file=name,
-        warnings=_warnings(kaggle, slug, by_kernel=True, name=options.name),
+        warnings=_warnings(kaggle, slug, options.name, options.metric or card.get("metric", F1.name), by_kernel=True),
     )
 
 
-def _warnings(kaggle: Kaggle, slug: str, by_kernel: bool, name: str) -> tuple[str, ...]:
+def _warnings(kaggle: Kaggle, slug: str, name: str, metric: str, by_kernel: bool) -> tuple[str, ...]:
     """Return what to know of a competition that takes such a submission; UserError where it takes none."""
     found = admit(kaggle, slug, by_kernel, name)
     warnings = []
@@ -182,7 +205,10 @@ def _warnings(kaggle: Kaggle, slug: str, by_kernel: bool, name: str) -> tuple[st
             f"the deadline of {slug} is past ({found.deadline:%Y-%m-%d %H:%M} UTC): a submission may still "
             "be scored, and no longer counts"
         )
-    metric = found.evaluation_metric or ""
-    if metric and not re.search(r"\bf[-_ ]?(beta|score|measure)|f[-_ ]?1", metric, re.IGNORECASE):
-        warnings.append(f"Kaggle scores {slug} by '{metric}', not by F1: its score and CV are not the same thing")
+    named, mine = found.evaluation_metric or "", find_metric(metric)
+    if named and not KAGGLE_NAMES[FBETA if metric.startswith(FBETA) else metric].search(named):
+        warnings.append(
+            f"Kaggle scores {slug} by '{named}', and this was made for {mine.title} (metric={metric}): its score and "
+            "CV are not the same thing"
+        )
     return tuple(warnings)

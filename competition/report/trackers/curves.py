@@ -75,4 +75,6 @@ def _closing(done: Mapping[str, Any]) -> dict[str, float]:
 def _score(record: Mapping[str, Any]) -> dict[str, float]:
     score = record["cv"]
     low, high = score["interval"]
-    return {"f1": score["f1"], "f1_low": low, "f1_high": high, "threshold": record["threshold"]}
+    name = score.get("metric", "f1")
+    value = score["value"] if "value" in score else score["f1"]  # as runs of before have it
+    return {name: value, f"{name}_low": low, f"{name}_high": high, "threshold": record["threshold"]}

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from competition.core.errors import UserError, did_you_mean
 from competition.core.packages import check_packages
-from competition.core.settings import TRACKERS, placed
+from competition.core.settings import placed
+from competition.core.tracker_places import TRACKERS
 from competition.report.trackers.curves import Curve
 
 

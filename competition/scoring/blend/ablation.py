@@ -1,7 +1,7 @@
 """What each member and each test-time view is worth: the ensemble scored again without it, on the same rows.
 
-Every F1 is cross-fitted: thresholds, and weights where they are fitted, come from the other folds. Each row of a table
-stands beside the whole ensemble, with the standard error of the difference, paired and by groups.
+Every score is cross-fitted: thresholds, calibrators, and weights where they are fitted, come from the other folds. Each
+row of a table stands beside the whole ensemble, with the standard error of the difference, paired and by groups.
 """
 
 import math
@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from competition.scoring.blend.average import mean_logit, mean_prob
-from competition.scoring.blend.select import f1_difference
 from competition.scoring.blend.weights import METHODS
-from competition.scoring.metrics import Floats, sigmoid, summary
+from competition.scoring.judge import Judged, compare, judge
+from competition.scoring.metrics import Floats, sigmoid
 from competition.scoring.rows import OofRows, stacked
-from competition.scoring.threshold.rules import DEFAULT_RULE, Rule, decide_unseen
+from competition.scoring.threshold.rules import DEFAULT_RULE, Rule
 
 
 def leave_one_out(
@@ -25,11 +25,11 @@ def leave_one_out(
     """Return for each of two or more members what the ensemble of their probabilities is worth without it.
 
     The others are blended by ``methods`` of weights.METHODS, one for each fold or one for all, fitted without the fold
-    it blends. Each row holds member, f1, auc and log_loss without it, and the difference in F1 (without it less with
-    it: below 0 the member is missed) with its standard error, se. With a single fold weights are equal and decisions
-    are those at .5; of a hold-out, weights and threshold come from the rows that are not held out. An auc is None where
-    there is one class only, an error where there is one group. Raises ``ValueError`` for fewer than two members, and
-    what ``mean_prob`` and the rule raise.
+    it blends. Each row holds member, value (the rows' metric), auc and log_loss without it, and by how much the metric
+    is better without it (below 0 the member is missed), difference, with its standard error, se. With a single fold
+    weights are equal and decisions are those at .5; of a hold-out, weights and threshold come from the rows that are
+    not held out. An auc is None where there is one class only, an error where there is one group. Raises ``ValueError``
+    for fewer than two members, and what ``mean_prob`` and the rule raise.
     """
     if len(members) < 2:
         raise ValueError(f"leaving one member out needs two or more; there is {', '.join(members) or 'none'}")
@@ -55,10 +55,10 @@ def view_ablation(
     ``logits``: of each member under each view (n,); a member's logit is the mean over the views taken, the ensemble the
     mean probability by ``weights``: (m,) for the members in their order, (k, m) for each fold, as in ``Blend.by_fold``,
     or None for equal ones. The probabilities of ``rows`` play no part. What is returned, "all" first, holds views
-    ("all", a name, or "all but" a name), f1, auc, log_loss, and the difference in F1 from all views with its standard
-    error, se. "All but" comes only with three views or more: of two it is the other alone. For a single fold and a
-    hold-out, see ``leave_one_out``. Raises ``ValueError`` for members under other views, and what ``mean_logit``,
-    ``mean_prob`` and the rule raise.
+    ("all", a name, or "all but" a name), value, auc, log_loss, and by how much the metric is better than by all views,
+    difference, with its standard error, se. "All but" comes only with three views or more: of two it is the other
+    alone. For a single fold and a hold-out, see ``leave_one_out``. Raises ``ValueError`` for members under other views,
+    and what ``mean_logit``, ``mean_prob`` and the rule raise.
     """
     views = list(next(iter(logits.values())))
     for name, found in logits.items():
@@ -81,9 +81,6 @@ def view_ablation(
     return table
 
 
-_Judged = tuple[OofRows, NDArray[np.int64]]  # the rows, by the probabilities that judge them, and the decisions
-
-
 def _blends(rows: OofRows, table: Floats, methods: Sequence[str], seed: int) -> Floats:
     """Return the (k, n) blends of (m, n) probabilities, row j by weights fitted without the j-th fold."""
     if rows.held_out is not None:
@@ -101,15 +98,13 @@ def _blends(rows: OofRows, table: Floats, methods: Sequence[str], seed: int) -> 
     )
 
 
-def _decided(rows: OofRows, crossed: Floats, rule: str | Rule, seed: int) -> _Judged:
-    blended = rows.with_prob(crossed[0], crossed)
-    return blended.judged, decide_unseen(blended, rule, seed)[0]
+def _decided(rows: OofRows, crossed: Floats, rule: str | Rule, seed: int) -> Judged:
+    return judge(rows.with_prob(crossed[0], crossed), rule, seed)
 
 
-def _beside(one: _Judged, whole: _Judged) -> dict[str, float | None]:
-    """Return the figures of one blend, and its difference from the whole ensemble's F1."""
-    rows, decision = one
-    figures = summary(rows.label, rows.prob, decision)
-    row = {key: None if math.isnan(figures[key]) else figures[key] for key in ("f1", "auc", "log_loss")}
-    difference, error = f1_difference(rows.label, decision, whole[1], rows.group)
+def _beside(one: Judged, whole: Judged) -> dict[str, float | None]:
+    """Return the figures of one blend, and by how much it is better than the whole ensemble."""
+    figures = {"value": one.value, **{key: one.figures[key] for key in ("auc", "log_loss")}}
+    row = {key: None if math.isnan(value) else value for key, value in figures.items()}
+    difference, error = compare(one, whole)
     return {**row, "difference": difference, "se": error if math.isfinite(error) else None}

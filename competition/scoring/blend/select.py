@@ -8,22 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.blend.average import mean_prob
 from competition.scoring.blend.weights import METHODS, equal, recalibrated_loss
 from competition.scoring.groups import grouped_error
-from competition.scoring.metrics import (
-    Bools,
-    Codes,
-    Floats,
-    check_binary,
-    check_group,
-    check_prob,
-    check_same_length,
-    f1,
-)
+from competition.scoring.judge import Judged, compare
+from competition.scoring.leaderboard_metric import LabelMetric
+from competition.scoring.metrics import Bools, Codes, Floats, check_prob
 from competition.scoring.rows import OofRows, stacked
 
 MIN_GAIN = 1e-6  # nats: members that are copies of each other differ by rounding alone, without any error
@@ -35,15 +27,15 @@ PARTS = 5  # of whole groups, where there are no folds to cross-fit over
 class BlendChoice:
     """How the weights are fitted and why, as a card holds it: ``method``, and the ``weights`` by member that it gives.
 
-    By method: ``f1``, cross-fitted; ``log_loss``, cross-fitted and recalibrated, in nats; ``se``, the standard error,
-    by groups, of its difference from that of equal weights. All three are empty where there was nothing to choose from;
-    ``why`` gives the reason.
+    By method: ``value`` of the rows' metric, cross-fitted; ``log_loss``, cross-fitted and recalibrated, in nats;
+    ``se``, the standard error, by groups, of its difference from that of equal weights. All three are empty where there
+    was nothing to choose from; ``why`` gives the reason.
     """
 
     method: str
     why: str
     weights: dict[str, float] = field(default_factory=dict)
-    f1: dict[str, float] = field(default_factory=dict)
+    value: dict[str, float] = field(default_factory=dict)
     log_loss: dict[str, float] = field(default_factory=dict)
     se: dict[str, float] = field(default_factory=dict)
 
@@ -68,16 +60,16 @@ def choose_blend(members: Mapping[str, OofRows], seed: int = 0, method: str | No
     """Choose how to blend the probabilities of members, who share all else of their rows.
 
     The rule: of the methods whose cross-fitted, recalibrated log-loss is better than equal weights' by more than one
-    standard error, and whose cross-fitted F1 is not worse by more than one, the one with the highest F1; where there is
-    none, equal weights. Log-loss admits because F1 is too noisy to: simulated at 500 rows and five folds, members of
-    equal quality keep equal weights 93 to 98 times of 100 (by F1 77 to 85), and a useless one of three is pruned 98
-    times (by F1 70). F1 decides because it is what is scored. The choice is made once for the test set, on all rows,
-    and once for each fold, on all other rows, cross-fitted over the folds among them (over PARTS parts of whole groups
-    if that is but one). With one fold there are no rows to fit on, and the weights are equal; so they are where rows of
-    one class only are left. Of a hold-out the choice is made on the rows that are not held out, over PARTS parts; the
-    others, which judge the blend, take no part, but ``oof`` (1, n) is of all rows. A ``method`` that is given, one of
-    weights.METHODS, is taken without a choice. Raises ``ValueError`` for no members, members of other rows, and
-    probabilities outside [0, 1].
+    standard error, and whose cross-fitted score, by the rows' metric, is not worse by more than one, the one with the
+    best score; where there is none, equal weights. Log-loss admits because F1 is too noisy to: simulated at 500 rows
+    and five folds, members of equal quality keep equal weights 93 to 98 times of 100 (by F1 77 to 85), and a useless
+    one of three is pruned 98 times (by F1 70). The metric decides because it is what is scored. The choice is made once
+    for the test set, on all rows, and once for each fold, on all other rows, cross-fitted over the folds among them
+    (over PARTS parts of whole groups if that is but one). With one fold there are no rows to fit on, and the weights
+    are equal; so they are where rows of one class only are left. Of a hold-out the choice is made on the rows that are
+    not held out, over PARTS parts; the others, which judge the blend, take no part, but ``oof`` (1, n) is of all rows.
+    A ``method`` that is given, one of weights.METHODS, is taken without a choice. Raises ``ValueError`` for no members,
+    members of other rows, and probabilities outside [0, 1].
     """
     chooser = _Chooser(members, seed)
     rows = chooser.rows
@@ -103,30 +95,12 @@ def choose_blend(members: Mapping[str, OofRows], seed: int = 0, method: str | No
     return _blend(members, choice, chooser.weights(choice.method, everywhere), by_fold, methods)
 
 
-def f1_difference(label: ArrayLike, one: ArrayLike, other: ArrayLike, group: ArrayLike | None) -> tuple[float, float]:
-    """Return F1 of decisions ``one`` less that of ``other``, (n,) each, and the standard error by groups.
-
-    The infinitesimal jackknife, F1 = 2TP / (positives + called) linearised in each group's share of the rows; no draws.
-    With a single group the error is infinite.
-    """
-    label, one, other = (check_binary(*pair) for pair in (("label", label), ("one", one), ("other", other)))
-    check_same_length(label=label, one=one, other=other)
-    influence = []
-    for decision in (one, other):
-        whole = max(int(np.count_nonzero(label)) + int(np.count_nonzero(decision)), 1)
-        influence.append((2.0 * (label & decision) - f1(label, decision) * (label + 1.0 * decision)) / whole)
-    return f1(label, one) - f1(label, other), grouped_error(influence[0] - influence[1], check_group(group, label.size))
-
-
 def _blend(
     members: Mapping[str, OofRows], choice: BlendChoice, weights: Floats, by_fold: Floats, methods: tuple[str, ...]
 ) -> Blend:
     choice = replace(choice, weights=dict(zip(members, weights.tolist(), strict=True)))
     table = stacked(members)[1]
     return Blend(choice, by_fold, methods, np.stack([mean_prob(table, row) for row in by_fold]))
-
-
-_Judged = tuple[Floats, Bools]  # each row's log-loss and decision
 
 
 class _Chooser:
@@ -167,38 +141,47 @@ class _Chooser:
             return BlendChoice("equal", "too few rows of both classes are left to fit others on")
         rows = self.rows.subset(mask)
         judged = {method: self._judge(method, turns) for method in METHODS}
-        return _pick(rows, {method: (loss[mask], decision[mask]) for method, (loss, decision) in judged.items()})
+        losses = {method: loss[mask] for method, (loss, _) in judged.items()}
+        return _pick(losses, {method: _answers(rows, losses[method], judged[method][1][mask]) for method in METHODS})
 
-    def _judge(self, method: str, turns: Sequence[tuple[Bools, Bools]]) -> _Judged:
+    def _judge(self, method: str, turns: Sequence[tuple[Bools, Bools]]) -> tuple[Floats, Bools]:
         """Return each row's log-loss and decision by the weights, recalibration and threshold of the other parts."""
         loss, decision = np.zeros(self.rows.label.size), np.zeros(self.rows.label.size, bool)
         for inside, others in turns:
             rows = self.rows.with_prob(mean_prob(self.probs, self._fit(method, others)))
-            decision[inside] = rows.prob[inside] >= best_threshold(rows.label[others], rows.prob[others])[0]
             loss[inside] = recalibrated_loss(rows, others, inside, self.seed)
+            if isinstance(rows.metric, LabelMetric):
+                cut, _ = best_threshold(rows.label[others], rows.prob[others], rows.metric)
+                decision[inside] = rows.prob[inside] >= cut
         return loss, decision
 
 
-def _pick(rows: OofRows, judged: Mapping[str, _Judged]) -> BlendChoice:
-    """Apply the rule of ``choose_blend`` to each method's losses and decisions of the same rows."""
-    loss_of_equal, decision_of_equal = judged["equal"]
-    scores = {name: float(loss.mean()) for name, (loss, _) in judged.items()}
-    f1_of = {name: f1(rows.label, decision) for name, (_, decision) in judged.items()}
-    gain = {name: scores["equal"] - scores[name] for name in judged if name != "equal"}
+def _answers(rows: OofRows, loss: Floats, decision: Bools) -> Judged:
+    """Return the answers of rows with these log-losses, each of which tells the recalibrated probability."""
+    prob = np.where(rows.label, np.exp(-loss), -np.expm1(-loss))
+    return Judged(rows.with_prob(prob), decision.astype(np.int64), np.full(loss.size, 0.5))
+
+
+def _pick(losses: Mapping[str, Floats], answers: Mapping[str, Judged]) -> BlendChoice:
+    """Apply the rule of ``choose_blend`` to each method's losses and answers of the same rows."""
+    rows, title = answers["equal"].rows, answers["equal"].rows.metric.title
+    scores = {name: float(loss.mean()) for name, loss in losses.items()}
+    value = {name: found.value for name, found in answers.items()}
+    gain = {name: scores["equal"] - scores[name] for name in losses if name != "equal"}
     se, admitted = {"equal": 0.0}, []
     for name in gain:
-        difference = loss_of_equal - judged[name][0]
+        difference = losses["equal"] - losses[name]
         se[name] = grouped_error((difference - difference.mean()) / rows.label.size, rows.group)
-        f1_gain, f1_error = f1_difference(rows.label, judged[name][1], decision_of_equal, rows.group)
-        if gain[name] > max(se[name], MIN_GAIN) and f1_gain >= -f1_error:
+        better, error = compare(answers[name], answers["equal"])
+        if gain[name] > max(se[name], MIN_GAIN) and better >= -error:
             admitted.append(name)
     gains = ", ".join(f"{name} {gain[name]:+.4f}, standard error {se[name]:.4f}" for name in gain)
-    best = max(admitted, key=f1_of.__getitem__, default="equal")
+    best = max(admitted, key=lambda name: rows.metric.sign * value[name], default="equal")
     if best == "equal":
-        why = f"no fitted weights gain clearly in cross-fitted log-loss without losing F1 ({gains})"
+        why = f"no fitted weights gain clearly in cross-fitted log-loss without losing {title} ({gains})"
     else:
         why = (
-            f"the best cross-fitted F1, {f1_of[best]:.4f} (equal weights {f1_of['equal']:.4f}), of those that gain "
-            f"more than a standard error in cross-fitted log-loss ({gains})"
+            f"the best cross-fitted {title}, {value[best]:.4f} (equal weights {value['equal']:.4f}), of those that "
+            f"gain more than a standard error in cross-fitted log-loss ({gains})"
         )
-    return BlendChoice(best, why, f1=f1_of, log_loss=scores, se=se)
+    return BlendChoice(best, why, value=value, log_loss=scores, se=se)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from competition.scoring.intervals import Bootstrap, cv_interval
-from competition.scoring.metrics import f1
+from competition.scoring.leaderboard_metric import of_labels
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, Shift
 from competition.scoring.threshold.mean_correction import as_if_averaged
@@ -77,13 +77,14 @@ def submission_threshold(rule: str, rows: OofRows, test: TestRows, seed: int = 0
 
 @dataclass(frozen=True)
 class RuleScore:
-    """What a rule is worth: cross-fitted F1 with its interval, shares of rows called positive, and its threshold.
+    """What a rule is worth: the cross-fitted metric with its interval, shares of rows called positive, and its
+    threshold.
 
     ``oof_rate`` is that of the cross-fitted decisions, ``test_rate`` that of the test rows at ``threshold``, which is
     in the units of the test's probabilities; ``test_rate`` is None without a test set.
     """
 
-    f1: float
+    value: float
     interval: tuple[float, float]
     oof_rate: float
     test_rate: float | None
@@ -100,11 +101,11 @@ def compare_rules(rows: OofRows, test: TestRows, rule: str = AUTO, seed: int = 0
 
 
 def _score_rule(name: str, rows: OofRows, test: TestRows, seed: int) -> RuleScore:
-    decision, _ = cross_fit(rows, name, seed)
+    decision, metric = cross_fit(rows, name, seed)[0], of_labels(rows.metric)
     threshold = submission_threshold(name, rows, test, seed)
     return RuleScore(
-        f1=f1(rows.label, decision),
-        interval=cv_interval(rows.label, decision, rows.group, Bootstrap(seed=seed)),
+        value=metric.value(rows.label, rows.own, decision),
+        interval=cv_interval(rows.label, decision, rows.group, Bootstrap(seed=seed, metric=metric)),
         oof_rate=float(decision.mean()),
         test_rate=float((test.prob >= threshold).mean()) if test.prob.size else None,
         threshold=threshold,

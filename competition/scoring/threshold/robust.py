@@ -1,4 +1,4 @@
-"""The threshold for a test set of another world: the best expected F1 under what may still be believed of it.
+"""The threshold for a test set of another world: the best expected metric under what may still be believed of it.
 
 There, neither the class balance nor the scores' power can be known. Both are believed broadly instead, and the test
 scores themselves, without a label, say how likely each combination is. Where they tell nothing, nearly every row is
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from competition.scoring.leaderboard_metric import Counts, of_labels
 from competition.scoring.metrics import Floats, check_positives, check_prob, check_score, logit
 from competition.scoring.rows import OofRows
 
@@ -24,43 +25,43 @@ SPREADS = (0.6, 1.0, 1.5)  # of the scores within a class, in place of 1
 UNLIKE = (0.0, 0.25, 0.9)  # share of class 1 that looks like class 0; at .9 few stand out, as if there were few
 EVIDENCE_ROWS = 200  # the test scores count as no more rows than these: no story told here is quite the true one
 UNFORESEEN = 0.02  # share of either class that may lie anywhere
-RANGE_EVIDENCE = 0.1  # of the evidence counts for the range of the F1: the best story must not pass for the only one
+RANGE_EVIDENCE = 0.1  # of the evidence counts for the range: the best story must not pass for the only one
 ENDS = (0.025, 0.975)  # of that range
 
 
 @dataclass(frozen=True)
 class Expected:
-    """The F1 that a threshold can be expected to reach, and the ends of the range in which most of the belief lies."""
+    """What a threshold can be expected to reach, and the ends of the range in which most of the belief lies."""
 
-    f1: float
+    value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        return f"{self.f1:.2f}, in all likelihood {self.low:.2f}-{self.high:.2f}"
+        return f"{self.value:.2f}, in all likelihood {self.low:.2f}-{self.high:.2f}"
 
 
 @dataclass(frozen=True, eq=False)
 class Belief:
-    """What is believed of a test set: stories of it, each with a weight and the F1 that each cut then reaches.
+    """What is believed of a test set: stories of it, each with a weight and the metric that each cut then reaches.
 
     ``cuts`` (B,) are probabilities, ascending, the first 0; ``weight`` (S, T) sums to 1 over S shares of class 1 and T
-    ways in which scores may have changed; ``f1`` (S, T, B).
+    ways in which scores may have changed; ``value`` (S, T, B).
     """
 
     cuts: Floats
     weight: Floats
-    f1: Floats
+    value: Floats
 
     @property
     def threshold(self) -> float:
-        """The cut with the highest expected F1."""
-        return float(self.cuts[np.argmax(np.tensordot(self.weight, self.f1, axes=2))])
+        """The cut that is expected to reach most."""
+        return float(self.cuts[np.argmax(np.tensordot(self.weight, self.value, axes=2))])
 
     def expected(self, threshold: float) -> Expected:
         """Return what to expect of a threshold: of the nearest cut that calls no more rows positive."""
         cut = min(int(np.searchsorted(self.cuts, threshold)), self.cuts.size - 1)
-        values = self.f1[..., cut].ravel()
+        values = self.value[..., cut].ravel()
         order = np.argsort(values)
         reached = np.cumsum(self.weight.ravel()[order] ** RANGE_EVIDENCE)
         low, high = (values[order][np.searchsorted(reached, end * reached[-1])] for end in ENDS)
@@ -92,8 +93,8 @@ def believe(rows: OofRows, target: ArrayLike, share: float | None = None) -> Bel
     weight = np.exp(likely - likely.max())
     found = np.cumsum((of_one / mixed * seen)[..., ::-1], axis=-1)[..., ::-1]  # positives from each cut up
     called = np.cumsum(seen[::-1])[::-1]
-    f1 = 2 * found / (found[..., :1] + called)
-    return Belief(np.append(0.0, cuts), weight / weight.sum(), f1)
+    value = of_labels(rows.metric).of_counts(Counts(found, called, found[..., :1], 1.0))
+    return Belief(np.append(0.0, cuts), weight / weight.sum(), value)
 
 
 def _share_belief(shares: Floats, train: float) -> Floats:

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from competition.core.errors import UserError, did_you_mean
 from competition.scoring.best_threshold import best_threshold, bootstrap_threshold, rate_threshold
 from competition.scoring.calibration import check_calibration, choose_calibrator
+from competition.scoring.leaderboard_metric import of_labels
 from competition.scoring.metrics import Floats
 from competition.scoring.rows import OofRows
-from competition.scoring.threshold.expected_f1 import calibrated_threshold
+from competition.scoring.threshold.expected_value import calibrated_threshold
 from competition.scoring.threshold.robust import believe
 
 Rule = Callable[[OofRows, int, ArrayLike | None], float]
@@ -34,7 +35,7 @@ def _auto(rows: OofRows, seed: int, target: ArrayLike | None) -> float:
 
 
 def _robust(rows: OofRows, seed: int, target: ArrayLike | None) -> float:
-    """The best expected F1 under a broad belief about the target rows; without them nothing is shifted."""
+    """The best expected metric under a broad belief about the target rows; without them nothing is shifted."""
     return _auto(rows, seed, None) if target is None else believe(rows, target).threshold
 
 
@@ -47,7 +48,7 @@ def _prior(rows: OofRows, seed: int, target: ArrayLike | None, rate: float | Non
 
 
 RULES: dict[str, Rule] = {
-    "argmax": lambda rows, seed, target: best_threshold(rows.label, rows.prob)[0],
+    "argmax": lambda rows, seed, target: best_threshold(rows.label, rows.prob, of_labels(rows.metric))[0],
     "bootstrap": lambda rows, seed, target: bootstrap_threshold(rows, seed),
     "calibrated": lambda rows, seed, target: calibrated_threshold(rows, seed),
     "em": calibrated_threshold,
@@ -70,12 +71,12 @@ def declared_share(rule: str | Rule) -> float | None:
 def find_rule(rule: str | Rule) -> Rule:
     """Return the rule of that name.
 
-    ``argmax`` is the best cut of the tuning rows, ``bootstrap`` its median over resamples, ``calibrated`` half the best
-    expected F1, ``em`` the same at the class balance that the target rows' scores suggest, ``robust`` has the best
-    expected F1 where the target rows are of another world (``robust.believe``), ``prior:P`` calls the share P of them
-    positive, ``auto`` chooses among them (``auto.decide``), and a number in text, such as ``"0.5"``, is the rule that
-    always answers it. Raises ``UserError`` for anything else, so that a configuration can be checked before there is a
-    score.
+    ``argmax`` is the best cut of the tuning rows, ``bootstrap`` its median over resamples, ``calibrated`` where the
+    expected metric is best, ``em`` the same at the class balance that the target rows' scores suggest, ``robust`` has
+    the best expected metric where the target rows are of another world (``robust.believe``), ``prior:P`` calls the
+    share P of them positive, ``auto`` chooses among them (``auto.decide``), and a number in text, such as ``"0.5"``, is
+    the rule that always answers it. Raises ``UserError`` for anything else, so that a configuration can be checked
+    before there is a score.
     """
     if callable(rule):
         return rule

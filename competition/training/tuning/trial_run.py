@@ -41,7 +41,8 @@ class Goal:
     on: str
 
     def step_loss(self, line: dict[str, float]) -> float | None:
-        """Return an epoch's loss from its line of history; None where the epoch was not validated."""
+        """Return an epoch's loss from its line of history, log-loss unless AUC is the objective; None where the epoch
+        was not validated."""
         if self.objective == "auc":
             return None if "val_auc" not in line else 1 - line["val_auc"]
         return line.get("val_loss")

@@ -161,7 +161,7 @@ def test_a_test_set_that_kaggle_hides_gets_a_placeholder_and_no_other(ran, home,
     shutil.copy(drawn / "test.csv", root)  # ids whose images are not there
     ids = (drawn / "test.csv").read_text().split()[1:]
     assert placeholder(words) == 0 and out.read_text().split() == ["id,label", *(f"{one},1" for one in ids)]
-    assert "IS A PLACEHOLDER, no prediction: 24 rows, all labelled 1." in capsys.readouterr().out
+    assert "IS A PLACEHOLDER, no prediction: 24 rows, all of the label 1." in capsys.readouterr().out
     (root / "test.csv").write_text("id\n")
     assert placeholder(words) == 0 and out.read_text() == "id,label\n"
     (root / "sample_submission.csv").write_text("id,label\nhidden.jpg,0.5\n")

@@ -30,7 +30,7 @@ def test_the_picture_shows_any_number_of_submissions_with_any_names_in_the_same_
     points = points_of([*rows(count, name), new_row(Figures(), "cats", "by hand.csv", "") | {"public": "0.5"}])
     assert len(points) == count  # what was made by hand has no CV
     for path in (tmp_path / "a.png", tmp_path / "b.png"):
-        leaderboard_figure(points, {points[0].key}, path)
+        leaderboard_figure(points, {points[0].key}, "F1", path)
     red = [int(style.RED[at : at + 2], 16) for at in (1, 3, 5)]
     assert (pixels(tmp_path / "a.png") == np.array(red)).all(axis=2).any() == (count > 6)  # the first outside its range
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

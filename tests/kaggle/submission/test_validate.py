@@ -61,7 +61,7 @@ DAMAGED = {
 def test_a_damaged_submission_is_refused_with_its_line_and_value(damage):
     content, reason = DAMAGED[damage]
     with pytest.raises(UserError) as refused:
-        read_submission(content, IDS, HEADER, "mine.csv")
+        read_submission(content, IDS, HEADER, what="mine.csv")
     assert str(refused.value).startswith("mine.csv") and reason in str(refused.value)
     assert "\n" not in str(refused.value)
 

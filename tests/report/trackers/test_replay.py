@@ -58,7 +58,7 @@ def test_a_run_is_a_curve_for_each_job_and_one_for_the_ensemble(home):
     assert [one["train_loss"] for one in first.epochs] == losses(home, 0)
     assert {"oof_f1", "oof_auc", "seconds"} <= first.closing.keys() and "val_auc" in first.epochs[-1]
     run = json.loads((home / f"folds/{NAME}/run.json").read_text())
-    assert curves["ensemble"].closing["f1"] == run["cv"]["f1"] and not curves["ensemble"].epochs
+    assert curves["ensemble"].closing["f1"] == run["cv"]["value"] and not curves["ensemble"].epochs
     assert len({curve.id for curve in curves.values()}) == 4
 
 

@@ -22,7 +22,7 @@ def test_a_row_is_the_equal_blend_of_the_others_cross_fitted():
     rows = OofRows(label, rest, FOLD, GROUP)
     value, whole = (f1(label, cross_fit(one, seed=3)[0]) for one in (rows, rows.with_prob(mean_prob(probs))))
     assert row["member"] == "m1"
-    assert row["f1"] == pytest.approx(value) and row["difference"] == pytest.approx(value - whole)
+    assert row["value"] == pytest.approx(value) and row["difference"] == pytest.approx(value - whole)
     assert row["auc"] == pytest.approx(roc_auc_score(label, rest))
     assert row["log_loss"] == pytest.approx(log_loss(label, rest))
     assert row["se"] > 0
@@ -56,7 +56,7 @@ def test_the_order_of_the_members_is_kept_and_says_nothing():
 def test_a_single_fold_is_judged_at_one_half():
     probs, label = members(4, 100, [2, 1])
     row = leave_one_out(rows_of(named(probs), label), ["stacking"])[0]
-    assert row["f1"] == pytest.approx(f1(label, (probs[1] >= 0.5).astype(int)))
+    assert row["value"] == pytest.approx(f1(label, (probs[1] >= 0.5).astype(int)))
 
 
 def test_what_is_undefined_is_none_and_the_table_is_json():
@@ -88,7 +88,9 @@ def test_views_are_judged_together_alone_and_one_left_out():
     expected = mean_prob([sigmoid((found["identity"] + found["hflip"]) / 2) for found in logits.values()])
     assert by["all but noise"]["auc"] == pytest.approx(roc_auc_score(rows.label, expected))
     assert by["all but noise"]["log_loss"] == pytest.approx(log_loss(rows.label, expected))
-    assert by["all but noise"]["f1"] == pytest.approx(f1(rows.label, cross_fit(rows.with_prob(expected), "argmax")[0]))
+    assert by["all but noise"]["value"] == pytest.approx(
+        f1(rows.label, cross_fit(rows.with_prob(expected), "argmax")[0])
+    )
     assert by["all"]["difference"] == by["all"]["se"] == 0
     assert by["noise"]["difference"] < -3 * by["noise"]["se"]
     assert by["all but noise"]["difference"] > 0
@@ -124,5 +126,5 @@ def test_of_a_hold_out_only_the_judged_part_is_scored_at_what_the_tuned_part_cho
     cut = choose_threshold("bootstrap", OofRows(label[tuned], probs[1][tuned], group=GROUP[tuned]), 1)
     for truth in (label, lied):
         row = leave_one_out(rows_of(named(probs), truth, group=GROUP, held_out=~tuned), **how)[0]
-        assert row["f1"] == pytest.approx(f1(truth[~tuned], probs[1][~tuned] >= cut))
+        assert row["value"] == pytest.approx(f1(truth[~tuned], probs[1][~tuned] >= cut))
     assert {row["member"] for row in rows} == {"m0", "m1"}

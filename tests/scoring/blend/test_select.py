@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.scoring.blend.average import mean_prob
-from competition.scoring.blend.select import choose_blend, f1_difference
+from competition.scoring.blend.select import choose_blend
+from competition.scoring.judge import Judged, compare
 from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows
 from tests.scoring.blend.test_weights import members
@@ -106,7 +107,7 @@ def test_a_useless_member_is_pruned_and_the_reason_said():
         blend.choice.log_loss[blend.choice.method] + blend.choice.se[blend.choice.method]
         < blend.choice.log_loss["equal"]
     )
-    assert blend.choice.f1[blend.choice.method] > blend.choice.f1["equal"]
+    assert blend.choice.value[blend.choice.method] > blend.choice.value["equal"]
     assert blend.choice.method in blend.choice.why and "standard error" in blend.choice.why  # of each fitted method
 
 
@@ -180,12 +181,15 @@ def test_a_method_that_is_asked_for_is_taken_without_a_choice():
 def test_the_error_of_a_difference_in_f1_is_that_of_leaving_out_group_after_group():
     probs, label = members(11, 600, [2, 1.5])
     one, other, group = *(probs >= 0.5).astype(int), np.arange(600) // 3
-    difference, error = f1_difference(label, one, other, group)
+    rows = OofRows(label, probs[0], group=group)
+    answers = [Judged(rows, decision, probs[0]) for decision in (one, other)]
+    difference, error = compare(*answers)
     without = []
     for name in range(200):
         rows = group != name
         without.append(f1(label[rows], one[rows]) - f1(label[rows], other[rows]))
     assert difference == pytest.approx(f1(label, one) - f1(label, other))
     assert error == pytest.approx(np.sqrt(199 * np.var(without)), rel=0.03)
-    assert f1_difference(label, one, one, group) == (0, 0)
-    assert f1_difference(label, one, other, np.zeros(600))[1] == np.inf
+    assert compare(answers[0], answers[0]) == (0, 0)
+    alone = [Judged(OofRows(label, probs[0], group=np.zeros(600)), decision, probs[0]) for decision in (one, other)]
+    assert compare(*alone)[1] == np.inf

@@ -97,7 +97,7 @@ def test_every_rule_is_compared_by_what_it_does_out_of_fold_and_on_the_test_set(
     assert list(found) == [*COMPARED, "prior:0.2"]
     for rule, score in found.items():
         decision, _ = cross_fit(ROWS, rule)
-        assert score.f1 == f1(LABEL, decision) and score.oof_rate == decision.mean()
+        assert score.value == f1(LABEL, decision) and score.oof_rate == decision.mean()
         assert score.interval == cv_interval(LABEL, decision, None)
         assert score.threshold == submission_threshold(rule, ROWS, TEST_ROWS.seen)
         assert score.test_rate == (TEST[:-1] >= score.threshold).mean()

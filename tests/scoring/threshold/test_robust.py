@@ -51,17 +51,17 @@ def test_what_is_expected_is_near_what_comes_of_it_and_lies_in_its_range():
     label, prob = abroad(0.5, (0.0, GAP / 2))
     belief = believe(home(), prob)
     expected = belief.expected(belief.threshold)
-    assert expected.low < expected.f1 < expected.high
+    assert expected.low < expected.value < expected.high
     assert expected.low <= f1(label, prob >= belief.threshold) <= expected.high
-    assert belief.expected(1.0).f1 < expected.f1
+    assert belief.expected(1.0).value < expected.value
 
 
 def test_a_declared_share_narrows_the_belief_to_it():
     _, prob = abroad(0.2, (0.0, 0.0))
     loose, sure = believe(home(), prob), believe(home(), prob, share=0.2)
     everything = [belief.expected(0.0) for belief in (loose, sure)]
-    assert everything[1].f1 == pytest.approx(2 * 0.2 / 1.2, abs=0.03)
-    assert everything[1].f1 < everything[0].f1
+    assert everything[1].value == pytest.approx(2 * 0.2 / 1.2, abs=0.03)
+    assert everything[1].value < everything[0].value
     assert everything[1].high - everything[1].low < everything[0].high - everything[0].low
 
 
@@ -69,8 +69,8 @@ def test_a_declared_share_narrows_the_belief_to_it():
 @given(st.lists(st.sampled_from([0.0, 1e-9, 0.2, 0.5, 0.7, 1.0]), min_size=1, max_size=60))
 def test_any_scores_have_a_threshold_and_stories_whose_f1_are_possible(prob):
     belief = believe(home(rows=200), prob)
-    assert belief.weight.sum() == pytest.approx(1) and np.isfinite(belief.f1).all()
-    assert belief.f1.min() >= 0 and belief.f1.max() <= 1 + 1e-9 and 0 <= belief.threshold <= 1
+    assert belief.weight.sum() == pytest.approx(1) and np.isfinite(belief.value).all()
+    assert belief.value.min() >= 0 and belief.value.max() <= 1 + 1e-9 and 0 <= belief.threshold <= 1
     assert (np.array(prob) >= belief.threshold).any()
 
 

@@ -7,7 +7,7 @@ from competition.core.errors import UserError
 from competition.scoring.best_threshold import best_threshold, bootstrap_threshold, rate_threshold
 from competition.scoring.metrics import f1, sigmoid
 from competition.scoring.rows import OofRows
-from competition.scoring.threshold.expected_f1 import calibrated_threshold
+from competition.scoring.threshold.expected_value import calibrated_threshold
 from competition.scoring.threshold.rules import choose_threshold, cross_fit, find_rule
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.metrics import f1, sigmoid
 from competition.scoring.rows import OofRows
-from competition.scoring.threshold.expected_f1 import best_expected_f1, calibrated_threshold
+from competition.scoring.threshold.expected_value import best_expected, calibrated_threshold
 
 
 def world(rng, rows, share=0.5, confidence=1.0, gap=2.0):
@@ -21,9 +21,9 @@ def world(rng, rows, share=0.5, confidence=1.0, gap=2.0):
 def test_the_best_expected_f1_is_the_best_over_all_cuts_and_its_half_is_where_to_cut(probs):
     prob = np.array(probs)
     values = {cut: 2 * prob[prob >= cut].sum() / (prob.sum() + np.count_nonzero(prob >= cut)) for cut in prob}
-    best = best_expected_f1(prob)
-    assert best == pytest.approx(max(values.values()))
-    called = prob[prob >= best / 2 - 1e-12]
+    cut, best = best_expected(prob)
+    assert best == pytest.approx(max(values.values())) and cut == best / 2
+    called = prob[prob >= cut - 1e-12]
     assert 2 * called.sum() / (prob.sum() + called.size) == pytest.approx(best)
 
 
