@@ -16,15 +16,14 @@ from competition.inference.oof import blend, collect_member
 from competition.inference.run_record import Record, folds_path, run_folds
 from competition.inference.test_set import TestPredictions
 from competition.report.trust import Analysis
-from competition.scoring.leaderboard_metric import ProbabilityMetric, find_metric
+from competition.scoring.leaderboard_metric import find_metric
 
 
 @dataclass(frozen=True)
 class TestAnswer:
     """``answer`` (m,), what is submitted, and ``prob`` (m,) of class 1, NaN where no model could see the image, in the
     table's order. ``analysis`` holds the verdict on the test set and how its threshold was chosen; None where the run's
-    own
-    threshold was taken."""
+    own threshold was taken."""
 
     __test__ = False  # not a test case, whatever pytest makes of the name
 
@@ -40,8 +39,7 @@ def answer_test_set(record: Record, config: Config, ids: Sequence[str], seen: Te
     is chosen for these rows, as the run's was for its own test set. Else, and on the test set that the run had, it is
     the run's.
     """
-    metric = find_metric(config.metric)
-    calibrated = isinstance(metric, ProbabilityMetric) and metric.calibrated
+    calibrated = find_metric(config.metric).calibrated
     judged = None if seen.own and not calibrated else _judge(record, config, ids, seen)
     if judged and judged.analysis and (judged.analysis.shift or calibrated):
         return judged

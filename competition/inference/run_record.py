@@ -26,9 +26,9 @@ FILE = "run.json"
 class Record:
     """``members``: for each, the folders of its models below the run's, all averaged.
 
-    ``source``, ``kind`` and ``rows`` (train, groups, test): what the models were trained on. ``cv``: the metric
-    and its value (runs of before have f1 alone), interval (low, high), leaderboard (low, high, or None), how the score
-    came about, and each member's value. ``telltale``: the version. ``share``: that of class 1 among training rows.
+    ``source``, ``kind`` and ``rows`` (train, groups, test): what the models were trained on. ``cv``: the metric and
+    its value (runs of before have f1 alone), interval (low, high), leaderboard (low, high, or None), how the score came
+    about, and each member's value. ``telltale``: the version. ``share``: that of class 1 among training rows.
     ``weights``: each member's weight in the average; none are equal weights. ``trained_on_test``: whether models
     learned from test images (pseudo-labels). ``folds``: the fingerprint of its folds; runs of before have none.
     ``outside``: members whose predictions were read from files, which can say nothing of other images.

@@ -35,6 +35,7 @@ from competition.inference.oof import prediction_settings, write_predictions
 from competition.inference.test_table import TestTable
 from competition.inference.torch_member import TorchMember, job_settings, load_model
 from competition.scoring.blend.average import mean_logit
+from competition.scoring.leaderboard_metric import find_metric
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class TestPredictions:
     """What a run's models make of a test table of m rows.
 
     ``folders``: for each member, what its jobs would have left had this been the run's test set, in the order of its
-    jobs: test.csv, and, unless the table is the run's ``own``, of jobs that hold rows out also oof.csv and evidence.npz
-    as far as the run has them. ``unlike`` (m,) float64: how unlike each image is (``Verdict.unlikeness``), NaN where
+    jobs: test.csv, and, unless the table is the run's ``own`` and no probabilities are calibrated for its metric, of
+    jobs that hold rows out also oof.csv and evidence.npz as far as the run has them. ``unlike`` (m,) float64: how unlike each image is (``Verdict.unlikeness``), NaN where
     that is not known, and None where it is of none. ``unreadable``: ids of images that no model could see, and why.
     ``own``: whether these are the very rows and images that the run has answered already.
     """
@@ -134,7 +135,7 @@ def _predict_models(
                 folder = work / str(sum(map(len, written.values())))
                 logit = _spread(mean_logit(views), rows, len(test.ids))
                 write_predictions(folder / "test.csv", table_of(id=test.ids), logit)
-                if not own:
+                if not own or find_metric(config.metric).calibrated:
                     _leave_evidence(config, source, folder, [test.ids[row] for row in rows], features)
                 written.setdefault(member, []).append(folder)
                 if known is not None and len(features) == len(rows):

@@ -46,6 +46,7 @@ class LabelMetric:
     of_counts: Callable[[Counts], Floats]
     worth_calling: Callable[[Counts], Floats]
     counts_negatives: bool = True
+    calibrated: bool = False
     sign: int = 1
 
     @property

@@ -73,12 +73,12 @@ def submit_probabilities(rows: OofRows, test: TestRows, rule: str, seed: int, sh
     (``as_if_averaged``), and moved to the share of class 1 that ``rule`` declares (``prior:P``), or that the scores
     suggest where the verdict is label shift and features show no other (Saerens et al. 2002)."""
     if _stays(rows):
-        return Submitted(test.prob, 0.5, RAW, TOO_FEW if _calibrated(rows) else ORDER_ALONE)
+        return Submitted(test.prob, 0.5, RAW, TOO_FEW if rows.metric.calibrated else ORDER_ALONE)
     known = ~np.isnan(test.prob)
     calibrator, name = bounded_calibrator(as_if_averaged(rows.tuning, test.seen.parts), seed)
     prob, edge = test.prob.copy(), 1 / (rows.tuning.label.size + 2)
     prob[known] = calibrator(prob[known])
-    how = f"kept in {edge:.2g} to {1 - edge:.6g}"
+    how = f"kept {edge:.2g} from 0 and 1"
     how = f"{how}, uncalibrated" if name == "none" else f"{how}, calibrated ({name})"
     old, new = float(rows.tuning.label.mean()), declared_share(rule)
     why = "which is best on rows that it has not seen" if new is None else "for the declared share of class 1"
@@ -91,12 +91,8 @@ def submit_probabilities(rows: OofRows, test: TestRows, rule: str, seed: int, sh
     return Submitted(prob, threshold, f"{how}, moved to {new:.1%} of class 1", why)
 
 
-def _calibrated(rows: OofRows) -> bool:
-    return isinstance(rows.metric, ProbabilityMetric) and rows.metric.calibrated
-
-
 def _stays(rows: OofRows) -> bool:
-    return not _calibrated(rows) or (rows.held_out is None and rows.folds < 2)
+    return not rows.metric.calibrated or (rows.held_out is None and rows.folds < 2)
 
 
 def loss_interval(metric: ProbabilityMetric, rows: OofRows) -> tuple[float, float]:

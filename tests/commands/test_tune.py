@@ -76,7 +76,7 @@ def results(home):
         (["trials=2", "member=x"], "There is no member 'x'"),
         (["trials=2", "split=holdout:0.8,0.2"], "split=holdout:0.8,0.2 has no part to judge on"),
         (["trials=2", "on=web", "evidence_rows=0"], "set it to 1000"),
-        (["trials=2", "objective=f1"], "objective=f1 is not one of log_loss, auc"),
+        (["trials=2", "objective=f1"], "objective=f1 is not one of auto, log_loss, auc, brier"),
         (["trials=2", "pretrained=/nowhere.safetensors"], "/nowhere.safetensors"),
     ],
 )

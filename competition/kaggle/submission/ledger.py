@@ -21,19 +21,8 @@ from competition.kaggle.submission.fingerprint import file_mark, marks_in
 LEDGER = "ledger.csv"
 COLUMNS = (
     *("time", "competition", "name", "file", "fingerprint"),
-    *(
-        "metric",
-        "cv",
-        "cv_low",
-        "cv_high",
-        "range_low",
-        "range_high",
-        "threshold",
-        "world",
-        "positive_rate",
-        "public_rows",
-    ),
-    *("commit", "message", "ref", "status", "public", "private", "error", "checked"),
+    *("metric", "cv", "cv_low", "cv_high", "range_low", "range_high", "threshold", "world", "positive_rate"),
+    *("public_rows", "commit", "message", "ref", "status", "public", "private", "error", "checked"),
 )
 NEEDED = ("competition", "fingerprint", "ref")  # columns that every ledger has
 UPLOADING, REFUSED = "uploading", "refused"  # not seen on Kaggle's list yet; and Kaggle's answer was no

@@ -1,10 +1,12 @@
 """The written rule: which of CV and the public leaderboard chooses the final two."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from competition.kaggle.submission.figures import Figures, place
-from competition.kaggle.submission.final_two import CV, LEADERBOARD, choose_final_two, f1_error
+from competition.kaggle.submission.final_two import CV, LEADERBOARD, choose_final_two, f1_error, public_error
 from competition.scoring.metrics import f1
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME
 
@@ -144,3 +146,20 @@ def test_the_second_choice_is_not_the_first_submitted_twice():
     twice = [entrant("file", 0.95, 0.94), entrant("notebook", 0.95, 0.94), entrant("other", 0.90, 0.91)]
     assert choose_final_two(twice).keys == ("file", "other")
     assert choose_final_two(twice[:2]).keys == ("file", "notebook")
+
+
+def test_where_less_is_better_the_least_is_the_best():
+    losses = [dataclasses.replace(one, metric="log_loss") for one in history([0.30, 0.20, 0.25], [0.31, 0.22, 0.24])]
+    assert choose_final_two(losses).keys[0] == "s1"
+
+
+def test_a_cv_score_by_another_metric_than_the_newest_says_nothing():
+    old, new = dataclasses.replace(entrant("old", 0.99, 0.20), metric="f1"), entrant("new", 0.30, 0.31)
+    found = choose_final_two([old, dataclasses.replace(new, metric="log_loss")])
+    assert found.keys[0] == "new" and found.by == CV
+
+
+def test_the_error_of_a_public_score_by_another_metric_is_what_its_range_has_beyond_cvs():
+    one = dataclasses.replace(entrant("a", 0.8, 0.8, error=0.003, reach=1.959964 * 0.005), metric="accuracy")
+    assert public_error(one) == pytest.approx(0.004)
+    assert public_error(dataclasses.replace(one, range_low=None)) == 0

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from competition.core.errors import UserError
-from competition.kaggle.submission.validate import read_submission
+from competition.kaggle.submission.validate import LABELS, PROBABILITIES, form_of, read_submission
 from competition.kaggle.submission.write import submission_bytes
 
 HEADER = ("id", "label")
@@ -123,3 +123,27 @@ def test_rows_in_any_other_order_or_number_are_refused(order, rows):
         else:
             with pytest.raises(UserError):
                 read_submission(content, ids, HEADER)
+
+
+@pytest.mark.parametrize("cell", ["0", "1", "0.5", ".25", "1e-05", "0.123456789"])
+def test_probabilities_are_numbers_from_0_to_1(cell):
+    content = GOOD.replace(b"b,1", f"b,{cell}".encode())
+    assert read_submission(content, IDS, HEADER, PROBABILITIES) == [0, float(cell), 1]
+
+
+@pytest.mark.parametrize("cell", ["-0.1", "1.5", "nan", "inf", " 0.5", "0,5", "1e5", "1_0", "0x1", "", "half"])
+def test_what_is_no_probability_is_named_with_its_line(cell):
+    content = GOOD.replace(b"b,1", b'b,"' + cell.encode() + b'"')
+    with pytest.raises(UserError, match=r"line 3, has (no probability|the probability .*, and a probability is a num)"):
+        read_submission(content, IDS, HEADER, PROBABILITIES, "mine.csv")
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
+def test_probabilities_that_are_written_are_read_back(prob):
+    content = submission_bytes(IDS, np.array(prob), HEADER, PROBABILITIES)
+    assert read_submission(content, IDS, HEADER, PROBABILITIES) == pytest.approx(prob, rel=1e-8)
+
+
+def test_a_metric_says_what_is_submitted():
+    assert [form_of(name) for name in ("f1", "fbeta:2", "mcc", "accuracy")] == [LABELS] * 4
+    assert [form_of(name) for name in ("auc", "log_loss", "brier")] == [PROBABILITIES] * 3
