@@ -44,8 +44,9 @@ class TestPredictions:
 
     ``folders``: for each member, what its jobs would have left had this been the run's test set, in the order of its
     jobs: test.csv, and, unless the table is the run's ``own`` and no probabilities are calibrated for its metric, of
-    jobs that hold rows out also oof.csv and evidence.npz as far as the run has them. ``unlike`` (m,) float64: how unlike each image is (``Verdict.unlikeness``), NaN where
-    that is not known, and None where it is of none. ``unreadable``: ids of images that no model could see, and why.
+    jobs that hold rows out also oof.csv and evidence.npz as far as the run has them. ``unlike`` (m,) float64: how
+    unlike each image is (``Verdict.unlikeness``), NaN where that is not known, and None where it is of none.
+    ``unreadable``: ids of images that no model could see, and why.
     ``own``: whether these are the very rows and images that the run has answered already.
     """
 

@@ -71,19 +71,18 @@ def measure(
     threshold in ``threshold``, which was chosen on all OOF rows; ``value`` is the metric's. ``cv`` are the scores that
     no row's own label has touched.
     """
-    threshold, metric = {name: score.cut for name, score in run.scores.items()}, run.scores[oof.final].metric
+    threshold, final = {name: score.cut for name, score in run.scores.items()}, run.scores[oof.final]
+    metric, leaderboard = final.metric, final.leaderboard
     seen_test = None if test is None else _evaluate_all(test, threshold, metric)
-    leaderboard = run.scores[oof.final].leaderboard
     held = None
     if seen_test and leaderboard:
         held = leaderboard[0] <= seen_test[oof.final]["value"] <= leaderboard[1]
-    decided = _decisions(oof, threshold)
-    del decided[oof.final]
+    decided = {name: own for name, own in _decisions(oof, threshold).items() if name != oof.final}
     return plain(
         {
             "name": run.name,
             "classes": run.classes,
-            "how": run.scores[oof.final].how,
+            "how": final.how,
             "final": oof.final,
             "metric": {"name": metric.name, "title": metric.title, "of_labels": isinstance(metric, LabelMetric)},
             "level": LEVEL,

@@ -147,8 +147,7 @@ def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, metric:
 
     ``label`` (n,) holds 0 and 1, ``prob`` (n,) lies in [0, 1]; a row is called 1 at the threshold and above it. Shaded
     is wherever the metric is within .005 of the best of *these* rows, which is no cross-fitted score. Without any 1
-    there is no recall, and the picture says so. Raises ``ValueError`` for other labels or probabilities and unequal
-    lengths.
+    there is no recall, and the picture says so. Raises ``ValueError`` as ``roc_curve`` does.
     """
     label, prob = check_binary("label", label), check_prob("prob", prob)
     check_same_length(label=label, prob=prob)
@@ -156,14 +155,13 @@ def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, metric:
         return style.save_empty_page("No threshold curve to show", f"none of {label.size:,} images is of class 1", path)
     cut, (value, precision, recall, called) = _by_threshold(label, prob, metric)
     good = _near_best(cut, value)
-    span = f"shaded, {good[0][0]:.3f} to {good[-1][1]:.3f}"
     at = min(int(np.searchsorted(cut, threshold)), cut.size - 1)
+    near = f"{metric.title} within {MAX_LOSS} of these images' best, {style.decimals(value.max())}"
     title = f"{metric.title} {style.decimals(value[at])} at threshold {threshold:.3f}"
-    best = style.decimals(value.max())
-    figure = style.new_page(title, f"{span}: {metric.title} within {MAX_LOSS} of these images' best, {best}", 4.8)
+    figure = style.new_page(title, f"shaded, {good[0][0]:.3f} to {good[-1][1]:.3f}: {near}", 4.8)
     axes = style.add_panel(figure, 0.55, 1.0, 4.25, 2.85)
-    for start, end in good:
-        axes.axvspan(start, end, color=style.SHADE, linewidth=0, zorder=0)
+    for ends in good:
+        axes.axvspan(*ends, color=style.SHADE, linewidth=0, zorder=0)
     axes.axvline(threshold, color=style.INK, linewidth=0.9, zorder=1.5)
     side = "left" if threshold < 0.1 else "right" if threshold > 0.9 else "center"
     axes.text(threshold, 1.03, f"threshold {threshold:.3f}", fontsize=8.5, color=style.INK, ha=side)
@@ -175,12 +173,8 @@ def threshold_curve(label: ArrayLike, prob: ArrayLike, threshold: float, metric:
     ]
     for name, curve, colour, width, dash in curves:
         here = "undefined" if np.isnan(curve[at]) else style.decimals(curve[at])
-        line: dict[str, Any] = {
-            "color": colour,
-            "linewidth": width,
-            "linestyle": dash,
-            "zorder": 2 + (name == metric.title),
-        }
+        order = 2 + (name == metric.title)
+        line: dict[str, Any] = {"color": colour, "linewidth": width, "linestyle": dash, "zorder": order}
         axes.plot(*style.thin_out(cut, curve), drawstyle="steps-pre", label=f"{name} {here}", **line)
         axes.plot(threshold, curve[at], "o", color=colour, markersize=4.5, zorder=4)
     below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)}

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from competition.scoring.intervals import Bootstrap, cv_interval, leaderboard_range, leaderboard_rows
 from competition.scoring.judge import Judged, judge
-from competition.scoring.leaderboard_metric import Metric, ProbabilityMetric
+from competition.scoring.leaderboard_metric import Metric, ProbabilityMetric, of_labels
 from competition.scoring.metrics import Floats
 from competition.scoring.probabilities import loss_interval, loss_range, submit_probabilities
 from competition.scoring.rows import OofRows, TestRows
@@ -98,7 +98,7 @@ def _score_labels(
     threshold = (
         float(made.used[0]) if how in (AT_HALF, AS_GIVEN) else submission_threshold(rule, rows.tuning, seen, seed)
     )
-    bootstrap = Bootstrap(seed=seed, metric=rows.metric)
+    bootstrap = Bootstrap(seed=seed, metric=of_labels(rows.metric))
     interval, known = NOTHING_KNOWN, NOTHING_KNOWN if size else None
     if judged.groups > 1:
         interval = cv_interval(judged.label, made.decision, judged.group, bootstrap)

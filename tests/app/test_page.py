@@ -258,7 +258,8 @@ def test_memory_holds_what_few_visitors_were_shown(classifier, tmp_path):
     from competition.app.page import MAX_WAITING, make_site
 
     site = make_site(classifier, tmp_path, max_mb=2)
-    (gradio,) = [route.app for route in site.routes if hasattr(getattr(route, "app", None), "state_holder")]
+    mounted = [getattr(route, "app", None) for route in site.routes]
+    (gradio,) = [app for app in mounted if hasattr(app, "state_holder")]
     for number in range(100):
         assert gradio.state_holder[f"session {number}"].state_data == {}
     assert len(gradio.state_holder.session_data) <= MAX_WAITING + 1

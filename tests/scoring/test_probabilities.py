@@ -27,11 +27,8 @@ def folded(metric, rows=2000, **options):
     return OofRows(label, prob, np.arange(rows) % 5).scored_by(metric)
 
 
-def test_rows(prob):
+def seen(prob):
     return TestRows(prob, np.stack([prob, prob]))
-
-
-test_rows.__test__ = False
 
 
 def shifted(verdict=LABEL_SHIFT):
@@ -46,17 +43,17 @@ def test_probabilities_of_models_that_are_too_sure_get_better_out_of_fold_and_on
     rows = folded(metric)
     label, prob = world(5000, seed=1)
     prob[7] = np.nan
-    score = score_predictions(rows, test_rows(prob), "auto")
+    score = score_predictions(rows, seen(prob), "auto")
     raw = metric.value(rows.label, rows.prob, ())
     assert score.how == CROSS_FITTED and score.value < 0.95 * raw and score.value == score.figures[metric.name]
-    seen = ~np.isnan(prob)
+    known = ~np.isnan(prob)
     assert np.isnan(score.test_prob[7])
-    reached = metric.value(label[seen], score.test_prob[seen], ())
-    assert reached < 0.95 * metric.value(label[seen], prob[seen], ())
+    reached = metric.value(label[known], score.test_prob[known], ())
+    assert reached < 0.95 * metric.value(label[known], prob[known], ())
     assert score.leaderboard[0] < reached < score.leaderboard[1]
     assert score.interval[0] < score.value < score.interval[1]
     # The models' own probability at the threshold is the one that is calibrated to one half.
-    assert ((prob[seen] >= score.threshold) == (score.test_prob[seen] >= 0.5)).all() and score.cut == 0.5
+    assert ((prob[known] >= score.threshold) == (score.test_prob[known] >= 0.5)).all() and score.cut == 0.5
 
 
 def test_no_row_has_a_part_in_the_calibrator_that_judges_it():
@@ -72,7 +69,7 @@ def test_no_row_has_a_part_in_the_calibrator_that_judges_it():
 
 def test_ranks_are_submitted_as_they_are():
     rows, (_, prob) = folded(AUC), world(400, seed=1)
-    score = score_predictions(rows, test_rows(prob), "prior:0.3")
+    score = score_predictions(rows, seen(prob), "prior:0.3")
     assert np.array_equal(score.test_prob, prob) and np.array_equal(score.prob, rows.prob)
     assert score.value == score.figures["auc"] and score.leaderboard[1] <= 1
 
@@ -80,8 +77,8 @@ def test_ranks_are_submitted_as_they_are():
 @pytest.mark.parametrize(("rule", "shift"), [("prior:0.2", None), ("auto", shifted())])
 def test_a_known_or_estimated_class_balance_moves_probabilities_to_it(rule, shift):
     rows, (label, prob) = folded(LOG_LOSS), world(5000, seed=1, share=0.2)
-    moved = submit_probabilities(rows, test_rows(prob), rule, 0, shift)
-    plain = submit_probabilities(rows, test_rows(prob), "auto", 0, None)
+    moved = submit_probabilities(rows, seen(prob), rule, 0, shift)
+    plain = submit_probabilities(rows, seen(prob), "auto", 0, None)
     assert "moved to" in moved.how and moved.prob.mean() == pytest.approx(0.2, abs=0.02)
     assert LOG_LOSS.value(label, moved.prob, ()) < LOG_LOSS.value(label, plain.prob, ()) - 0.02
     assert (np.diff(moved.prob[np.argsort(plain.prob)]) >= 0).all()
@@ -92,21 +89,21 @@ def test_a_known_or_estimated_class_balance_moves_probabilities_to_it(rule, shif
 def test_no_probability_promises_more_than_the_rows_can_tell():
     label = np.arange(100) % 2
     rows = OofRows(label, np.where(label, 0.999, 0.001), np.arange(100) // 20).scored_by(LOG_LOSS)
-    found = submit_probabilities(rows, test_rows(np.array([0.0, 1e-9, 0.5, 1.0])), "auto", 0, None)
+    found = submit_probabilities(rows, seen(np.array([0.0, 1e-9, 0.5, 1.0])), "auto", 0, None)
     assert found.prob.min() >= 1 / 102 and found.prob.max() <= 1 - 1 / 102
 
 
 def test_in_another_world_no_range_is_promised():
-    score = score_predictions(folded(LOG_LOSS), test_rows(world(400, 1)[1]), "auto", shift=shifted(DOMAIN_SHIFT))
+    score = score_predictions(folded(LOG_LOSS), seen(world(400, 1)[1]), "auto", shift=shifted(DOMAIN_SHIFT))
     assert score.leaderboard is None
 
 
 def test_one_fold_leaves_no_rows_to_calibrate_on_and_a_hold_out_its_validation_part():
     label, prob = world(400)
-    alone = score_predictions(OofRows(label, prob).scored_by(LOG_LOSS), test_rows(prob), "auto")
+    alone = score_predictions(OofRows(label, prob).scored_by(LOG_LOSS), seen(prob), "auto")
     assert alone.how == UNCALIBRATED and np.array_equal(alone.prob, prob)
     held = OofRows(label, prob, held_out=np.arange(400) >= 200).scored_by(LOG_LOSS)
-    score = score_predictions(held, test_rows(prob), "auto")
+    score = score_predictions(held, seen(prob), "auto")
     assert score.how == HOLD_OUT and score.prob.size == 200
     assert score.value < LOG_LOSS.value(label[200:], prob[200:], ())
 

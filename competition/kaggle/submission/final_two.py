@@ -79,31 +79,28 @@ def choose_final_two(scored: Sequence[Figures]) -> FinalTwo:
        public scores differ by more than their own error; else CV, for that order is luck.
 
     The first choice is the best by that score. The second is the best by the other score among those that the first is
-    not better than by more than one standard error of their difference; where there is none, the next best, and
-    the best of the rest by the other score where only the first has the trusted one.
-
-    A CV score by another metric than the newest is left out: it says nothing about what Kaggle scores.
+    not better than by more than one standard error of their difference; where there is none, the next best, and the
+    best of the rest by the other score where only the first has the trusted one. A CV by another metric than the
+    newest's is left out.
     """
     scored, sign = _by_one_metric(scored)
     by, why = _decide([one for one in scored if one.cv is not None])
-    other = LEADERBOARD if by == CV else CV
-    error = cv_error if by == CV else public_error
+    other, error = (LEADERBOARD, cv_error) if by == CV else (CV, public_error)
 
     def rank(name: str, one: Figures) -> float:
         value = one.cv if name == CV else one.public
         return -math.inf if value is None else sign * value
 
-    ordered = sorted(scored, key=lambda one: (-rank(by, one), -rank(other, one)))
-    if len(ordered) < 2:
-        return FinalTwo(by, why, tuple(one.key for one in ordered), "")
-    first, *rest = ordered
+    if len(scored) < 2:
+        return FinalTwo(by, why, tuple(one.key for one in scored), "")
+    first, *rest = sorted(scored, key=lambda one: (-rank(by, one), -rank(other, one)))
     rest = [one for one in rest if (one.cv, one.public) != (first.cv, first.public)] or rest  # the same, twice
     near = [one for one in rest if rank(by, first) - rank(by, one) <= math.hypot(error(first), error(one))]
     known = [one for one in near if rank(other, one) > -math.inf]
     if not known:
-        second = f"the next best by {by}"
-        if rank(by, rest[0]) == -math.inf and rank(other, rest[0]) > -math.inf:
-            second = f"none other has a {'CV' if by == CV else 'public'} score; the best of the rest by {other}"
+        alone = rank(by, rest[0]) == -math.inf and rank(other, rest[0]) > -math.inf
+        none = f"none other has a {'CV' if by == CV else 'public'} score; the best of the rest by {other}"
+        second = none if alone else f"the next best by {by}"
         return FinalTwo(by, why, (first.key, rest[0].key), second)
     best = max(known, key=lambda one: rank(other, one))  # of equals the better by the score that is trusted
     return FinalTwo(by, why, (first.key, best.key), f"the best by {other} of those within a standard error by {by}")

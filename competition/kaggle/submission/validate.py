@@ -40,11 +40,7 @@ def form_of(metric: str) -> AnswerForm:
 
 
 def read_submission(
-    content: bytes,
-    ids: Sequence[str],
-    header: tuple[str, str],
-    form: AnswerForm = LABELS,
-    what: str = "The submission",
+    content: bytes, ids: Sequence[str], header: tuple[str, str], form: AnswerForm = LABELS, what: str = "The submission"
 ) -> list[float]:
     """Return a submission's answers, (m,), having seen that it holds exactly ``ids``, once each, in this order.
 

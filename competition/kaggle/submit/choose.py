@@ -118,10 +118,7 @@ def _file(options: SubmitOptions, folder: Path, copy: Path) -> tuple[Kaggle, Can
         )
     slug = options.competition or card.get("competition") or (config.competition if config else "")
     if not slug:
-        raise UserError(
-            f"It is not known which competition {what} is for: name it with competition=SLUG, as in its address on "
-            "kaggle.com."
-        )
+        raise UserError(f"It is not known which competition {what} is for: name it with competition=SLUG.")
     form = local_form(config)
     metric = options.metric or card.get("metric") or (config.metric if config else "") or F1.name
     answers = form_of(metric)
@@ -133,6 +130,7 @@ def _file(options: SubmitOptions, folder: Path, copy: Path) -> tuple[Kaggle, Can
         form = sampled_form(form, kaggle, slug)
     found = np.array(read_submission(content, form.ids, form.header, answers, what))
     copy.write_bytes(content)
+    unknown = Figures(name=options.name, metric=metric, positive_rate=float((found >= 0.5).mean()))
     if found.min() == found.max():
         warnings += (f"all {len(found):,} rows have the {answers.name} {found[0]:g}: is this the file you mean?",)
     return kaggle, Candidate(
@@ -141,9 +139,7 @@ def _file(options: SubmitOptions, folder: Path, copy: Path) -> tuple[Kaggle, Can
         mark=file_mark(content),
         words=("--file", str(copy)),
         timeout=options.timeout + len(content) / MIN_BYTES_PER_SECOND,
-        figures=figures_of(card)
-        if card
-        else Figures(name=options.name, metric=metric, positive_rate=float((found >= 0.5).mean())),
+        figures=figures_of(card) if card else unknown,
         analysis=analysis_of(card) if card else None,
         file=shown(source),
         warnings=warnings,

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from competition.__main__ import main
-from competition.core import settings
+from competition.core import tracker_places
 from competition.report.trackers import replay as replaying
 from competition.report.trackers.curves import read_curves
 from competition.report.trackers.replay import replay
@@ -137,8 +137,8 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(home, capsys, words, said)
 
 
 def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys):
-    place = settings.TrackerPlace("competition.report.trackers.none:None", ("no_such_package",))
-    monkeypatch.setitem(settings.TRACKERS, "wandb", place)
+    place = tracker_places.TrackerPlace("competition.report.trackers.none:None", ("no_such_package",))
+    monkeypatch.setitem(tracker_places.TRACKERS, "wandb", place)
     monkeypatch.setenv("TELLTALE_HOME", str(tmp_path))
     assert main([*WORDS, "fold=0", "track=wandb"]) == 2
     said = capsys.readouterr().err
