@@ -98,7 +98,7 @@ TRAINING = {
 }
 # The least share of images in which the place is found; by chance it would be 0.2. With the first five seeds the
 # ConvNeXt's is 0.75 to 0.98 (0.91 on average), and everyone else's 0.95 to 1: ./run.sh bench heat.
-FOUND, FOUND_BY_CONVNEXT = 0.9, 0.7
+FOUND, FOUND_BY_CONVNEXT = 0.8, 0.7
 
 
 def _untrained(name: str, seed: int = 0) -> Detector:

@@ -147,7 +147,7 @@ def test_a_line_too_long_for_its_hours_is_refused_and_writes_no_plan(home):
 
 @pytest.mark.slow
 def test_when_time_runs_out_what_stands_is_scored_and_the_same_line_goes_on_by_the_same_plan(home):
-    words = line(hours="0.015", jobs="4", members__swin__epochs="9000")
+    words = line(hours="0.022", jobs="4", members__swin__epochs="9000")
     config = load_config(words)
     keep_plan(config, config)  # all of it, which takes far longer
     first = done(home, *words)
