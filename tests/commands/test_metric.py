@@ -44,7 +44,9 @@ def card_of(home):
     return json.loads(paths[-1].read_text())
 
 
-@pytest.mark.parametrize("metric", THEIRS)
+@pytest.mark.parametrize(
+    "metric", ["log_loss", "mcc", *(pytest.param(one, marks=pytest.mark.slow) for one in ("brier", "auc"))]
+)
 def test_a_run_is_answered_for_another_metric_without_training(home, metric):
     printed = done_inside(home, "ensemble", "name=mine", f"metric={metric}", "report=true")
     truth, answer = answers(home)
@@ -65,6 +67,7 @@ def test_a_run_is_answered_for_another_metric_without_training(home, metric):
     assert sorted((home / "submissions").rglob("*.csv")) == before
 
 
+@pytest.mark.slow
 def test_probabilities_keep_the_models_order_and_follow_a_declared_share(home):
     done_inside(home, "ensemble", "name=mine", "metric=auc")
     _, raw = answers(home)
@@ -80,6 +83,7 @@ def test_probabilities_keep_the_models_order_and_follow_a_declared_share(home):
     assert shift == pytest.approx(np.full(shift.size, logit(0.2, 1e-9)), abs=1e-4)  # half of the training rows are of 1
 
 
+@pytest.mark.slow
 def test_the_runs_test_set_is_answered_again_with_the_same_probabilities(home, tmp_path):
     done_inside(home, "ensemble", "name=mine", "metric=log_loss")
     _, wanted = answers(home)
@@ -96,6 +100,7 @@ def test_the_submissions_column_has_the_name_that_is_given(home):
     assert list(pd.read_csv(home / "submissions/submission.csv")) == ["id", "is_ai"]
 
 
+@pytest.mark.slow
 def test_auto_goes_by_the_sample_submission(home):
     (data,) = [path.parent for path in (home / "data").glob("*/train.csv")]
     ids = pd.read_csv(home / "submissions/submission.csv", dtype={"id": str})["id"]
