@@ -24,7 +24,7 @@ from competition.data.run_data import RunData, data_root
 from competition.ensemble.card import make_card, provenance
 from competition.ensemble.member import Member
 from competition.ensemble.outside import Outsider
-from competition.ensemble.score import Result
+from competition.ensemble.score import Result, labelled
 from competition.inference.run_record import Record, folds_mark, folds_path, write_record
 from competition.kaggle.submission.figures import place
 from competition.kaggle.submission.validate import form_of, read_submission
@@ -72,7 +72,8 @@ def _report(config: Config, data: RunData, result: Result) -> Path:
     test = None
     if not result.missing and len(data.test) and (truth := _truth(data)) is not None:
         probs = {name: _known(score.test_prob) for name, score in result.scores.items()}
-        label = _labels(config, result.scores[result.final])
+        final = result.scores[result.final]
+        label = labelled(config, final.test_prob, final.cut)
         test = ReportRows(data.test["id"].tolist(), truth, probs, label, _thumbnails(data, data.test, 1))
     histories = {name: [folder / "history.jsonl" for folder in one.folders] for name, one in result.members.items()}
     return write_report(run_folder(config.name) / "report", oof, test, histories, _facts(config, data, result))
@@ -199,11 +200,6 @@ def _line(words: Sequence[str], missing: Sequence[int]) -> str:
     return shlex.join([*kept, f"fold={text}" + (",full" if full else "")])
 
 
-def _labels(config: Config, score: Score) -> np.ndarray:
-    """Return the labels of the test rows, (m,) 0 and 1, in the test table's order."""
-    return np.where(np.isnan(score.test_prob), config.fallback, score.test_prob >= score.cut).astype(int)
-
-
 def _known(prob: np.ndarray) -> np.ndarray:
     """Return probabilities with one half where no model could see the image, for figures over all rows."""
     return np.where(np.isnan(prob), 0.5, prob)
@@ -225,7 +221,8 @@ def _submit(config: Config, data: RunData, result: Result, answer: np.ndarray | 
     show("Submission", f"{latest}, {len(answer):,} rows, {in_short(answer, form)}")
     show("Card", shown(path.with_suffix(".json")) + ("" if new else " (unchanged)"))
     if (truth := _truth(data)) is not None:
-        _reveal(truth, answer, _labels(config, result.scores[result.final]), result)
+        final = result.scores[result.final]
+        _reveal(truth, answer, labelled(config, final.test_prob, final.cut), final)
     return "Upload      ./run.sh submit" + ("" if config.competition else " competition=SLUG")
 
 
@@ -235,9 +232,8 @@ def _truth(data: RunData) -> np.ndarray | None:
     return None if kept is None else kept.set_index("id")["label"][data.test["id"]].to_numpy()
 
 
-def _reveal(truth: np.ndarray, answer: np.ndarray, label: np.ndarray, result: Result) -> None:
+def _reveal(truth: np.ndarray, answer: np.ndarray, label: np.ndarray, score: Score) -> None:
     """Print the submission's score on labels that were kept aside until now."""
-    score = result.scores[result.final]
     value, ends = score.metric.value(truth, answer, label), score.leaderboard
     where = "inside" if place(value, ends) == "inside" else "OUTSIDE"
     beside = f", {where} the range {span(ends)}" if ends else ", where no range is promised"

@@ -73,12 +73,12 @@ def check_decisions(config: Config, test_rows: int) -> None:
     """Raise UserError for a threshold rule that does not exist, has no rows or goes with no such metric, and for an
     empty leaderboard."""
     find_rule(config.threshold)
-    if config.metric != AUTO and isinstance(find_metric(config.metric), ProbabilityMetric):
-        if config.threshold != AUTO and declared_share(config.threshold) is None:
-            raise UserError(
-                f"threshold={config.threshold} goes with labels, and metric={config.metric} submits probabilities: "
-                "leave it out, or declare the test set's share of class 1 with threshold=prior:P."
-            )
+    of_probabilities = config.metric != AUTO and isinstance(find_metric(config.metric), ProbabilityMetric)
+    if of_probabilities and config.threshold != AUTO and declared_share(config.threshold) is None:
+        raise UserError(
+            f"threshold={config.threshold} goes with labels, and metric={config.metric} submits probabilities: "
+            "leave it out, or declare the test set's share of class 1 with threshold=prior:P."
+        )
     if is_number(config.threshold) and not 0 <= float(config.threshold) <= 1:
         raise UserError(f"threshold={config.threshold} is not a probability: give a number from 0 to 1, or a rule.")
     if config.threshold_on == "web" and not config.evidence_rows:
@@ -177,6 +177,11 @@ def answers(config: Config, prob: np.ndarray, cut: float, share: float) -> np.nd
     """
     if isinstance(find_metric(config.metric), ProbabilityMetric):
         return np.where(np.isnan(prob), share, prob)
+    return labelled(config, prob, cut)
+
+
+def labelled(config: Config, prob: np.ndarray, cut: float) -> np.ndarray:
+    """Return the labels of test rows, (m,) 0 and 1, by their probabilities (m,); NaN is what no model could see."""
     return np.where(np.isnan(prob), config.fallback, prob >= cut).astype(int)
 
 

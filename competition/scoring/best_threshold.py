@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from competition.scoring.groups import draw_groups
 from competition.scoring.leaderboard_metric import F1, Counts, LabelMetric, of_labels
-from competition.scoring.metrics import Bools, check_binary, check_positives, check_same_length, check_score
+from competition.scoring.metrics import Bools, Codes, check_binary, check_positives, check_same_length, check_score
 from competition.scoring.rows import OofRows
 
 
@@ -27,7 +27,7 @@ def best_threshold(label: ArrayLike, score: ArrayLike, metric: LabelMetric = F1)
     check_positives(label)
     order = np.argsort(score)[::-1]
     label, score = label[order], score[order]
-    return _best_weighted(label, score, np.ones(label.size, np.int64), metric)
+    return _best_weighted(label, score, np.ones(label.size, np.int64), _block_ends(score), metric)
 
 
 def bootstrap_threshold(rows: OofRows, seed: int = 0, draws: int = 200) -> float:
@@ -44,12 +44,13 @@ def bootstrap_threshold(rows: OofRows, seed: int = 0, draws: int = 200) -> float
     # Sorted once, from the highest score down; a resample is then no more than a multiplicity for each row.
     order = np.argsort(rows.prob)[::-1]
     label, score, group = rows.label[order], rows.prob[order], rows.group[order]
+    block_end, metric = _block_ends(score), of_labels(rows.metric)
     rng = np.random.default_rng(seed)
     thresholds: list[float] = []
     while len(thresholds) < draws:
         weight = draw_groups(rng, group)
         if weight[label].any():
-            thresholds.append(_best_weighted(label, score, weight, of_labels(rows.metric))[0])
+            thresholds.append(_best_weighted(label, score, weight, block_end, metric)[0])
     return float(np.median(thresholds))
 
 
@@ -71,11 +72,15 @@ def rate_threshold(score: ArrayLike, rate: float) -> float:
     return _between(score[called] if called < score.size else None, score[called - 1])
 
 
+def _block_ends(score: NDArray[np.floating]) -> Codes:
+    """Return where each block of equal scores ends, of scores in descending order."""
+    return np.flatnonzero(np.append(score[1:] < score[:-1], True))
+
+
 def _best_weighted(
-    label: Bools, score: NDArray[np.floating], weight: NDArray[np.int64], metric: LabelMetric
+    label: Bools, score: NDArray[np.floating], weight: NDArray[np.int64], block_end: Codes, metric: LabelMetric
 ) -> tuple[float, float]:
     """Return the best threshold and its value where row i, in descending order of score, counts ``weight[i]`` times."""
-    block_end = np.flatnonzero(np.append(score[1:] < score[:-1], True))
     found, called = np.cumsum(weight * label), np.cumsum(weight)
     positives, rows = found[-1], called[-1]
     values = metric.of_counts(Counts(found[block_end], called[block_end], positives, rows))

@@ -6,7 +6,7 @@ Both know their value, and what each row adds to it, so that two answers to the 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,8 +46,8 @@ class LabelMetric:
     of_counts: Callable[[Counts], Floats]
     worth_calling: Callable[[Counts], Floats]
     counts_negatives: bool = True
-    calibrated: bool = False
-    sign: int = 1
+    calibrated: ClassVar[bool] = False
+    sign: ClassVar[int] = 1
 
     @property
     def about(self) -> str:

@@ -64,8 +64,12 @@ def bounded_calibrator(rows: OofRows, seed: int) -> tuple[Calibrator, str]:
 
     That is the rule of succession: n rows without an exception promise no more.
     """
-    choice, edge = choose_calibrator(rows, seed), 1 / (rows.label.size + 2)
+    choice, edge = choose_calibrator(rows, seed), _edge(rows)
     return lambda prob: np.clip(choice.calibrator(prob), edge, 1 - edge), choice.name
+
+
+def _edge(rows: OofRows) -> float:
+    return 1 / (rows.label.size + 2)
 
 
 def submit_probabilities(rows: OofRows, test: TestRows, rule: str, seed: int, shift: Shift | None) -> Submitted:
@@ -76,7 +80,7 @@ def submit_probabilities(rows: OofRows, test: TestRows, rule: str, seed: int, sh
         return Submitted(test.prob, 0.5, RAW, TOO_FEW if rows.metric.calibrated else ORDER_ALONE)
     known = ~np.isnan(test.prob)
     calibrator, name = bounded_calibrator(as_if_averaged(rows.tuning, test.seen.parts), seed)
-    prob, edge = test.prob.copy(), 1 / (rows.tuning.label.size + 2)
+    prob, edge = test.prob.copy(), _edge(rows.tuning)
     prob[known] = calibrator(prob[known])
     how = f"kept {edge:.2g} from 0 and 1"
     how = f"{how}, uncalibrated" if name == "none" else f"{how}, calibrated ({name})"
@@ -97,8 +101,7 @@ def _stays(rows: OofRows) -> bool:
 
 def loss_interval(metric: ProbabilityMetric, rows: OofRows) -> tuple[float, float]:
     """Return the 95 % interval of the metric of these rows' probabilities, by groups and the normal approximation."""
-    value = metric.value(rows.label, rows.prob, ())
-    return _span(metric, value, grouped_error(metric.influence(rows.label, rows.prob, ()), rows.group))
+    return _span(metric, *_of_share(metric, rows, None))
 
 
 def loss_range(
