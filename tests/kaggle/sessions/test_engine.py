@@ -49,10 +49,11 @@ def wait_for(world: World, process, ref: str, jobs: int) -> None:
     until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
         try:
-            status = json.loads((world.kernel(ref).output / "status.json").read_text())
+            kernel = world.kernel(ref)  # one version: the next may be pushed at any moment
+            done = len(json.loads((kernel.output / "status.json").read_text())["jobs"])
         except (KeyError, FileNotFoundError):
-            status = {"jobs": {}}
-        if len(status["jobs"]) >= jobs and world.kernel(ref).status == "RUNNING":
+            done = 0
+        if done >= jobs and kernel.status == "RUNNING":
             return
         time.sleep(0.02)
     raise AssertionError(f"no kernel with {jobs} jobs: {process.communicate()}")
@@ -115,8 +116,8 @@ def test_a_run_whose_sessions_die_ends_in_the_bytes_of_a_local_one(kaggle_world:
     resumed = world.popen(*line, **pipes)
     wait_for(world, resumed, NEXT, 2)
     assert world.kernel(NEXT).request["kernelDataSources"] == [REF]  # which still holds what was begun of fold 2
-    world.stop_kernel(NEXT)
     world.fault("ListKernelSessionOutput", "status", times=100, code=503)
+    world.stop_kernel(NEXT)
     out, err = resumed.communicate(timeout=120)
     assert resumed.returncode == 3 and "repeat the same line later" in err, out + err
     world.clear_faults()
