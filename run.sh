@@ -96,6 +96,7 @@ else
     case "$command $*" in
         "test "* | "check "*) setup test ;;
         "app "*) setup app ;;
+        "collect "*) setup collect ;;
         "tune "*) setup tune ;;
         "export "* | "predict "*engine=onnx*) setup onnx ;;
         *) setup "" ;;
