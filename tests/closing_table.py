@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from competition.scoring.arrays import sigmoid
 from competition.scoring.blend.average import mean_logit, mean_prob
 from competition.scoring.blend.select import choose_blend
-from competition.scoring.metrics import sigmoid
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import Score, score_predictions
 

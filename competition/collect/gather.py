@@ -28,7 +28,7 @@ from competition.core.errors import UserError
 from competition.core.locks import only_one
 from competition.core.text import counted, listed
 from competition.data.layouts.class_folders import class_folders
-from competition.data.layouts.labels import POSITIVE_NAMES, two_classes
+from competition.data.layouts.class_names import POSITIVE_NAMES, two_classes
 
 PAGE_BYTES = 2_000_000
 SPARE = 100_000_000  # bytes of disk left free beside one more image

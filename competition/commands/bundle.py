@@ -16,7 +16,8 @@ from competition.core.files import read_json, write_json
 from competition.core.options import parse
 from competition.core.paths import home, shown
 from competition.core.settings import Config
-from competition.inference.run_record import Record, read_record, run_settings
+from competition.inference.run_inputs import run_settings
+from competition.inference.run_record import Record, read_record
 from competition.kaggle.client.account import Account, find_account
 from competition.kaggle.client.api import Kaggle
 from competition.kaggle.client.slugs import slug_in

@@ -3,12 +3,12 @@
 import dataclasses
 from collections.abc import Mapping
 
+from competition.core.console import console
 from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.ensemble.finished_runs import Run, check_same_rows, joined_data
 from competition.ensemble.score import Result, score
 from competition.report.side_by_side import score_table, source_table
-from competition.report.terminal import console
 
 
 def are_apart(runs: Mapping[str, Run]) -> bool:

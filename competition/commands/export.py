@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from rich.table import Table
 from tqdm import tqdm
 
+from competition.core.console import console
 from competition.core.options import DEVICES, one_of, parse
 from competition.core.paths import shown
 from competition.inference.onnx.export import CHECK_BATCHES, STAGES, Exported, export
 from competition.inference.run_record import read_record, without_outside
-from competition.report.terminal import console
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pandas as pd
 from competition import __version__
 from competition.core.config import CONFIG_FILE
 from competition.core.config_forms import as_yaml, with_weights
+from competition.core.console import console
 from competition.core.files import write_changed
 from competition.core.paths import home, run_folder, shown
 from competition.core.settings import Config
@@ -25,13 +26,14 @@ from competition.ensemble.card import make_card, provenance
 from competition.ensemble.member import Member
 from competition.ensemble.outside import Outsider
 from competition.ensemble.score import Result, labelled
-from competition.inference.run_record import Record, folds_mark, folds_path, write_record
+from competition.inference.run_inputs import folds_mark, folds_path
+from competition.inference.run_record import Record, write_record
 from competition.kaggle.submission.figures import place
 from competition.kaggle.submission.validate import form_of, read_submission
 from competition.kaggle.submission.write import LATEST, in_short, submission_bytes, write_submission
 from competition.report.gallery import visible
 from competition.report.metrics_json import ReportRows, RunFacts
-from competition.report.terminal import analysis_lines, closing_tables, console, show, span
+from competition.report.terminal import analysis_lines, closing_tables, show, span
 from competition.report.write import write_report
 from competition.scoring.metrics import summary
 from competition.scoring.scorecard import Score

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from competition.core.console import console
 from competition.core.errors import Unfinished, UserError
 from competition.core.intact import check_plain
 from competition.core.options import bounded, parse
@@ -23,7 +24,7 @@ from competition.kaggle.submission.final_two import FinalTwo, choose_final_two
 from competition.kaggle.submission.ledger_table import called, leaderboard_figure, ledger_tables, points_of
 from competition.kaggle.submit.admission import connect
 from competition.kaggle.submit.upload import listed
-from competition.report.terminal import STYLES, console, show, span
+from competition.report.terminal import STYLES, show, span
 from competition.scoring.leaderboard_metric import F1
 
 PICTURE = "ledger.png"

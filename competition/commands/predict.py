@@ -1,6 +1,6 @@
 """Classify images and folders of them with a trained run, or write the submission of a test set's folder.
 
-./run.sh predict name=NAME IMAGE ...     a trained run's verdict on images and folders (format=table|csv|json)
+./run.sh predict name=NAME IMAGE ...     a trained run's verdict on images and folders (format=table|csv|json|jsonl)
 ./run.sh predict name=NAME test=FOLDER   the submission of a test set's folder (out=FILE)
 
 Exit status 1: some images could not be read.
@@ -8,39 +8,41 @@ Exit status 1: some images could not be read.
 
 import csv
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from queue import Empty, Queue
+from typing import IO, Any
 
-import numpy as np
 from rich.table import Table
 from tqdm import tqdm
 
+from competition.core.console import console
 from competition.core.errors import UserError
 from competition.core.options import DEVICES, one_of, parse, positional
 from competition.core.text import counted, printable
-from competition.data.images.decode import UnreadableImage, read_image
-from competition.data.layouts.dataset import IMAGE_EXTENSIONS
+from competition.data.images.formats import IMAGE_EXTENSIONS
 from competition.inference.classify import Classifier, Verdict
+from competition.inference.classify_files import FileVerdict, classify_files
 from competition.inference.run_record import without_outside
-from competition.kaggle.submission.write import LATEST
-from competition.report.terminal import console
 from competition.scoring.unlikeness import UNLIKE
 
-CHUNK_IMAGES, CHUNK_BYTES = 64, 60_000_000  # decoded and judged at a time
-
-FileVerdict = tuple[Path, Verdict | str]  # a file, and its verdict or why it cannot be read
+STANDARD_INPUT = "-"
+STREAMED = ("csv", "jsonl")  # formats whose rows are printed as they come
+NAMES_AHEAD = 1000  # lines of standard input that are read before their files are decoded
+PAUSE = 0.05  # seconds without a line after which those before it are judged
 
 
 @dataclass(frozen=True)
 class PredictOptions:
     """What is classified, and how."""
 
-    images: tuple[str, ...] = positional("IMAGE")  # files, and folders of images
+    images: tuple[str, ...] = positional("IMAGE")  # files, and folders of images; -: files named on standard input
     name: str = "demo"  # the run's name
-    format: str = one_of("table", "csv", "json")  # how the verdicts are printed
+    format: str = one_of("table", "csv", "json", "jsonl")  # csv and jsonl: each verdict as soon as it is there
     engine: str = one_of("torch", "onnx")  # onnx: the files that ./run.sh export wrote
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     test: str = ""  # folder of a test set, whose submission is written in place of verdicts
@@ -52,6 +54,7 @@ def main(words: Sequence[str]) -> int:
     options = parse(words, PredictOptions)
     if options.test or options.out:
         from competition.commands.predict_test import predict_test  # torch takes seconds to import
+        from competition.kaggle.submission.write import LATEST
 
         if not options.test:
             raise UserError(f"out={options.out} is for the submission of test=FOLDER: give test=, or leave out= out.")
@@ -61,16 +64,14 @@ def main(words: Sequence[str]) -> int:
                 "format= out."
             )
         return predict_test(options.name, Path(options.test), Path(options.out or LATEST), options.device)
-    files = find_images(options.images)
+    found = None if options.images == (STANDARD_INPUT,) else find_images(options.images)
     classifier = open_engine(options.engine, options.name, options.device)
     if note := without_outside(classifier.record):
         print(note, file=sys.stderr)
-    answers = list(tqdm(classify_files(classifier, files), total=len(files), unit="img", disable=None))
-    print_answers(classifier, answers, options.format)
-    unreadable = [(path, answer) for path, answer in answers if isinstance(answer, str)]
-    for path, reason in unreadable:
-        print(printable(f"Not read: {path}: {reason}"), file=sys.stderr)
-    return 1 if unreadable else 0
+    answers = classify_files(classifier, read_names(sys.stdin.buffer) if found is None else found)
+    streams = options.format in STREAMED and sys.stdout.isatty()  # the rows show how far it is
+    bar = tqdm(answers, total=found and len(found), unit="img", disable=True if streams else None)
+    return 1 if print_answers(classifier, bar, options.format) else 0
 
 
 def open_engine(engine: str, name: str, device: str) -> Classifier:
@@ -94,6 +95,8 @@ def find_images(named: Sequence[str]) -> list[Path]:
     files: dict[Path, None] = {}
     for word in named:
         path = Path(word).expanduser()
+        if word == STANDARD_INPUT:
+            raise UserError(f"'{word}' reads the names of the files from standard input: give it alone.")
         if path.is_dir():
             inside = sorted(
                 p
@@ -112,60 +115,69 @@ def find_images(named: Sequence[str]) -> list[Path]:
     return list(files)
 
 
-def classify_files(classifier: Classifier, files: Sequence[Path]) -> Iterator[FileVerdict]:
-    """Yield every file's verdict, or why it cannot be read, in order."""
-    chunk: list[tuple[Path, np.ndarray | str]] = []
-    held = 0
-    for path in files:
-        chunk.append((path, _image_or_reason(path)))
-        held += getattr(chunk[-1][1], "nbytes", 0)
-        if len(chunk) == CHUNK_IMAGES or held > CHUNK_BYTES:
-            yield from _classify_chunk(classifier, chunk)
-            chunk, held = [], 0
-    yield from _classify_chunk(classifier, chunk)
+def read_names(stream: IO[bytes]) -> Iterator[Path | None]:
+    """Yield the file that each line names, as the lines come; None where the next one lets itself be waited for."""
+    lines: Queue[bytes] = Queue(NAMES_AHEAD)
+
+    def read() -> None:
+        for line in stream:
+            lines.put(line)
+        lines.put(b"")
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            line = lines.get(timeout=PAUSE)
+        except Empty:
+            yield None
+            line = lines.get()
+        if not line:
+            return
+        if name := line.rstrip(b"\r\n"):
+            yield Path(os.fsdecode(name))
 
 
-def _image_or_reason(path: Path) -> np.ndarray | str:
-    try:
-        return read_image(path)
-    except UnreadableImage as error:
-        return error.reason
+def print_answers(classifier: Classifier, answers: Iterable[FileVerdict], form: str) -> int:
+    """Print the answers to standard output: csv and jsonl as they come, a table and json at the end.
 
-
-def _classify_chunk(classifier: Classifier, chunk: Sequence[tuple[Path, np.ndarray | str]]) -> Iterator[FileVerdict]:
-    verdicts = iter(classifier.classify([image for _, image in chunk if not isinstance(image, str)]))
-    for path, image in chunk:
-        yield path, image if isinstance(image, str) else next(verdicts)
-
-
-def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: str) -> None:
-    """Print the answers to standard output; unreadable files are in the JSON alone."""
-    threshold = classifier.record.threshold
-    rows = [
-        {
-            "file": str(path),
-            "verdict": classifier.words[found.positive],
-            "probability": round(found.prob, 6),
-            "threshold": round(threshold, 6),
-            "unlike": None if found.unlikeness is None else round(found.unlikeness, 1),
-            **{name: round(prob, 6) for name, prob in found.members.items()},
-        }
-        for path, found in answers
-        if not isinstance(found, str)
-    ]
+    Files that cannot be read are in both kinds of JSON, and on standard error in any case; returns how many they are.
+    """
+    kept: list[dict[str, Any]] = []
+    unreadable: dict[str, str] = {}
+    columns = ["file", "verdict", "probability", "threshold", "unlike", *classifier.members]
+    table = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    if form == "csv":
+        table.writeheader()
+    for path, found in answers:
+        row = {"file": str(path)} | ({"unreadable": found} if isinstance(found, str) else _row(classifier, found))
+        if isinstance(found, str):
+            unreadable[str(path)] = found
+            tqdm.write(printable(f"Not read: {path}: {found}"), file=sys.stderr)
+        if form == "jsonl":
+            print(json.dumps(row), flush=True)
+        elif form == "csv" and "verdict" in row:
+            table.writerow(row)
+            sys.stdout.flush()
+        elif "verdict" in row:
+            kept.append(row)
     if form == "json":
-        unreadable = {str(path): found for path, found in answers if isinstance(found, str)}
-        print(json.dumps({"run": classifier.record.name, "answers": rows, "unreadable": unreadable}, indent=2))
-    elif form == "csv":
-        columns = ["file", "verdict", "probability", "threshold", "unlike", *classifier.members]
-        writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    elif rows:
-        _print_table(rows)
+        print(json.dumps({"run": classifier.record.name, "answers": kept, "unreadable": unreadable}, indent=2))
+    elif kept:
+        _print_table(kept)
         (title, value), how = classifier.record.score, classifier.record.cv["how"]
         print(f"{title[:1].upper()}{title[1:]} of these models on images they had not seen: {value:.4f} ({how}).")
         print("A verdict is a score, not proof.")
+    return len(unreadable)
+
+
+def _row(classifier: Classifier, found: Verdict) -> dict[str, Any]:
+    return {
+        "verdict": classifier.words[found.positive],
+        "probability": round(found.prob, 6),
+        "threshold": round(classifier.record.threshold, 6),
+        "unlike": None if found.unlikeness is None else round(found.unlikeness, 1),
+        **{name: round(prob, 6) for name, prob in found.members.items()},
+    }
 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:

@@ -6,19 +6,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from competition.core.console import console
 from competition.core.errors import UserError
 from competition.core.files import atomic_write, temporary_folder
 from competition.core.paths import shown
 from competition.core.text import counted, printable
 from competition.ensemble.new_test import TestAnswer, answer_test_set
-from competition.inference.run_record import read_record, run_settings, without_outside
+from competition.inference.run_inputs import run_settings
+from competition.inference.run_record import read_record, without_outside
 from competition.inference.test_set import TestPredictions, predict_table
 from competition.inference.test_table import read_test_table
 from competition.inference.torch_member import open_members
 from competition.kaggle.submission.validate import LABELS, form_of, read_submission
 from competition.kaggle.submission.write import in_short, submission_bytes
 from competition.models.device import choose_device
-from competition.report.terminal import analysis_lines, console, show
+from competition.report.terminal import analysis_lines, show
 from competition.report.trust import Analysis
 from competition.scoring.unlikeness import UNLIKE
 from competition.training.process import feed_workers, prepare_process

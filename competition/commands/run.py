@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from competition.audit.run import quick_audit
 from competition.commands.blend import blend_runs
 from competition.commands.finish import finish_run
+from competition.core.console import console
 from competition.core.errors import UserError
 from competition.core.locks import only_one
 from competition.core.paths import FOLDS_FILE, located, run_folder
@@ -29,7 +30,6 @@ from competition.ensemble.score import Result, check_decisions, score_run, settl
 from competition.models.build import Detector
 from competition.models.pretrained import keep_pretrained, settle_pretrained
 from competition.report.opening import opening_lines
-from competition.report.terminal import console
 from competition.report.trackers.follow import followed
 from competition.report.trackers.protocol import tracker_names
 from competition.training.engines.progress import OutOfTime, stop_after

@@ -14,6 +14,7 @@ from competition.commands.finish import lasting_settings
 from competition.commands.run import Ready
 from competition.commands.tune import TuneOptions
 from competition.core.config_forms import as_yaml
+from competition.core.console import console
 from competition.core.deadline import line_seconds
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, write_changed
@@ -22,7 +23,7 @@ from competition.core.search_space import SearchSpace, Trial
 from competition.core.settings import Config
 from competition.data.folds import JUDGED, VALIDATION
 from competition.data.layouts.dataset import Dataset
-from competition.report.terminal import console, show
+from competition.report.terminal import show
 from competition.report.tuning.write import TuningFacts, write_tuning
 from competition.training.tuning.search import Judgement, judge, search
 from competition.training.tuning.study import JOURNAL, Study

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from competition.core.console import console
 from competition.core.errors import UserError
 from competition.core.files import temporary_folder
 from competition.core.intact import check_plain
@@ -22,7 +23,7 @@ from competition.kaggle.submission.ledger import ERROR, LEDGER, known_rows, new_
 from competition.kaggle.submit.admission import room
 from competition.kaggle.submit.choose import OUTPUT, Candidate, SubmitOptions, choose, parse_submit
 from competition.kaggle.submit.upload import Upload, alone, arrived, follow, send
-from competition.report.terminal import analysis_lines, console, show, span
+from competition.report.terminal import analysis_lines, show, span
 
 
 def main(words: Sequence[str]) -> int:

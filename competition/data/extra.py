@@ -18,8 +18,8 @@ from competition.core.settings import Config
 from competition.core.text import counted, listed
 from competition.data.duplicates.copies import ImageSet, copied
 from competition.data.images.stores import DataStore, StoreSpec
+from competition.data.layouts.class_names import is_positive
 from competition.data.layouts.dataset import Dataset, check_files
-from competition.data.layouts.labels import is_positive
 from competition.data.layouts.read import layout_settings, read_dataset
 
 

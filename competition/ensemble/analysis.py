@@ -15,11 +15,12 @@ from competition.ensemble.member import Member
 from competition.inference.diagnostics import collect_sweep, collect_views, read_diagnostics
 from competition.inference.oof import Predictions
 from competition.report.trust import ConditionScore
+from competition.scoring.arrays import sigmoid
 from competition.scoring.blend.ablation import leave_one_out, view_ablation
 from competition.scoring.blend.average import mean_prob
 from competition.scoring.blend.select import Blend
 from competition.scoring.by_source import SourceScore, score_sources
-from competition.scoring.metrics import auc, f1, sigmoid
+from competition.scoring.metrics import auc, f1
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import Score
 from competition.scoring.shift.statistics import FoldFeatures

@@ -15,7 +15,8 @@ from competition.data.layouts.dataset import Dataset, limit_rows
 from competition.data.run_data import RunData, read_tables
 from competition.ensemble.member import Member
 from competition.inference.oof import read_predictions
-from competition.inference.run_record import Record, read_record, run_folds, run_settings
+from competition.inference.run_inputs import run_folds, run_settings
+from competition.inference.run_record import Record, read_record
 from competition.inference.torch_member import job_settings
 
 

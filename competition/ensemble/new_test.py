@@ -13,7 +13,8 @@ from competition.ensemble.finished_runs import Run
 from competition.ensemble.score import answers, score
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
 from competition.inference.oof import blend, collect_member
-from competition.inference.run_record import Record, folds_path, run_folds
+from competition.inference.run_inputs import folds_path, run_folds
+from competition.inference.run_record import Record
 from competition.inference.test_set import TestPredictions
 from competition.report.trust import Analysis
 from competition.scoring.leaderboard_metric import find_metric

@@ -32,7 +32,8 @@ from competition.data.layouts.csv_text import (
 from competition.data.layouts.dataset import Dataset
 from competition.data.run_data import FoldedRows
 from competition.inference.oof import Predictions
-from competition.scoring.metrics import Floats, auc, sigmoid
+from competition.scoring.arrays import Floats, sigmoid
+from competition.scoring.metrics import auc
 
 PROBS = ("prob", "probability", "proba", "p", "score", "prediction", "pred")
 LOGITS = ("logit", "logits")

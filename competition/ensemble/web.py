@@ -12,8 +12,8 @@ from competition.core.errors import UserError
 from competition.ensemble.analysis import Predicted
 from competition.ensemble.member import Member
 from competition.inference.diagnostics import CLEAN, collect_sweep
+from competition.scoring.arrays import Codes, Floats, sigmoid
 from competition.scoring.blend.average import mean_known
-from competition.scoring.metrics import Codes, Floats, sigmoid
 from competition.scoring.rows import OofRows
 
 MAX_ROWS = 8000  # to tune on: more would only take time

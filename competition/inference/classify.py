@@ -6,11 +6,11 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from competition.data.layouts.labels import is_positive
+from competition.data.layouts.class_names import is_positive
 from competition.data.tta import TTA
 from competition.inference.run_record import Record
+from competition.scoring.arrays import sigmoid
 from competition.scoring.blend.average import mean_logit, mean_prob
-from competition.scoring.metrics import sigmoid
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,9 @@ class Seen:
 
 
 class TrainedMember(Protocol):
-    """One member of a finished run."""
+    """One member of a finished run. ``batch``: the pictures that it is best given at a time, where there are many."""
+
+    batch: int
 
     def see(self, images: Sequence[np.ndarray]) -> Seen:
         """Return what the member's models make of n uint8 (H, W, 3) pictures."""
@@ -71,6 +73,7 @@ class Classifier(Generic[AnyMember]):
 
     def __init__(self, record: Record, members: Mapping[str, AnyMember]):
         self.record, self.members, self.words = record, dict(members), verdict_words(record.classes)
+        self.batch = max((member.batch for member in self.members.values()), default=1)
         self.weights = {name: record.weights.get(name, 1.0) for name in self.members}  # a run of before had equal ones
 
     def classify(self, images: Sequence[np.ndarray]) -> list[Verdict]:

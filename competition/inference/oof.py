@@ -12,8 +12,8 @@ from competition.core.errors import UserError
 from competition.core.files import atomic_write, fingerprint
 from competition.core.settings import Config
 from competition.inference.job_files import check_intact
+from competition.scoring.arrays import sigmoid
 from competition.scoring.blend.average import mean_known, mean_logit
-from competition.scoring.metrics import sigmoid
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from competition.models.device import Placement, choose_device
 from competition.scoring.blend.average import mean_logit
 from competition.scoring.unlikeness import MIN_REFERENCES, KnownFeatures
 
+CPU_BATCH, GPU_BATCH = 16, 64
+
 
 class TorchMember:
     """A member by its trained weights, one model for each fold and seed; see TrainedMember."""
@@ -38,6 +40,7 @@ class TorchMember:
             precision = "fp16"  # what such a GPU trains in; it would only emulate the other
         placement = Placement(device, precision, self.settings["memory_format"], recipe.batch_size)
         self.predictor = Predictor(recipe, placement, tta, workers)
+        self.batch = CPU_BATCH if device == "cpu" else GPU_BATCH
 
     @property
     def recipe(self) -> Recipe:

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sklearn_metrics
 
 from competition.report import style
+from competition.scoring.arrays import check_binary, check_prob, check_same_length
 from competition.scoring.leaderboard_metric import Counts, LabelMetric
-from competition.scoring.metrics import check_binary, check_prob, check_same_length, f1
+from competition.scoring.metrics import f1
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from competition.report import style
 from competition.report.trust import ConditionScore
-from competition.scoring.metrics import check_binary, check_prob, check_same_length, logit
+from competition.scoring.arrays import check_binary, check_prob, check_same_length, logit
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME, Shift
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws waits for it

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from competition.audit.findings import AuditSummary
+from competition.core.console import FILE_WIDTH, console
 from competition.report.trust import METHODS, Analysis, ConditionScore, in_short
 from competition.scoring.by_source import SourceScore
 from competition.scoring.leaderboard_metric import LabelMetric, find_metric
@@ -18,7 +18,6 @@ LABEL_WIDTH = 12  # of the word that a line below the table starts with
 MAX_UNCERTAINTY = 0.4  # width of the interval of the test's positive rate, beyond which no number is printed
 STYLES = {"alarm": "red", "warning": "yellow", DOMAIN_SHIFT: "bold red", LABEL_SHIFT: "yellow"}
 MAX_SOURCES = 3  # that are named in the closing lines
-MIN_WIDTH = 132  # characters that both halves side by side need, with a long member's name
 
 
 def closing_tables(scores: Mapping[str, Score], seconds: Mapping[str, float], title: str, width: int) -> list[Table]:
@@ -48,7 +47,7 @@ def in_halves(
     """
     first, second = halves
     tables = []
-    for index, columns in enumerate([(*first, *second[1:])] if width >= MIN_WIDTH else halves):
+    for index, columns in enumerate([(*first, *second[1:])] if width >= FILE_WIDTH else halves):
         table = Table(title=None if index else title, title_justify="left", box=None, pad_edge=False)
         for column in columns:
             table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
@@ -183,14 +182,6 @@ def _labelled(label: str, head: str, rest: str = "") -> str:
 def _short(value: float, places: int = 3) -> str:
     """Return a figure below 1 without its leading zero: many of them stand in one line."""
     return f"{value:.{places}f}".removeprefix("0")
-
-
-def console() -> Console:
-    """Return the console results are printed on: as wide as the terminal, or wide enough for one table in a file."""
-    found = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-    if not found.is_terminal:
-        found.width = MIN_WIDTH
-    return found
 
 
 def show(label: str, text: str, style: str = "") -> None:

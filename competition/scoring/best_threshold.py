@@ -6,9 +6,9 @@ Promises: ``best_threshold`` is never beaten on its own rows by any other cut, a
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from competition.scoring.arrays import Bools, Codes, check_binary, check_positives, check_same_length, check_score
 from competition.scoring.groups import draw_groups
 from competition.scoring.leaderboard_metric import F1, Counts, LabelMetric, of_labels
-from competition.scoring.metrics import Bools, Codes, check_binary, check_positives, check_same_length, check_score
 from competition.scoring.rows import OofRows
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from competition.scoring.metrics import auc, check_binary, check_same_length, f1
+from competition.scoring.arrays import check_binary, check_same_length
+from competition.scoring.metrics import auc, f1
 
 MIN_ROWS = 20  # below which a source is bad by bad luck: it is never named as the worst while larger ones are there
 

@@ -14,8 +14,7 @@ from scipy import optimize, special, stats
 from sklearn.isotonic import IsotonicRegression
 
 from competition.core.errors import did_you_mean
-from competition.scoring.groups import deal_groups, grouped_variance
-from competition.scoring.metrics import (
+from competition.scoring.arrays import (
     Bools,
     Codes,
     Floats,
@@ -25,6 +24,7 @@ from competition.scoring.metrics import (
     check_score,
     sigmoid,
 )
+from competition.scoring.groups import deal_groups, grouped_variance
 from competition.scoring.rows import OofRows
 
 EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logarithms stay finite

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sklearn_metrics
 
-from competition.scoring.metrics import Bools, Floats, check_binary, check_prob, check_same_length, check_score, summary
+from competition.scoring.arrays import Bools, Floats, check_binary, check_prob, check_same_length, check_score
+from competition.scoring.metrics import summary
 
 BINS = 10
 

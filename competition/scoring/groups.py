@@ -5,7 +5,7 @@ Throughout, ``group`` (n,) holds each row's group as a code 0..G-1, and ``order`
 
 import numpy as np
 
-from competition.scoring.metrics import Bools, Codes, Floats
+from competition.scoring.arrays import Bools, Codes, Floats
 
 
 def draw_groups(rng: np.random.Generator, group: Codes, count: int | None = None) -> Codes:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from competition.scoring.arrays import Floats, check_binary, check_group, check_same_length, sigmoid
 from competition.scoring.leaderboard_metric import F1, Counts, LabelMetric
-from competition.scoring.metrics import Floats, check_binary, check_group, check_same_length, sigmoid
 from competition.scoring.shift.class_prior import Prior
 
 LEVEL = 0.95  # share of the resamples that an interval holds

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.scoring.arrays import Floats
 from competition.scoring.groups import grouped_error
 from competition.scoring.leaderboard_metric import LabelMetric
-from competition.scoring.metrics import Floats, summary
+from competition.scoring.metrics import summary
 from competition.scoring.probabilities import calibrate_unseen
 from competition.scoring.rows import OofRows
 from competition.scoring.threshold.rules import Rule, decide_unseen

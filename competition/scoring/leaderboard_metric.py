@@ -10,10 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from competition.core.errors import UserError, did_you_mean
-from competition.scoring.metrics import Bools, Floats, check_binary, check_prob, check_same_length
+from competition.scoring.arrays import Bools, Floats, check_binary, check_prob, check_same_length
 
 STEP = 1e-6  # of a share of the rows: by such steps a metric's slope is found
 EDGE = 1e-7  # probabilities nearer than this to 0 or 1 count as that near: one row cannot cost more than 16 nats
@@ -183,6 +182,8 @@ def auc_losses(label: Bools, prob: Floats) -> Floats:
     They are the placement values of DeLong, DeLong and Clarke-Pearson (1988), each class weighed by its rows: of a
     positive row the share of negative ones that it does not exceed, and the reverse. One class alone counts as chance.
     """
+    from scipy import stats  # half a second, which those who only name a metric do without
+
     rows, ones = label.size, int(label.sum())
     if ones in (0, rows):
         return np.full(rows, 0.5)

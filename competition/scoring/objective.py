@@ -11,17 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from competition.scoring.arrays import Bools, Codes, Floats, check_binary, check_group, check_prob, check_same_length
 from competition.scoring.groups import grouped_error
 from competition.scoring.leaderboard_metric import METRICS, ProbabilityMetric
-from competition.scoring.metrics import (
-    Bools,
-    Codes,
-    Floats,
-    check_binary,
-    check_group,
-    check_prob,
-    check_same_length,
-)
 
 
 @dataclass(frozen=True, eq=False)

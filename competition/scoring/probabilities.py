@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from competition.scoring.arrays import Floats
 from competition.scoring.calibration import Calibrator, choose_calibrator
 from competition.scoring.groups import grouped_error
 from competition.scoring.leaderboard_metric import ProbabilityMetric
-from competition.scoring.metrics import Floats
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.shift.class_prior import Prior, em_prior, shift_prior
 from competition.scoring.shift.verdict import LABEL_SHIFT, Shift

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from competition.scoring.arrays import Bools, Codes, Floats, check_binary, check_group, check_same_length, check_score
 from competition.scoring.leaderboard_metric import F1, Metric
-from competition.scoring.metrics import Bools, Codes, Floats, check_binary, check_group, check_same_length, check_score
 
 
 @dataclass(frozen=True, eq=False)

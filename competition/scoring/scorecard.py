@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.scoring.arrays import Floats
 from competition.scoring.intervals import Bootstrap, cv_interval, leaderboard_range, leaderboard_rows
 from competition.scoring.judge import Judged, judge
 from competition.scoring.leaderboard_metric import Metric, ProbabilityMetric, of_labels
-from competition.scoring.metrics import Floats
 from competition.scoring.probabilities import loss_interval, loss_range, submit_probabilities
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.shift.class_prior import Prior

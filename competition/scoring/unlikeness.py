@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from competition.scoring.metrics import Floats
+from competition.scoring.arrays import Floats
 
 NEIGHBOURS = 5  # the distance is that to the fifth nearest, which one odd reference image cannot bring down
 MIN_REFERENCES = 50  # of held-out images: with fewer a percentile says nothing

@@ -27,7 +27,8 @@ from competition.models.adapt import count_parameters, merged
 from competition.models.build import Detector
 from competition.models.checkpoint import save_weights
 from competition.models.device import read_placement
-from competition.scoring.metrics import sigmoid, summary
+from competition.scoring.arrays import sigmoid
+from competition.scoring.metrics import summary
 from competition.training.fit import Task, fit
 from competition.training.job_run import JobRun, Progress, predict_job
 from competition.training.plan import PLACEMENT_FILE, Plan, validate_every

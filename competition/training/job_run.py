@@ -24,8 +24,9 @@ from competition.inference.oof import write_predictions
 from competition.inference.predict import Predictor
 from competition.models.build import Detector
 from competition.models.device import write_placement
+from competition.scoring.arrays import sigmoid
 from competition.scoring.blend.average import mean_logit
-from competition.scoring.metrics import sigmoid, summary
+from competition.scoring.metrics import summary
 from competition.training.plan import PLACEMENT_FILE, Plan
 
 Progress = Callable[[int, str], None]

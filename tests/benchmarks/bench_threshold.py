@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_recall_curve
 
+from competition.scoring.arrays import sigmoid
 from competition.scoring.best_threshold import best_threshold, bootstrap_threshold
-from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows
 
 ROWS = (100_000, 10_000_000)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.scoring.metrics import sigmoid
+from competition.scoring.arrays import sigmoid
 from competition.scoring.shift.statistics import FoldFeatures
 
 FOLDS = 5

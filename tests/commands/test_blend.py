@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from competition.core.intact import read_record_file, write_record_file
 from competition.data.folds import read_folds
-from competition.inference.run_record import folds_mark
+from competition.inference.run_inputs import folds_mark
 from tests.running import TINY, done_inside, everything, inside, sign
 
 WORDS = [*(word for word in TINY if not word.startswith("folds=")), "folds=2"]

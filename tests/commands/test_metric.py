@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, matthews_corrcoef, roc_auc_score
 
-from competition.scoring.metrics import logit
+from competition.scoring.arrays import logit
 from tests.running import TINY, done_inside, inside, once
 
 LINE = [*TINY, "name=mine", "demo.train_scenes=60", "demo.test_scenes=60", "epochs=4"]

@@ -1,13 +1,15 @@
 import csv
 import io
 import json
-import weakref
+import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from competition.__main__ import main
+from competition.commands.predict import read_names
 from competition.data.images.decode import read_image
 from competition.inference.torch_member import open_classifier
 from tests.runs import TINY, make_run, random_pictures
@@ -66,12 +68,45 @@ def test_the_same_answers_come_as_csv_and_as_a_table(ask):
     assert rows[0]["verdict"] in table and f"{float(rows[0]['probability']):.4f}" in table and "not proof" in table
 
 
+def test_each_line_of_json_is_a_row_of_the_csv_or_a_file_that_is_no_image(ask):
+    lines = [json.loads(line) for line in ask("format=jsonl", "pictures")[1].splitlines()]
+    assert [line for line in lines if "unreadable" in line] == [
+        {"file": "pictures/text.jpg", "unreadable": "it is not an image"}
+    ]
+    rows = list(csv.DictReader(io.StringIO(ask("format=csv", "pictures")[1])))
+    answers = [line for line in lines if "unreadable" not in line]
+    assert [{name: "" if cell is None else str(cell) for name, cell in line.items()} for line in answers] == rows
+
+
+def test_standard_input_names_the_files(ask, monkeypatch):
+    named = b"pictures/0 (1)=a.png\n\npictures/inner/3 (1)=a.png\r\npictures/gone\xff.png"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(named)))
+    status, out, err = ask("format=csv", "-")
+    assert status == 1 and err == "Not read: pictures/gone\\udcff.png: there is no such file\n"
+    assert out == ask("format=csv", "pictures/0 (1)=a.png", "pictures/inner")[1]
+
+
+def test_a_line_that_is_long_in_coming_is_waited_for_with_the_others_judged():
+    come = threading.Event()
+
+    def lines():
+        yield b"one.png\n"
+        come.wait(60)
+        yield b"two.png\n"
+
+    found = read_names(lines())
+    assert next(found) == Path("one.png") and next(found) is None
+    come.set()
+    assert list(found) == [Path("two.png")]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["nothing.png"], "There is no file or folder nothing.png"),
         ([], "There is nothing to judge"),
-        (["format=xml", "pictures"], "format=xml is not one of table, csv, json."),
+        (["pictures", "-"], "'-' reads the names of the files from standard input: give it alone."),
+        (["format=xml", "pictures"], "format=xml is not one of table, csv, json, jsonl."),
         (["device=tpu", "pictures"], "device=tpu is not one of auto, cpu, cuda, mps."),
         (["formt=csv", "pictures"], "There is no setting 'formt' (in the command line); did you mean 'format'?"),
         (["engine=onnx", "pictures"], "./run.sh export name=made"),
@@ -86,23 +121,3 @@ def test_a_run_that_is_not_there_names_the_one_that_is(home, monkeypatch, capsys
     monkeypatch.setenv("TELLTALE_HOME", str(home))
     assert main(["predict", "name=mad", str(home)]) == 2
     assert "There is no finished run 'mad' in folds/; did you mean 'made'?" in capsys.readouterr().err
-
-
-def test_of_large_pictures_one_is_held_at_a_time(monkeypatch, tmp_path):
-    from competition.commands import predict
-
-    read = []
-
-    def read_one(path):
-        assert [picture for picture in read if picture() is not None] == []
-        image = np.zeros((40, 60, 3), np.uint8)
-        read.append(weakref.ref(image))
-        return image
-
-    class Judge:
-        def classify(self, images):
-            return [len(images)] * len(images)
-
-    monkeypatch.setattr(predict, "read_image", read_one)
-    monkeypatch.setattr(predict, "CHUNK_BYTES", 1_000)
-    assert [verdict for _, verdict in predict.classify_files(Judge(), [tmp_path] * 4)] == [1] * 4

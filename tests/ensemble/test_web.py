@@ -11,8 +11,8 @@ from competition.ensemble.analysis import Predicted
 from competition.ensemble.score import check_decisions
 from competition.ensemble.web import tuned_on_web
 from competition.inference.diagnostics import Diagnostics, write_diagnostics
+from competition.scoring.arrays import sigmoid
 from competition.scoring.best_threshold import best_threshold
-from competition.scoring.metrics import sigmoid
 from competition.scoring.rows import OofRows
 from competition.scoring.threshold.rules import cross_fit
 

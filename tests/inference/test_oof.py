@@ -4,7 +4,7 @@ import pytest
 
 from competition.core.errors import UserError
 from competition.inference.oof import Predictions, blend, collect_member
-from competition.scoring.metrics import sigmoid
+from competition.scoring.arrays import sigmoid
 
 TRAIN, TEST = ["c", "007", "nan", "a,b"], ["x", "y"]
 

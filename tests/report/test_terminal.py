@@ -9,7 +9,7 @@ from rich.console import Console
 from competition.audit.findings import AuditSummary, FindingSummary
 from competition.report.terminal import analysis_lines, closing_tables
 from competition.report.trust import Analysis, ThresholdChoice
-from competition.scoring.metrics import sigmoid
+from competition.scoring.arrays import sigmoid
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import score_predictions
 from competition.scoring.shift.class_prior import Prior

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
+from competition.scoring.arrays import sigmoid
 from competition.scoring.calibration import CALIBRATORS, check_calibration, choose_calibrator, fit_calibrator
-from competition.scoring.metrics import sigmoid
 from competition.scoring.rows import OofRows
 
 FITTED = [name for name in CALIBRATORS if name != "none"]

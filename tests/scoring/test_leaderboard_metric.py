@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from competition.core.errors import UserError
+from competition.scoring.arrays import sigmoid
 from competition.scoring.best_threshold import best_threshold, bootstrap_threshold
 from competition.scoring.intervals import Bootstrap, cv_interval, leaderboard_range
 from competition.scoring.judge import Judged, compare
 from competition.scoring.leaderboard_metric import METRICS, Counts, LabelMetric, ProbabilityMetric, find_metric
-from competition.scoring.metrics import sigmoid
 from competition.scoring.rows import OofRows
 from competition.scoring.threshold.expected_value import best_expected, calibrated_threshold
 from competition.scoring.threshold.robust import believe

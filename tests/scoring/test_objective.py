@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
+from competition.scoring.arrays import sigmoid
 from competition.scoring.leaderboard_metric import auc_losses, log_losses
-from competition.scoring.metrics import sigmoid
 from competition.scoring.objective import ConditionRows, Gain, paired_gain, row_losses
 
 

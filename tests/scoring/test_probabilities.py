@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from competition.scoring.arrays import sigmoid
 from competition.scoring.leaderboard_metric import find_metric
-from competition.scoring.metrics import sigmoid
 from competition.scoring.probabilities import calibrate_unseen, loss_interval, loss_range, submit_probabilities
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import CROSS_FITTED, HOLD_OUT, UNCALIBRATED, score_predictions

@@ -3,8 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from competition.scoring.arrays import sigmoid
 from competition.scoring.intervals import leaderboard_range
-from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.scorecard import AS_GIVEN, AT_HALF, CROSS_FITTED, HOLD_OUT, score_predictions
 from competition.scoring.shift.class_prior import Prior

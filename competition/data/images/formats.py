@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif")
 JPEG, PNG, PNG_END = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)  # the start-of-frame markers of JPEGs in progressive order

@@ -13,8 +13,10 @@ import pandas as pd
 
 from competition.core.errors import UserError
 from competition.core.text import listed
-from competition.data.layouts.dataset import IMAGE_EXTENSIONS, Dataset, LayoutSettings, table_of
-from competition.data.layouts.labels import group_column, two_classes
+from competition.data.images.formats import IMAGE_EXTENSIONS
+from competition.data.layouts.class_names import two_classes
+from competition.data.layouts.dataset import Dataset, LayoutSettings, table_of
+from competition.data.layouts.labels import group_column
 from competition.data.layouts.sources import folder_sources
 
 TRAIN, TEST = ("train", "training", "train_set"), ("test", "testing", "test_set")

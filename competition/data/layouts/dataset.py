@@ -15,8 +15,6 @@ import pandas as pd
 from competition.core.errors import UserError
 from competition.core.text import counted, listed
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif")
-
 
 @dataclass(frozen=True)
 class Dataset:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from competition.data.images.formats import IMAGE_EXTENSIONS
 from competition.data.layouts.csv_text import ids_and_files, label_column_of, read_table
-from competition.data.layouts.dataset import IMAGE_EXTENSIONS, Dataset, FolderNames, LayoutSettings, table_of
+from competition.data.layouts.dataset import Dataset, FolderNames, LayoutSettings, table_of
 from competition.data.layouts.labels import encode, group_rows, label_texts
 from competition.data.layouts.sources import column_sources
 from competition.data.layouts.test_files import read_sample, read_test_labels

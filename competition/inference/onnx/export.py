@@ -35,7 +35,7 @@ from competition.inference.onnx.session import (
 from competition.inference.torch_member import TorchMember, load_model, open_classifier
 from competition.models.build import Detector
 from competition.models.device import Placement
-from competition.scoring.metrics import sigmoid
+from competition.scoring.arrays import sigmoid
 
 MAX_DIFFERENCE = 1e-3  # of a logit, or of the largest logit where that is more than 1
 CHECK_BATCHES = (5, 1)  # the sizes of the batches of check images of each kind

@@ -77,6 +77,8 @@ class Manifest:
 class OnnxMember:
     """A member by its exported graph, in which its models are averaged; see TrainedMember."""
 
+    batch = BATCH
+
     def __init__(self, path: Path, member: MemberFile, tta: str):
         self.path, self.member, self.tta = path, member, tta
 

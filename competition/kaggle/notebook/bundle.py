@@ -21,7 +21,8 @@ from competition.core.paths import FOLDS_FILE
 from competition.core.settings import Config
 from competition.data.folds import keep_folds, read_folds
 from competition.inference.job_files import DONE_FILE, check_intact, read_done
-from competition.inference.run_record import FILE, Record, folds_path, run_folds
+from competition.inference.run_inputs import folds_path, run_folds
+from competition.inference.run_record import FILE, Record
 from competition.kaggle import datasets, kernels
 from competition.kaggle.notebook.notebook import notebook_json
 from competition.kaggle.notebook.session_setup import MANIFEST, sha256

@@ -13,7 +13,8 @@ from competition.core.errors import UserError
 from competition.core.files import atomic_write
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.layouts.test_files import SAMPLES
-from competition.inference.run_record import read_record, run_settings
+from competition.inference.run_inputs import run_settings
+from competition.inference.run_record import read_record
 from competition.inference.test_table import TestTable, find_test_table
 from competition.kaggle.submission.validate import LABELS, form_of
 from competition.kaggle.submission.write import submission_bytes

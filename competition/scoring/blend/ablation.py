@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from competition.scoring.arrays import Floats, sigmoid
 from competition.scoring.blend.average import mean_logit, mean_prob
 from competition.scoring.blend.weights import METHODS
 from competition.scoring.judge import Judged, compare, judge
-from competition.scoring.metrics import Floats, sigmoid
 from competition.scoring.rows import OofRows, stacked
 from competition.scoring.threshold.rules import DEFAULT_RULE, Rule
 

@@ -6,7 +6,7 @@ All sum in float64 and in the order given, so the same inputs give the same byte
 import numpy as np
 from numpy.typing import ArrayLike
 
-from competition.scoring.metrics import Floats, check_prob
+from competition.scoring.arrays import Floats, check_prob
 
 
 def mean_logit(logits: ArrayLike) -> Floats:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from competition.scoring.arrays import Bools, Codes, Floats, check_prob
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.blend.average import mean_prob
 from competition.scoring.blend.weights import METHODS, equal, recalibrated_loss
 from competition.scoring.groups import grouped_error
 from competition.scoring.judge import Judged, compare
 from competition.scoring.leaderboard_metric import LabelMetric
-from competition.scoring.metrics import Bools, Codes, Floats, check_prob
 from competition.scoring.rows import OofRows, stacked
 
 MIN_GAIN = 1e-6  # nats: members that are copies of each other differ by rounding alone, without any error

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import optimize
 
+from competition.scoring.arrays import Bools, Codes, Floats, sigmoid
 from competition.scoring.groups import take_groups
-from competition.scoring.metrics import Bools, Codes, Floats, sigmoid
 from competition.scoring.rows import OofRows
 
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1, so that one sure mistake is not all of the log-loss
@@ -107,7 +107,7 @@ def _solve(probs: Floats, label: Bools) -> tuple[Floats, float, float]:
 
 
 def _logit(prob: Floats) -> Floats:
-    """Return the logit as the solver always took it: faster than metrics.logit, and other in its last bits."""
+    """Return the logit as the solver always took it: faster than arrays.logit, and other in its last bits."""
     return np.asarray(np.log(prob) - np.log1p(-prob))
 
 

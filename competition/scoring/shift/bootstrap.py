@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from competition.scoring.arrays import Bools, Codes, Floats, check_prob, logit
 from competition.scoring.groups import draw_groups, grouped_variance
-from competition.scoring.metrics import Bools, Codes, Floats, check_prob, logit
 from competition.scoring.rows import OofRows
 
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1, so that no single row is beyond doubt

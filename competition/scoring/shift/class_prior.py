@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from competition.scoring import metrics
-from competition.scoring.metrics import Floats, check_prob
+from competition.scoring import arrays
+from competition.scoring.arrays import Floats, check_prob
 from competition.scoring.shift.bootstrap import EDGE, ScoreDraws
 
 LEVEL = 0.95
@@ -56,7 +56,7 @@ def em_prior(prob: ArrayLike, train_prior: float) -> float:
     if prob.ndim != 1 or prob.size == 0:
         raise ValueError(f"prob must be (m,) with at least one row; its shape is {prob.shape}")
     _check_prior("train_prior", train_prior)
-    ratio = _likelihood_ratio(metrics.logit(prob, EDGE), train_prior)
+    ratio = _likelihood_ratio(arrays.logit(prob, EDGE), train_prior)
     weight = np.full((1, prob.size), 1 / prob.size)
     return float(_likeliest(ratio[None], weight, np.array([train_prior]), prob.size)[0])
 
@@ -82,9 +82,9 @@ def _platt(logit: Floats, positive: Floats, negative: Floats) -> Floats:
     rate = positive.sum(1) / total.sum(1)
     centre = np.average(logit, weights=total[0])
     scaled = (logit - centre) / max(np.sqrt(np.average((logit - centre) ** 2, weights=total[0])), EDGE)
-    slope, intercept = np.zeros(len(rate)), metrics.logit(rate, EDGE)
+    slope, intercept = np.zeros(len(rate)), arrays.logit(rate, EDGE)
     for _ in range(NEWTON_STEPS):
-        prob = metrics.sigmoid(slope[:, None] * scaled + intercept[:, None])
+        prob = arrays.sigmoid(slope[:, None] * scaled + intercept[:, None])
         residual, curvature = positive - total * prob, total * prob * (1 - prob)
         to_slope, to_intercept = residual @ scaled - RIDGE * slope, residual.sum(1)
         a, b, c = curvature @ scaled**2 + RIDGE, curvature @ scaled, curvature.sum(1) + EDGE

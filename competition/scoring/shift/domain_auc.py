@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn.utils.extmath import randomized_svd
 
+from competition.scoring.arrays import Bools, Codes, Floats, check_group
 from competition.scoring.groups import grouped_variance, take_groups
-from competition.scoring.metrics import Bools, Codes, Floats, check_group
 
 MAX_ROWS = 2000  # of either side that take part, so that no data set is too large
 MAX_COMPONENTS = 64  # whose scores are given to the classifier ...

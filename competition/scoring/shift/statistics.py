@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from competition.scoring.arrays import Bools, Floats, check_binary, check_group, check_prob
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.groups import grouped_variance
-from competition.scoring.metrics import Bools, Floats, check_binary, check_group, check_prob
 from competition.scoring.rows import OofRows
 from competition.scoring.shift.bootstrap import ScoreDraws
 from competition.scoring.shift.class_prior import Prior, prior_of

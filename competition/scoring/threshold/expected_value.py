@@ -7,9 +7,9 @@ rows' scores at hand the same search runs on their class balance instead of the 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from competition.scoring.arrays import check_positives, check_prob, check_score
 from competition.scoring.calibration import Calibrator, choose_calibrator
 from competition.scoring.leaderboard_metric import F1, Counts, LabelMetric, of_labels
-from competition.scoring.metrics import check_positives, check_prob, check_score
 from competition.scoring.rows import OofRows
 from competition.scoring.shift.class_prior import em_prior, shift_prior
 

@@ -7,7 +7,7 @@ seen without any label: the folds' models disagree on the test rows by just the 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from competition.scoring.metrics import Bools, Floats, check_prob, logit, sigmoid
+from competition.scoring.arrays import Bools, Floats, check_prob, logit, sigmoid
 from competition.scoring.rows import OofRows
 
 EDGE = 1e-9  # probabilities are kept this far from 0 and 1, so that logits stay finite

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from competition.scoring.arrays import Floats, check_positives, check_prob, check_score, logit
 from competition.scoring.leaderboard_metric import Counts, of_labels
-from competition.scoring.metrics import Floats, check_positives, check_prob, check_score, logit
 from competition.scoring.rows import OofRows
 
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1, so that logits stay finite

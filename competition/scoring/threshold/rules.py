@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from competition.core.errors import UserError, did_you_mean
+from competition.scoring.arrays import Floats
 from competition.scoring.best_threshold import best_threshold, bootstrap_threshold, rate_threshold
 from competition.scoring.calibration import check_calibration, choose_calibrator
 from competition.scoring.leaderboard_metric import of_labels
-from competition.scoring.metrics import Floats
 from competition.scoring.rows import OofRows
 from competition.scoring.threshold.expected_value import calibrated_threshold
 from competition.scoring.threshold.robust import believe

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from competition.core.search_space import Settings, Trial
-from competition.scoring.metrics import Floats
+from competition.scoring.arrays import Floats
 from competition.scoring.objective import ConditionRows, Gain, paired_gain
 from competition.training.tuning.study import Report, Study
 

@@ -21,7 +21,7 @@ from competition.inference.diagnostics import collect_sweep
 from competition.inference.job_files import read_history
 from competition.inference.oof import collect_member
 from competition.models.cost import model_cost
-from competition.scoring.metrics import sigmoid
+from competition.scoring.arrays import sigmoid
 from competition.scoring.objective import ConditionRows, row_losses
 from competition.training.engines.protocol import Engine
 from competition.training.open_data import check_inputs, open_data

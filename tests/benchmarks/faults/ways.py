@@ -17,7 +17,6 @@ import pytest
 from competition.app.answer import answer
 from competition.app.page import take
 from competition.audit.scan import scan
-from competition.commands.predict import classify_files
 from competition.core.errors import UserError
 from competition.core.settings import CHOICES, Recipe
 from competition.data.augment import train_transform
@@ -27,6 +26,7 @@ from competition.data.images.decode import UnreadableImage, header_size, read_by
 from competition.data.images.stores import StoreSpec, bytes_digest
 from competition.data.run_data import store_spec
 from competition.inference.classify import Classifier
+from competition.inference.classify_files import classify_files
 from competition.inference.onnx.session import open_onnx_classifier
 from competition.inference.test_set import predict_table
 from competition.inference.test_table import TestTable

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
+from competition.scoring.arrays import sigmoid
 from competition.scoring.blend.ablation import leave_one_out, view_ablation
 from competition.scoring.blend.average import mean_prob
-from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows
 from competition.scoring.threshold.rules import choose_threshold, cross_fit
 from tests.scoring.blend.test_select import FOLD, GROUP, ROWS, named, rows_of

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from competition.scoring.arrays import sigmoid
 from competition.scoring.blend.average import mean_logit, mean_prob
-from competition.scoring.metrics import sigmoid
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=6)
 prob_tables = hnp.arrays(np.float64, shapes, elements=st.floats(0, 1))

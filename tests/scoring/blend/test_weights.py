@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from competition.scoring.arrays import sigmoid
 from competition.scoring.blend.average import mean_prob
 from competition.scoring.blend.weights import MAX_FIT_ROWS, METHODS, caruana, draw_rows, recalibrated_loss, stacking
-from competition.scoring.metrics import sigmoid
 from competition.scoring.rows import OofRows
 
 

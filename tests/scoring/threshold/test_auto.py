@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from competition.core.errors import UserError
+from competition.scoring.arrays import sigmoid
 from competition.scoring.best_threshold import best_threshold
 from competition.scoring.intervals import cv_interval
-from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows, TestRows
 from competition.scoring.shift.verdict import DOMAIN_SHIFT, LABEL_SHIFT, SAME
 from competition.scoring.threshold.auto import COMPARED, compare_rules, decide, submission_threshold

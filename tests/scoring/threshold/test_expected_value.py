@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from competition.scoring.arrays import sigmoid
 from competition.scoring.best_threshold import best_threshold
-from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows
 from competition.scoring.threshold.expected_value import best_expected, calibrated_threshold
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.arrays import sigmoid
+from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows
 from competition.scoring.threshold.mean_correction import as_if_averaged
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from competition.core.errors import UserError
+from competition.scoring.arrays import sigmoid
 from competition.scoring.best_threshold import best_threshold, bootstrap_threshold, rate_threshold
-from competition.scoring.metrics import f1, sigmoid
+from competition.scoring.metrics import f1
 from competition.scoring.rows import OofRows
 from competition.scoring.threshold.expected_value import calibrated_threshold
 from competition.scoring.threshold.rules import choose_threshold, cross_fit, find_rule

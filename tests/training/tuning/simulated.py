@@ -9,7 +9,7 @@ import numpy as np
 
 from competition.core.search_space import Dimension
 from competition.core.seeds import stream
-from competition.scoring.metrics import sigmoid
+from competition.scoring.arrays import sigmoid
 from competition.scoring.objective import ConditionRows, row_losses
 
 SPACE = (Dimension("lr", least=1e-5, most=1e-2, log=True), Dimension("weight_decay", least=0.0, most=0.1))

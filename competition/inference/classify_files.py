@@ -1,0 +1,70 @@
+"""A classifier's verdicts on files, in order: images are decoded in threads while the models look at earlier ones."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from competition.core.files import cores
+from competition.data.images.decode import LARGE_PIXELS, UnreadableImage, header_size, read_bytes, read_image
+from competition.inference.classify import Classifier, Verdict
+
+BATCH_BYTES = 60_000_000  # of the images that the models see at a time; a larger one is seen alone
+
+FileVerdict = tuple[Path, Verdict | str]  # a file, and its verdict or why it cannot be read
+
+
+def classify_files(classifier: Classifier, files: Iterable[Path | None]) -> Iterator[FileVerdict]:
+    """Yield every file's verdict, or why it cannot be read, in order.
+
+    None among ``files`` says that the next one may be long in coming: those before it are judged first. Held are the
+    images of one batch and a few that are decoded ahead, whatever the number of files.
+    """
+    workers = cores()
+    waiting: deque = deque()
+    batch: list[tuple[Path, np.ndarray | str]] = []
+    held = 0
+    pool = ThreadPoolExecutor(workers)  # OpenCV lets go of the interpreter
+    try:
+        for path in chain(files, [None]):
+            if path is not None:
+                waiting.append((path, pool.submit(_decoded_ahead, path)))
+            while len(waiting) > (2 * workers if path is not None else 0):
+                first, ahead = waiting.popleft()
+                batch.append((first, _decoded(first) if ahead.result() is None else ahead.result()))
+                held += getattr(batch[-1][1], "nbytes", 0)
+                if len(batch) >= classifier.batch or held > BATCH_BYTES:
+                    del ahead
+                    yield from _judged(classifier, batch)
+                    batch, held = [], 0
+            if path is None:
+                yield from _judged(classifier, batch)
+                batch, held = [], 0
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decoded(path: Path) -> np.ndarray | str:
+    """Return a file's image, or why it has none."""
+    try:
+        return read_image(path)
+    except UnreadableImage as error:
+        return error.reason
+
+
+def _decoded_ahead(path: Path) -> np.ndarray | str | None:
+    """Return what :func:`_decoded` does, but None for a large image, of which one alone is to be held."""
+    try:
+        height, width = header_size(read_bytes(path), path)
+    except UnreadableImage as error:
+        return error.reason
+    return None if height * width > LARGE_PIXELS else _decoded(path)
+
+
+def _judged(classifier: Classifier, batch: Sequence[tuple[Path, np.ndarray | str]]) -> Iterator[FileVerdict]:
+    verdicts = iter(classifier.classify([image for _, image in batch if not isinstance(image, str)]))
+    for path, image in batch:
+        yield path, image if isinstance(image, str) else next(verdicts)
