@@ -21,6 +21,7 @@ from tqdm import tqdm
 from competition.core.errors import UserError
 from competition.core.options import DEVICES, one_of, parse, positional
 from competition.core.text import counted, printable
+from competition.data.images.credentials import file_credentials, read_trust
 from competition.data.images.decode import UnreadableImage, read_image
 from competition.data.layouts.dataset import IMAGE_EXTENSIONS
 from competition.inference.classify import Classifier, Verdict
@@ -43,6 +44,7 @@ class PredictOptions:
     format: str = one_of("table", "csv", "json")  # how the verdicts are printed
     engine: str = one_of("torch", "onnx")  # onnx: the files that ./run.sh export wrote
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
+    trust: str = ""  # PEM file of certificates: whose Content Credentials count as those of a trusted signer
     test: str = ""  # folder of a test set, whose submission is written in place of verdicts
     out: str = ""  # the submission's file; default: submission.csv in this folder
 
@@ -55,18 +57,18 @@ def main(words: Sequence[str]) -> int:
 
         if not options.test:
             raise UserError(f"out={options.out} is for the submission of test=FOLDER: give test=, or leave out= out.")
-        if options.images or options.engine != "torch" or options.format != "table":
+        if options.images or options.engine != "torch" or options.format != "table" or options.trust:
             raise UserError(
-                f"test={options.test} writes the submission of that folder, by torch: leave images, engine= and "
-                "format= out."
+                f"test={options.test} writes the submission of that folder, by torch: leave images, engine=, trust= "
+                "and format= out."
             )
         return predict_test(options.name, Path(options.test), Path(options.out or LATEST), options.device)
-    files = find_images(options.images)
+    files, trust = find_images(options.images), read_trust(options.trust)
     classifier = open_engine(options.engine, options.name, options.device)
     if note := without_outside(classifier.record):
         print(note, file=sys.stderr)
     answers = list(tqdm(classify_files(classifier, files), total=len(files), unit="img", disable=None))
-    print_answers(classifier, answers, options.format)
+    print_answers(classifier, answers, options.format, trust)
     unreadable = [(path, answer) for path, answer in answers if isinstance(answer, str)]
     for path, reason in unreadable:
         print(printable(f"Not read: {path}: {reason}"), file=sys.stderr)
@@ -138,8 +140,11 @@ def _classify_chunk(classifier: Classifier, chunk: Sequence[tuple[Path, np.ndarr
         yield path, image if isinstance(image, str) else next(verdicts)
 
 
-def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: str) -> None:
-    """Print the answers to standard output; unreadable files are in the JSON alone."""
+def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: str, trust: str = "") -> None:
+    """Print the answers to standard output; unreadable files are in the JSON alone.
+
+    ``trust``: certificates of trusted signers, as in :func:`competition.data.images.credentials.read_credentials`.
+    """
     threshold = classifier.record.threshold
     rows = [
         {
@@ -148,6 +153,7 @@ def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: 
             "probability": round(found.prob, 6),
             "threshold": round(threshold, 6),
             "unlike": None if found.unlikeness is None else round(found.unlikeness, 1),
+            "credentials": file_credentials(path, trust),
             **{name: round(prob, 6) for name, prob in found.members.items()},
         }
         for path, found in answers
@@ -157,7 +163,7 @@ def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: 
         unreadable = {str(path): found for path, found in answers if isinstance(found, str)}
         print(json.dumps({"run": classifier.record.name, "answers": rows, "unreadable": unreadable}, indent=2))
     elif form == "csv":
-        columns = ["file", "verdict", "probability", "threshold", "unlike", *classifier.members]
+        columns = ["file", "verdict", "probability", "threshold", "unlike", "credentials", *classifier.members]
         writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -170,11 +176,12 @@ def print_answers(classifier: Classifier, answers: Sequence[FileVerdict], form: 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     """Print the verdicts as a table, and how many of them mean little, their images being unlike the known ones."""
-    known = any(row["unlike"] is not None for row in rows)
-    columns = [column for column in rows[0] if known or column != "unlike"]
+    unknown = {column for column in ("unlike", "credentials") if not any(row[column] not in (None, "") for row in rows)}
+    columns = [column for column in rows[0] if column not in unknown]
+    left = ("file", "verdict", "credentials")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="left" if column in ("file", "verdict") else "right", no_wrap=True)
+        table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in columns))
     console().print(table)
