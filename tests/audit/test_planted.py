@@ -73,9 +73,8 @@ def test_credentials_are_counted_by_class_and_kind_and_are_a_shortcut_of_their_o
     note = found.get("content-credentials")
     ones, zeros = len(ids), len(more)
     assert note.figures == {"class 1": {"AI": ones}, "class 0": {"human": zeros}, "test": {"tampered": 1}}
-    assert (
-        f"{ones} of 80 of class 1 (AI {ones}); {zeros} of 80 of class 0 (human {zeros}); 1 of 60 of test" in note.what
-    )
+    of = sum(one.label for one in train)
+    assert f"{ones} of {of} of class 1 (AI {ones}); {zeros} of {160 - of} of class 0 (human {zeros}); 1" in note.what
     assert set(note.rows["id"][note.rows["credentials"] == "AI"]) == ids and len(note.rows) == ones + zeros + 1
     assert found.get("credentials").level == "warning" and told(found.get("credentials"), 1) == ids
 
