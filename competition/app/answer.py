@@ -14,6 +14,7 @@ from competition.app.facts import fact_lines
 from competition.app.heat import heat
 from competition.app.pictures import Box, data_uri, overlay, residual_picture, seen_box, spectrum_picture
 from competition.core.errors import UserError
+from competition.data.images.credentials import Credentials, read_credentials
 from competition.data.images.decode import UnreadableImage, decode, fit_store, header_size, stored_size
 from competition.data.run_data import store_spec
 from competition.data.tta import eval_crops
@@ -53,14 +54,22 @@ class Answer:
     verdict: Verdict | None = None
     pictures: list[Picture] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
+    credentials: Credentials | None = None
 
 
-def answer(classifier: Classifier[TorchMember], raw: bytes, name: str, max_mb: float = MAX_MB) -> Answer:
-    """Classify the image file of these bytes; whatever makes that impossible becomes the answer's refusal."""
+def answer(
+    classifier: Classifier[TorchMember], raw: bytes, name: str, max_mb: float = MAX_MB, trust: str = ""
+) -> Answer:
+    """Classify the image file of these bytes; whatever makes that impossible becomes the answer's refusal.
+
+    ``trust``: certificates of trusted signers, as in :func:`competition.data.images.credentials.read_credentials`.
+    """
     try:
         image = _checked(raw, name, max_mb)
         (verdict,) = classifier.classify([image])
-        return Answer(name, "", verdict, pictures(classifier, image, verdict), fact_lines(raw, name))
+        found = read_credentials(raw, trust)
+        shown = pictures(classifier, image, verdict)
+        return Answer(name, "", verdict, shown, fact_lines(raw, name, found), found)
     except UnreadableImage as error:
         return Answer(name, f"This file was not judged: {error.reason}.")
     except UserError as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from competition.app.answer import Answer, Picture
 from competition.core.settings import Recipe
 from competition.core.text import counted
+from competition.data.images.credentials import TAMPERED, UNKNOWN
 from competition.inference.classify import Verdict, verdict_words
 from competition.inference.run_record import Record
 from competition.models.views import find_view
@@ -42,7 +43,7 @@ def card(answer: Answer, record: Record, recipes: Mapping[str, Recipe]) -> str:
     sides = ("ai", "human") if words[0] == "AI-made" else ("human", "ai")  # AI's look is one, whichever class it is
     return (
         f'<article class="tt-card tt-{sides[verdict.positive]}">'
-        f'<p class="tt-file">{text(answer.name)}</p>'
+        f'<p class="tt-file">{text(answer.name)}</p>{_credentials(answer)}'
         f'<h2 class="tt-verdict">{text(words[verdict.positive])}</h2>'
         f'<p class="tt-near">{text(nearness(verdict.prob, record.threshold))} '
         f"{text(agreement(verdict, record.threshold))}</p>{_unlike(verdict)}"
@@ -50,6 +51,17 @@ def card(answer: Answer, record: Record, recipes: Mapping[str, Recipe]) -> str:
         f'<div class="tt-pictures">{"".join(map(_figure, answer.pictures))}</div>'
         f"{_votes(verdict, record.threshold, recipes, sides)}{_facts(answer)}</article>"
     )
+
+
+def _credentials(answer: Answer) -> str:
+    """Return what the file proves of its origin, or that it was tampered with; nothing where neither is known."""
+    found = answer.credentials
+    if found is None or not (found.holds or found.state == TAMPERED):
+        return ""
+    look = "tt-signed" if found.holds else "tt-signed tt-tampered"
+    doubt = "Anyone can sign under any name: that this signer is who it says is not known." * (found.state == UNKNOWN)
+    more = f"<small>{doubt or 'What the models see in the picture stands below.'}</small>"
+    return f'<p class="{look}"><b>Content Credentials</b> {text(found.sentence())}{more}</p>'
 
 
 def nearness(prob: float, threshold: float) -> str:

@@ -15,6 +15,8 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 from PIL.JpegImagePlugin import get_sampling
 
+from competition.core.text import one_line
+from competition.data.images.credentials import Credentials
 from competition.data.images.decode import PIL_REFUSALS
 from competition.data.images.file_facts import jpeg_quality
 
@@ -43,14 +45,17 @@ _GENERATOR_KEYS = frozenset(
 )
 
 
-def fact_lines(raw: bytes, name: str) -> list[tuple[str, str]]:
-    """Return (what, value) pairs about an image file of these bytes and this name, in the order to be shown."""
+def fact_lines(raw: bytes, name: str, credentials: Credentials | None = None) -> list[tuple[str, str]]:
+    """Return (what, value) pairs about an image file of these bytes and this name, in the order to be shown.
+
+    ``credentials`` is what :func:`competition.data.images.credentials.read_credentials` found in it.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PIL warns of damaged metadata and of large images
         try:
             image = Image.open(io.BytesIO(raw))
         except PIL_REFUSALS:  # some formats only OpenCV knows
-            return [("format", "not one that Pillow knows"), ("bytes", f"{len(raw):,}"), *_provenance(raw)]
+            return [("format", "not one that Pillow knows"), ("bytes", f"{len(raw):,}"), *_provenance(raw, credentials)]
         with image:
             return [
                 *_shape(image, raw, name),
@@ -58,7 +63,7 @@ def fact_lines(raw: bytes, name: str) -> list[tuple[str, str]]:
                 *_exif(image),
                 *_colour_profile(image),
                 *_texts(image),
-                *_provenance(raw),
+                *_provenance(raw, credentials),
             ]
 
 
@@ -133,16 +138,9 @@ def _texts(image: Image.Image) -> list[tuple[str, str]]:
     return [(f"text '{_printable(key)}'", _printable(texts[key])) for key in known]
 
 
-def _provenance(raw: bytes) -> list[tuple[str, str]]:
-    """Return signed provenance (C2PA, in a JUMBF box) and IPTC's digital source type (in XMP), by their marks.
-
-    Marks are found, not verified: whether a signature holds is beyond this.
-    """
-    facts = []
-    if b"c2pa" in raw and (b"jumb" in raw or b"caBX" in raw):
-        facts.append(("content credentials", "C2PA manifest present (not verified)"))
-    elif b"jumb" in raw and b"jumd" in raw:
-        facts.append(("content credentials", "JUMBF box present"))
+def _provenance(raw: bytes, credentials: Credentials | None) -> list[tuple[str, str]]:
+    """Return the Content Credentials (C2PA), and IPTC's digital source type (in XMP) by its mark, which is no proof."""
+    facts = [("content credentials", credentials.sentence())] if credentials else []
     for word, meaning in [
         ("compositeWithTrainedAlgorithmicMedia", "partly made by AI, it says"),
         ("trainedAlgorithmicMedia", "made by AI, it says"),
@@ -153,11 +151,7 @@ def _provenance(raw: bytes) -> list[tuple[str, str]]:
 
 
 def _printable(text: Any) -> str:
-    """Return any value as one line of at most ``MAX_CHARACTERS`` printable characters."""
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "replace")
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)).split())
-    return line if len(line) <= MAX_CHARACTERS else line[: MAX_CHARACTERS - 1] + "…"
+    return one_line(text, MAX_CHARACTERS)
 
 
 def _or_none(read) -> Any:

@@ -54,11 +54,14 @@ class Guarded:
         await self.app(scope, receive, sending)
 
 
-def make_site(classifier: Classifier[TorchMember], uploads: Path, max_mb: float) -> FastAPI:
-    """Return the web application. ``uploads`` is the folder that GRADIO_TEMP_DIR names: nothing stays in it."""
+def make_site(classifier: Classifier[TorchMember], uploads: Path, max_mb: float, trust: str = "") -> FastAPI:
+    """Return the web application. ``uploads`` is the folder that GRADIO_TEMP_DIR names: nothing stays in it.
+
+    ``trust``: certificates of the signers of Content Credentials that count as trusted, as PEM text.
+    """
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     site.add_middleware(Guarded)
-    page = _page(classifier, uploads, max_mb)
+    page = _page(classifier, uploads, max_mb, trust)
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
     page.state_session_capacity = MAX_WAITING + 1  # Gradio keeps what each session last showed, of 10,000 by default
     return gr.mount_gradio_app(
@@ -89,7 +92,7 @@ def _theme() -> gr.themes.Base:
     return theme
 
 
-def _page(classifier: Classifier[TorchMember], uploads: Path, max_mb: float) -> gr.Blocks:
+def _page(classifier: Classifier[TorchMember], uploads: Path, max_mb: float, trust: str) -> gr.Blocks:
     recipes = {name: member.recipe for name, member in classifier.members.items()}
 
     def answers(dropped: Any) -> Iterator[tuple[Any, str, str]]:
@@ -99,7 +102,7 @@ def _page(classifier: Classifier[TorchMember], uploads: Path, max_mb: float) -> 
         for number, (name, raw) in enumerate(files, 1):
             count = f"{number} of {len(files)}: " if len(files) > 1 else ""
             yield None, status(f"Looking at {count}{name}"), cards
-            answered = Answer(name, LOST) if raw is None else answer(classifier, raw, name, max_mb)
+            answered = Answer(name, LOST) if raw is None else answer(classifier, raw, name, max_mb, trust)
             cards += card(answered, classifier.record, recipes)
         more = f"{left} more were not looked at: drop at most {MAX_FILES} at once." if left else ""
         yield None, status(more, done=True), cards

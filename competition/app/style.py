@@ -64,6 +64,12 @@ footer { display: none !important; }
 .tt-pictures figcaption { font-size: 13.5px; line-height: 1.5; color: var(--tt-muted); margin: 10px 0 0; }
 .tt-pictures figcaption b { display: block; color: var(--tt-ink); font-size: 14.5px; }
 
+.tt-signed { margin: 12px 0 0; padding: 10px 14px; border: 1px solid var(--tt-rule); border-radius: 10px;
+  border-left: 4px solid var(--tt-human); overflow-wrap: anywhere; }
+.tt-signed b { display: block; font-size: 13.5px; } .tt-signed small { display: block; color: var(--tt-muted);
+  font-size: 13.5px; }
+.tt-tampered { border-left-color: var(--tt-ai); }
+
 .tt-scroll { overflow-x: auto; }
 .tt-card table { border-collapse: collapse; width: 100%; font-size: 14.5px; margin: 0; }
 .tt-card th, .tt-card td { text-align: left; padding: 8px 14px 8px 0; border: 0;

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from competition.audit.composition import composition_findings
+from competition.audit.credentials import credentials_findings
 from competition.audit.duplicates import Copies, clusters, duplicate_findings, find_copies
 from competition.audit.findings import Audit, Finding, sorted_findings
 from competition.audit.inputs import AuditInputs, gather, read_pictures
@@ -52,6 +53,7 @@ def audit(dataset: Dataset, cache: Path, depth: str, folds: pd.DataFrame | None 
         *shortcuts,
         *apart,
         *composition_findings(inputs, group, seed),
+        *credentials_findings(inputs),
         *duplicate_findings(inputs, found, twins, fold),
         *_files(inputs),
     ]

@@ -16,12 +16,13 @@ import pandas as pd
 from competition.core.files import atomic_write, fingerprint
 from competition.core.intact import read_arrays
 from competition.data.duplicates.perceptual_hash import SIDE, perceptual_hashes, thumbnail
+from competition.data.images.credentials import library
 from competition.data.images.decode import DECODER, UnreadableImage, decode, header_size, read_bytes, room_for
 from competition.data.images.file_contents import in_order
 from competition.data.images.file_facts import KINDS, NUMBERS, file_facts
 
 PICTURES = ("hashes", "thumbnails")  # in a record, of decoded images
-VERSION = 2  # raise it when the same file would give other facts
+VERSION = 3  # raise it when the same file would give other facts
 RECORD_FILES = 2048  # files in one record
 TASK_FILES = 16  # files in one task of a thread, which holds one decoded picture at a time
 
@@ -65,7 +66,7 @@ def scan(paths: Sequence[str], digests: np.ndarray, folder: Path, pixels: bool, 
 
 
 def _key(digests: np.ndarray, pixels: bool) -> str:
-    return fingerprint(np.ascontiguousarray(digests), VERSION, DECODER if pixels else "headers")
+    return fingerprint(np.ascontiguousarray(digests), VERSION, library(), DECODER if pixels else "headers")
 
 
 def _cut(rows: range, size: int) -> list[range]:

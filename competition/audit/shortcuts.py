@@ -15,7 +15,8 @@ from competition.data.images.file_facts import KINDS, NUMBERS
 FAMILIES = {
     "container": ("The format of the file", ("container", "extension", "extension_wrong")),
     "exif": ("EXIF", ("exif", "camera", "software", "exif_text", "exif_tags")),
-    "embedded-text": ("Text in the file", ("text_keys", "text", "credentials")),
+    "embedded-text": ("Text in the file", ("text_keys", "text")),
+    "credentials": ("Whether a file has Content Credentials", ("credentials",)),
     "icc": ("The colour profile", ("icc",)),
     "jpeg-quality": ("The JPEG quality", ("jpeg_quality", "jpeg_tables")),
     "jpeg-coding": ("The way of JPEG coding", ("subsampling", "progressive")),
@@ -28,6 +29,7 @@ _REMEDIES = {
     "container": "Re-encode all training images alike (one format, one quality) before anything is trained.",
     "exif": "Strip it from all files; ask why one class has it, for its images may come another way, too.",
     "embedded-text": "Strip it from all files; ask why one class has it, for its images may come another way, too.",
+    "credentials": "No model sees them, but ask why one class has them: its images come from few programs or cameras.",
     "icc": "Convert all images to sRGB and strip the profile.",
     "jpeg-quality": "Re-encode all training images at one quality, or draw the quality at random in augmentation.",
     "jpeg-coding": "Re-encode all training images with one setting, or draw it at random in augmentation.",

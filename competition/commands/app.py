@@ -18,6 +18,7 @@ from pathlib import Path
 from competition.core.errors import UserError
 from competition.core.options import DEVICES, bounded, one_of, parse
 from competition.core.packages import check_packages
+from competition.data.images.credentials import read_trust
 
 PORT, NEXT = 7860, 50  # the usual port, and how many after it are tried where it is taken
 PACKAGES = ("gradio", "captum")
@@ -32,6 +33,7 @@ class AppOptions:
     host: str = "127.0.0.1"  # the address to listen on; with 0.0.0.0 anyone on the network can send images
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     max_mb: float = bounded(20.0, 0.1, 1000)  # 10^6 bytes that one image may have
+    trust: str = ""  # PEM file of certificates: whose Content Credentials count as those of a trusted signer
     open: bool = True  # open the page in the browser
 
 
@@ -41,16 +43,17 @@ def main(words: Sequence[str]) -> None:
         raise UserError(f"'{named[0]}' is not a setting of app, which takes its images in the browser: leave it out.")
     options = parse(words, AppOptions)
     check_packages("The web page", PACKAGES)
+    trust = read_trust(options.trust)
     listener = listen(options.host, options.port)
     try:
         with listener, tempfile.TemporaryDirectory(prefix="telltale-", ignore_cleanup_errors=True) as folder:
-            _serve(options, listener, Path(folder))
+            _serve(options, listener, Path(folder), trust)
     except KeyboardInterrupt:
         print()
     print("Stopped; nothing was kept.")
 
 
-def _serve(options: AppOptions, listener: socket.socket, folder: Path) -> None:
+def _serve(options: AppOptions, listener: socket.socket, folder: Path, trust: str) -> None:
     # Here, for torch takes seconds to import, and mistakes in the options are reported before that.
     from competition.inference.run_record import without_outside
     from competition.inference.torch_member import open_classifier
@@ -66,7 +69,7 @@ def _serve(options: AppOptions, listener: socket.socket, folder: Path) -> None:
 
     from competition.app.page import make_site
 
-    site = make_site(classifier, folder, options.max_mb)
+    site = make_site(classifier, folder, options.max_mb, trust)
     address = address_of(listener)
     print(f"The page is at {address} (Ctrl-C ends it).", flush=True)
     if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:

@@ -24,6 +24,7 @@ from competition.core.console import console
 from competition.core.errors import UserError
 from competition.core.options import DEVICES, one_of, parse, positional
 from competition.core.text import counted, printable
+from competition.data.images.credentials import file_credentials, read_trust
 from competition.data.images.formats import IMAGE_EXTENSIONS
 from competition.inference.classify import Classifier, Verdict
 from competition.inference.classify_files import FileVerdict, classify_files
@@ -45,6 +46,7 @@ class PredictOptions:
     format: str = one_of("table", "csv", "json", "jsonl")  # csv and jsonl: each verdict as soon as it is there
     engine: str = one_of("torch", "onnx")  # onnx: the files that ./run.sh export wrote
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
+    trust: str = ""  # PEM file of certificates: whose Content Credentials count as those of a trusted signer
     test: str = ""  # folder of a test set, whose submission is written in place of verdicts
     out: str = ""  # the submission's file; default: submission.csv in this folder
 
@@ -58,12 +60,13 @@ def main(words: Sequence[str]) -> int:
 
         if not options.test:
             raise UserError(f"out={options.out} is for the submission of test=FOLDER: give test=, or leave out= out.")
-        if options.images or options.engine != "torch" or options.format != "table":
+        if options.images or options.engine != "torch" or options.format != "table" or options.trust:
             raise UserError(
-                f"test={options.test} writes the submission of that folder, by torch: leave images, engine= and "
-                "format= out."
+                f"test={options.test} writes the submission of that folder, by torch: leave images, engine=, trust= "
+                "and format= out."
             )
         return predict_test(options.name, Path(options.test), Path(options.out or LATEST), options.device)
+    trust = read_trust(options.trust)
     found = None if options.images == (STANDARD_INPUT,) else find_images(options.images)
     classifier = open_engine(options.engine, options.name, options.device)
     if note := without_outside(classifier.record):
@@ -71,7 +74,7 @@ def main(words: Sequence[str]) -> int:
     answers = classify_files(classifier, read_names(sys.stdin.buffer) if found is None else found)
     streams = options.format in STREAMED and sys.stdout.isatty()  # the rows show how far it is
     bar = tqdm(answers, total=found and len(found), unit="img", disable=True if streams else None)
-    return 1 if print_answers(classifier, bar, options.format) else 0
+    return 1 if print_answers(classifier, bar, options.format, trust) else 0
 
 
 def open_engine(engine: str, name: str, device: str) -> Classifier:
@@ -137,28 +140,29 @@ def read_names(stream: IO[bytes]) -> Iterator[Path | None]:
             yield Path(os.fsdecode(name))
 
 
-def print_answers(classifier: Classifier, answers: Iterable[FileVerdict], form: str) -> int:
+def print_answers(classifier: Classifier, answers: Iterable[FileVerdict], form: str, trust: str = "") -> int:
     """Print the answers to standard output: csv and jsonl as they come, a table and json at the end.
 
     Files that cannot be read are in both kinds of JSON, and on standard error in any case; returns how many they are.
+    ``trust``: certificates of trusted signers, as in :func:`competition.data.images.credentials.read_credentials`.
     """
     kept: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
-    columns = ["file", "verdict", "probability", "threshold", "unlike", *classifier.members]
+    columns = ["file", "verdict", "probability", "threshold", "unlike", "credentials", *classifier.members]
     table = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     if form == "csv":
         table.writeheader()
     for path, found in answers:
-        row = {"file": str(path)} | ({"unreadable": found} if isinstance(found, str) else _row(classifier, found))
+        row = {"file": str(path)} | _cells(classifier, found, path, trust)
         if isinstance(found, str):
             unreadable[str(path)] = found
             tqdm.write(printable(f"Not read: {path}: {found}"), file=sys.stderr)
         if form == "jsonl":
             print(json.dumps(row), flush=True)
-        elif form == "csv" and "verdict" in row:
+        elif form == "csv" and not isinstance(found, str):
             table.writerow(row)
             sys.stdout.flush()
-        elif "verdict" in row:
+        elif not isinstance(found, str):
             kept.append(row)
     if form == "json":
         print(json.dumps({"run": classifier.record.name, "answers": kept, "unreadable": unreadable}, indent=2))
@@ -170,23 +174,28 @@ def print_answers(classifier: Classifier, answers: Iterable[FileVerdict], form: 
     return len(unreadable)
 
 
-def _row(classifier: Classifier, found: Verdict) -> dict[str, Any]:
+def _cells(classifier: Classifier, found: Verdict | str, path: Path, trust: str) -> dict[str, Any]:
+    """Return a file's cells by column, or why it cannot be read."""
+    if isinstance(found, str):
+        return {"unreadable": found}
     return {
         "verdict": classifier.words[found.positive],
         "probability": round(found.prob, 6),
         "threshold": round(classifier.record.threshold, 6),
         "unlike": None if found.unlikeness is None else round(found.unlikeness, 1),
+        "credentials": file_credentials(path, trust),
         **{name: round(prob, 6) for name, prob in found.members.items()},
     }
 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     """Print the verdicts as a table, and how many of them mean little, their images being unlike the known ones."""
-    known = any(row["unlike"] is not None for row in rows)
-    columns = [column for column in rows[0] if known or column != "unlike"]
+    unknown = {column for column in ("unlike", "credentials") if not any(row[column] not in (None, "") for row in rows)}
+    columns = [column for column in rows[0] if column not in unknown]
+    left = ("file", "verdict", "credentials")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="left" if column in ("file", "verdict") else "right", no_wrap=True)
+        table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in columns))
     console().print(table)

@@ -24,3 +24,10 @@ def on_lines(lines: Iterable[int]) -> str:
 def printable(text: str) -> str:
     """Return ``text`` on one line, with what a terminal would not show written out, as \\n, \\x1b."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def one_line(value: object, limit: int) -> str:
+    """Return a text of a file or a stranger as one line of at most ``limit`` printable characters; None is empty."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else "" if value is None else str(value)
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -15,6 +15,7 @@ from competition.data.images.decode import decode
 from competition.inference.classify import Classifier, Verdict
 from competition.inference.torch_member import open_classifier
 from tests.app.hostile import JUDGED, REFUSED, bomb, encoded, picture
+from tests.data.images.signing import made, signatory, signed
 from tests.runs import make_run
 
 NET = {"backbone": "small_cnn", "backbone_args": {"widths": [4, 8]}}
@@ -117,6 +118,19 @@ def test_no_name_of_a_file_reaches_the_page_as_markup(classifier):
     for raw in (encoded(picture(), "PNG"), b"no image"):
         shown = _card(classifier, answer(classifier, raw, name))
         assert "<img src=x" not in shown and not re.search(r"\$\{|\{\{|`", shown)
+
+
+def test_what_signed_credentials_prove_stands_above_the_verdict_and_a_tampered_file_is_called_that(classifier):
+    pytest.importorskip("c2pa", reason="c2pa-python, which verifies Content Credentials, is not installed")
+    raw = signed(encoded(picture(), "PNG"), made("trainedAlgorithmicMedia"), kind="PNG", program="<b>Draw</b>")
+    unknown, trusted = answer(classifier, raw, "a.png"), answer(classifier, raw, "a.png", trust=signatory().root)
+    before, _, after = _card(classifier, unknown).partition("tt-verdict")
+    assert "Signed by Acme (valid, unknown signer): made by AI with &lt;b&gt;Draw&lt;/b&gt;." in before
+    assert "Anyone can sign under any name" in before and "Signed by Acme" in after  # with the file's other facts
+    assert "Anyone can sign" not in _card(classifier, trusted) and "(valid, trusted)" in _card(classifier, trusted)
+    found = answer(classifier, raw.replace(b"Draw", b"Drew"), "a.png")
+    assert "Tampered with" in _card(classifier, found).partition("tt-verdict")[0]
+    assert "tt-signed" not in _card(classifier, answer(classifier, encoded(picture(), "PNG"), "a.png"))
 
 
 @given(st.text())

@@ -9,6 +9,7 @@ from PIL import Image
 
 from competition.audit.examine import audit
 from tests.audit.planted import audited, clean, draw, exif, file_of, flagged, spoil, write
+from tests.data.images.signing import made, signed
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -53,6 +54,29 @@ def test_a_label_in_exif_is_flagged(tmp_path):
     finding = found.get("exif")
     assert finding.level == "warning" and "exif" in finding.what
     assert set(finding.rows["id"]) == ids and set(finding.rows["label"]) == {1}
+
+
+def test_credentials_are_counted_by_class_and_kind_and_are_a_shortcut_of_their_own(tmp_path):
+    pytest.importorskip("c2pa", reason="c2pa-python, which verifies Content Credentials, is not installed")
+
+    def signed_as(source):
+        return lambda one: signed(file_of(one), made(source))
+
+    train, test = clean()
+    assert audited(tmp_path / "clean", train, test, "quick").get("content-credentials") is None
+    train, ids = spoil(train, lambda row, one: one.label == 1 and row % 4, raw=signed_as("trainedAlgorithmicMedia"))
+    train, more = spoil(train, lambda row, one: one.label == 0 and row < 6, raw=signed_as("digitalCapture"))
+    test, _ = spoil(
+        test, lambda row, _: row == 3, raw=lambda one: signed_as("print")(one).replace(b"Firefly", b"Firefox")
+    )
+    found = audited(tmp_path / "signed", train, test, "quick")
+    note = found.get("content-credentials")
+    ones, zeros = len(ids), len(more)
+    assert note.figures == {"class 1": {"AI": ones}, "class 0": {"human": zeros}, "test": {"tampered": 1}}
+    of = sum(one.label for one in train)
+    assert f"{ones} of {of} of class 1 (AI {ones}); {zeros} of {160 - of} of class 0 (human {zeros}); 1" in note.what
+    assert set(note.rows["id"][note.rows["credentials"] == "AI"]) == ids and len(note.rows) == ones + zeros + 1
+    assert found.get("credentials").level == "warning" and told(found.get("credentials"), 1) == ids
 
 
 def test_exif_that_all_have_is_no_finding_but_a_telling_text_in_it_is(tmp_path):

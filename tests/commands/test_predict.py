@@ -12,6 +12,7 @@ from competition.__main__ import main
 from competition.commands.predict import read_names
 from competition.data.images.decode import read_image
 from competition.inference.torch_member import open_classifier
+from tests.data.images.signing import made, signatory, signed
 from tests.runs import TINY, make_run, random_pictures
 
 
@@ -98,6 +99,26 @@ def test_a_line_that_is_long_in_coming_is_waited_for_with_the_others_judged():
     assert next(found) == Path("one.png") and next(found) is None
     come.set()
     assert list(found) == [Path("two.png")]
+
+
+def test_a_column_tells_what_signed_credentials_prove(ask, home, tmp_path):
+    pytest.importorskip("c2pa", reason="c2pa-python, which verifies Content Credentials, is not installed")
+    plain = home / "pictures" / "0 (1)=a.png"
+    whole = signed(plain.read_bytes(), made("digitalCapture"), kind="PNG")
+    for name, raw in {
+        "0.png": plain.read_bytes(),
+        "1.png": whole,
+        "2.png": whole.replace(b"Firefly", b"Firefox"),
+    }.items():
+        (tmp_path / name).write_bytes(raw)
+    (tmp_path / "root.pem").write_text(signatory().root)
+    told = [answer["credentials"] for answer in json.loads(ask("format=json", str(tmp_path))[1])["answers"]]
+    assert told == ["", "human (Acme, unknown signer)", "tampered"]
+    _, text, _ = ask("format=csv", f"trust={tmp_path}/root.pem", str(tmp_path))
+    assert [row["credentials"] for row in csv.DictReader(io.StringIO(text))] == ["", "human (Acme)", "tampered"]
+    assert "credentials" not in ask(str(tmp_path / "0.png"))[1] and "tampered" in ask(str(tmp_path))[1]
+    status, _, err = ask("trust=none.pem", str(tmp_path))
+    assert status == 2 and "trust=none.pem cannot be used (No such file or directory)" in err
 
 
 @pytest.mark.parametrize(

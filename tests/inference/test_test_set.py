@@ -58,7 +58,7 @@ def test_an_image_that_cannot_be_read_gets_the_fallback_by_name_and_status_1(ran
         (["test=given", "out=given"], "out=given is a folder"),
         (["out=mine.csv"], "out=mine.csv is for the submission of test=FOLDER"),
         (["test=given", "given"], "test=given writes the submission of that folder, by torch"),
-        (["test=given", "engine=onnx"], "leave images, engine= and format= out"),
+        (["test=given", "engine=onnx"], "leave images, engine=, trust= and format= out"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_no_submission(home, words, said):

@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, JpegImagePlugin
 
+from competition.core.text import one_line
+from competition.data.images.credentials import read_credentials
 from competition.data.images.decode import PIL_FORMATS, PIL_REFUSALS, UnreadableImage, header_size
 
 _MAKE, _MODEL, _SOFTWARE, _DESCRIPTION, _ARTIST = 271, 272, 305, 270, 315
 _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+MAX_TEXT = 80  # characters of each
 _NO_TEXT = ("exif", "icc_profile", "xmp", "jfif_unit")
 # The luminance table of JPEG quality 50 (ITU-T T.81, annex K.1), row by row.
 _LUMINANCE = np.array(
@@ -44,7 +47,8 @@ def file_facts(raw: bytes) -> dict[str, Any]:
     """Return the ``NUMBERS`` and ``KINDS`` of one file, as JSON values, ``None`` for what it has not.
 
     Of a file that is no image only ``bytes`` is given; of one that the decoder alone reads, whose size PIL cannot tell,
-    its size as well. ``greyscale`` needs the pixels and is ``None`` here.
+    its size as well. ``greyscale`` needs the pixels and is ``None`` here. ``credentials`` is the mark of its Content
+    Credentials, False where it has none.
     """
     facts: dict[str, Any] = dict.fromkeys((*NUMBERS, *KINDS)) | {"bytes": len(raw)}
     with contextlib.suppress(UnreadableImage):
@@ -61,14 +65,14 @@ def file_facts(raw: bytes) -> dict[str, Any]:
 
 
 def _header(image: Image.Image, raw: bytes) -> dict[str, Any]:
-    icc = image.info.get("icc_profile")
+    icc, credentials = image.info.get("icc_profile"), read_credentials(raw)
     return {
         "container": "JPEG" if image.format == "MPO" else image.format,
         **_size(*image.size, len(raw)),
         "mode": image.mode,
         "alpha": image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info,
         "icc": _short(icc) if icc else None,
-        "credentials": b"c2pa" in raw and b"jumb" in raw,  # C2PA content credentials, in a JUMBF box
+        "credentials": credentials.mark if credentials else False,
     }
 
 
@@ -92,13 +96,13 @@ def _exif(image: Image.Image) -> dict[str, Any]:
         tags = dict(exif)
     except PIL_REFUSALS:
         return {"exif": True, "exif_tags": "damaged"}
-    camera = " ".join(_words(tags.get(tag)) for tag in (_MAKE, _MODEL)).strip()
-    texts = " | ".join(filter(None, (_words(tags.get(tag)) for tag in (_DESCRIPTION, _ARTIST))))
+    camera = " ".join(one_line(tags.get(tag), MAX_TEXT) for tag in (_MAKE, _MODEL)).strip()
+    texts = " | ".join(filter(None, (one_line(tags.get(tag), MAX_TEXT) for tag in (_DESCRIPTION, _ARTIST))))
     return {
         "exif": True,
         "exif_tags": ",".join(map(str, sorted(tags))),
         "camera": camera or None,
-        "software": _words(tags.get(_SOFTWARE)) or None,
+        "software": one_line(tags.get(_SOFTWARE), MAX_TEXT) or None,
         "exif_text": texts or None,
     }
 
@@ -109,7 +113,7 @@ def _texts(image: Image.Image) -> dict[str, Any]:
         str(key): value for key, value in image.info.items() if isinstance(value, str | bytes) and key not in _NO_TEXT
     }
     keys = sorted([*texts, *(["xmp"] if image.info.get("xmp") else [])])
-    text = " | ".join(f"{key}={_words(texts[key])}" for key in sorted(texts))
+    text = " | ".join(f"{key}={one_line(texts[key], MAX_TEXT)}" for key in sorted(texts))
     return {"text_keys": ",".join(keys) or None, "text": text or None}
 
 
@@ -132,13 +136,6 @@ def jpeg_quality(table: ArrayLike) -> tuple[int, float]:
     differences = np.abs(_TABLES - np.asarray(table, np.int64)).mean(axis=1)
     best = int(differences.argmin())
     return int(_QUALITY[best]), float(differences[best])
-
-
-def _words(value: Any) -> str:
-    """Return the beginning of a text as printable words."""
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    return "" if value is None else " ".join("".join(filter(str.isprintable, str(value))).split())[:80]
 
 
 def _short(raw: bytes) -> str:
