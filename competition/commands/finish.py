@@ -129,6 +129,7 @@ def _facts(config: Config, data: RunData, result: Result) -> RunFacts:
         notes=data.notes,
         provenance=provenance(),
         analysis=result.analysis,
+        oof_scores=result.predictions[result.final].oof[result.judged],
         test_scores=seen if seen.size and not result.missing else None,
     )
 

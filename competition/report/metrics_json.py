@@ -45,8 +45,9 @@ class RunFacts:
 
     ``scores`` and ``seconds`` of training, by member, the last one included. ``rows``: train, groups, test, judged, and
     leaderboard where that is fewer than test. ``members``: backbone, view, image_size, epochs, parameters,
-    trained_parameters and pretrained of each. ``test_scores``: (k, m) probabilities of the test rows by each fold's
-    models, for comparison with OOF rows, which single fold models judge as well; NaN where no model could see a row.
+    trained_parameters and pretrained of each. To compare the rows of both sets, by single fold models and before any
+    calibration: ``oof_scores`` (n,), the probabilities of the judged rows, and ``test_scores`` (k, m), those of test
+    rows by each fold's models, NaN where no model could see a row.
     """
 
     name: str
@@ -59,6 +60,7 @@ class RunFacts:
     notes: Sequence[str]
     provenance: Mapping[str, Any]
     analysis: Analysis = field(default_factory=Analysis)
+    oof_scores: NDArray | None = None
     test_scores: NDArray | None = None
 
 

@@ -186,5 +186,5 @@ def _title(found: Sequence[ConditionScore], clean: ConditionScore) -> tuple[str,
     fall = clean.f1 - worst.f1
     if fall < 0.005:
         return "No change to the images costs F1", subtitle
-    name = style.elide(CONDITIONS.get(worst.condition, worst.condition), 16)
+    name = style.elide(CONDITIONS.get(worst.condition, worst.condition), 18)
     return f"F1 {style.decimals(clean.f1)} falls to {style.decimals(worst.f1)} at worst: {name}", subtitle

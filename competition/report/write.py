@@ -35,7 +35,7 @@ def write_report(
     lines = {name: [_read_lines(path) for path in paths] for name, paths in histories.items()}
     metrics = measure(oof, test, lines, run)
     thumbnails = [None if image is None else gallery.thumbnail(image) for image in oof.thumbnails(mistakes(oof))]
-    drawn_from = [oof.label, oof.decision, *oof.probs.values(), run.test_scores, *thumbnails]
+    drawn_from = [oof.label, oof.decision, *oof.probs.values(), run.oof_scores, run.test_scores, *thumbnails]
     arrays = ["none" if one is None else np.asarray(one) for one in drawn_from]
     key = fingerprint(*(path.read_bytes() for path in SOURCES), metrics, lines, *arrays)
     stamp = kept_record(folder / STAMP)
@@ -81,8 +81,8 @@ def _draw(
         agreement.agreement_matrix(metrics["agreement"], to("agreement"))
     if any(image is not None for image in thumbnails):
         gallery.mistakes_gallery(metrics["mistakes"], thumbnails, classes, to("mistakes"))
-    if run.test_scores is not None and np.isfinite(run.test_scores).any():
-        shift_plots.shift_figure(oof.label, final, run.test_scores, classes, run.analysis.shift, to("shift"))
+    if run.oof_scores is not None and run.test_scores is not None and np.isfinite(run.test_scores).any():
+        shift_plots.shift_figure(oof.label, run.oof_scores, run.test_scores, classes, run.analysis.shift, to("shift"))
     if run.analysis.robustness:
         shift_plots.robustness_figure(run.analysis.robustness, to("robustness"))
     if run.analysis.sources:

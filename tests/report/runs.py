@@ -229,6 +229,7 @@ def facts(oof, classes=("human", "AI"), test_rows=120, **changes):
         notes=["2 images are copies of others: 7.jpg and 8.jpg"],
         provenance={"telltale": "0.1.0", "torch": "2.15.0", "git_commit": None},
         analysis=analysis(list(oof.probs)[:-1]) if test_rows and len(oof.probs) > 1 else Analysis(),
+        oof_scores=oof.probs[oof.final],
         test_scores=np.stack([world(test_rows, seed=part)[1]["ensemble"] for part in (7, 8)]) if test_rows else None,
     )
     return dataclasses.replace(found, **changes)

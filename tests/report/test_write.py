@@ -105,11 +105,15 @@ def change_test_score(oof, test, histories, run):
     return oof, test, histories, dataclasses.replace(run, test_scores=run.test_scores * 0.5)
 
 
+def change_oof_score(oof, test, histories, run):
+    return oof, test, histories, dataclasses.replace(run, oof_scores=run.oof_scores * 0.5)
+
+
 def change_verdict(oof, test, histories, run):
     return oof, test, histories, dataclasses.replace(run, analysis=analysis(verdict="label shift"))
 
 
-CHANGES = [change_probability, change_image, forget_test, add_note, change_test_score, change_verdict]
+CHANGES = [change_probability, change_image, forget_test, add_note, change_test_score, change_oof_score, change_verdict]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -119,6 +123,14 @@ def test_any_change_in_what_it_shows_writes_it_again(tmp_path, run, change):
     before = state(tmp_path)
     write_report(tmp_path, *change(*inputs))
     assert state(tmp_path)["report.html"] != before["report.html"]
+
+
+def test_the_test_images_are_compared_with_the_models_own_scores_and_not_with_calibrated_ones(tmp_path, run):
+    folder, (oof, test, histories, facts) = run
+    probs = {name: np.clip(prob * 0.5, 0, 1) for name, prob in oof.probs.items()}
+    write_report(tmp_path, dataclasses.replace(oof, probs=probs), test, histories, facts)
+    assert (folder / "shift.png").read_bytes() == (tmp_path / "shift.png").read_bytes()
+    assert (folder / "calibration.png").read_bytes() != (tmp_path / "calibration.png").read_bytes()
 
 
 def test_figures_that_no_longer_apply_are_removed_and_other_files_are_not(tmp_path, run):
