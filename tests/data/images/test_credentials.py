@@ -129,10 +129,11 @@ def test_boxes_within_boxes_and_a_report_without_end_are_refused(monkeypatch):
     monkeypatch.setattr(credentials, "MAX_JSON", 100)
     assert "more than 100 characters" in read_credentials(raw).sentence()
     head = b"\0\0\0\x1ejumdc2pa" + bytes.fromhex("00110010800000aa00389b71") + b"\x03c2pa\0"
-    box = b"".join((38 * (50_000 - depth)).to_bytes(4) + b"jumb" + head for depth in range(50_000))
+    box = b"".join((38 * (1_500 - depth)).to_bytes(4) + b"jumb" + head for depth in range(1_500))
     nested = encoded("PNG", 16)
     found = read_credentials(nested[:33] + len(box).to_bytes(4) + b"caBX" + box + bytes(4) + nested[33:])
-    assert found.state == INVALID
+    assert found.state == INVALID and "damaged" in found.sentence()
+    assert "more than 2,000 boxes" in read_credentials(nested + b"c2pa jumb" + b"jumd" * 2_001).sentence()
 
 
 def test_threads_read_at_once():
