@@ -32,6 +32,10 @@ MAX_UNPACKED_MB = 1  # of a compressed manifest, whose boxes cannot be counted b
 TRUSTED, UNKNOWN = "trusted", "unknown signer"  # signatures that hold
 TAMPERED, INVALID, UNVERIFIED = "tampered", "invalid", "not verified"
 _UNTRUSTED = "signingCredential.untrusted"
+# What a certificate must be for, as the C2PA project lists it (the library by itself knows the first alone): e-mail,
+# documents, timestamps, OCSP, Microsoft's signing, C2PA's own.
+_PURPOSES = "1.3.6.1.5.5.7.3.4 1.3.6.1.5.5.7.3.36 1.3.6.1.5.5.7.3.8 1.3.6.1.5.5.7.3.9 1.3.6.1.4.1.311.76.59.1.9 "
+_PURPOSES += "1.3.6.1.4.1.62558.2.1"
 _OFFLINE = {
     "core": {
         "allowed_network_hosts": [],  # none
@@ -91,7 +95,7 @@ class Credentials:
 def read_credentials(raw: bytes, trust: str = "") -> Credentials | None:
     """Return what the image file of these bytes proves of its origin; None for one without an embedded manifest.
 
-    ``trust``: certificates, as PEM text, of the signers that count as trusted, or of those who vouch for them.
+    ``trust``: certificates, as PEM text, of those who vouch for the signers that count as trusted (roots).
     """
     if not all(mark in raw for mark in MARKS):
         return None
@@ -148,7 +152,8 @@ def library() -> str:
 def _context(trust: str) -> Any:
     import c2pa
 
-    return c2pa.Context.from_dict(_OFFLINE | ({"trust": {"user_anchors": trust}} if trust else {}))
+    anchors = {"user_anchors": trust} if trust else {}  # an empty text is refused
+    return c2pa.Context.from_dict(_OFFLINE | {"trust": {"trust_config": "\n".join(_PURPOSES.split()), **anchors}})
 
 
 def _verified(raw: bytes, trust: str) -> Credentials | None:

@@ -13,7 +13,7 @@ from competition.data.images import credentials
 from competition.data.images.credentials import INVALID, TAMPERED, TRUSTED, UNKNOWN, read_credentials, read_trust
 from competition.data.images.decode import UnreadableImage, decode
 from competition.data.images.file_facts import file_facts
-from tests.data.images.signing import MIME, encoded, made, signatory, signed
+from tests.data.images.signing import CLAIMS, EMAIL, MIME, encoded, made, signatory, signed
 
 pytest.importorskip("c2pa", reason="c2pa-python, which verifies Content Credentials, is not installed")
 AI, CAMERA = made("trainedAlgorithmicMedia", when="2026-03-04T05:06:07Z"), made("digitalCapture")
@@ -69,6 +69,12 @@ def test_an_edit_keeps_the_origin_of_the_picture_it_began_from_where_that_one_he
     bought = signed(photograph, made("", "c2pa.cropped"), edit=True, signer=other)
     assert read_credentials(bought, other.root).state == TRUSTED
     assert read_credentials(bought, other.root).mark == "signed"
+
+
+@pytest.mark.parametrize("purpose", [EMAIL, CLAIMS])
+def test_a_certificate_for_e_mail_or_for_c2pa_itself_may_sign(purpose):
+    signer = signatory("Brand", purpose=purpose)
+    assert read_credentials(signed(encoded(), CAMERA, signer=signer), signer.root).state == TRUSTED
 
 
 def test_a_certificate_that_has_expired_is_named_and_proves_nothing():
