@@ -7,6 +7,7 @@ from competition.app.answer import Answer, Picture
 from competition.core.settings import Recipe
 from competition.core.text import counted
 from competition.data.images.credentials import TAMPERED, UNKNOWN
+from competition.data.images.origin import AI, HUMAN
 from competition.inference.classify import Verdict, verdict_words
 from competition.inference.run_record import Record
 from competition.models.views import find_view
@@ -58,10 +59,10 @@ def _credentials(answer: Answer) -> str:
     found = answer.credentials
     if found is None or not (found.holds or found.state == TAMPERED):
         return ""
-    look = "tt-signed" if found.holds else "tt-signed tt-tampered"
+    look = {AI: "tt-ai", HUMAN: "tt-human"}.get(found.mark, "")
     doubt = "Anyone can sign under any name: that this signer is who it says is not known." * (found.state == UNKNOWN)
     more = f"<small>{doubt or 'What the models see in the picture stands below.'}</small>"
-    return f'<p class="{look}"><b>Content Credentials</b> {text(found.sentence())}{more}</p>'
+    return f'<p class="tt-signed {look}"><b>Content Credentials</b> {text(found.sentence())}{more}</p>'
 
 
 def nearness(prob: float, threshold: float) -> str:

@@ -40,6 +40,9 @@ footer { display: none !important; }
   margin: 18px 0 0; color: var(--tt-ink); font-size: 15.5px; line-height: 1.55;
   box-shadow: 0 1px 2px rgba(27, 31, 36, .04); }
 .tt-card { --side: var(--tt-muted); border-top: 4px solid var(--side); }
+.tt-signed { --side: var(--tt-muted); margin: 12px 0 16px; padding: 10px 14px;
+  border-left: 4px solid var(--side); overflow-wrap: anywhere; }
+.tt-signed b, .tt-signed small { display: block; font-size: 13.5px; } .tt-signed small { color: var(--tt-muted); }
 .tt-ai { --side: var(--tt-ai); } .tt-human { --side: var(--tt-human); }
 .tt-file { font-size: 13.5px; color: var(--tt-muted); margin: 0; overflow-wrap: anywhere; }
 .tt-card h2 { font-size: clamp(30px, 6vw, 42px); font-weight: 700; letter-spacing: -.025em; line-height: 1.15;
@@ -63,12 +66,6 @@ footer { display: none !important; }
 .tt-pictures .tt-tiny { image-rendering: pixelated; }
 .tt-pictures figcaption { font-size: 13.5px; line-height: 1.5; color: var(--tt-muted); margin: 10px 0 0; }
 .tt-pictures figcaption b { display: block; color: var(--tt-ink); font-size: 14.5px; }
-
-.tt-signed { margin: 12px 0 0; padding: 10px 14px; border: 1px solid var(--tt-rule); border-radius: 10px;
-  border-left: 4px solid var(--tt-human); overflow-wrap: anywhere; }
-.tt-signed b { display: block; font-size: 13.5px; } .tt-signed small { display: block; color: var(--tt-muted);
-  font-size: 13.5px; }
-.tt-tampered { border-left-color: var(--tt-ai); }
 
 .tt-scroll { overflow-x: auto; }
 .tt-card table { border-collapse: collapse; width: 100%; font-size: 14.5px; margin: 0; }

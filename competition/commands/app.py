@@ -33,7 +33,7 @@ class AppOptions:
     host: str = "127.0.0.1"  # the address to listen on; with 0.0.0.0 anyone on the network can send images
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     max_mb: float = bounded(20.0, 0.1, 1000)  # 10^6 bytes that one image may have
-    trust: str = ""  # PEM file of certificates: whose Content Credentials count as those of a trusted signer
+    trust: str = ""  # PEM file of root certificates: Content Credentials that lead to one are trusted
     open: bool = True  # open the page in the browser
 
 

@@ -46,7 +46,7 @@ class PredictOptions:
     format: str = one_of("table", "csv", "json", "jsonl")  # csv and jsonl: each verdict as soon as it is there
     engine: str = one_of("torch", "onnx")  # onnx: the files that ./run.sh export wrote
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
-    trust: str = ""  # PEM file of certificates: whose Content Credentials count as those of a trusted signer
+    trust: str = ""  # PEM file of root certificates: Content Credentials that lead to one are trusted
     test: str = ""  # folder of a test set, whose submission is written in place of verdicts
     out: str = ""  # the submission's file; default: submission.csv in this folder
 

@@ -12,7 +12,7 @@ from competition.core.text import listed, one_line
 
 AI, PARTLY_AI, HUMAN = "AI", "partly AI", "human"
 COMPOSITE = "compositeWithTrainedAlgorithmicMedia"
-MAX_DEPTH = 32  # manifests, one in the other
+MAX_MANIFESTS = 200  # one for each program that saved the picture, or a part of it
 MAX_EDITS = 5  # named in a sentence
 _MADE, _NO_EDITS = "c2pa.created", ("c2pa.created", "c2pa.opened", "c2pa.published", "c2pa.unknown")
 # IPTC's digital source types (cv.iptc.org/newscodes/digitalsourcetype): who made a picture of it, and words for it.
@@ -106,7 +106,7 @@ def _actions(
 ) -> Iterator[_Action]:
     """Yield the actions of a manifest, after those of the pictures that it began from: the earliest is first."""
     manifest = _mapping(_mapping(store.get("manifests")).get(label))
-    if not manifest or label in seen or len(seen) >= MAX_DEPTH:
+    if not manifest or label in seen or len(seen) >= MAX_MANIFESTS:
         return
     seen.add(label)
     for ingredient in _mappings(manifest.get("ingredients")):

@@ -11,7 +11,8 @@ from PIL import Image
 
 IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 MIME = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-SETTINGS = {"builder": {"thumbnail": {"enabled": False}}}
+EMAIL, CLAIMS = "1.3.6.1.5.5.7.3.4", "1.3.6.1.4.1.62558.2.1"  # purposes of a certificate: the latter is C2PA's own
+SETTINGS = {"builder": {"thumbnail": {"enabled": False}}, "trust": {"trust_config": f"{EMAIL}\n{CLAIMS}"}}
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ class Signatory:
 
 
 @functools.cache
-def signatory(organisation: str = "Acme", days_left: float = 30, ocsp: str = "") -> Signatory:
-    """Return a new signer of this name; its certificate ends in ``days_left``."""
+def signatory(organisation: str = "Acme", days_left: float = 30, ocsp: str = "", purpose: str = EMAIL) -> Signatory:
+    """Return a new signer of this name; its certificate ends in ``days_left`` and is for ``purpose``."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
+    from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
     now, keys = (
         datetime.datetime.now(datetime.UTC),
@@ -59,8 +60,7 @@ def signatory(organisation: str = "Acme", days_left: float = 30, ocsp: str = "")
         return x509.KeyUsage(**{kind: kind in allowed for kind in kinds.split()}), True
 
     root = made("Root of trust", 0, 365, (x509.BasicConstraints(True, None), True), usage("key_cert_sign", "crl_sign"))
-    purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])  # which C2PA accepts for signing
-    more = [(purpose, False)]
+    more = [(x509.ExtendedKeyUsage([x509.ObjectIdentifier(purpose)]), False)]
     if ocsp:
         place = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(ocsp))
         more.append((x509.AuthorityInformationAccess([place]), False))

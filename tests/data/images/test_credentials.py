@@ -13,7 +13,7 @@ from competition.data.images import credentials
 from competition.data.images.credentials import INVALID, TAMPERED, TRUSTED, UNKNOWN, read_credentials, read_trust
 from competition.data.images.decode import UnreadableImage, decode
 from competition.data.images.file_facts import file_facts
-from tests.data.images.signing import MIME, encoded, made, signatory, signed
+from tests.data.images.signing import CLAIMS, EMAIL, MIME, encoded, made, signatory, signed
 
 pytest.importorskip("c2pa", reason="c2pa-python, which verifies Content Credentials, is not installed")
 AI, CAMERA = made("trainedAlgorithmicMedia", when="2026-03-04T05:06:07Z"), made("digitalCapture")
@@ -69,6 +69,12 @@ def test_an_edit_keeps_the_origin_of_the_picture_it_began_from_where_that_one_he
     bought = signed(photograph, made("", "c2pa.cropped"), edit=True, signer=other)
     assert read_credentials(bought, other.root).state == TRUSTED
     assert read_credentials(bought, other.root).mark == "signed"
+
+
+@pytest.mark.parametrize("purpose", [EMAIL, CLAIMS])
+def test_a_certificate_for_e_mail_or_for_c2pa_itself_may_sign(purpose):
+    signer = signatory("Brand", purpose=purpose)
+    assert read_credentials(signed(encoded(), CAMERA, signer=signer), signer.root).state == TRUSTED
 
 
 def test_a_certificate_that_has_expired_is_named_and_proves_nothing():
@@ -129,10 +135,11 @@ def test_boxes_within_boxes_and_a_report_without_end_are_refused(monkeypatch):
     monkeypatch.setattr(credentials, "MAX_JSON", 100)
     assert "more than 100 characters" in read_credentials(raw).sentence()
     head = b"\0\0\0\x1ejumdc2pa" + bytes.fromhex("00110010800000aa00389b71") + b"\x03c2pa\0"
-    box = b"".join((38 * (50_000 - depth)).to_bytes(4) + b"jumb" + head for depth in range(50_000))
+    box = b"".join((38 * (1_500 - depth)).to_bytes(4) + b"jumb" + head for depth in range(1_500))
     nested = encoded("PNG", 16)
     found = read_credentials(nested[:33] + len(box).to_bytes(4) + b"caBX" + box + bytes(4) + nested[33:])
-    assert found.state == INVALID
+    assert found.state == INVALID and "damaged" in found.sentence()
+    assert "more than 2,000 boxes" in read_credentials(nested + b"c2pa jumb" + b"jumd" * 2_001).sentence()
 
 
 def test_threads_read_at_once():
