@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -44,8 +44,22 @@ class Seen:
     unlike: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class Network:
+    """What a member is, for people: its ``backbone``, what its view ``sees`` of a picture in words, and the side of the
+    square that it sees, in pixels."""
+
+    backbone: str
+    sees: str
+    image_size: int
+
+
 class TrainedMember(Protocol):
     """One member of a finished run."""
+
+    @property
+    def network(self) -> Network:
+        """What the member is."""
 
     def see(self, images: Sequence[np.ndarray]) -> Seen:
         """Return what the member's models make of n uint8 (H, W, 3) pictures."""
@@ -73,6 +87,11 @@ class Classifier(Generic[AnyMember]):
         self.record, self.members, self.words = record, dict(members), verdict_words(record.classes)
         self.weights = {name: record.weights.get(name, 1.0) for name in self.members}  # a run of before had equal ones
 
+    @property
+    def networks(self) -> dict[str, Network]:
+        """What each member is."""
+        return {name: member.network for name, member in self.members.items()}
+
     def classify(self, images: Sequence[np.ndarray]) -> list[Verdict]:
         """Return a verdict on each of n uint8 (H, W, 3) RGB pictures of any sizes (see data/images/decode.py)."""
         if not images:
@@ -98,3 +117,15 @@ class Classifier(Generic[AnyMember]):
             )
             for row in range(len(images))
         ]
+
+
+def verdict_row(classifier: Classifier[AnyMember], file: str, verdict: Verdict) -> dict[str, Any]:
+    """Return what is told of a file in JSON and CSV: probabilities to six decimals, and each member's by its name."""
+    return {
+        "file": file,
+        "verdict": classifier.words[verdict.positive],
+        "probability": round(verdict.prob, 6),
+        "threshold": round(classifier.record.threshold, 6),
+        "unlike": None if verdict.unlikeness is None else round(verdict.unlikeness, 1),
+        **{name: round(prob, 6) for name, prob in verdict.members.items()},
+    }
