@@ -8,14 +8,18 @@ from competition.app.limits import Busy
 from competition.app.service import Service
 
 PATH = "/judge"
-HOW = """\
-curl --data-binary @IMAGE ADDRESS/judge
-python -c 'from gradio_client import Client, handle_file; \
-print(Client("ADDRESS").predict(handle_file("IMAGE"), api_name="/judge"))'"""
-HOW_WITH_PASSWORD = """\
-curl --user me:PASSWORD --data-binary @IMAGE ADDRESS/judge
-python -c 'from gradio_client import Client, handle_file; \
-print(Client("ADDRESS", httpx_kwargs={"auth": ("me", "PASSWORD")}).predict(handle_file("IMAGE"), api_name="/judge"))'"""
+CURL = "curl --data-binary @IMAGE ADDRESS/judge"
+CLIENT = """\
+python -c 'from gradio_client import Client, handle_file as file; \
+print(Client("ADDRESS").predict(file("IMAGE"), api_name="/judge"))'"""
+
+
+def example_lines(password: bool) -> list[str]:
+    """Return the lines that ask a page for its verdict; for PASSWORD, ADDRESS and IMAGE the reader's are to be put."""
+    if not password:
+        return [CURL, CLIENT]
+    known = 'Client("ADDRESS", httpx_kwargs={"auth": ("me", "PASSWORD")})'
+    return [CURL.replace("curl", "curl --user me:PASSWORD"), CLIENT.replace('Client("ADDRESS")', known)]
 
 
 def add_api(site: FastAPI, service: Service) -> None:

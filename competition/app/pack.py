@@ -23,14 +23,14 @@ ENTRY = "competition.app.packed"
 BY_NAME = ("onnxruntime", "uvicorn")  # packages that functions import, and that a page cannot do without
 
 APP = '''\
-"""The page of the run '{name}', made by Telltale {version}: python app.py serves it at port {port}."""
+"""The page of the run {name!r}, made by Telltale {version}: python app.py serves it at port {port}."""
 
 from pathlib import Path
 
 from competition.app.packed import main
 
 if __name__ == "__main__":
-    main(Path(__file__).resolve().parent, "{name}", max_mb={max_mb:g}, per_minute={per_minute})
+    main(Path(__file__).resolve().parent, {name!r}, max_mb={max_mb:g}, per_minute={per_minute})
 '''
 README = """\
 ---

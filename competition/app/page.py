@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from gradio import FileData
 
 from competition.app.answer import MAX_PIXELS, Answer
-from competition.app.api import PATH, add_api
+from competition.app.api import PATH, add_api, example_lines
 from competition.app.cards import about, card, text
 from competition.app.guard import Guarded
 from competition.app.limits import MAX_FILES, MAX_WAITING
@@ -36,7 +36,7 @@ def make_site(service: Service, uploads: Path, password: str = "", framed_by: st
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     site.add_middleware(Guarded, limits=service.limits, uploads=uploads, password=password, framed_by=framed_by)
     add_api(site, service)
-    page = _page(service, uploads)
+    page = _page(service, uploads, bool(password))
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
     page.state_session_capacity = MAX_WAITING + 1  # Gradio keeps what each session last showed, of 10,000 by default
     return gr.mount_gradio_app(
@@ -67,7 +67,7 @@ def _theme() -> gr.themes.Base:
     return theme
 
 
-def _page(service: Service, uploads: Path) -> gr.Blocks:
+def _page(service: Service, uploads: Path, password: bool) -> gr.Blocks:
     record, networks = service.classifier.record, service.classifier.networks
 
     def answers(dropped: Any, request: gr.Request) -> Iterator[tuple[Any, str, str]]:
@@ -87,7 +87,7 @@ def _page(service: Service, uploads: Path) -> gr.Blocks:
         gr.HTML(_limits(service), apply_default_css=False)
         shown = gr.HTML("", apply_default_css=False, elem_id="tt-status")
         results = gr.HTML("", apply_default_css=False, elem_id="tt-results")
-        gr.HTML(about(record, networks), apply_default_css=False)
+        gr.HTML(about(record, networks) + _programs(password), apply_default_css=False)
         # Gradio's own preprocessing of a file leaves an empty temporary file behind, hence none.
         drop.upload(
             answers,
@@ -164,18 +164,29 @@ def status(words: str, done: bool = False) -> str:
 
 
 def _title(service: Service) -> str:
-    where = ", and where in the image they found their evidence" if service.evidence else ""
+    where = ", how its members voted, and where in the image they found their evidence"
+    said = where if service.evidence else " and how its members voted"
     return (
         '<header class="tt-title"><h1>AI-made or <span>human-made?</span></h1>'
-        f"<p>Drop an image to see what a trained ensemble makes of it, how its members voted{where}.</p></header>"
+        f"<p>Drop an image to see what a trained ensemble makes of it{said}.</p></header>"
     )
 
 
 def _limits(service: Service) -> str:
     kinds, limits = "JPEG, PNG, WebP, GIF, BMP or TIFF", service.limits
-    minute = f", {limits.per_minute} a minute" if limits.per_minute else ""
+    minute = f" and {limits.per_minute} a minute" if limits.per_minute else ""
     return (
         f'<p class="tt-limits">{kinds}; up to {MAX_FILES} images at once{minute}, each of at most {limits.max_mb:g} MB '
         f"and {MAX_PIXELS / 1e6:.0f} million pixels. They stay on the machine that serves this page and are not kept."
         "</p>"
+    )
+
+
+def _programs(password: bool) -> str:
+    lines = "".join(f"<pre>{text(line)}</pre>" for line in example_lines(password))
+    return (
+        '<details class="tt-programs"><summary>From a program</summary>'
+        f"{lines}<p>ADDRESS is that of this page (of a Hugging Face Space https://USER-SPACE.hf.space). The answer is "
+        "JSON: the verdict with its probability and each member's, or <code>error</code>, a sentence that says why "
+        "there is none. The limits are those of the page.</p></details>"
     )

@@ -1,5 +1,6 @@
 """A packed page: what the folder holds, and that it answers as this machine does where there is nothing else."""
 
+import ast
 import json
 import os
 import shutil
@@ -11,8 +12,10 @@ import pytest
 import yaml
 from PIL import Image
 
+from competition.app.limits import Limits
 from competition.core.errors import UserError
 from competition.core.settings import Recipe
+from competition.inference.onnx.session import read_manifest
 from tests.app.hostile import JUDGED
 from tests.running import ROOT, done_inside, everything, inside
 from tests.runs import make_run, random_pictures
@@ -48,7 +51,7 @@ def test_a_pack_holds_what_a_space_and_docker_need_and_nothing_of_this_machine(p
     assert len(head["short_description"]) <= 60
     assert not {"torch", "torchvision", "timm", "albumentations", "captum", "matplotlib"} & versions.keys()
     assert "USER user" in _text(pack, "Dockerfile") and "EXPOSE 7860" in _text(pack, "Dockerfile")
-    assert 'main(Path(__file__).resolve().parent, "made", max_mb=5, per_minute=100)' in _text(pack, "app.py")
+    assert "main(Path(__file__).resolve().parent, 'made', max_mb=5, per_minute=100)" in _text(pack, "app.py")
     assert sorted(path.name for path in (pack / "model").iterdir()) == ["spectrum.onnx", "telltale.json", "whole.onnx"]
     for path in pack.rglob("*"):
         assert path.suffix != ".pyc" and not path.is_symlink()
@@ -57,15 +60,16 @@ def test_a_pack_holds_what_a_space_and_docker_need_and_nothing_of_this_machine(p
 
 
 def test_a_pack_that_would_not_change_is_left_alone_and_an_older_one_is_replaced(pack, home):
-    words = ("app", "name=made", "pack=space", "max_mb=5")
-    before = everything(pack)
-    assert "(unchanged)" in done_inside(home, *words, "per_minute=100") and everything(pack) == before
+    from competition.app.pack import make_pack
+
+    exported = home / "folds/made/export"
+    manifest, before = read_manifest(exported), everything(pack)
+    assert not make_pack(exported, manifest, pack, Limits(5, 100))[1] and everything(pack) == before
     (pack / "competition" / "__pycache__").mkdir()
     (pack / "competition" / "__pycache__" / "x.pyc").write_bytes(b"")
-    assert "(unchanged)" not in done_inside(home, *words, "per_minute=7")
+    assert make_pack(exported, manifest, pack, Limits(5, 7))[1]
     assert "per_minute=7" in _text(pack, "app.py") and not list(pack.rglob("__pycache__"))
-    done_inside(home, *words, "per_minute=100")
-    assert everything(pack).keys() == before.keys()
+    assert make_pack(exported, manifest, pack, Limits(5, 100))[1] and everything(pack).keys() == before.keys()
     assert [path.name for path in home.iterdir() if path.name.startswith(".")] == []
 
 
@@ -92,8 +96,8 @@ def test_settings_of_a_server_have_no_place_in_a_pack(tmp_path):
 
 
 def test_where_there_is_nothing_but_the_pack_and_its_requirements_it_answers_as_here(pack, home, tmp_path):
-    if subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode:
-        pytest.skip("this machine makes no network namespaces")
+    if subprocess.run(["unshare", "-rn", "curl", "--version"], capture_output=True).returncode:
+        pytest.skip("this machine makes no network namespaces, or lacks curl")
     files = [tmp_path / name for name in JUDGED]
     for path in files:
         path.write_bytes(JUDGED[path.name])
@@ -115,6 +119,9 @@ def test_where_there_is_nothing_but_the_pack_and_its_requirements_it_answers_as_
     assert done.returncode == 0, done.stdout + done.stderr
     answers = json.loads(done.stdout.splitlines()[-1])
     assert "torch" not in done.stderr and answers["status"] == 0 and answers["left"] == ["space"]
-    for way in ("gradio", "curl"):
+    assert answers["stranger"] == {"status": 401}
+    by_curl, by_client = json.loads(answers["lines"][0]), ast.literal_eval(answers["lines"][1])
+    assert by_curl | {"file": files[0].name} == by_client == answers["gradio"][0]
+    for way in ("gradio", "posted"):
         for found, wanted in zip(answers[way], here["answers"], strict=True):
             assert found == wanted | {"file": Path(wanted["file"]).name}

@@ -1,5 +1,7 @@
 """The page as a visitor meets it: the real server, and a real browser that drops real files."""
 
+import ast
+import json
 import re
 import shutil
 import signal
@@ -14,8 +16,9 @@ import pytest
 from competition.core.errors import UserError
 from competition.core.settings import Recipe
 from competition.data.images.decode import decode
+from competition.inference.classify import verdict_row
 from tests.app.hostile import JUDGED, REFUSED, encoded, picture
-from tests.running import environment
+from tests.running import ROOT, environment
 from tests.runs import TINY, make_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -210,6 +213,23 @@ def test_a_second_drop_waits_for_the_first_and_then_takes_its_place(visit):
         visit.page.locator(".tt-status, .tt-card", has_text=name).first.wait_for(timeout=PATIENCE)
     visit.page.locator(".tt-card", has_text="second.png").wait_for(timeout=PATIENCE)
     assert visit.page.locator(".tt-card").count() == 1
+
+
+def test_programs_get_the_verdict_by_the_lines_that_the_page_shows(visit, classifier, tmp_path):
+    from competition.app.api import example_lines
+    from tests.app.visit_pack import run_line
+
+    if not shutil.which("curl"):
+        pytest.skip("there is no curl on the PATH")
+    ((name, raw), _), lines = _both_sides(classifier), example_lines(password=False)
+    (tmp_path / name).write_bytes(raw)
+    wanted = verdict_row(classifier, "image", classifier.classify([decode(raw, name)])[0])
+    visit.page.locator(".tt-programs summary").click()
+    assert visit.page.locator(".tt-programs pre").all_inner_texts() == lines
+    by_curl, by_client = (run_line(line, visit.server.address.rstrip("/"), str(tmp_path / name)) for line in lines)
+    assert json.loads(by_curl) == wanted and ast.literal_eval(by_client) == wanted | {"file": name}
+    page = (ROOT / "competition/app/README.md").read_text()
+    assert all(line in page for line in (*lines, *example_lines(password=True)))
 
 
 @pytest.mark.slow
