@@ -4,10 +4,9 @@ from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from competition.app.limits import Busy
+from competition.app.limits import JUDGE, Busy
 from competition.app.service import Service
 
-PATH = "/judge"
 CURL = "curl --data-binary @IMAGE ADDRESS/judge"
 CLIENT = """\
 python -c 'from gradio_client import Client, handle_file as file; \
@@ -23,13 +22,13 @@ def example_lines(password: bool) -> list[str]:
 
 
 def add_api(site: FastAPI, service: Service) -> None:
-    """Let ``site`` answer a POST to ``PATH``, whose body is an image file, and ``?name=`` what to call it.
+    """Let ``site`` answer a POST to ``JUDGE``, whose body is an image file, and ``?name=`` what to call it.
 
     Status 200: the verdict; 413: too many bytes; 422: no image that can be judged; 429: the visitor's minute is full;
     503: too many wait. All but the first hold ``error``, a sentence.
     """
 
-    @site.post(PATH)
+    @site.post(JUDGE)
     async def judge(request: Request, name: str = "image") -> JSONResponse:
         if wait := service.wait(request.client.host if request.client else None):
             return _refused(429, service.too_many(wait), {"retry-after": str(wait)})

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import JSONResponse, Response
 
-from competition.app.limits import MAX_FILES, MAX_WAITING, Allowance, Limits
+from competition.app.limits import JUDGE, MAX_FILES, MAX_WAITING, Allowance, Limits
 
 MAX_IDLE_SECONDS = 900  # seconds after which an upload that no page asks for is removed
 WRONG_A_MINUTE = 10  # passwords of one visitor
-FORM_BYTES = 2**16  # of an upload beside its files
+FORM_BYTES = 2**16  # of an upload beside its files, and of any other request that is no image
 
 # Gradio's own scripts are inline and build functions from text; what matters here is that all of it is ours.
 POLICY = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; form-action 'self'; frame-ancestors 'self'"
@@ -31,8 +31,10 @@ class Guarded:
         self.app, self.uploads, self.password = app, uploads, password.encode()
         self.headers = HEADERS | {"content-security-policy": f"{POLICY} {framed_by}".rstrip()}
         self.wrong = Allowance(WRONG_A_MINUTE)
-        self.most = int(MAX_FILES * (limits.max_mb * 2**20 + FORM_BYTES))  # bytes of one upload
-        self.arriving = 0  # bytes
+        image = int(limits.max_mb * 2**20)
+        # Bytes of one request: of an upload, which goes to the disk, of an image in memory, of anything else.
+        self.upload, self.image = MAX_FILES * (image + FORM_BYTES), image + FORM_BYTES
+        self.arriving = {True: 0, False: 0}  # bytes, by whether they go to the disk
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def sending(message: Any) -> None:
@@ -46,28 +48,30 @@ class Guarded:
         if scope["type"] != "http":  # there is no other here
             return await send({"type": "websocket.close", "code": 1008})
         headers = dict(scope["headers"])
-        refusal, size = self._stranger(headers, (scope.get("client") or [None])[0]), 0
-        if refusal is None and scope["method"] == "POST" and scope["path"].rstrip("/").endswith("/upload"):
-            size = _number(headers.get(b"content-length"))
-            refusal = self._too_large(size)
+        refusal, size, to_disk = self._stranger(headers, (scope.get("client") or [None])[0]), 0, False
+        if refusal is None and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            size, path = _length(headers), scope["path"].rstrip("/")
+            to_disk = path.endswith("/upload")
+            refusal = self._too_large(size, self.upload if to_disk else self.image if path == JUDGE else FORM_BYTES)
+            refusal = refusal or self._no_room(size, to_disk)
         if refusal is not None:
             return await refusal(scope, receive, sending)
-        self.arriving += size
+        self.arriving[to_disk] += size
         try:
             await self.app(scope, receive, sending)
         finally:
-            self.arriving -= size
+            self.arriving[to_disk] -= size
 
-    def _stranger(self, headers: dict[bytes, bytes], address: str | None) -> PlainTextResponse | None:
+    def _stranger(self, headers: dict[bytes, bytes], address: str | None) -> Response | None:
         """Return the answer to who does not know the password; None for who does."""
         if not self.password:
             return None
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         ask = {"www-authenticate": 'Basic realm="Telltale", charset="UTF-8"'}
         if scheme.lower() != b"basic":
-            return PlainTextResponse("This page asks for a password; any user name will do.", 401, ask)
+            return _refused(401, "This page asks for a password; any user name will do.", ask)
         if self.wrong.blocked(address):
-            return PlainTextResponse("Too many wrong passwords: try again in a minute.", 429)
+            return _refused(429, "Too many wrong passwords: try again in a minute.")
         try:
             _, _, password = base64.b64decode(given, validate=True).partition(b":")
         except binascii.Error:
@@ -75,21 +79,31 @@ class Guarded:
         if secrets.compare_digest(password, self.password):
             return None
         self.wrong.take(address)
-        return PlainTextResponse("This is not the password.", 401, ask)
+        return _refused(401, "This is not the password.", ask)
 
-    def _too_large(self, size: int) -> PlainTextResponse | None:
-        """Return the answer to an upload of so many bytes, -1 for any number, that cannot be taken; None else."""
+    def _too_large(self, size: int, most: int) -> Response | None:
+        """Return the answer to a request of so many bytes, -1 for any number, where it may have ``most``; else None."""
         if size < 0:
-            return PlainTextResponse("Say how long the upload is: content-length is missing.", 411)
-        if size > self.most:
-            return PlainTextResponse(f"An upload may have {self.most:,} bytes, and this one has {size:,}.", 413)
-        if self.arriving + size + _sweep(self.uploads) > (MAX_WAITING + 1) * self.most:
-            return PlainTextResponse("Too many images wait here already: try again in a minute.", 503)
-        return None
+            return _refused(411, "Say how long the request is: content-length is missing.")
+        return _refused(413, f"This request may have {most:,} bytes, and it has {size:,}.") if size > most else None
+
+    def _no_room(self, size: int, to_disk: bool) -> Response | None:
+        """Return the answer to a request for which nine others leave no room; None where there is some."""
+        waiting, most = self.arriving[to_disk] + size, (MAX_WAITING + 1) * (self.upload if to_disk else self.image)
+        if waiting + (_sweep(self.uploads) if to_disk else 0) <= most:
+            return None
+        return _refused(503, "Too many images wait here already: try again in a minute.")
 
 
-def _number(value: bytes | None) -> int:
-    return int(value) if value is not None and value.isdigit() else -1
+def _refused(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": sentence}, status, headers)
+
+
+def _length(headers: dict[bytes, bytes]) -> int:
+    """Return how many bytes a request's body has, or -1 where its headers do not say."""
+    value = headers.get(b"content-length", b"")
+    said = value.isdigit() and len(value) < 20 and b"transfer-encoding" not in headers
+    return int(value) if said else -1
 
 
 def _sweep(uploads: Path) -> int:

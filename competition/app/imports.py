@@ -37,11 +37,15 @@ def needed(modules: Sequence[str]) -> tuple[list[Path], list[str]]:
     return sorted(files), sorted(others)
 
 
-def requirement(package: str) -> str:
-    """Return ``distribution==version`` of what is installed here as ``package``."""
-    found = sorted(importlib.metadata.packages_distributions()[package])
-    name = next((one for one in found if one.endswith("-headless")), found[0])  # OpenCV without windows
-    return f"{name}=={importlib.metadata.version(name).partition('+')[0]}"
+def requirements(packages: Sequence[str]) -> list[str]:
+    """Return ``distribution==version`` of what is installed here as each of these packages, sorted."""
+    known = importlib.metadata.packages_distributions()  # reads thousands of names: once
+    found = []
+    for package in packages:
+        names = sorted(known[package])
+        name = next((one for one in names if one.endswith("-headless")), names[0])  # OpenCV without windows
+        found.append(f"{name}=={importlib.metadata.version(name).partition('+')[0]}")
+    return sorted(found, key=str.lower)
 
 
 def _file(module: str) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from competition.app.answer import MAX_MB
 
+JUDGE = "/judge"  # where programs ask
 MAX_FILES = 12  # of one drop
 MAX_WAITING = 8  # drops, and as many requests of programs
 PER_MINUTE = 30  # images of one visitor, where others than this machine are served

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from competition import __version__
-from competition.app.imports import ROOT, needed, requirement
+from competition.app.imports import ROOT, needed, requirements
 from competition.app.limits import Limits
 from competition.app.packed import MODEL, PASSWORD
 from competition.app.serve import PORT
@@ -98,7 +98,7 @@ def make_pack(exported: Path, manifest: Manifest, folder: Path, limits: Limits) 
     Returns the packages that it requires, and whether anything changed. Raises UserError as :func:`check_place` does.
     """
     files, packages = needed([ENTRY])
-    required = sorted(map(requirement, [*packages, *BY_NAME]), key=str.lower)
+    required = requirements([*packages, *BY_NAME])
     with draft_folder(folder) as site:
         check_place(folder)
         for path in files:

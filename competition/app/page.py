@@ -14,10 +14,10 @@ from fastapi import FastAPI
 from gradio import FileData
 
 from competition.app.answer import MAX_PIXELS, Answer
-from competition.app.api import PATH, add_api, example_lines
+from competition.app.api import add_api, example_lines
 from competition.app.cards import about, card, text
 from competition.app.guard import Guarded
-from competition.app.limits import MAX_FILES, MAX_WAITING
+from competition.app.limits import JUDGE, MAX_FILES, MAX_WAITING
 from competition.app.service import Service
 from competition.app.style import CSS, FONTS, MONO
 
@@ -96,11 +96,11 @@ def _page(service: Service, uploads: Path, password: bool) -> gr.Blocks:
             show_progress="hidden",
             trigger_mode="multiple",
             concurrency_limit=1,
-            concurrency_id=PATH,
+            concurrency_id=JUDGE,
             api_visibility="private",
             preprocess=False,
         )
-        gr.api(_judge(service, uploads), api_name=PATH.strip("/"), concurrency_limit=1, concurrency_id=PATH)
+        gr.api(_judge(service, uploads), api_name=JUDGE.strip("/"), concurrency_limit=1, concurrency_id=JUDGE)
     return page
 
 

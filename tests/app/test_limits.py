@@ -1,14 +1,17 @@
 """The limits of a page: by visitor, by password, by size, and by how much waits."""
 
+import asyncio
 import os
 import time
 
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from competition.app.guard import MAX_IDLE_SECONDS, WRONG_A_MINUTE, Guarded
 from competition.app.limits import MAX_FILES, MAX_WAITING, Allowance, Busy, Limits, Turns, visitor
+from competition.app.packed import SPACE_PROXIES
 
 
 class Clock:
@@ -68,6 +71,7 @@ def _client(tmp_path, **how) -> TestClient:
     site.add_middleware(Guarded, limits=Limits(max_mb=1), uploads=tmp_path, **how)
 
     @site.post("/upload")
+    @site.post("/judge")
     async def upload(request: Request) -> int:
         return len(await request.body())
 
@@ -95,7 +99,12 @@ def test_an_upload_says_its_size_and_has_room_or_is_refused(tmp_path):
     client = _client(tmp_path)
     assert client.post("/upload", content=b"x" * 1000).json() == 1000
     assert client.post("/upload", content=(b"x" for _ in range(3))).status_code == 411
+    for headers in ({"transfer-encoding": "chunked", "content-length": "1"}, {"content-length": "9" * 5000}):
+        assert client.post("/upload", content=b"x", headers=headers).status_code == 411
     assert client.post("/upload", content=bytes(13 * 2**20)).status_code == 413
+    assert client.post("/judge", content=bytes(2**20)).json() == 2**20
+    assert client.post("/judge", content=bytes(2 * 2**20)).status_code == 413
+    assert client.post("/queue/join", content=bytes(2**17)).status_code == 413
     waiting = tmp_path / "a" / "waiting.png"
     waiting.parent.mkdir()
     waiting.write_bytes(b"")
@@ -110,3 +119,22 @@ def test_only_the_site_that_is_named_may_frame_the_page(tmp_path):
     alone, framed = _client(tmp_path), _client(tmp_path, framed_by="https://example.org")
     assert alone.get("/").headers["content-security-policy"].endswith("frame-ancestors 'self'")
     assert framed.get("/").headers["content-security-policy"].endswith("frame-ancestors 'self' https://example.org")
+
+
+@pytest.mark.parametrize(
+    ("peer", "said", "known_as"),
+    [
+        ("10.16.3.80", "192.0.2.7", "192.0.2.7"),
+        ("10.16.3.80", "a lie, 198.51.100.1, 192.0.2.7, 10.16.0.9", "192.0.2.7"),
+        ("203.0.113.5", "192.0.2.7", "203.0.113.5"),
+    ],
+)
+def test_a_visitor_cannot_pass_for_another_before_a_space(peer, said, known_as):
+    told = {}
+
+    async def app(scope, receive, send):
+        told["host"] = scope["client"][0]
+
+    scope = {"type": "http", "client": (peer, 1), "headers": [(b"x-forwarded-for", said.encode())]}
+    asyncio.run(ProxyHeadersMiddleware(app, SPACE_PROXIES)(scope, None, None))
+    assert told["host"] == known_as
