@@ -95,6 +95,7 @@ elif for_help "$@"; then
 else
     case "$command $*" in
         "test "* | "check "*) setup test ;;
+        "app "*engine=onnx* | "app "*pack=*) setup app,onnx ;;
         "app "*) setup app ;;
         "collect "*) setup collect ;;
         "tune "*) setup tune ;;

@@ -14,6 +14,7 @@ from typing import Any
 from competition.core.deadline import line_begins
 from competition.core.errors import UserError, did_you_mean
 from competition.core.help import WORDS, command_help, overview
+from competition.core.packages import QUIET
 from competition.core.signals import answer_signals, interrupted
 from competition.core.system_errors import system_refusal
 from competition.core.text import printable
@@ -40,19 +41,6 @@ COMMANDS = {  # in the order of `./run.sh help`
     "ledger": OWN,
     "bench": OWN,
     "session": OWN,
-}
-
-
-# What keeps libraries from asking or telling anyone anything of their own accord, set before they are imported.
-QUIET = {
-    "NO_ALBUMENTATIONS_UPDATE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "GRADIO_ANALYTICS_ENABLED": "False",
-    "ORT_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "WANDB_ERROR_REPORTING": "false",
 }
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -119,14 +120,15 @@ def test_the_page_shows_a_run_of_then(home, monkeypatch):
     pytest.importorskip("captum", reason="the extra 'app' is not installed")
     from competition.app.answer import answer
     from competition.app.cards import about, card
+    from competition.app.evidence import heat_picture
     from competition.inference.torch_member import open_classifier
 
     monkeypatch.setenv("TELLTALE_HOME", str(home))
     classifier = open_classifier("first", "cpu")
-    recipes = {name: member.recipe for name, member in classifier.members.items()}
     image = next((home / DEMO / "test_data_v2").iterdir())
-    answered = answer(classifier, image.read_bytes(), image.name)
-    assert "tt-verdict" in card(answered, classifier.record, recipes) and "first" in about(classifier.record, recipes)
+    answered = answer(classifier, image.read_bytes(), image.name, evidence=partial(heat_picture, classifier))
+    assert "tt-verdict" in card(answered, classifier.record, classifier.networks)
+    assert "first" in about(classifier.record, classifier.networks)
 
 
 def test_its_report_is_made_and_its_threshold_set_anew(home):

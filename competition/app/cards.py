@@ -3,14 +3,13 @@
 import html
 from collections.abc import Mapping
 
-from competition.app.answer import Answer, Picture
-from competition.core.settings import Recipe
+from competition.app.answer import Answer
+from competition.app.pictures import Picture
 from competition.core.text import counted
 from competition.data.images.credentials import TAMPERED, UNKNOWN
 from competition.data.images.origin import AI, HUMAN
-from competition.inference.classify import Verdict, verdict_words
+from competition.inference.classify import Network, Verdict, verdict_words
 from competition.inference.run_record import Record
-from competition.models.views import find_view
 from competition.report.style import decimals
 from competition.scoring.leaderboard_metric import find_metric
 from competition.scoring.unlikeness import UNLIKE
@@ -33,7 +32,7 @@ def text(value: object) -> str:
     return escaped.replace("{", "&#123;").replace("}", "&#125;").replace("$", "&#36;").replace("`", "&#96;")
 
 
-def card(answer: Answer, record: Record, recipes: Mapping[str, Recipe]) -> str:
+def card(answer: Answer, record: Record, networks: Mapping[str, Network]) -> str:
     """Return the answer as HTML."""
     if answer.verdict is None:
         return (
@@ -50,7 +49,7 @@ def card(answer: Answer, record: Record, recipes: Mapping[str, Recipe]) -> str:
         f"{text(agreement(verdict, record.threshold))}</p>{_unlike(verdict)}"
         f"{_bar(verdict.prob, record.threshold, words)}"
         f'<div class="tt-pictures">{"".join(map(_figure, answer.pictures))}</div>'
-        f"{_votes(verdict, record.threshold, recipes, sides)}{_facts(answer)}</article>"
+        f"{_votes(verdict, record.threshold, networks, sides)}{_facts(answer)}</article>"
     )
 
 
@@ -121,7 +120,7 @@ def _figure(picture: Picture) -> str:
     )
 
 
-def _votes(verdict: Verdict, threshold: float, recipes: Mapping[str, Recipe], sides: tuple[str, str]) -> str:
+def _votes(verdict: Verdict, threshold: float, networks: Mapping[str, Network], sides: tuple[str, str]) -> str:
     """Return the table of members and their views; a vote's colour and arrow say on which side it is."""
 
     def cell(prob: float) -> str:
@@ -131,7 +130,7 @@ def _votes(verdict: Verdict, threshold: float, recipes: Mapping[str, Recipe], si
     views = list(next(iter(verdict.views.values())))
     head = "".join(f"<th>{text(VIEWS.get(view, view.replace('_', ' ')))}</th>" for view in views)
     rows = "".join(
-        f'<tr><th scope="row">{text(member)}<small>{text(find_view(recipes[member].view).caption)}</small></th>'
+        f'<tr><th scope="row">{text(member)}<small>{text(networks[member].sees)}</small></th>'
         f"{cell(prob)}{''.join(map(cell, verdict.views[member].values()))}</tr>"
         for member, prob in verdict.members.items()
     )
@@ -153,12 +152,12 @@ def _facts(answer: Answer) -> str:
     )
 
 
-def about(record: Record, recipes: Mapping[str, Recipe]) -> str:
+def about(record: Record, networks: Mapping[str, Network]) -> str:
     """Return what the run knows and what it is worth, as HTML."""
     rows = record.rows
     members = "".join(
-        f"<li><b>{text(name)}</b>: {text(recipes[name].backbone)} on {find_view(recipes[name].view).caption}, "
-        f"{recipes[name].image_size} px, the mean of {counted(len(folders), 'model')}</li>"
+        f"<li><b>{text(name)}</b>: {text(networks[name].backbone)} on {text(networks[name].sees)}, "
+        f"{networks[name].image_size} px, the mean of {counted(len(folders), 'model')}</li>"
         for name, folders in record.members.items()
     )
     groups = f" in {rows['groups']:,} groups" if rows.get("groups", rows["train"]) != rows["train"] else ""

@@ -89,6 +89,12 @@ footer { display: none !important; }
 .tt-about p { margin: 0 0 10px; max-width: 46em; } .tt-about ul { margin: 0 0 10px; padding-left: 20px; }
 .tt-about li { list-style: disc; overflow-wrap: anywhere; }
 
+.tt-programs { margin: -24px 2px 48px; color: var(--tt-ink); font-size: 15px; line-height: 1.55; }
+.tt-programs summary { cursor: pointer; font-weight: 650; }
+.tt-programs pre { font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; white-space: pre-wrap;
+  overflow-wrap: anywhere; background: #edf0f3; border-radius: 8px; padding: 10px 12px; margin: 10px 0 0; }
+.tt-programs p { max-width: 46em; margin: 10px 0 0; } .tt-programs code { font-size: 13.5px; }
+
 @media (max-width: 720px) {
   .tt-title { padding: 26px 0 14px; }
   .tt-card { padding: 20px 18px; border-radius: 14px; }

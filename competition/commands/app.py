@@ -1,6 +1,7 @@
-"""Serve the web page of a trained run until Ctrl-C, to this machine alone unless host= says otherwise.
+"""Serve the web page of a trained run until Ctrl-C, or pack it into a folder that runs elsewhere.
 
 ./run.sh app name=NAME                   the same as a web page on this machine
+./run.sh app name=NAME pack=FOLDER       the page as a Hugging Face Space and for Docker, without torch
 
 Images are given in the browser; they live in a private folder that goes with the server.
 """
@@ -13,15 +14,23 @@ import tempfile
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
 
 from competition.core.errors import UserError
 from competition.core.options import DEVICES, bounded, one_of, parse
 from competition.core.packages import check_packages
+from competition.core.paths import shown
 from competition.data.images.credentials import read_trust
 
-PORT, NEXT = 7860, 50  # the usual port, and how many after it are tried where it is taken
-PACKAGES = ("gradio", "captum")
+if TYPE_CHECKING:
+    from competition.app.limits import Limits
+    from competition.app.service import Service
+
+PACKAGES = {"torch": ("gradio", "captum"), "onnx": ("gradio", "onnxruntime")}
 
 
 @dataclass(frozen=True)
@@ -31,18 +40,28 @@ class AppOptions:
     name: str = "demo"  # the run's name
     port: int | None = bounded(None, 1, 65535)  # default: the first free one from 7860 on
     host: str = "127.0.0.1"  # the address to listen on; with 0.0.0.0 anyone on the network can send images
+    # what visitors must know (any user name); better: TELLTALE_PASSWORD in the environment, which others cannot read
+    password: str = ""
+    engine: str = one_of("torch", "onnx")  # onnx: the files that ./run.sh export wrote, without the map of the evidence
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
-    max_mb: float = bounded(20.0, 0.1, 1000)  # 10^6 bytes that one image may have
+    max_mb: float = bounded(20.0, 0.1, 1000)  # 2^20 bytes that one image may have
+    # images a minute of one visitor, 0 = any number; default: any number on this machine alone, else 30
+    per_minute: int | None = bounded(None, 0, 100_000)
     trust: str = ""  # PEM file of root certificates: Content Credentials that lead to one are trusted
     open: bool = True  # open the page in the browser
+    pack: str = ""  # the folder to pack the page into; it is not served then
 
 
 def main(words: Sequence[str]) -> None:
-    """Serve the page until Ctrl-C."""
+    """Serve the page until Ctrl-C, or pack it."""
     if named := [word for word in words if "=" not in word]:
         raise UserError(f"'{named[0]}' is not a setting of app, which takes its images in the browser: leave it out.")
     options = parse(words, AppOptions)
-    check_packages("The web page", PACKAGES)
+    if options.pack:
+        return _pack(options)
+    check_packages("The web page", PACKAGES[options.engine])
+    from competition.app.serve import listen
+
     trust = read_trust(options.trust)
     listener = listen(options.host, options.port)
     try:
@@ -54,74 +73,77 @@ def main(words: Sequence[str]) -> None:
 
 
 def _serve(options: AppOptions, listener: socket.socket, folder: Path, trust: str) -> None:
-    # Here, for torch takes seconds to import, and mistakes in the options are reported before that.
-    from competition.inference.run_record import without_outside
-    from competition.inference.torch_member import open_classifier
+    from competition.app.limits import PER_MINUTE, Limits
+    from competition.app.packed import PASSWORD
+    from competition.app.serve import address_of, make_server
 
-    classifier = open_classifier(options.name, options.device)
-    if note := without_outside(classifier.record):
-        print(note, file=sys.stderr)
-    print(f"Reading the models of '{options.name}' ...", flush=True)
-    for member in classifier.members.values():
-        _ = member.models  # now, so that a missing one is reported here and the first answer comes at once
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)  # before Gradio is imported
-    import uvicorn
-
-    from competition.app.page import make_site
-
-    site = make_site(classifier, folder, options.max_mb, trust)
-    address = address_of(listener)
+    alone = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+    per_minute = options.per_minute if options.per_minute is not None else 0 if alone else PER_MINUTE
+    service = _open(options, Limits(options.max_mb, per_minute), trust)
+    password = options.password or os.environ.get(PASSWORD, "")
+    server, address = make_server(service, folder, password), address_of(listener)
     print(f"The page is at {address} (Ctrl-C ends it).", flush=True)
-    if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+    if password:
+        print("It asks for the password; any user name will do.", flush=True)
+    elif not alone:
         print(
-            f"Anyone on the network can send images to this page, because host={options.host} was asked for.",
+            f"Anyone on the network can send images to this page, because host={options.host} was asked for: "
+            f"{PASSWORD}=WORD in the environment, or password=WORD, keeps others out.",
             file=sys.stderr,
             flush=True,
         )
     if options.open and _has_screen():
         webbrowser.open(address)  # the socket listens already: the browser waits until it is answered
-    # A browser keeps a connection open for as long as the page is: do not wait for it to end.
-    config = uvicorn.Config(site, log_level="critical", timeout_graceful_shutdown=1)
-    uvicorn.Server(config).run(sockets=[listener])
+    server.run(sockets=[listener])
 
 
-def listen(host: str, port: int | None) -> socket.socket:
-    """Return a socket that listens on ``host``: on ``port`` if given, else on the first free one from ``PORT`` on.
+def _open(options: AppOptions, limits: "Limits", trust: str) -> "Service":
+    """Return the run at its visitors' service, with its models read."""
+    # Here, for torch takes seconds to import, and mistakes in the options are reported before that.
+    from competition.app.service import Service
+    from competition.commands.predict import open_engine
+    from competition.inference.run_record import without_outside
 
-    Raises UserError for a host that is none of this machine's, and a port that is taken or not permitted.
-    """
-    for number in [port] if port else range(PORT, PORT + NEXT):
-        try:
-            family, kind, protocol, _, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
-            listener = socket.socket(family, kind, protocol)
-        except (OSError, UnicodeError) as error:  # the second of a name that no address can have
-            reason = getattr(error, "strerror", None) or "its name is too long, or empty between two dots"
-            raise UserError(
-                f"host={host:.80} is not an address ({reason}): leave host= out, or give one of this machine's."
-            ) from None
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(place)
-            listener.listen()
-            return listener
-        except OSError as error:
-            listener.close()
-            refused = error
-    if isinstance(refused, PermissionError):
-        raise UserError(f"port={port} needs the administrator's rights: give one from 1024 on, or leave port= out.")
-    if not port:
+    classifier, evidence = open_engine(options.engine, options.name, options.device), None
+    if note := without_outside(classifier.record):
+        print(note, file=sys.stderr)
+    if options.engine == "torch":
+        from competition.app.evidence import heat_picture
+
+        evidence = partial(heat_picture, classifier)
+    print(f"Reading the models of '{options.name}' ...", flush=True)
+    service = Service(classifier, limits, evidence, trust)
+    service.warm_up()
+    return service
+
+
+def _pack(options: AppOptions) -> None:
+    """Write the page into a folder, and print what it holds and how it is used."""
+    if options.port or options.host != AppOptions.host or options.password:
         raise UserError(
-            f"No port of {host} from {PORT} to {PORT + NEXT - 1} is free ({refused.strerror}): give another with port=."
+            f"pack={options.pack} writes a page that runs elsewhere, and its README.md says how to set port, host and "
+            "password there: leave port=, host= and password= out."
         )
-    raise UserError(f"port={port} of {host} cannot be used ({refused.strerror}): give another, or leave port= out.")
+    check_packages("A packed page", PACKAGES["onnx"])
+    from competition.app.limits import PER_MINUTE, Limits
+    from competition.app.pack import check_place, make_pack
 
+    folder = Path(options.pack).expanduser().absolute()
+    check_place(folder)
+    from competition.inference.onnx.export import export
+    from competition.inference.run_record import read_record, without_outside
 
-def address_of(listener: socket.socket) -> str:
-    """Return the address at which a browser on this machine finds the page."""
-    host, port = listener.getsockname()[:2]
-    if ipaddress.ip_address(host).is_unspecified:
-        host = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    if note := without_outside(read_record(options.name)):
+        print(note, file=sys.stderr)
+    with tqdm(bar_format="  {desc}", disable=None) as bar:
+        exported = export(options.name, device=options.device, on_progress=bar.set_description_str)
+    per_minute = PER_MINUTE if options.per_minute is None else options.per_minute
+    required, new = make_pack(exported.folder, exported.manifest, folder, Limits(options.max_mb, per_minute))
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"Packed      {shown(folder)}, {size / 1e6:,.1f} MB" + ("" if new else " (unchanged)"))
+    print(f"  needs     {', '.join(required)}")
+    print("  try it    python app.py, in that folder, where these are installed")
+    print(f"  share it  hf upload USER/SPACE {shown(folder)} --repo-type space")
 
 
 def _has_screen() -> bool:

@@ -28,7 +28,7 @@ class BenchOptions:
     data: str = ""  # for `weights` and `peers`: a folder of labelled images
     preset: str = "small"  # for `peers`: what Telltale trains
     ways: str = ""  # for `weights`: the ways to train that are measured, as full,norms; default: all
-    name: str = "demo"  # for `schedule` and `predict`: a finished run
+    name: str = "demo"  # for `schedule`, `predict` and `page`: a finished run
     metric: str = "f1"  # for `honest`: the metric of labels that thresholds are tuned for
     repeats: int = bounded(100, 2, 10_000)  # for `honest`: how often each world is drawn
     images: int = bounded(100_000, 1000, 1_000_000)  # for `scale`: of the largest data set

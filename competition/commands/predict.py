@@ -26,7 +26,7 @@ from competition.core.options import DEVICES, one_of, parse, positional
 from competition.core.text import counted, printable
 from competition.data.images.credentials import file_credentials, read_trust
 from competition.data.images.formats import IMAGE_EXTENSIONS
-from competition.inference.classify import Classifier, Verdict
+from competition.inference.classify import Classifier, verdict_row
 from competition.inference.classify_files import FileVerdict, classify_files
 from competition.inference.run_record import without_outside
 from competition.scoring.unlikeness import UNLIKE
@@ -153,10 +153,12 @@ def print_answers(classifier: Classifier, answers: Iterable[FileVerdict], form: 
     if form == "csv":
         table.writeheader()
     for path, found in answers:
-        row = {"file": str(path)} | _cells(classifier, found, path, trust)
         if isinstance(found, str):
+            row = {"file": str(path), "unreadable": found}
             unreadable[str(path)] = found
             tqdm.write(printable(f"Not read: {path}: {found}"), file=sys.stderr)
+        else:
+            row = verdict_row(classifier, str(path), found, file_credentials(path, trust))
         if form == "jsonl":
             print(json.dumps(row), flush=True)
         elif form == "csv" and not isinstance(found, str):
@@ -172,20 +174,6 @@ def print_answers(classifier: Classifier, answers: Iterable[FileVerdict], form: 
         print(f"{title[:1].upper()}{title[1:]} of these models on images they had not seen: {value:.4f} ({how}).")
         print("A verdict is a score, not proof.")
     return len(unreadable)
-
-
-def _cells(classifier: Classifier, found: Verdict | str, path: Path, trust: str) -> dict[str, Any]:
-    """Return a file's cells by column, or why it cannot be read."""
-    if isinstance(found, str):
-        return {"unreadable": found}
-    return {
-        "verdict": classifier.words[found.positive],
-        "probability": round(found.prob, 6),
-        "threshold": round(classifier.record.threshold, 6),
-        "unlike": None if found.unlikeness is None else round(found.unlikeness, 1),
-        "credentials": file_credentials(path, trust),
-        **{name: round(prob, 6) for name, prob in found.members.items()},
-    }
 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:

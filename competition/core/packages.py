@@ -1,10 +1,22 @@
-"""Packages that only some commands need."""
+"""Packages that only some commands need, and what keeps packages quiet."""
 
 import importlib.util
 import sys
 from collections.abc import Sequence
 
 from competition.core.errors import UserError
+
+# What keeps libraries from asking or telling anyone anything of their own accord, set before they are imported.
+QUIET = {
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "WANDB_ERROR_REPORTING": "false",
+}
 
 
 def check_packages(what: str, packages: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -44,10 +44,24 @@ class Seen:
     unlike: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class Network:
+    """What a member is, for people: its ``backbone``, what its view ``sees`` of a picture in words, and the side of the
+    square that it sees, in pixels."""
+
+    backbone: str
+    sees: str
+    image_size: int
+
+
 class TrainedMember(Protocol):
     """One member of a finished run. ``batch``: the pictures that it is best given at a time, where there are many."""
 
     batch: int
+
+    @property
+    def network(self) -> Network:
+        """What the member is."""
 
     def see(self, images: Sequence[np.ndarray]) -> Seen:
         """Return what the member's models make of n uint8 (H, W, 3) pictures."""
@@ -76,6 +90,11 @@ class Classifier(Generic[AnyMember]):
         self.batch = max((member.batch for member in self.members.values()), default=1)
         self.weights = {name: record.weights.get(name, 1.0) for name in self.members}  # a run of before had equal ones
 
+    @property
+    def networks(self) -> dict[str, Network]:
+        """What each member is."""
+        return {name: member.network for name, member in self.members.items()}
+
     def classify(self, images: Sequence[np.ndarray]) -> list[Verdict]:
         """Return a verdict on each of n uint8 (H, W, 3) RGB pictures of any sizes (see data/images/decode.py)."""
         if not images:
@@ -101,3 +120,19 @@ class Classifier(Generic[AnyMember]):
             )
             for row in range(len(images))
         ]
+
+
+def verdict_row(classifier: Classifier[AnyMember], file: str, verdict: Verdict, credentials: str) -> dict[str, Any]:
+    """Return what is told of a file in JSON and CSV: probabilities to six decimals, and each member's by its name.
+
+    ``credentials``: its Content Credentials in a few words, an empty text where it has none.
+    """
+    return {
+        "file": file,
+        "verdict": classifier.words[verdict.positive],
+        "probability": round(verdict.prob, 6),
+        "threshold": round(classifier.record.threshold, 6),
+        "unlike": None if verdict.unlikeness is None else round(verdict.unlikeness, 1),
+        "credentials": credentials,
+        **{name: round(prob, 6) for name, prob in verdict.members.items()},
+    }

@@ -11,7 +11,7 @@ from competition.core.errors import UserError
 from competition.core.settings import RECIPE_KEYS, Recipe
 from competition.data.images.stores import ImageStore
 from competition.data.run_data import store_spec
-from competition.inference.classify import Classifier, Seen
+from competition.inference.classify import Classifier, Network, Seen
 from competition.inference.diagnostics import FILE as EVIDENCE_FILE
 from competition.inference.diagnostics import logits_and_features, read_diagnostics
 from competition.inference.job_files import SETTINGS_FILE, begun_settings, check_intact
@@ -19,7 +19,8 @@ from competition.inference.predict import Predictor
 from competition.inference.run_record import Record, read_record
 from competition.models.build import Detector, build_model
 from competition.models.checkpoint import load_weights
-from competition.models.device import Placement, choose_device
+from competition.models.device import Placement, choose_device, memory_errors
+from competition.models.views import find_view
 from competition.scoring.blend.average import mean_logit
 from competition.scoring.unlikeness import MIN_REFERENCES, KnownFeatures
 
@@ -46,6 +47,10 @@ class TorchMember:
     def recipe(self) -> Recipe:
         return self.predictor.recipe
 
+    @property
+    def network(self) -> Network:
+        return network_of(self.recipe)
+
     @cached_property
     def models(self) -> list[Detector]:
         """The member's models, in evaluation mode on their device."""
@@ -57,7 +62,11 @@ class TorchMember:
         return [known_features(folder) for folder in self.folders]
 
     def see(self, images: Sequence[np.ndarray]) -> Seen:
-        """Return what the models make of n uint8 (H, W, 3) pictures."""
+        """Return what the models make of n uint8 (H, W, 3) pictures; MemoryError where they do not fit."""
+        with memory_errors():
+            return self._see(images)
+
+    def _see(self, images: Sequence[np.ndarray]) -> Seen:
         spec, logits, unlike = store_spec(self.recipe), [], []  # the pictures as a run's cache would hold them
         store = ImageStore([spec.stored(image) for image in images])
         for model, known in zip(self.models, self.known, strict=True):
@@ -67,6 +76,11 @@ class TorchMember:
                 unlike.append(known.percentile(features))
         mean = np.stack([mean_logit(one_view) for one_view in np.stack(logits, axis=1)])
         return Seen(mean, np.mean(unlike, axis=0) if unlike else None)
+
+
+def network_of(recipe: Recipe) -> Network:
+    """Return what a member of this recipe is, for people."""
+    return Network(recipe.backbone, find_view(recipe.view).caption, recipe.image_size)
 
 
 def known_features(folder: Path) -> KnownFeatures | None:

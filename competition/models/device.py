@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -52,6 +52,15 @@ class Placement:
     def move(self, pixels: Tensor) -> Tensor:
         """Move (n, c, h, w) pixels to the device, in the model's memory layout."""
         return pixels.to(self.device, non_blocking=True).contiguous(memory_format=FORMATS[self.memory_format])
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Let a GPU without memory be a MemoryError, as a machine without memory is."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(str(error)) from error
 
 
 def choose_device(wanted: str) -> str:

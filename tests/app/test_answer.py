@@ -2,14 +2,17 @@
 
 import dataclasses
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.app.answer import MAX_PIXELS, answer, ensemble_heat
+from competition.app.answer import MAX_PIXELS
+from competition.app.answer import answer as answer_with
 from competition.app.cards import about, agreement, card, nearness, text
+from competition.app.evidence import ensemble_heat, heat_picture
 from competition.core.settings import Recipe
 from competition.data.images.decode import decode
 from competition.inference.classify import Classifier, Verdict
@@ -40,8 +43,12 @@ def _classifier(home, members):
     return classifier
 
 
+def answer(classifier, raw, name, **limits):
+    return answer_with(classifier, raw, name, evidence=partial(heat_picture, classifier), **limits)
+
+
 def _card(classifier, found):
-    return card(found, classifier.record, {name: member.recipe for name, member in classifier.members.items()})
+    return card(found, classifier.record, classifier.networks)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -110,7 +117,7 @@ def test_what_a_verdict_is_called_follows_from_which_class_is_ai(classifier, cla
         assert f"probability of “{words[1]}”" in shown
         assert f"<span>{words[0]}</span>" in shown and f"<span>{words[1]}</span>" in shown
     assert f"“{named.words[found.verdict.positive]}”" in found.pictures[0].caption
-    assert f"counts as “{words[1]}”" in about(named.record, MEMBERS)
+    assert f"counts as “{words[1]}”" in about(named.record, named.networks)
 
 
 def test_no_name_of_a_file_reaches_the_page_as_markup(classifier):
@@ -155,7 +162,7 @@ def test_members_are_counted_on_the_side_of_the_verdict():
 
 
 def test_the_page_says_what_the_run_was_trained_on_and_what_it_is_worth(classifier):
-    shown = about(classifier.record, MEMBERS)
+    shown = about(classifier.record, classifier.networks)
     for words in (
         "<b>data</b>: 80 images in 40 groups",
         "real (human-made) and fake (AI-made)",

@@ -1,13 +1,13 @@
 """The page as a visitor meets it: the real server, and a real browser that drops real files."""
 
-import os
+import ast
+import json
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,8 +16,9 @@ import pytest
 from competition.core.errors import UserError
 from competition.core.settings import Recipe
 from competition.data.images.decode import decode
+from competition.inference.classify import verdict_row
 from tests.app.hostile import JUDGED, REFUSED, encoded, picture
-from tests.running import environment
+from tests.running import ROOT, environment
 from tests.runs import TINY, make_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -196,7 +197,7 @@ def test_a_file_over_the_limit_is_named_and_the_next_one_is_answered(visit):
 
 
 def test_of_too_many_files_the_first_are_answered_and_the_rest_counted(visit):
-    from competition.app.page import MAX_FILES
+    from competition.app.limits import MAX_FILES
 
     raw = b"no image"
     visit.zone.set_input_files(
@@ -212,6 +213,23 @@ def test_a_second_drop_waits_for_the_first_and_then_takes_its_place(visit):
         visit.page.locator(".tt-status, .tt-card", has_text=name).first.wait_for(timeout=PATIENCE)
     visit.page.locator(".tt-card", has_text="second.png").wait_for(timeout=PATIENCE)
     assert visit.page.locator(".tt-card").count() == 1
+
+
+def test_programs_get_the_verdict_by_the_lines_that_the_page_shows(visit, classifier, tmp_path):
+    from competition.app.api import example_lines
+    from tests.app.visit_pack import run_line
+
+    if not shutil.which("curl"):
+        pytest.skip("there is no curl on the PATH")
+    ((name, raw), _), lines = _both_sides(classifier), example_lines(password=False)
+    (tmp_path / name).write_bytes(raw)
+    wanted = verdict_row(classifier, "image", classifier.classify([decode(raw, name)])[0], "")
+    visit.page.locator(".tt-programs summary").click()
+    assert visit.page.locator(".tt-programs pre").all_inner_texts() == lines
+    by_curl, by_client = (run_line(line, visit.server.address.rstrip("/"), str(tmp_path / name)) for line in lines)
+    assert json.loads(by_curl) == wanted and ast.literal_eval(by_client) == wanted | {"file": name}
+    page = (ROOT / "competition/app/README.md").read_text()
+    assert all(line in page for line in (*lines, *example_lines(password=True)))
 
 
 @pytest.mark.slow
@@ -231,15 +249,13 @@ def test_nothing_is_wider_than_the_screen(browser, server):
 
 
 def test_an_upload_is_taken_off_the_disk_as_it_is_read_and_no_other_file_is_touched(tmp_path):
-    from competition.app.page import MAX_IDLE_SECONDS, take, uploaded
+    from competition.app.page import take, uploaded
 
     uploads, secret = tmp_path / "uploads", tmp_path / "secret.png"
-    one, fresh, stale = uploads / "a" / "one.png", uploads / "b" / "fresh.png", uploads / "c" / "stale.png"
-    for path in (secret, one, fresh, stale):
+    one, other = uploads / "a" / "one.png", uploads / "b" / "other.png"
+    for path in (secret, one, other):
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_bytes(path.name.encode())
-    old = time.time() - MAX_IDLE_SECONDS - 1
-    os.utime(stale, (old, old))
     named = uploaded(
         [
             {"path": str(one), "orig_name": "One.png"},
@@ -250,14 +266,16 @@ def test_an_upload_is_taken_off_the_disk_as_it_is_read_and_no_other_file_is_touc
         ]
     )
     assert take(named, uploads) == [("One.png", b"one.png"), ("image", None), ("image", None), ("image", None)]
-    assert [path for path in uploads.rglob("*") if path.is_file()] == [fresh] and secret.exists()
+    assert [path for path in uploads.rglob("*") if path.is_file()] == [other] and secret.exists()
     assert uploaded(None) == uploaded({"path": "x"}) == []
 
 
 def test_memory_holds_what_few_visitors_were_shown(classifier, tmp_path):
-    from competition.app.page import MAX_WAITING, make_site
+    from competition.app.limits import MAX_WAITING, Limits
+    from competition.app.page import make_site
+    from competition.app.service import Service
 
-    site = make_site(classifier, tmp_path, max_mb=2)
+    site = make_site(Service(classifier, Limits()), tmp_path)
     mounted = [getattr(route, "app", None) for route in site.routes]
     (gradio,) = [app for app in mounted if hasattr(app, "state_holder")]
     for number in range(100):
@@ -266,7 +284,7 @@ def test_memory_holds_what_few_visitors_were_shown(classifier, tmp_path):
 
 
 def test_a_taken_port_is_an_error_where_it_was_asked_for_and_passed_over_where_it_was_not():
-    from competition.commands.app import address_of, listen
+    from competition.app.serve import address_of, listen
 
     with listen("127.0.0.1", None) as first, listen("127.0.0.1", None) as second:
         taken = first.getsockname()[1]
@@ -308,7 +326,7 @@ def test_a_missing_extra_is_named_with_its_remedy(monkeypatch):
 
 
 def test_only_this_machine_is_served_unless_asked_otherwise():
-    from competition.commands.app import listen
+    from competition.app.serve import listen
 
     with listen("127.0.0.1", None) as own, listen("0.0.0.0", None) as all_of_them:
         assert own.getsockname()[0] == "127.0.0.1" and all_of_them.getsockname()[0] == "0.0.0.0"

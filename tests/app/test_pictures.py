@@ -3,15 +3,19 @@
 import base64
 import io
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from competition.app.pictures import data_uri, overlay, residual_picture, seen_box, spectrum_picture
+from competition.app.evidence import overlay
+from competition.app.pictures import data_uri, residual_picture, seen_box, spectrum_picture
 from competition.core.errors import UserError
 from competition.data.tta import eval_crops
+from competition.models.views import find_view
 
 SIDES = st.integers(1, 90)
 
@@ -35,6 +39,20 @@ def test_resizing_sees_all_of_an_image_and_an_unknown_fit_is_refused():
     assert seen_box((30, 50, 3), 16, "resize") == (0, 0, 30, 50)
     with pytest.raises(UserError, match="squeeze"):
         seen_box((30, 50, 3), 16, "squeeze")
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (33, 90)])
+def test_residual_and_spectrum_are_those_that_the_models_see(shape):
+    image = cv2.GaussianBlur(_noise(*shape), (0, 0), 1.5)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    seen = {name: find_view(name)((0.0,) * 3, (1.0,) * 3, False)(pixels)[0] for name in ("residual", "fourier")}
+    for picture, view in ((residual_picture(image), seen["residual"]), (spectrum_picture(image), seen["fourier"])):
+        shown = picture[:: picture.shape[0] // shape[0], :: picture.shape[1] // shape[1]]
+        values, grey = view.permute(1, 2, 0).numpy(), shown.astype(float)
+        inside = (grey > 0) & (grey < 255)
+        inside[shape[0] // 2, shape[1] // 2] = False  # the zero frequency: the mean was taken out, and rounding is left
+        slope, offset = np.polyfit(values[inside], grey[inside], 1)
+        assert np.abs(slope * values[inside] + offset - grey[inside]).max() < 1 and inside.mean() > 0.3
 
 
 @settings(max_examples=30, deadline=None)

@@ -44,6 +44,7 @@ import torch
 from competition.app.cards import about
 from competition.inference.onnx.graph import MeanLogit
 from competition.inference.run_record import Record
+from competition.inference.torch_member import network_of
 from competition.models.build import build_model, check_model
 from competition.training.optim import make_optimizer
 recipe = config.members["model"]
@@ -55,7 +56,7 @@ assert torch.allclose(model(pixels), model.backbone.head(seen).flatten())
 assert torch.allclose(MeanLogit([model], 8)(pixels), model(pixels))
 assert len(make_optimizer(model, recipe).param_groups) == 2
 record = Record("r", ("real", "fake"), "s", "kaggle", {"train": 5}, {"model": ["model/fold0"]}, "none", 0.5)
-print(about(record, config.members))
+print(about(record, {"model": network_of(recipe)}))
 """
 
 

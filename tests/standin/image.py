@@ -6,7 +6,10 @@ import os
 import re
 import sys
 import venv
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 # What runs the tests and what Telltale needs and Kaggle's image has not, or cannot be trusted to have.
 LACKING = (
@@ -44,16 +47,22 @@ def build(folder: Path, without: tuple[str, ...] = ()) -> Path:
     of it elsewhere works as well. It has a working pip, which puts packages into the environment itself.
     """
     packages = contents(tuple(sorted(without)))
-    venv.EnvBuilder(symlinks=True, with_pip="pip" not in packages).create(folder)
-    site = next((folder / "lib").glob("python*")) / "site-packages"
-    for name, path in packages.items():
-        if not (site / name).exists():
-            (site / name).symlink_to(path)
+    link_packages(folder, packages, with_pip="pip" not in packages)
     pip = folder / "bin" / "pip"
     pip.unlink(missing_ok=True)
     pip.write_text('#!/bin/sh\nexec "$(dirname "$0")/python" -m pip "$@"\n')
     pip.chmod(0o755)
     return folder
+
+
+def link_packages(folder: Path, packages: Mapping[str, Path], with_pip: bool = False) -> Path:
+    """Make an environment of these packages (see :func:`contents`) in ``folder`` and return its interpreter."""
+    venv.EnvBuilder(symlinks=True, with_pip=with_pip).create(folder)
+    site = next((folder / "lib").glob("python*")) / "site-packages"
+    for name, path in packages.items():
+        if not (site / name).exists():
+            (site / name).symlink_to(path)
+    return folder / "bin" / "python"
 
 
 @functools.cache
@@ -63,10 +72,28 @@ def contents(without: tuple[str, ...] = ()) -> dict[str, Path]:
     A folder that several distributions share is there if one of them is.
     """
     lacking = {_canonical(name) for name in (*LACKING, *without)}
-    found: dict[str, Path] = {}
-    for one in importlib.metadata.distributions():
-        if _canonical(one.name) in lacking:
+    return _tops(one for one in importlib.metadata.distributions() if _canonical(one.name) not in lacking)
+
+
+def required(lines: Iterable[str]) -> dict[str, Path]:
+    """Return the same of an environment that holds what a requirements.txt asks for, and what that requires in turn."""
+    installed = {_canonical(one.name): one for one in importlib.metadata.distributions()}
+    found: dict[str, importlib.metadata.Distribution] = {}
+    waiting = [Requirement(line) for line in lines]
+    while waiting:
+        asked = waiting.pop()
+        name = _canonical(asked.name)
+        if name in found or (asked.marker and not asked.marker.evaluate({"extra": ""})):
             continue
+        found[name] = installed[name]
+        assert asked.specifier.contains(found[name].version, prereleases=True), asked
+        waiting += [Requirement(line) for line in found[name].requires or []]
+    return _tops(found.values())
+
+
+def _tops(distributions: Iterable[importlib.metadata.Distribution]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for one in distributions:
         base = Path(str(one.locate_file("")))
         tops = {
             line.split(",", 1)[0].split("/", 1)[0].strip('"') for line in (one.read_text("RECORD") or "").splitlines()

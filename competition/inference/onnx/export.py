@@ -4,6 +4,7 @@ One graph holds all of a member's models and averages their logits; telltale.jso
 the rest of the run. Nothing is half-written, and an export that would change nothing writes nothing.
 """
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def export(
             models = _identify(classifier.record.folder, trained.folders)
             kept = before and before.members.get(member)
             if kept and kept.models == models and is_whole(folder, kept):
-                members[member] = kept
+                members[member] = _described(kept, trained)
                 for _ in STAGES:
                     on_progress(f"{member}: stands")
             else:
@@ -123,7 +124,12 @@ def _export_member(
     spec = store_spec(recipe)
     digests = {file.name: file_digest(file) for file in sorted(site.glob(f"{member}.onnx*"))}
     stored = recipe.image_size, recipe.fit, spec.size, spec.cap
-    return MemberFile(path.name, digests, *stored, placement.precision, models, difference, spec.quality)
+    written = MemberFile(path.name, digests, *stored, placement.precision, models, difference, spec.quality)
+    return _described(written, trained)
+
+
+def _described(member: MemberFile, trained: TorchMember) -> MemberFile:
+    return dataclasses.replace(member, backbone=trained.network.backbone, sees=trained.network.sees)
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from competition.core.intact import kept_record
 from competition.core.paths import run_folder
 from competition.data.images.stores import StoreSpec
 from competition.data.tta import TTA, eval_crops, turn
-from competition.inference.classify import Classifier, Seen
+from competition.inference.classify import Classifier, Network, Seen
 from competition.inference.job_files import read_done
 from competition.inference.run_record import FILE, Record, read_record
 
@@ -41,7 +41,7 @@ class MemberFile:
     ``store_cap``, ``store_quality``, ``fit``: see StoreSpec and eval_crops. ``models``: for each model averaged inside,
     by its folder, the job's key and the digest of its weights. ``difference``: the largest measured on the check
     images, of ``logit`` and ``prob``, from torch in fp32, and as ``own_logit`` and ``own_prob`` from torch in
-    ``precision``, the member's own.
+    ``precision``, the member's own. ``backbone`` and ``sees``: see Network; exports of earlier versions have none.
     """
 
     file: str
@@ -54,6 +54,8 @@ class MemberFile:
     models: dict[str, dict[str, str]]
     difference: dict[str, float]
     store_quality: int = 0  # exports of earlier versions have none
+    backbone: str = ""
+    sees: str = ""
 
     @property
     def spec(self) -> StoreSpec:
@@ -81,6 +83,11 @@ class OnnxMember:
 
     def __init__(self, path: Path, member: MemberFile, tta: str):
         self.path, self.member, self.tta = path, member, tta
+
+    @property
+    def network(self) -> Network:
+        member = self.member
+        return Network(member.backbone or "a network", member.sees or "its view", member.image_size)
 
     @cached_property
     def session(self) -> Any:

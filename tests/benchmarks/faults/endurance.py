@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -152,19 +153,18 @@ class Drops:
     """Drops files on a page as its own script in a browser does."""
 
     def __init__(self, address: str):
-        self.address, self.count = f"{address}/gradio_api", 0
-        self.http = urllib3.PoolManager(timeout=60.0, retries=False)
+        self.address = f"{address}/gradio_api"
+        self.http = urllib3.PoolManager(maxsize=8, timeout=60.0, retries=False)
 
     def answered(self, files: list[tuple[str, bytes]]) -> int:
         """Upload (name, bytes) pairs, have them judged, and return how many cards came back: one for each."""
-        self.count += 1
         fields = [("files", (name, raw)) for name, raw in files]
         paths = self.http.request("POST", f"{self.address}/upload", fields=fields).json()
         dropped = [
             {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
             for path, (name, _) in zip(paths, files, strict=True)
         ]
-        session = f"session{self.count}"
+        session = uuid.uuid4().hex
         joined = {"data": [dropped], "fn_index": 0, "session_hash": session}
         assert self.http.request("POST", f"{self.address}/queue/join", json=joined).status == 200
         told = self.http.request("GET", f"{self.address}/queue/data?session_hash={session}").data.decode()

@@ -8,6 +8,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 
 from competition.app.answer import answer
+from competition.app.evidence import heat_picture
 from competition.app.page import take
 from competition.audit.scan import scan
 from competition.core.errors import UserError
@@ -139,7 +141,7 @@ def by_page(paths: Sequence[Path]) -> list[Answer]:
             shutil.copyfile(path, upload)
             ((name, raw),) = take([(path.name, upload)], uploads)
             assert raw is not None and not upload.exists()
-            answered = answer(judge()[0], raw, name)
+            answered = answer(judge()[0], raw, name, evidence=partial(heat_picture, judge()[0]))
             found.append(answered.verdict.prob if answered.verdict else _own_limit(path, answered.refusal))
         return found
 

@@ -1,0 +1,75 @@
+"""The server of a page: the socket that it listens on, and what answers there."""
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from competition.core.errors import UserError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from competition.app.service import Service
+
+PORT, NEXT = 7860, 50  # the usual port, and how many after it are tried where it is taken
+
+
+def make_server(
+    service: "Service", uploads: Path, password: str = "", framed_by: str = "", proxies: str | None = None
+) -> "uvicorn.Server":
+    """Return the server of the run's page; its ``run(sockets=[listener])`` serves until a signal.
+
+    For ``uploads``, ``password`` and ``framed_by`` see make_site. ``proxies``: the addresses and networks, divided by
+    commas, whose header X-Forwarded-For is believed; None = what FORWARDED_ALLOW_IPS says, else this machine alone. Of
+    several addresses there the last one counts that is not a proxy's: what stands before it anyone can write.
+    """
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # before Gradio is imported
+    import uvicorn
+
+    from competition.app.page import make_site
+
+    site = make_site(service, uploads, password, framed_by)
+    # A browser keeps a connection open for as long as the page is: do not wait for it to end.
+    config = uvicorn.Config(site, log_level="critical", timeout_graceful_shutdown=1, forwarded_allow_ips=proxies)
+    return uvicorn.Server(config)
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """Return a socket that listens on ``host``: on ``port`` if given, else on the first free one from ``PORT`` on.
+
+    Raises UserError for a host that is none of this machine's, and a port that is taken or not permitted.
+    """
+    for number in [port] if port else range(PORT, PORT + NEXT):
+        try:
+            family, kind, protocol, _, place = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
+            listener = socket.socket(family, kind, protocol)
+        except (OSError, UnicodeError) as error:  # the second of a name that no address can have
+            reason = getattr(error, "strerror", None) or "its name is too long, or empty between two dots"
+            raise UserError(
+                f"host={host:.80} is not an address ({reason}): leave host= out, or give one of this machine's."
+            ) from None
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(place)
+            listener.listen()
+            return listener
+        except OSError as error:
+            listener.close()
+            refused = error
+    if isinstance(refused, PermissionError):
+        raise UserError(f"port={port} needs the administrator's rights: give one from 1024 on, or leave port= out.")
+    if not port:
+        raise UserError(
+            f"No port of {host} from {PORT} to {PORT + NEXT - 1} is free ({refused.strerror}): give another with port=."
+        )
+    raise UserError(f"port={port} of {host} cannot be used ({refused.strerror}): give another, or leave port= out.")
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return the address at which a browser on this machine finds the page."""
+    host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
