@@ -327,7 +327,7 @@ def test_the_console_script_is_the_command_line(home):
     code += f"sys.exit(EntryPoint({entry[0]!r}, {entry[1]!r}, 'console_scripts').load()())"
     for words, status, out, err in (
         (["predict", "help"], 0, "format=table", ""),
-        (["predict", "format=xml"], 2, "", "Error: format=xml is not one of table, csv, json.\n"),
+        (["predict", "format=xml"], 2, "", "Error: format=xml is not one of table, csv, json, jsonl.\n"),
     ):
         said = subprocess.run(
             [sys.executable, "-c", code, *words], env=environment(home), capture_output=True, text=True

@@ -46,7 +46,7 @@ REF, NEXT = "alice/telltale-far-train-1", "alice/telltale-far-train-2"
 
 def wait_for(world: World, process, ref: str, jobs: int) -> None:
     """Wait until the running kernel has finished this many jobs."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while time.monotonic() < until and process.poll() is None:
         try:
             kernel = world.kernel(ref)  # one version: the next may be pushed at any moment
@@ -62,7 +62,7 @@ def wait_for(world: World, process, ref: str, jobs: int) -> None:
 def kill_training(world: World, process, ref: str) -> None:
     """Kill a kernel's training, as the system does where memory runs out, once a resume point of fold 2 is there."""
     point = "telltale-*/home/folds/far/convnext/fold2/resume.pt"
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while time.monotonic() < until and process.poll() is None:
         training = training_process(world.kernel(ref).pid)
         if training and any(Path(f"/proc/{training}/root/tmp").glob(point)):
