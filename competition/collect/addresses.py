@@ -20,14 +20,20 @@ _UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 space handed out to
 
 
 class Rejected(Exception):
-    """This address will not be collected, for the plain-words ``reason``; another request would change nothing.
-
-    ``setting`` names the setting that refuses it, where another value of it would not.
-    """
+    """This address will not be collected, for the plain-words ``reason``; ``setting`` names the setting that refuses
+    it, where another value of it would not."""
 
     def __init__(self, reason: str, setting: str = ""):
         super().__init__(reason)
         self.reason, self.setting = reason, setting
+
+
+class Failed(Exception):
+    """Nothing came, for the plain-words ``reason``, but another run may have better luck."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason
 
 
 def parsed(address: str) -> Url:
@@ -45,7 +51,7 @@ def parsed(address: str) -> Url:
         raise Rejected("it is not an http or https address")
     if url.auth is not None:
         raise Rejected("the address holds a user name or password")
-    if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", url.host or ""):
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]", url.host or ""):
         raise Rejected("the address names no host")
     return url._replace(path=url.path or "/", fragment=None)
 
@@ -70,16 +76,8 @@ def is_public(number: str) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
-def distinct(addresses: Iterable[str]) -> list[str]:
-    """Return each address once, in order; one that differs only in its ``#fragment`` is the same."""
-    first: dict[str, str] = {}
-    for address in addresses:
-        first.setdefault(same(address), address)
-    return list(first.values())
-
-
 def same(address: str) -> str:
-    """Return the key by which two spellings of one address are known as one."""
+    """Return the key by which two spellings of one address are known as one: without its ``#fragment``."""
     return address.partition("#")[0]
 
 

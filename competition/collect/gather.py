@@ -1,107 +1,177 @@
-"""The collection itself: addresses are fetched a few at a time and judged one by one, in the order in which they come.
+"""The collection itself: each list, page and search of a run gives addresses, the class that has the fewest images
+first; they are fetched a few at a time and judged one by one, in the order in which they come.
 
 An image is stored byte for byte as it was served. Run again, it requests only what is not finished; killed at any
 moment, it loses the images in flight and nothing else.
 """
 
-import shlex
+import asyncio
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
-from itertools import islice
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from competition.collect.addresses import MAX_ADDRESS, Rejected, distinct, read_list, same, taking_turns
-from competition.collect.fetch import Fetched, Fetcher
+from competition.collect.addresses import MAX_ADDRESS, Failed, Rejected, read_list, same, taking_turns
+from competition.collect.crawl import SILENT, Fetcher, crawl
 from competition.collect.judge import Judge
 from competition.collect.known import survey
-from competition.collect.manners import SILENT, Failed
-from competition.collect.options import CollectOptions, check
-from competition.collect.pages import page_images, page_text
-from competition.collect.provenance import NAME, Row, appending, read_rows
+from competition.collect.options import CollectOptions, wishes
+from competition.collect.pages import page_images
+from competition.collect.provenance import NAME, Provenance, Row
 from competition.core.errors import UserError
 from competition.core.locks import only_one
-from competition.core.text import counted, listed
-from competition.data.layouts.class_folders import class_folders
-from competition.data.layouts.labels import POSITIVE_NAMES, two_classes
 
-PAGE_BYTES = 2_000_000
+PAGE_BYTES = 5_000_000
 SPARE = 100_000_000  # bytes of disk left free beside one more image
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a run did: how many addresses became what, by ``Row.kind``; how many were ``finished`` before it, and how
-    many were ``too_long`` for a row."""
+@dataclass(eq=False)
+class Source:
+    """One list, page or search of a run: what it has yet to give, and how many of its images are saved or under way."""
 
-    label: str
-    out: Path
-    counts: Counter[str]
-    finished: int
-    too_long: int
+    wish: CollectOptions
+    batches: AsyncIterator[list[Row]]
+    ready: deque[Row] = field(default_factory=deque)
+    taken: int = 0
 
-    def lines(self) -> list[str]:
-        """Return what is printed at the end; the last line says what to do next."""
-        some, count = self.counts, {kind: counted(self.counts[kind], kind) for kind in ("duplicate", "near-duplicate")}
-        lines = [
-            f"{self.label}: {counted(some['saved'], 'image')} saved, {count['duplicate']}, {count['near-duplicate']}, "
-            f"{some['refused']:,} refused, {some['failed']:,} failed; {self.finished:,} done before.",
-            f"Where each came from, and why not: {self.out / self.label / NAME}",
-        ]
-        if self.too_long:
-            lines.append(f"Addresses of more than {MAX_ADDRESS:,} characters, left out: {self.too_long:,}")
-        if some["failed"]:
-            lines.append("What failed may succeed later: run the same line again.")
-        return [*lines, _what_next(self.label, self.out)]
+    @property
+    def folder(self) -> str:
+        """Where its images go, relative to the data set's folder."""
+        return f"{self.wish.label}/{self.wish.name}".rstrip("/")
 
 
-def collect(settings: CollectOptions) -> Summary:
-    """Download what ``settings`` name into the class folder ``out/label``.
+class Run:
+    """A run of the collection, and what it did: ``counts`` of addresses by label and ``Row.kind``, how many were
+    ``finished`` before, how many ``too_long`` for a row, and in plain words what could not be read (``unread``)."""
 
-    Raises ``UserError`` for a list or page that cannot be read or names no image, and while another collection works in
-    ``out``. What becomes of a single address is not an error but a row of ``out/label/provenance.csv``.
-    """
-    check(settings)
-    out, folder = Path(settings.out), Path(settings.out) / settings.label
-    counts: Counter[str] = Counter()
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(settings.connections))
-        fetcher = stack.enter_context(  # left before the pool, so that no thread goes on waiting
-            Fetcher(settings.allow_local, settings.delay, settings.retries, settings.robots)
+    def __init__(self, settings: CollectOptions):
+        self.settings, self.wishes, self.out = settings, wishes(settings), Path(settings.out)
+        self.labels = list(dict.fromkeys(wish.label for wish in self.wishes))
+        self.counts: dict[str, Counter[str]] = {label: Counter() for label in self.labels}
+        self.finished, self.too_long = Counter[str](), 0
+        self.unread: list[str] = []
+        self._seen: set[tuple[str, str]] = set()
+        self._choosing = asyncio.Lock()
+
+    async def work(self, fetcher: Fetcher) -> None:
+        """Fetch and judge what the sources name, until they have no more or there is enough."""
+        self._fetcher = fetcher
+        self._sources = [Source(wish, self._batches(wish)) for wish in self.wishes]
+        self._tables = {label: Provenance(self.out / label / NAME) for label in self.labels}
+        rows = [row for table in self._tables.values() for row in table.rows.values()]
+        self._taken = Counter(row.label for row in rows if row.file and (self.out / row.file).exists())
+        self._judge = Judge(self.settings, survey(self.out), {row.file for row in rows})
+        workers = [asyncio.ensure_future(self._worker()) for _ in range(self.settings.connections)]
+        try:
+            with tqdm(total=0, desc=f"collect {' '.join(self.labels)}", unit="img", disable=None) as self._bar:
+                await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            for table in self._tables.values():
+                table.close()
+
+    async def _worker(self) -> None:
+        while chosen := await self._next():
+            source, row = chosen
+            self._check_disk()
+            try:
+                answer: Any = await self._fetcher.get(row.address, self.settings.limit)
+            except (Rejected, Failed) as outcome:
+                answer = outcome
+            row = self._judge.judged(row, source.folder, answer)
+            self._tables[row.label].add(row)
+            self.counts[row.label][row.kind] += 1
+            source.taken -= row.kind != "saved"
+            self._taken[row.label] -= row.kind != "saved"
+            self._bar.update()
+
+    async def _next(self) -> tuple[Source, Row] | None:
+        """Return the next address of the class that has the fewest images, of its source that has; ``None`` if that
+        class has no more, or enough."""
+        async with self._choosing:
+            label = min(self.labels, key=lambda label: self._taken[label])
+            enough = self.settings.max is not None and self._taken[label] >= self.settings.max
+            while sources := [one for one in self._sources if one.wish.label == label and not enough]:
+                source = min(sources, key=lambda one: one.taken)
+                if source.ready:
+                    source.taken += 1
+                    self._taken[label] += 1
+                    return source, source.ready.popleft()
+                try:
+                    source.ready.extend(self._unfinished(await anext(source.batches)))
+                    continue
+                except (Rejected, Failed) as refusal:
+                    self.unread.append(self._sentence(source.wish, refusal))
+                except StopAsyncIteration:
+                    pass
+                self._sources.remove(source)
+            return None
+
+    def _unfinished(self, batch: list[Row]) -> list[Row]:
+        """Return those that have yet to be requested, in the order in which they will be."""
+        todo: dict[str, Row] = {}
+        tried = set()
+        for row in batch:
+            key = same(row.address)
+            if len(row.address) > MAX_ADDRESS:
+                self.too_long += 1
+            elif (row.label, key) not in self._seen:
+                self._seen.add((row.label, key))
+                before = self._tables[row.label].rows.get(key)
+                if before and before.finished(self.settings):
+                    self.finished[row.label] += 1
+                    continue
+                todo[row.address] = row
+                # What failed by itself comes last: else a few dead addresses would again keep the rest of a host back.
+                if before and before.kind == "failed" and not before.status.endswith(SILENT):
+                    tried.add(row.address)
+        self._bar.total += len(todo)
+        return [todo[address] for address in taking_turns(sorted(todo, key=lambda address: address in tried))]
+
+    async def _batches(self, wish: CollectOptions) -> AsyncIterator[list[Row]]:
+        """Yield rows, of which nothing is known but where they come from, for what a list, a page and a search name."""
+        if wish.urls:
+            yield [Row(label=wish.label, address=address, status="") for address in read_list(wish.urls)]
+        if wish.page:
+            found = page_images(await self._fetcher.get(wish.page, PAGE_BYTES))
+            if not found:
+                raise Rejected("it names no images: if scripts add them, give browser=true")
+            yield [Row(label=wish.label, address=address, status="", page=wish.page) for address in found]
+
+    def _sentence(self, wish: CollectOptions, refusal: Rejected | Failed) -> str:
+        by = getattr(refusal, "setting", "")
+        reason = f"{refusal.reason}, {wish.typed(by)}" if by in ("allow_local", "robots") else refusal.reason
+        what = f"search={wish.search} of {wish.source}" if wish.search else f"page={wish.page}"
+        return f"{what} cannot be read ({reason}): " + (
+            "try again later." if isinstance(refusal, Failed) else "name another."
         )
-        named = _addresses(settings, fetcher)
-        addresses = [address for address in named if len(address) <= MAX_ADDRESS]
-        stack.enter_context(_alone(out))
-        rows = read_rows(folder / NAME)
-        todo = _unfinished(addresses, rows, settings)
-        if todo:
-            _check_disk(out, settings.limit)
-            again = {same(address) for address in todo}
-            kept = [row for row in rows if same(row.address) not in again]
-            judge = Judge(settings, survey(out), {row.file for row in kept})
-            add = stack.enter_context(appending(folder / NAME, kept))
-            bar = stack.enter_context(tqdm(total=len(todo), desc=f"collect {settings.label}", unit="img", disable=None))
-            for address, answer in _answers(pool, fetcher, todo, settings):
-                _check_disk(out, settings.limit)
-                row = judge.row(address, answer)
-                add(row)
-                counts[row.kind] += 1
-                bar.update()
-    return Summary(settings.label, out, counts, len(addresses) - len(todo), len(named) - len(addresses))
+
+    def _check_disk(self) -> None:
+        free = shutil.disk_usage(self.out).free
+        if free < self.settings.limit + SPARE:
+            raise UserError(
+                f"Only {free / 1e6:,.0f} MB are free in {self.out}: make room, then run the same line again."
+            )
 
 
-def _unfinished(addresses: Sequence[str], rows: Sequence[Row], settings: CollectOptions) -> list[str]:
-    """Return the addresses that have yet to be requested, in the order in which they will be."""
-    done = {same(row.address) for row in rows if row.finished(settings)}
-    # What failed by itself comes last: else a few dead addresses would again keep the rest of a host from its turn.
-    tried = {same(row.address) for row in rows if row.kind == "failed" and not row.status.endswith(SILENT)}
-    todo = [address for address in addresses if same(address) not in done]
-    return taking_turns(sorted(todo, key=lambda address: same(address) in tried))
+def collect(settings: CollectOptions) -> Run:
+    """Download what ``settings`` name into the class folders of ``out``, and return what came of it.
+
+    Raises ``UserError`` for a list that cannot be read, where nothing can be read, and while another collection works
+    in ``out``. What becomes of a single address is not an error but a row of ``out/label/provenance.csv``.
+    """
+    run = Run(settings)
+    with _alone(run.out):
+        crawl(settings, run.work)
+    if len(run.unread) == len(run.wishes) and not any(run.counts.values()):
+        raise UserError(run.unread[0])
+    return run
 
 
 def _alone(out: Path) -> AbstractContextManager[None]:
@@ -110,67 +180,3 @@ def _alone(out: Path) -> AbstractContextManager[None]:
     if lock.is_symlink() or (lock.exists() and not lock.is_file()):
         raise UserError(f"{lock} is not this program's file: move it away.")
     return only_one(lock, patience=0, busy=f"Another collection works in {out}: wait for it.")
-
-
-def _check_disk(out: Path, needed: int) -> None:
-    free = shutil.disk_usage(out).free
-    if free < needed + SPARE:
-        raise UserError(f"Only {free / 1e6:,.0f} MB are free in {out}: make room, then run the same line again.")
-
-
-def _addresses(settings: CollectOptions, fetcher: Fetcher) -> list[str]:
-    """Return the addresses of the list and of the page's images, each once."""
-    addresses = read_list(settings.urls) if settings.urls else []
-    if settings.page:
-        try:
-            page = fetcher.get(settings.page, PAGE_BYTES)
-        except Rejected as refusal:
-            by = f", {settings.typed(refusal.setting)}" if refusal.setting in ("allow_local", "robots") else ""
-            raise UserError(f"page={settings.page} cannot be read ({refusal.reason}{by}): name another.") from None
-        except Failed as failure:
-            raise UserError(f"page={settings.page} cannot be read ({failure.reason}): try again later.") from None
-        found = page_images(page_text(page.body, page.content_type), page.address)
-        if not found:
-            raise UserError(f"page={settings.page} names no images (scripts may add them): list them in urls=FILE.")
-        addresses += found
-    return distinct(addresses)
-
-
-def _answers(
-    pool: ThreadPoolExecutor, fetcher: Fetcher, addresses: Sequence[str], settings: CollectOptions
-) -> Iterator[tuple[str, Fetched | Rejected | Failed]]:
-    """Yield each address with what came of it, as soon as it comes; a few are under way, the rest is not begun."""
-
-    def fetch(address: str) -> Fetched | Rejected | Failed:
-        try:
-            return fetcher.get(address, settings.limit)
-        except (Rejected, Failed) as outcome:
-            return outcome
-
-    waiting = iter(addresses)
-    running: dict[Future, str] = {}
-    while True:
-        for address in islice(waiting, 2 * settings.connections - len(running)):  # a second one each, to go on with
-            running[pool.submit(fetch, address)] = address
-        if not running:
-            return
-        done = wait(running, return_when=FIRST_COMPLETED).done
-        for future in [future for future in running if future in done]:  # in the order of the addresses
-            yield running.pop(future), future.result()
-
-
-def _what_next(label: str, out: Path) -> str:
-    """Return the line to type next: the other class's, or the main job's."""
-    names, folder = class_folders(out), shlex.quote(str(out))
-    if label not in names:
-        return f"No image is in {out / label} yet: see there why."
-    if len(names) > 2:
-        return f"{out} holds {len(names)} class folders ({listed(names)}): leave two, then ./run.sh data={folder}"
-    if len(names) < 2:
-        is_ai = "".join(filter(str.isalnum, label.lower())) in POSITIVE_NAMES
-        return f"Next, the other class: ./run.sh collect urls=FILE label={'human' if is_ai else 'ai'} out={folder}"
-    try:
-        two_classes(names, None, out)
-    except UserError:
-        return f"Next: ./run.sh data={folder} positive={names[0]} (or {names[1]}, whichever was made by AI)"
-    return f"Next: ./run.sh data={folder}"

@@ -5,14 +5,15 @@ import os
 import re
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from competition.collect.addresses import Rejected
-from competition.collect.fetch import Fetched
+from scrapy.http import Response
+
+from competition.collect.addresses import Failed, Rejected
 from competition.collect.known import Known
-from competition.collect.manners import Failed
 from competition.collect.options import CollectOptions
-from competition.collect.provenance import Row, now
+from competition.collect.provenance import Row
 from competition.core.files import atomic_write
 from competition.data.duplicates.perceptual_hash import perceptual_hash
 from competition.data.images.decode import UnreadableImage, decode
@@ -43,24 +44,23 @@ class Judge:
     def __init__(self, settings: CollectOptions, known: Known, described: Collection[str]):
         self._settings, self._known, self._described = settings, known, set(described)
 
-    def row(self, address: str, answer: Fetched | Rejected | Failed) -> Row:
-        """Return the row of provenance for what came of ``address``; an image saved is on disk by then."""
-        row = Row(label=self._settings.label, address=address, status="", time=now())
+    def judged(self, row: Row, folder: str, answer: Response | Rejected | Failed) -> Row:
+        """Return ``row`` with what came of its address; an image saved in ``folder`` of the data set is on disk then."""
+        row = replace(row, time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         if isinstance(answer, Failed):
             return replace(row, status=f"failed: {answer.reason}")
         if isinstance(answer, Rejected):
             return self._refused(row, answer.reason, answer.setting)
-        digest = hashlib.sha256(answer.body).hexdigest()
-        row = replace(row, final_address=answer.address, sha256=digest, bytes=str(len(answer.body)))
-        if answer.body and not extension(answer.body):
-            if _is_text(answer):  # "Please wait", say, instead of the image
-                return replace(row, status="failed: it is not an image")
-            return self._refused(row, "it is of a format that class folders do not hold")
-        return self._image(row, answer.body)
+        digest, raw = hashlib.sha256(answer.body).hexdigest(), answer.body
+        row = replace(row, final_address=answer.url, sha256=digest, bytes=str(len(raw)))
+        if extension(raw) or not raw:
+            return self._image(row, f"{folder}/{digest[:16]}{extension(raw)}", raw)
+        if _is_text(answer):  # "Please wait", say, instead of the image
+            return replace(row, status="failed: it is not an image")
+        return self._refused(row, "it is of a format that class folders do not hold")
 
-    def _image(self, row: Row, raw: bytes) -> Row:
+    def _image(self, row: Row, name: str, raw: bytes) -> Row:
         """Return the row for the bytes of what begins as an image."""
-        name = f"{row.label}/{row.sha256[:16]}{extension(raw)}"
         twin = self._known.twin(row.sha256)
         left_behind = twin == name and name not in self._described
         if twin and not left_behind:
@@ -74,8 +74,7 @@ class Judge:
             return self._refused(row, error.reason)
         except MemoryError:
             return replace(row, status="failed: it does not fit into memory")
-        height, width = image.shape[:2]
-        value = perceptual_hash(image)
+        (height, width), value = image.shape[:2], perceptual_hash(image)
         row = replace(row, width=str(width), height=str(height), perceptual_hash=f"{value:016x}")
         if min(height, width) < self._settings.min_side:
             return self._refused(row, f"its {width} x {height} pixels are too few", "min_side")
@@ -93,9 +92,9 @@ class Judge:
         return replace(row, status=f"refused: {reason}", setting=typed)
 
 
-def _is_text(answer: Fetched) -> bool:
+def _is_text(answer: Response) -> bool:
     """Tell whether the server sent a page or a message, whatever it calls it."""
-    kind = answer.content_type.lower()
-    return kind.startswith(("text/", "application/json")) or bool(
+    kind = (answer.headers.get("Content-Type") or b"").lower()
+    return kind.startswith((b"text/", b"application/json")) or bool(
         re.match(rb"\s*(<(?!svg|\?xml)|\{)", answer.body[:999])
     )

@@ -10,12 +10,12 @@ import dataclasses
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
+from competition.collect.addresses import same
 from competition.collect.options import REFUSING, CollectOptions
 from competition.core.errors import UserError
 from competition.core.files import write_text
@@ -31,7 +31,8 @@ class Row:
     file: the image relative to the data set's folder, for saved ones. address: as given; final_address: after
     redirects. time: UTC. sha256, bytes, width, height, perceptual_hash (16 hex digits) are those of what was served.
     status: ``saved``, ``duplicate of FILE``, ``near-duplicate of FILE``, ``refused: REASON`` or ``failed: REASON``.
-    setting: what refused it, as it would be typed, where another value of it would not.
+    setting: what refused it, as it would be typed, where another value of it would not. licence, author and page are
+    what a search says.
     """
 
     label: str
@@ -46,6 +47,9 @@ class Row:
     perceptual_hash: str = ""
     status: str
     setting: str = ""
+    licence: str = ""
+    author: str = ""
+    page: str = ""
 
     @property
     def kind(self) -> str:
@@ -60,51 +64,56 @@ class Row:
 
 
 COLUMNS = [field.name for field in dataclasses.fields(Row)]
-
-
-def now() -> str:
-    """Return the time in UTC as ISO 8601, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+NEW = ("licence", "author", "page")  # columns that older files lack
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a provenance file, none where there is no such file, without a last one that was cut short.
-
-    Raises ``UserError`` for a file that is not a provenance file.
-    """
+    """Return the rows of a provenance file, the last of each address, without one that was cut short; none where there
+    is no such file. Raises ``UserError`` for a file that is not a provenance file."""
     try:
         text = path.read_bytes().decode("utf-8-sig", "replace")
     except FileNotFoundError:
         return []
     rows = [cells for _, cells in csv_rows(text[: text.rfind("\n") + 1], path)]
     header = rows[0] if rows else []
-    lacking = [column for column in COLUMNS if column not in header]
-    if rows and lacking:
+    if lacking := [column for column in COLUMNS if column not in (*header, *NEW) and rows]:
         raise UserError(f"{path} has no column '{lacking[0]}': it is not this program's, so move it away.")
-    return [
-        Row(**{name: cell for name, cell in zip(header, cells, strict=True) if name in COLUMNS}) for cells in rows[1:]
-    ]
+    cells = ({name: cell for name, cell in zip(header, row, strict=True) if name in COLUMNS} for row in rows[1:])
+    return list({same(row.address): row for row in (Row(**one) for one in cells)}.values())
 
 
-@contextmanager
-def appending(path: Path, rows: Iterable[Row]) -> Iterator[Callable[[Row], None]]:
-    """Begin the file anew with ``rows``; yields what adds one more, which is on disk when that returns."""
+class Provenance:
+    """A provenance file: its ``rows`` by :func:`addresses.same`; begun anew when the first row is added, so that
+    nothing is written where nothing is new."""
+
+    def __init__(self, path: Path):
+        self.rows = {same(row.address): row for row in read_rows(path)}
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def add(self, row: Row) -> None:
+        """Add a row, in place of another of its address; it is on disk when this returns."""
+        if self._file is None:
+            self._write()
+            self._file = open(self._path, "a", encoding="utf-8", newline="")
+        self.rows[same(row.address)] = row
+        self._file.write(_lines([row]))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Leave one row for each address."""
+        if self._file:
+            self._file.close()
+            self._write()
+
+    def _write(self) -> None:
+        write_text(self._path, ",".join(COLUMNS) + "\n" + _lines(self.rows.values()))
+
+
+def _lines(rows: Iterable[Row]) -> str:
+    """Return rows as CSV; a line break in a cell would look like the end of a row."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(_cells(row) for row in rows)
-    write_text(path, buffer.getvalue())
-    with open(path, "a", encoding="utf-8", newline="") as file:
-        added = csv.writer(file, lineterminator="\n")
-
-        def add(row: Row) -> None:
-            added.writerow(_cells(row))
-            file.flush()
-            os.fsync(file.fileno())
-
-        yield add
-
-
-def _cells(row: Row) -> list[str]:
-    """Return a row's cells; a line break in one would look like the end of a row."""
-    return [re.sub(r"[\r\n]+", " ", cell) for cell in dataclasses.astuple(row)]
+    cells = ([re.sub(r"[\r\n]+", " ", cell) for cell in dataclasses.astuple(row)] for row in rows)
+    csv.writer(buffer, lineterminator="\n").writerows(cells)
+    return buffer.getvalue()

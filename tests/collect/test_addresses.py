@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.collect.addresses import Rejected, distinct, is_public, parsed, read_list, taking_turns
+from competition.collect.addresses import Rejected, is_public, parsed, read_list, taking_turns
 from competition.core.errors import UserError
 
 
@@ -129,10 +129,6 @@ def test_a_list_that_is_none_is_one_sentence(tmp_path, content, said):
     with pytest.raises(UserError, match=said) as error:
         read_list(str(path))
     assert str(path) in str(error.value) and "\n" not in str(error.value)
-
-
-def test_an_address_that_differs_in_its_fragment_is_the_same_and_the_first_spelling_stays():
-    assert distinct(["http://a/1#x", "http://a/2", "http://a/1#y", "http://a/1"]) == ["http://a/1#x", "http://a/2"]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 99)), unique=True))

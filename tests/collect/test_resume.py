@@ -14,7 +14,7 @@ from competition.collect.gather import collect
 from competition.collect.provenance import read_rows
 from competition.core.errors import UserError
 from competition.data.images.decode import decode
-from tests.collect.site import Answer, collected, encoded, images_in, picture, png, serve, settings_for
+from tests.collect.site import Answer, collected, encoded, images_in, outcome_of, picture, png, serve, settings_for
 from tests.running import ROOT
 
 
@@ -24,7 +24,7 @@ def test_a_second_run_asks_only_for_what_failed_and_what_is_new(site, tmp_path):
     first, rows = collected(tmp_path, [good, none, failing], retries=1, robots=False)
     assert (first.counts["saved"], first.counts["refused"], first.counts["failed"]) == (1, 1, 1)
     assert rows[failing].status == "failed: the server says 503 Service Unavailable"
-    assert "run the same line again" in " ".join(first.lines())
+    assert "run the same line again" in " ".join(first.lines)
     site.pages["/failing"] = Answer(png(2))
     site.asked.clear()
     second, rows = collected(tmp_path, [good, none, failing, new], robots=False)
@@ -183,7 +183,7 @@ def test_a_killed_run_goes_on_where_it_was_and_fetches_nothing_twice(site, tmp_p
             decode(path.read_bytes(), path)
     site.pages["/3"] = Answer(png(3))
     site.asked.clear()
-    summary = collect(replace(settings, connections=4))
+    summary = outcome_of(collect(replace(settings, connections=4)))
     assert summary.finished == len(recorded) and summary.counts["saved"] == 6 - len(recorded)
     assert not {f"{site.root}{path}" for path in site.asked} & recorded
     assert len(site.asked) == 6 - len(recorded)

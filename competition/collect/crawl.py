@@ -1,0 +1,234 @@
+"""One polite, guarded request after another, by Scrapy: robots.txt, pauses, repeats, redirects and limits are its own.
+
+Scrapy runs on asyncio alone here, where :mod:`collect.guard` decides whom a socket may connect to. Proxies of the
+environment are not used: behind one it would be the proxy that decides.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+from scrapy import Request, Spider, exceptions, signals
+from scrapy.crawler import Crawler
+from scrapy.downloadermiddlewares.retry import RetryMiddleware
+from scrapy.http import Response
+from scrapy.http.request import NO_CALLBACK
+from scrapy.robotstxt import RobotParser
+from scrapy.utils.response import response_status_message
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
+
+from competition import __version__
+from competition.collect.addresses import Failed, Rejected, parsed
+from competition.collect.guard import GuardedLoop, NotPublic
+from competition.collect.options import CollectOptions
+
+T = TypeVar("T")
+AGENT = f"Telltale/{__version__} (+image collection for research)"
+PATIENCE = 60.0  # seconds for one answer, and one more for each 10^6 bytes that it may have
+LONGEST_WAIT, LONGEST_CRAWL_DELAY = 120.0, 30.0  # seconds; a host that asks for a longer wait is left alone
+ENOUGH = 5  # addresses in a row of which a host gave nothing: it is left alone until another run
+SILENT = "its host does not answer now"
+ROBOTS_BYTES = 512_000  # RFC 9309, section 2.5, asks for 500 KiB; what comes after them is not read
+PASSING = [408, 425, 429, 500, 502, 503, 504]
+WORDS = {
+    exceptions.CannotResolveHostError: "cannot be found",
+    exceptions.DownloadConnectionRefusedError: "cannot be reached",
+    exceptions.DownloadTimeoutError: "does not answer in time",
+    exceptions.DownloadFailedError: "breaks the connection",
+    exceptions.ResponseDataLossError: "breaks the connection",
+    OSError: "breaks the connection",
+}
+
+
+def crawl(settings: CollectOptions, work: Callable[["Fetcher"], Awaitable[T]]) -> T:
+    """Return what ``work`` returns, or raise what it raises, with a fetcher that lives as long."""
+    for name in ("scrapy", "asyncio"):  # what goes wrong is raised, or becomes a row
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).propagate = False
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop if settings.allow_local else GuardedLoop) as runner:
+        outcome = runner.get_loop().create_future()
+        crawler = Crawler(Collector, scrapy_settings(settings))
+        runner.run(crawler.crawl_async(work=work, outcome=outcome))
+        result: T = outcome.result()
+        return result
+
+
+def scrapy_settings(settings: CollectOptions) -> dict[str, Any]:
+    """Return what Scrapy is to keep to."""
+    return {
+        "TWISTED_REACTOR_ENABLED": False,
+        "EXTENSIONS_BASE": {},
+        "DOWNLOAD_HANDLERS": dict.fromkeys(("data", "file", "ftp", "s3")),
+        "DOWNLOADER_MIDDLEWARES": {RetryMiddleware: None, Manners: 550},
+        "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*", "Accept-Encoding": "identity"},  # for files as they are stored
+        "USER_AGENT": AGENT,
+        "ROBOTSTXT_USER_AGENT": "Telltale",
+        "ROBOTSTXT_OBEY": settings.robots,
+        "RETRY_HTTP_CODES": PASSING,
+        "RETRY_TIMES": settings.retries,
+        "REDIRECT_MAX_TIMES": 5,
+        "DOWNLOAD_DELAY": max(settings.delay, 0.001),  # Scrapy holds no host that needs no pause
+        "DOWNLOAD_DELAY_JITTER": 0,
+        "DOWNLOAD_MAXSIZE": settings.limit,
+        "DOWNLOAD_TIMEOUT": PATIENCE + settings.max_mb,
+        "DOWNLOAD_VERIFY_CERTIFICATES": True,
+        **dict.fromkeys(("COOKIES_ENABLED", "HTTPPROXY_ENABLED", "METAREFRESH_ENABLED", "REFERER_ENABLED"), False),
+    }
+
+
+class Collector(Spider):
+    """Has Scrapy's engine live as long as ``work`` needs it."""
+
+    name = "collect"
+    work: Callable[["Fetcher"], Awaitable[Any]]
+    outcome: asyncio.Future[Any]
+
+    async def start(self) -> AsyncIterator[Any]:
+        """Do the work; nothing is left for the engine to schedule."""
+        try:
+            self.outcome.set_result(await self.work(Fetcher(self.crawler)))
+        except Exception as error:  # raised again where the crawl was begun
+            self.outcome.set_exception(error)
+        for nothing in ():
+            yield nothing
+
+
+class Fetcher:
+    """Fetches addresses, several at a time if asked to."""
+
+    def __init__(self, crawler: Crawler):
+        self._crawler = crawler
+
+    async def get(self, address: str, limit: int, robots: bool = True) -> Response:
+        """Return what ``address``, or what it redirects to, serves; ``robots``: whether robots.txt counts, if at all.
+
+        Raises :class:`Rejected` for what will not be fetched, such as more than ``limit`` bytes, and :class:`Failed`
+        for what another run may get.
+        """
+        meta = {"verbatim_url": True, "download_maxsize": limit, "dont_obey_robotstxt": not robots}
+        request = Request(parsed(address).url, meta=meta)
+        try:
+            response = await self._crawler.engine.download_async(request)
+        except exceptions.IgnoreRequest as refusal:  # of redirects, or of what a compressed body becomes
+            many = Rejected("it redirects more than 5 times")
+            raise (many if "redirections" in str(refusal) else too_long(limit)) from None
+        except ValueError:
+            raise Rejected("it redirects to something that is not an address") from None
+        reason = f"the server says {response_status_message(response.status)}"
+        if response.status in (401, 403, *PASSING):
+            raise Failed(reason)
+        if 300 < response.status < 400 and (place := response.headers.get("Location")):  # which Scrapy did not follow
+            parsed(place.decode("latin-1"))
+        if response.status not in (200, 203):
+            raise Rejected(reason)
+        return response
+
+
+class Manners(RetryMiddleware):
+    """What Scrapy leaves open: the waits that a host asks for, pauses that grow from one repeat to the next, and that a
+    robots.txt which its host fails to give forbids all until another run (RFC 9309, section 2.3.1.4)."""
+
+    _closed: dict[str, str]  # hosts that are left alone, and why
+    _missed: Counter[str]  # addresses in a row
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> "Manners":
+        """Return one that hears of an answer before the next request is sent, and of each robots.txt."""
+        manners = super().from_crawler(crawler)
+        manners._closed, manners._missed = {}, Counter()
+        crawler.signals.connect(manners._hold, signals.response_downloaded)
+        crawler.signals.connect(manners._slow_down, signals.robots_parsed)
+        return manners
+
+    def process_request(self, request: Request) -> None:
+        """Refuse what is no plain web address, and a host that is left alone."""
+        host = request.meta["download_slot"] = parsed(request.url).netloc or ""
+        if host in self._closed:
+            raise Failed(self._closed[host])
+
+    async def process_response(self, request: Request, response: Response) -> Request | Response:
+        """Repeat the request where that may help; of a robots.txt keep what counts."""
+        again = super().process_response(request, response)
+        if isinstance(again, Request):
+            return await self._rested(again)
+        if response.status in PASSING:
+            self._note(request, f"the server says {response_status_message(response.status)}")
+        else:
+            self._missed[request.meta["download_slot"]] = 0
+        if request.callback is not NO_CALLBACK:
+            return response
+        return response.replace(body=response.body[:ROBOTS_BYTES] if response.status == 200 else b"")
+
+    async def process_exception(self, request: Request, exception: Exception) -> Request:
+        """Repeat the request where that may help; else raise what is wrong in plain words."""
+        words = in_words(exception, request)
+        if isinstance(words, Failed) and words is not exception:
+            if again := super().process_exception(request, exception):
+                return await self._rested(again)
+            self._note(request, words.reason)
+        raise words
+
+    def _note(self, request: Request, reason: str) -> None:
+        """Take note of an address of which nothing came; :data:`NO_CALLBACK` is how Scrapy marks a robots.txt."""
+        host = parsed(request.meta.get("redirect_urls", [request.url])[0]).netloc or ""
+        self._missed[host] += 1
+        if request.callback is NO_CALLBACK:
+            self._closed[host] = f"robots.txt of {host} cannot be read ({reason})"
+        elif self._missed[host] >= ENOUGH:
+            self._closed[host] = SILENT
+
+    async def _rested(self, again: Request) -> Request:
+        pause = self.crawler.settings.getfloat("DOWNLOAD_DELAY")
+        await asyncio.sleep(pause * 2 ** (again.meta["retry_times"] - 1))
+        return again
+
+    def _hold(self, response: Response, request: Request) -> None:
+        """Send the host no request for as long as it asks for."""
+        try:
+            wait = Retry().parse_retry_after((response.headers.get("Retry-After") or b"").decode("latin-1"))
+        except (InvalidHeader, OverflowError, ValueError):
+            return
+        host = request.meta["download_slot"]
+        if response.status in PASSING and wait > LONGEST_WAIT:
+            self._closed[host] = f"{host} asks for {wait:,.0f} seconds without requests"
+        elif response.status in PASSING:
+            slot = self.crawler.engine.downloader.slots[host]
+            slot.lastseen = time.monotonic() + wait - slot.delay
+
+    def _slow_down(self, robotparser: RobotParser, request: Request) -> None:
+        """Keep the pause between two requests that a host's robots.txt asks for."""
+        host, downloader = parsed(request.url).netloc or "", self.crawler.engine.downloader
+        wished = min(robotparser.crawl_delay("Telltale") or 0.0, LONGEST_CRAWL_DELAY)
+        pause = max(wished, self.crawler.settings.getfloat("DOWNLOAD_DELAY"))
+        downloader.per_slot_settings[host] = {"delay": pause}
+        downloader.slots[host].delay = pause
+
+
+def too_long(limit: int) -> Rejected:
+    """Return the refusal of what has more bytes than ``limit``."""
+    return Rejected(f"it has more than {limit:,} bytes", "max_mb")
+
+
+def in_words(error: Exception, request: Request) -> Exception:
+    """Return :class:`Rejected` or :class:`Failed` for what Scrapy raised, and what it does not know as it is."""
+    if isinstance(error, Rejected | Failed):
+        return error
+    url, cause = parsed(request.url), error.__cause__
+    while cause:
+        if isinstance(cause, NotPublic):
+            means = "" if cause.number in (url.host or "") else f" ({cause.number})"
+            return Rejected(f"{url.host}{means} is not a public address", "allow_local")
+        if why := getattr(cause, "verify_message", ""):
+            return Failed(f"the certificate of {url.host} is not valid ({why})")
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, exceptions.IgnoreRequest):
+        return Rejected(f"robots.txt of {url.netloc} forbids it", "robots")
+    if isinstance(error, exceptions.UnsupportedURLSchemeError):
+        return Rejected("it is not an address")
+    if isinstance(error, exceptions.DownloadCancelledError):
+        return too_long(request.meta.get("download_maxsize", 0))
+    return next((Failed(f"{url.host} {words}") for kind, words in WORDS.items() if isinstance(error, kind)), error)
