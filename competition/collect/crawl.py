@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from scrapy import Request, Spider, exceptions, signals
 from scrapy.crawler import Crawler
-from scrapy.downloadermiddlewares.retry import RetryMiddleware
+from scrapy.downloadermiddlewares.retry import RetryMiddleware, get_retry_request
 from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK
 from scrapy.robotstxt import RobotParser
@@ -68,7 +68,6 @@ def scrapy_settings(settings: CollectOptions) -> dict[str, Any]:
         "USER_AGENT": AGENT,
         "ROBOTSTXT_USER_AGENT": "Telltale",
         "ROBOTSTXT_OBEY": settings.robots,
-        "RETRY_HTTP_CODES": PASSING,
         "RETRY_TIMES": settings.retries,
         "REDIRECT_MAX_TIMES": 5,
         "DOWNLOAD_DELAY": max(settings.delay, 0.001),  # Scrapy holds no host that needs no pause
@@ -93,8 +92,8 @@ class Collector(Spider):
             self.outcome.set_result(await self.work(Fetcher(self.crawler)))
         except Exception as error:  # raised again where the crawl was begun
             self.outcome.set_exception(error)
-        for nothing in ():
-            yield nothing
+        return
+        yield
 
 
 class Fetcher:
@@ -128,21 +127,21 @@ class Fetcher:
         return response
 
 
-class Manners(RetryMiddleware):
+class Manners:
     """What Scrapy leaves open: the waits that a host asks for, pauses that grow from one repeat to the next, and that a
     robots.txt which its host fails to give forbids all until another run (RFC 9309, section 2.3.1.4)."""
 
-    _closed: dict[str, str]  # hosts that are left alone, and why
-    _missed: Counter[str]  # addresses in a row
+    def __init__(self, crawler: Crawler):
+        self._crawler = crawler
+        self._closed: dict[str, str] = {}  # hosts that are left alone, and why
+        self._missed = Counter[str]()  # addresses in a row
+        crawler.signals.connect(self._hold, signals.response_downloaded)  # before the next request is sent
+        crawler.signals.connect(self._slow_down, signals.robots_parsed)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "Manners":
-        """Return one that hears of an answer before the next request is sent, and of each robots.txt."""
-        manners = super().from_crawler(crawler)
-        manners._closed, manners._missed = {}, Counter()
-        crawler.signals.connect(manners._hold, signals.response_downloaded)
-        crawler.signals.connect(manners._slow_down, signals.robots_parsed)
-        return manners
+        """Return the crawler's, as Scrapy asks for it."""
+        return cls(crawler)
 
     def process_request(self, request: Request) -> None:
         """Refuse what is no plain web address, and a host that is left alone."""
@@ -152,13 +151,10 @@ class Manners(RetryMiddleware):
 
     async def process_response(self, request: Request, response: Response) -> Request | Response:
         """Repeat the request where that may help; of a robots.txt keep what counts."""
-        again = super().process_response(request, response)
-        if isinstance(again, Request):
-            return await self._rested(again)
-        if response.status in PASSING:
-            self._note(request, f"the server says {response_status_message(response.status)}")
-        else:
+        if response.status not in PASSING:
             self._missed[request.meta["download_slot"]] = 0
+        elif again := await self._again(request, f"the server says {response_status_message(response.status)}"):
+            return again
         if request.callback is not NO_CALLBACK:
             return response
         return response.replace(body=response.body[:ROBOTS_BYTES] if response.status == 200 else b"")
@@ -166,25 +162,24 @@ class Manners(RetryMiddleware):
     async def process_exception(self, request: Request, exception: Exception) -> Request:
         """Repeat the request where that may help; else raise what is wrong in plain words."""
         words = in_words(exception, request)
-        if isinstance(words, Failed) and words is not exception:
-            if again := super().process_exception(request, exception):
-                return await self._rested(again)
-            self._note(request, words.reason)
+        if isinstance(words, Failed) and words is not exception and (again := await self._again(request, words.reason)):
+            return again
         raise words
 
-    def _note(self, request: Request, reason: str) -> None:
-        """Take note of an address of which nothing came; :data:`NO_CALLBACK` is how Scrapy marks a robots.txt."""
+    async def _again(self, request: Request, reason: str) -> Request | None:
+        """Return the request to repeat, after a pause; ``None`` if it was repeated enough, which is taken note of."""
+        if again := get_retry_request(request, spider=self._crawler.spider, reason=reason):
+            await asyncio.sleep(
+                self._crawler.settings.getfloat("DOWNLOAD_DELAY") * 2 ** (again.meta["retry_times"] - 1)
+            )
+            return again
         host = parsed(request.meta.get("redirect_urls", [request.url])[0]).netloc or ""
         self._missed[host] += 1
-        if request.callback is NO_CALLBACK:
+        if request.callback is NO_CALLBACK:  # which is how Scrapy marks a robots.txt
             self._closed[host] = f"robots.txt of {host} cannot be read ({reason})"
         elif self._missed[host] >= ENOUGH:
             self._closed[host] = SILENT
-
-    async def _rested(self, again: Request) -> Request:
-        pause = self.crawler.settings.getfloat("DOWNLOAD_DELAY")
-        await asyncio.sleep(pause * 2 ** (again.meta["retry_times"] - 1))
-        return again
+        return None
 
     def _hold(self, response: Response, request: Request) -> None:
         """Send the host no request for as long as it asks for."""
@@ -196,14 +191,14 @@ class Manners(RetryMiddleware):
         if response.status in PASSING and wait > LONGEST_WAIT:
             self._closed[host] = f"{host} asks for {wait:,.0f} seconds without requests"
         elif response.status in PASSING:
-            slot = self.crawler.engine.downloader.slots[host]
+            slot = self._crawler.engine.downloader.slots[host]
             slot.lastseen = time.monotonic() + wait - slot.delay
 
     def _slow_down(self, robotparser: RobotParser, request: Request) -> None:
         """Keep the pause between two requests that a host's robots.txt asks for."""
-        host, downloader = parsed(request.url).netloc or "", self.crawler.engine.downloader
+        host, downloader = parsed(request.url).netloc or "", self._crawler.engine.downloader
         wished = min(robotparser.crawl_delay("Telltale") or 0.0, LONGEST_CRAWL_DELAY)
-        pause = max(wished, self.crawler.settings.getfloat("DOWNLOAD_DELAY"))
+        pause = max(wished, self._crawler.settings.getfloat("DOWNLOAD_DELAY"))
         downloader.per_slot_settings[host] = {"delay": pause}
         downloader.slots[host].delay = pause
 

@@ -17,16 +17,18 @@ from typing import Any
 from tqdm import tqdm
 
 from competition.collect.addresses import MAX_ADDRESS, Failed, Rejected, read_list, same, taking_turns
-from competition.collect.crawl import SILENT, Fetcher, crawl
+from competition.collect.crawl import AGENT, SILENT, Fetcher, crawl
 from competition.collect.judge import Judge
 from competition.collect.known import survey
 from competition.collect.options import CollectOptions, wishes
 from competition.collect.pages import page_images
 from competition.collect.provenance import NAME, Provenance, Row
+from competition.collect.searches import search_address, search_rows
 from competition.core.errors import UserError
 from competition.core.locks import only_one
 
-PAGE_BYTES = 5_000_000
+PAGE_BYTES = 5_000_000  # of a page, or of an answer of an API
+MAX_FOUND, MAX_BARREN = 100_000, 10  # images of one search, and answers in a row that name nothing new
 SPARE = 100_000_000  # bytes of disk left free beside one more image
 
 
@@ -139,10 +141,26 @@ class Run:
         if wish.urls:
             yield [Row(label=wish.label, address=address, status="") for address in read_list(wish.urls)]
         if wish.page:
-            found = page_images(await self._fetcher.get(wish.page, PAGE_BYTES))
+            response = await self._fetcher.get(wish.page, PAGE_BYTES)  # by which a browser learns of robots.txt, too
+            found = await _rendered(wish.page) if wish.browser else page_images(response)
             if not found:
-                raise Rejected("it names no images: if scripts add them, give browser=true")
+                raise Rejected("it names no images" + ("" if wish.browser else "; if scripts add them: browser=true"))
             yield [Row(label=wish.label, address=address, status="", page=wish.page) for address in found]
+        seen: set[str] = set()
+        more: dict[str, Any] = {}
+        barren = 0  # answers in a row that name nothing new
+        while wish.search and barren < MAX_BARREN and len(seen) < MAX_FOUND:
+            # Without robots.txt, which forbids APIs to crawlers: this one is offered for what it is asked for.
+            response = await self._fetcher.get(search_address(wish, more), PAGE_BYTES, robots=False)
+            rows, more = search_rows(wish, response.body)
+            fresh = [row for row in rows if row.address not in seen]
+            seen.update(row.address for row in fresh)
+            barren = 0 if fresh else barren + 1
+            yield fresh
+            if not more:
+                break
+        if wish.search and not seen:
+            raise Rejected("it finds nothing")
 
     def _sentence(self, wish: CollectOptions, refusal: Rejected | Failed) -> str:
         by = getattr(refusal, "setting", "")
@@ -172,6 +190,12 @@ def collect(settings: CollectOptions) -> Run:
     if len(run.unread) == len(run.wishes) and not any(run.counts.values()):
         raise UserError(run.unread[0])
     return run
+
+
+async def _rendered(address: str) -> list[str]:
+    from competition.collect.browser import rendered_images  # here, for only this needs Playwright
+
+    return await rendered_images(address, AGENT)
 
 
 def _alone(out: Path) -> AbstractContextManager[None]:

@@ -45,7 +45,7 @@ class Judge:
         self._settings, self._known, self._described = settings, known, set(described)
 
     def judged(self, row: Row, folder: str, answer: Response | Rejected | Failed) -> Row:
-        """Return ``row`` with what came of its address; an image saved in ``folder`` of the data set is on disk then."""
+        """Return ``row`` with what came of its address; an image saved in ``folder`` is on disk by then."""
         row = replace(row, time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         if isinstance(answer, Failed):
             return replace(row, status=f"failed: {answer.reason}")

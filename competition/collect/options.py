@@ -99,7 +99,7 @@ def _planned(options: CollectOptions) -> list[CollectOptions]:
         raise UserError(f"plan={plan} is not YAML ({error}): correct it there.") from None
     if not isinstance(labels, dict) or not all(isinstance(entries, list) and entries for entries in labels.values()):
         raise UserError(
-            f"plan={plan} is no plan: write each label with a list of searches, as in ./run.sh collect help."
+            f"plan={plan} names no label with a list of searches, as ./run.sh collect help shows."
         )
     for label, entries in labels.items():
         for number, entry in enumerate(entries, 1):

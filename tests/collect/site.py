@@ -36,6 +36,7 @@ class Site:
 
     def __init__(self, host: str = "127.0.0.1", certificate: Path | None = None, key: Path | None = None):
         self.pages: dict[str, Answer | list[Answer] | Callable] = {}
+        self.routes: dict[str, Answer | Callable] = {}  # the same by path alone, whatever the query
         self.asked: list[str] = []
         self.times: list[float] = []
         self.agents: set[str] = set()
@@ -72,7 +73,8 @@ class Site:
             self.agents.add(handler.headers.get("User-Agent"))
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
-            answer = self.pages.get(handler.path, Answer(b"none", 404))
+            route = self.routes.get(handler.path.partition("?")[0], Answer(b"none", 404))
+            answer = self.pages.get(handler.path, route)
             if isinstance(answer, list):
                 answer = answer.pop(0) if len(answer) > 1 else answer[0]
         try:
