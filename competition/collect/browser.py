@@ -19,6 +19,12 @@ from competition.core.errors import UserError
 MAX_SECONDS, MAX_SCROLLS, MAX_IMAGES = 60.0, 100, 10_000
 SETTLING = 500  # milliseconds for a page to grow after each scroll
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--proxy-bypass-list=<-loopback>",  # loopback goes through the proxy, too
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # names are looked up by the proxy alone
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--disable-quic",
+)
 IMAGES = """() => [...document.images].flatMap(image => image.currentSrc || image.src || [])
     .filter(address => /^https?:/.test(address))"""
 SCROLL = """() => { const before = scrollY; scrollBy(0, innerHeight); return scrollY > before }"""
@@ -32,19 +38,12 @@ async def rendered_images(address: str, agent: str) -> list[str]:
     """
     found: dict[str, None] = {}
     async with await asyncio.start_server(_answer, "127.0.0.1", 0) as proxy, async_playwright() as playwright:
-        port = proxy.sockets[0].getsockname()[1]
-        arguments = [
-            f"--proxy-server=socks5://127.0.0.1:{port}",
-            "--proxy-bypass-list=<-loopback>",  # loopback goes through the proxy, too
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # names are looked up by the proxy alone
-            "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
-            "--disable-quic",
-        ]
+        server = f"--proxy-server=socks5://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        program = next(filter(None, map(shutil.which, NAMES)), None)  # None: Playwright's own
+        sandbox = os.geteuid() != 0  # which root cannot have
         try:
             browser = await playwright.chromium.launch(
-                executable_path=next(filter(None, map(shutil.which, NAMES)), None),
-                args=arguments,
-                chromium_sandbox=os.geteuid() != 0,  # which root cannot have
+                executable_path=program, args=[server, *FLAGS], chromium_sandbox=sandbox
             )
         except Error as error:
             raise UserError(f"browser=true needs Chromium ({str(error).splitlines()[0]}): install it.") from None

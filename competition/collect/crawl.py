@@ -5,6 +5,7 @@ environment are not used: behind one it would be the proxy that decides.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
 from competition import __version__
-from competition.collect.addresses import Failed, Rejected, parsed
+from competition.collect.addresses import Failed, Rejected, host_of, parsed
 from competition.collect.guard import GuardedLoop, NotPublic
 from competition.collect.options import CollectOptions
 
@@ -33,14 +34,13 @@ LONGEST_WAIT, LONGEST_CRAWL_DELAY = 120.0, 30.0  # seconds; a host that asks for
 ENOUGH = 5  # addresses in a row of which a host gave nothing: it is left alone until another run
 SILENT = "its host does not answer now"
 ROBOTS_BYTES = 512_000  # RFC 9309, section 2.5, asks for 500 KiB; what comes after them is not read
-PASSING = [408, 425, 429, 500, 502, 503, 504]
-WORDS = {
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+OFF = ("TWISTED_REACTOR_ENABLED", "COOKIES_ENABLED", "HTTPPROXY_ENABLED", "METAREFRESH_ENABLED", "REFERER_ENABLED")
+WORDS: dict[Any, str] = {
     exceptions.CannotResolveHostError: "cannot be found",
     exceptions.DownloadConnectionRefusedError: "cannot be reached",
     exceptions.DownloadTimeoutError: "does not answer in time",
-    exceptions.DownloadFailedError: "breaks the connection",
-    exceptions.ResponseDataLossError: "breaks the connection",
-    OSError: "breaks the connection",
+    (exceptions.DownloadFailedError, exceptions.ResponseDataLossError, OSError): "breaks the connection",
 }
 
 
@@ -51,8 +51,7 @@ def crawl(settings: CollectOptions, work: Callable[["Fetcher"], Awaitable[T]]) -
         logging.getLogger(name).propagate = False
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop if settings.allow_local else GuardedLoop) as runner:
         outcome = runner.get_loop().create_future()
-        crawler = Crawler(Collector, scrapy_settings(settings))
-        runner.run(crawler.crawl_async(work=work, outcome=outcome))
+        runner.run(Crawler(Collector, scrapy_settings(settings)).crawl_async(work=work, outcome=outcome))
         result: T = outcome.result()
         return result
 
@@ -60,7 +59,6 @@ def crawl(settings: CollectOptions, work: Callable[["Fetcher"], Awaitable[T]]) -
 def scrapy_settings(settings: CollectOptions) -> dict[str, Any]:
     """Return what Scrapy is to keep to."""
     return {
-        "TWISTED_REACTOR_ENABLED": False,
         "EXTENSIONS_BASE": {},
         "DOWNLOAD_HANDLERS": dict.fromkeys(("data", "file", "ftp", "s3")),
         "DOWNLOADER_MIDDLEWARES": {RetryMiddleware: None, Manners: 550},
@@ -75,7 +73,7 @@ def scrapy_settings(settings: CollectOptions) -> dict[str, Any]:
         "DOWNLOAD_MAXSIZE": settings.limit,
         "DOWNLOAD_TIMEOUT": PATIENCE + settings.max_mb,
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
-        **dict.fromkeys(("COOKIES_ENABLED", "HTTPPROXY_ENABLED", "METAREFRESH_ENABLED", "REFERER_ENABLED"), False),
+        **dict.fromkeys(OFF, False),
     }
 
 
@@ -109,12 +107,11 @@ class Fetcher:
         for what another run may get.
         """
         meta = {"verbatim_url": True, "download_maxsize": limit, "dont_obey_robotstxt": not robots}
-        request = Request(parsed(address).url, meta=meta)
         try:
-            response = await self._crawler.engine.download_async(request)
+            response = await self._crawler.engine.download_async(Request(parsed(address).url, meta=meta))
         except exceptions.IgnoreRequest as refusal:  # of redirects, or of what a compressed body becomes
             many = Rejected("it redirects more than 5 times")
-            raise (many if "redirections" in str(refusal) else too_long(limit)) from None
+            raise (many if "redirections" in str(refusal) else _too_long(limit)) from None
         except ValueError:
             raise Rejected("it redirects to something that is not an address") from None
         reason = f"the server says {response_status_message(response.status)}"
@@ -132,7 +129,7 @@ class Manners:
     robots.txt which its host fails to give forbids all until another run (RFC 9309, section 2.3.1.4)."""
 
     def __init__(self, crawler: Crawler):
-        self._crawler = crawler
+        self._crawler, self._delay = crawler, crawler.settings.getfloat("DOWNLOAD_DELAY")
         self._closed: dict[str, str] = {}  # hosts that are left alone, and why
         self._missed = Counter[str]()  # addresses in a row
         crawler.signals.connect(self._hold, signals.response_downloaded)  # before the next request is sent
@@ -145,7 +142,7 @@ class Manners:
 
     def process_request(self, request: Request) -> None:
         """Refuse what is no plain web address, and a host that is left alone."""
-        host = request.meta["download_slot"] = parsed(request.url).netloc or ""
+        host = request.meta["download_slot"] = host_of(request.url)
         if host in self._closed:
             raise Failed(self._closed[host])
 
@@ -155,27 +152,26 @@ class Manners:
             self._missed[request.meta["download_slot"]] = 0
         elif again := await self._again(request, f"the server says {response_status_message(response.status)}"):
             return again
-        if request.callback is not NO_CALLBACK:
+        if request.callback is not NO_CALLBACK:  # which is how Scrapy marks a robots.txt
             return response
         return response.replace(body=response.body[:ROBOTS_BYTES] if response.status == 200 else b"")
 
     async def process_exception(self, request: Request, exception: Exception) -> Request:
         """Repeat the request where that may help; else raise what is wrong in plain words."""
         words = in_words(exception, request)
-        if isinstance(words, Failed) and words is not exception and (again := await self._again(request, words.reason)):
+        if words is not exception and isinstance(words, Failed) and (again := await self._again(request, str(words))):
             return again
         raise words
 
     async def _again(self, request: Request, reason: str) -> Request | None:
         """Return the request to repeat, after a pause; ``None`` if it was repeated enough, which is taken note of."""
-        if again := get_retry_request(request, spider=self._crawler.spider, reason=reason):
-            await asyncio.sleep(
-                self._crawler.settings.getfloat("DOWNLOAD_DELAY") * 2 ** (again.meta["retry_times"] - 1)
-            )
+        spider = self._crawler.spider
+        if spider and (again := get_retry_request(request, spider=spider, reason=reason)):
+            await asyncio.sleep(self._delay * 2 ** (again.meta["retry_times"] - 1))
             return again
-        host = parsed(request.meta.get("redirect_urls", [request.url])[0]).netloc or ""
+        host = host_of(request.meta.get("redirect_urls", [request.url])[0])
         self._missed[host] += 1
-        if request.callback is NO_CALLBACK:  # which is how Scrapy marks a robots.txt
+        if request.callback is NO_CALLBACK:
             self._closed[host] = f"robots.txt of {host} cannot be read ({reason})"
         elif self._missed[host] >= ENOUGH:
             self._closed[host] = SILENT
@@ -183,28 +179,25 @@ class Manners:
 
     def _hold(self, response: Response, request: Request) -> None:
         """Send the host no request for as long as it asks for."""
-        try:
-            wait = Retry().parse_retry_after((response.headers.get("Retry-After") or b"").decode("latin-1"))
-        except (InvalidHeader, OverflowError, ValueError):
-            return
-        host = request.meta["download_slot"]
-        if response.status in PASSING and wait > LONGEST_WAIT:
+        asked, host, wait = response.headers.get("Retry-After"), request.meta["download_slot"], 0.0
+        if asked and response.status in PASSING:
+            with contextlib.suppress(InvalidHeader, OverflowError):
+                wait = Retry().parse_retry_after(asked.decode("latin-1"))
+        if wait > LONGEST_WAIT:
             self._closed[host] = f"{host} asks for {wait:,.0f} seconds without requests"
-        elif response.status in PASSING:
+        elif wait:
             slot = self._crawler.engine.downloader.slots[host]
             slot.lastseen = time.monotonic() + wait - slot.delay
 
     def _slow_down(self, robotparser: RobotParser, request: Request) -> None:
         """Keep the pause between two requests that a host's robots.txt asks for."""
-        host, downloader = parsed(request.url).netloc or "", self._crawler.engine.downloader
-        wished = min(robotparser.crawl_delay("Telltale") or 0.0, LONGEST_CRAWL_DELAY)
-        pause = max(wished, self._crawler.settings.getfloat("DOWNLOAD_DELAY"))
+        host, downloader = host_of(request.url), self._crawler.engine.downloader
+        pause = max(self._delay, min(robotparser.crawl_delay("Telltale") or 0.0, LONGEST_CRAWL_DELAY))
         downloader.per_slot_settings[host] = {"delay": pause}
         downloader.slots[host].delay = pause
 
 
-def too_long(limit: int) -> Rejected:
-    """Return the refusal of what has more bytes than ``limit``."""
+def _too_long(limit: int) -> Rejected:
     return Rejected(f"it has more than {limit:,} bytes", "max_mb")
 
 
@@ -225,5 +218,5 @@ def in_words(error: Exception, request: Request) -> Exception:
     if isinstance(error, exceptions.UnsupportedURLSchemeError):
         return Rejected("it is not an address")
     if isinstance(error, exceptions.DownloadCancelledError):
-        return too_long(request.meta.get("download_maxsize", 0))
+        return _too_long(request.meta.get("download_maxsize", 0))
     return next((Failed(f"{url.host} {words}") for kind, words in WORDS.items() if isinstance(error, kind)), error)

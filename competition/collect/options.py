@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from competition.collect.addresses import Rejected, parsed
@@ -25,11 +26,11 @@ class CollectOptions:
     page: str = ""  # the address of a page whose images are wanted
     browser: bool = False  # let a browser render the page and scroll it, for pages that scripts build
     search: str = ""  # words to search for in `source`
-    source: str = one_of("", "openverse", "wikimedia", "civitai")  # civitai: of images made by AI
+    source: str = one_of("", "openverse", "wikimedia", "civitai")  # where; civitai has images made by AI
     licence: str = ""  # those wanted of a search, as cc0,by (by, by-sa, by-nc, by-nd, by-nc-sa, by-nc-nd, cc0, pdm)
-    api: str = ""  # where the API of `source` is, if not where it usually is, as https://openverse.example.org
+    api: str = ""  # another place of the API of `source`, as https://openverse.example.org
     plan: str = ""  # a YAML file of several of these for both classes, which are kept balanced
-    name: str = ""  # a folder below the class folder, by which source=folders knows where the images are from
+    name: str = ""  # a folder below the class folder, which source=folders takes for a source
     label: str = ""  # the class: a folder of `out`
     out: str = ""  # the data set's folder
     max: int | None = bounded(None, 1, 1_000_000)  # images of a class that are enough; all there are if left out
@@ -58,39 +59,25 @@ def wishes(options: CollectOptions) -> list[CollectOptions]:
     check_values(options)
     if not options.out:
         raise UserError(f"collect needs out=, as in {USAGE}.")
-    for one in (found := _planned(options) if options.plan else [options]):
-        _check(one)
+    if not options.plan:
+        return [_checked(options)]
+    found = []
+    for label, number, entry in _entries(options.plan):
+        try:
+            if other := [key for key in entry if key not in OWN]:
+                raise UserError(f"'{other[0]}' is none of {', '.join(OWN)}.")
+            given = parse([f"{key}={value}" for key, value in entry.items()], CollectOptions)
+            words = f"{given.source} {given.search} {urlsplit(given.page).netloc} {Path(given.urls).stem}".lower()
+            name = given.name or re.sub("[^a-z0-9]+", "-", words).strip("-")[:60].strip("-") or f"entry-{number}"
+            own = {**{key: getattr(given, key) for key in OWN}, "plan": "", "label": label, "name": name}
+            found.append(_checked(replace(options, **own)))
+        except UserError as error:
+            raise UserError(f"plan={options.plan}, {label}, entry {number}: {error}") from None
     return found
 
 
-def _check(one: CollectOptions) -> None:
-    if not (one.urls or one.page or one.search):
-        raise UserError(f"Say where the images are, with urls=FILE, page=ADDRESS or search=WORDS: {USAGE}")
-    if not one.label:
-        raise UserError(f"collect needs label=, as in {USAGE}.")
-    if bool(one.search) != bool(one.source):
-        raise UserError(f"search={one.search} and source={one.source} go together: search=cat source=openverse.")
-    if unknown := [code for code in one.licence.split(",") if one.licence and code not in LICENCES]:
-        raise UserError(f"licence={one.licence}: '{unknown[0]}' is none of {', '.join(LICENCES)}.")
-    if one.licence and one.source not in ("openverse", "wikimedia"):
-        raise UserError(f"licence={one.licence} needs source=openverse or wikimedia: no other states one.")
-    if one.browser and not one.page:
-        raise UserError("browser=true renders the page that page= names: name one.")
-    for name, value in (("page", one.page), ("api", one.api)):
-        try:
-            parsed(value or "http://none")
-        except Rejected as refusal:
-            raise UserError(
-                f"{name}={value} cannot be requested ({refusal.reason}): write it in full, as in https://example.org/x."
-            ) from None
-    _check_name("name", one.name or "none")
-    _check_name("label", one.label)
-    _check_folder(one.label, Path(one.out))
-
-
-def _planned(options: CollectOptions) -> list[CollectOptions]:
-    """Return the plan's entries: lists by label of mappings like ``{search: cat, source: openverse}``."""
-    plan, found = options.plan, []
+def _entries(plan: str) -> list[tuple[str, int, dict[str, Any]]]:
+    """Return label, number and words of each entry of a plan: lists by label, as ``ai: [{urls: ai.txt}]``."""
     try:
         labels = parse_yaml(Path(plan).read_text(encoding="utf-8"))
     except OSError as error:
@@ -98,33 +85,42 @@ def _planned(options: CollectOptions) -> list[CollectOptions]:
     except ValueError as error:
         raise UserError(f"plan={plan} is not YAML ({error}): correct it there.") from None
     if not isinstance(labels, dict) or not all(isinstance(entries, list) and entries for entries in labels.values()):
-        raise UserError(
-            f"plan={plan} names no label with a list of searches, as ./run.sh collect help shows."
-        )
-    for label, entries in labels.items():
-        for number, entry in enumerate(entries, 1):
-            try:
-                if not isinstance(entry, dict) or (other := [key for key in entry if key not in OWN]):
-                    raise UserError(f"'{other[0] if isinstance(entry, dict) else entry}' is none of {', '.join(OWN)}.")
-                given = parse([f"{key}={value}" for key, value in entry.items()], CollectOptions)
-                own = {key: getattr(given, key) for key in OWN}
-                own["name"] = given.name or _default_name(given)
-                found.append(replace(options, plan="", label=label, **own))
-                _check(found[-1])
-            except UserError as error:
-                raise UserError(f"plan={plan}, {label}, entry {number}: {error}") from None
+        raise UserError(f"plan={plan} names no label with a list of searches, as ./run.sh collect help shows.")
+    found = [(label, number, one) for label, entries in labels.items() for number, one in enumerate(entries, 1)]
+    if wrong := [(label, number, one) for label, number, one in found if not isinstance(one, dict)]:
+        raise UserError("plan={}, {}, entry {}: '{}' is no mapping: write it as urls: FILE.".format(plan, *wrong[0]))
     return found
 
 
-def _default_name(entry: CollectOptions) -> str:
-    """Return a folder's name for what an entry of a plan names."""
-    words = f"{entry.source} {entry.search} {urlsplit(entry.page).netloc} {Path(entry.urls).stem}"
-    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:60].strip("-") or "unnamed"
-
-
-def _check_name(key: str, name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.endswith("."):
-        raise UserError(f"{key}={name} cannot be a folder's name: use letters, digits, '.', '-' and '_'.")
+def _checked(one: CollectOptions) -> CollectOptions:
+    lacking = [code for code in one.licence.split(",") if one.licence and code not in LICENCES]
+    for wrong, sentence in (
+        (
+            not (one.urls or one.page or one.search),
+            f"Say where the images are: urls=FILE, page= or search=, as in {USAGE}",
+        ),
+        (not one.label, f"collect needs label=, as in {USAGE}."),
+        (bool(one.search) != bool(one.source), f"search={one.search} and source={one.source} go together: give both."),
+        (lacking, f"licence={one.licence}: '{''.join(lacking[:1])}' is none of {', '.join(LICENCES)}."),
+        (
+            one.licence and one.source in ("", "civitai"),
+            "licence= needs source=openverse or wikimedia, which state it.",
+        ),
+        (one.browser and not one.page, "browser=true renders the page that page= names: name one."),
+    ):
+        if wrong:
+            raise UserError(sentence)
+    for name, value in (("page", one.page), ("api", one.api)):
+        try:
+            parsed(value or "http://none")
+        except Rejected as refusal:
+            advice = "write it in full, as in https://example.org/gallery"
+            raise UserError(f"{name}={value} cannot be requested ({refusal}): {advice}.") from None
+    for name, value in (("label", one.label), ("name", one.name or one.label)):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value) or value.endswith("."):
+            raise UserError(f"{name}={value} cannot be a folder's name: use letters, digits, '.', '-' and '_'.")
+    _check_folder(one.label, Path(one.out))
+    return one
 
 
 def _check_folder(label: str, out: Path) -> None:

@@ -1,7 +1,8 @@
-"""The images that a page names: in its HTML, or once a browser has run its scripts."""
+"""The images that the HTML of a page names."""
 
 import math
 import re
+from collections.abc import Iterator
 from urllib.parse import urldefrag, urljoin
 
 from parsel import Selector
@@ -10,28 +11,25 @@ from scrapy.utils.response import get_base_url
 
 from competition.collect.addresses import Rejected
 
-_SLOW_CODECS = ("idna", "punycode")  # for host names: quadratic in the text's length
+SLOW_CODECS = ("idna", "punycode")  # for host names: quadratic in the text's length
 
 
 def page_images(response: Response) -> list[str]:
-    """Return the addresses of a page's images, in its order; :class:`Rejected` if it is no page.
+    """Return the addresses of a page's images, in its order, each once; :class:`Rejected` if it is no page.
 
     Of each ``<img>`` and ``<picture>``'s ``<source>`` the best candidate is taken: the largest of ``srcset``, else what
     a lazy page keeps in ``data-src``, else ``src``. Images inside the page itself (``data:``) have no address.
     """
     if not isinstance(response, TextResponse):
         raise Rejected("it is not a page")
-    if response.encoding in _SLOW_CODECS:
+    if response.encoding in SLOW_CODECS:
         response = response.replace(encoding="utf-8")
-    text = response.text.encode("utf-8", "replace").decode()  # without lone surrogates
-    links = []
+    text, found = response.text.encode("utf-8", "replace").decode(), []  # without lone surrogates
     for tag in Selector(text=text, type="html").xpath("//img | //picture/source"):
-        words = tag.attrib
-        lists = [largest(words.get(name, "")) for name in ("srcset", "data-srcset")]
-        offered = [link.strip() for link in (*lists, words.get("data-src", ""), words.get("src", ""))]
-        links += [link for link in offered if link and not link.lower().startswith("data:")][:1]
-    found = (_joined(get_base_url(response), link) for link in links)
-    return list(dict.fromkeys(link for link in found if link.startswith(("http://", "https://"))))
+        lists = [largest(tag.attrib.get(name, "")) for name in ("srcset", "data-srcset")]
+        links = [*lists, *(tag.attrib.get(name, "").strip() for name in ("data-src", "src"))]
+        found += [link for link in links if link and not link.lower().startswith("data:")][:1]
+    return list(dict.fromkeys(_joined(get_base_url(response), found)))
 
 
 def largest(srcset: str) -> str:
@@ -48,8 +46,12 @@ def largest(srcset: str) -> str:
     return max(found, key=lambda one: one[0])[1] if found else ""
 
 
-def _joined(base: str, link: str) -> str:
-    try:
-        return urldefrag(urljoin(base, link)).url
-    except ValueError:
-        return ""
+def _joined(base: str, links: list[str]) -> Iterator[str]:
+    """Yield the web addresses among links, without what follows a ``#``."""
+    for link in links:
+        try:
+            address = urldefrag(urljoin(base, link)).url
+        except ValueError:
+            continue
+        if address.startswith(("http://", "https://")):
+            yield address

@@ -24,7 +24,7 @@ from competition.data.layouts.class_folders import class_folders
 from competition.data.layouts.labels import POSITIVE_NAMES, two_classes
 
 if TYPE_CHECKING:
-    from competition.collect.gather import Run
+    from competition.collect.gather import Collection
 
 
 def main(words: Sequence[str]) -> int:
@@ -39,7 +39,7 @@ def main(words: Sequence[str]) -> int:
     return 1 if run.unread or any(counts["failed"] for counts in run.counts.values()) else 0
 
 
-def lines(run: "Run") -> Iterator[str]:
+def lines(run: "Collection") -> Iterator[str]:
     """Yield what is printed at the end; the last line says what to do next."""
     for label, some in run.counts.items():
         count = {kind: counted(some[kind], kind) for kind in ("duplicate", "near-duplicate")}

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from competition.collect.crawl import crawl
-from competition.collect.gather import CollectOptions, Run, collect
+from competition.collect.gather import Collection, CollectOptions, collect
 from competition.collect.provenance import Row, read_rows
 from competition.commands.collect import lines
 
@@ -135,7 +135,7 @@ class Outcome:
     lines: list[str]
 
 
-def outcome_of(run: Run, label: str = "ai") -> Outcome:
+def outcome_of(run: Collection, label: str = "ai") -> Outcome:
     return Outcome(run.counts[label], run.finished[label], list(lines(run)))
 
 

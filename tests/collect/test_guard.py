@@ -33,7 +33,7 @@ def test_a_redirect_to_what_is_no_plain_web_address_is_refused(site, place, reas
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"])
 def test_loopback_is_never_asked_whatever_it_is_called(site, host):
     port = site.root.rpartition(":")[2]
-    with pytest.raises(Rejected, match="not a public address|not an address"):
+    with pytest.raises(Rejected, match=r"not a public address|not an address"):
         get(f"http://{host}:{port}/x", allow_local=False, robots=True)
     assert site.asked == []
 
@@ -58,7 +58,7 @@ def test_a_name_that_means_loopback_first_or_on_second_thoughts_is_not_connected
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
         monkeypatch.setattr(socket, "getaddrinfo", names)
-        with pytest.raises((Rejected, Failed), match="not a public address|cannot be reached"):
+        with pytest.raises((Rejected, Failed), match=r"not a public address|cannot be reached"):
             get(f"{scheme}://rebinding.example:{server.getsockname()[1]}/x", allow_local=False, retries=1)
         with pytest.raises(TimeoutError):
             server.accept()

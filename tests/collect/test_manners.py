@@ -13,7 +13,7 @@ async def outcome(fetcher, address):
     try:
         return (await fetcher.get(address, LIMIT)).body
     except (Rejected, Failed) as error:
-        return error.reason
+        return str(error)
 
 
 def outcomes(addresses, **changes):
