@@ -36,6 +36,8 @@ async def rendered_images(address: str, agent: str) -> list[str]:
     A page that has no end is left after a minute, 100 scrolls or 10,000 images. Raises :class:`Failed` for a page that
     cannot be opened, ``UserError`` where there is no browser.
     """
+    if os.name == "nt":  # whose selector loop starts no programs
+        raise UserError("browser=true does not work on Windows: list the images' addresses in urls=FILE.")
     found: dict[str, None] = {}
     async with await asyncio.start_server(_answer, "127.0.0.1", 0) as proxy, async_playwright() as playwright:
         server = f"--proxy-server=socks5://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"

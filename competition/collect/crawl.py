@@ -7,11 +7,14 @@ environment are not used: behind one it would be the proxy that decides.
 import asyncio
 import contextlib
 import logging
+import os
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
+import certifi
 from scrapy import Request, Spider, exceptions, signals
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.retry import RetryMiddleware, get_retry_request
@@ -49,6 +52,8 @@ def crawl(settings: CollectOptions, work: Callable[["Fetcher"], Awaitable[T]]) -
     for name in ("scrapy", "asyncio"):  # what goes wrong is raised, or becomes a row
         logging.getLogger(name).addHandler(logging.NullHandler())
         logging.getLogger(name).propagate = False
+    if not ssl.get_default_verify_paths().cafile:  # Mozilla's certificates beside those that the system may have
+        os.environ.setdefault("SSL_CERT_FILE", certifi.where())
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop if settings.allow_local else GuardedLoop) as runner:
         outcome = runner.get_loop().create_future()
         runner.run(Crawler(Collector, scrapy_settings(settings)).crawl_async(work=work, outcome=outcome))
@@ -61,7 +66,7 @@ def scrapy_settings(settings: CollectOptions) -> dict[str, Any]:
     return {
         "EXTENSIONS_BASE": {},
         "DOWNLOAD_HANDLERS": dict.fromkeys(("data", "file", "ftp", "s3")),
-        "DOWNLOADER_MIDDLEWARES": {RetryMiddleware: None, Manners: 550},
+        "DOWNLOADER_MIDDLEWARES": {RetryMiddleware: None, Fetcher: 550},
         "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*", "Accept-Encoding": "identity"},  # for files as they are stored
         "USER_AGENT": AGENT,
         "ROBOTSTXT_USER_AGENT": "Telltale",
@@ -81,13 +86,13 @@ class Collector(Spider):
     """Has Scrapy's engine live as long as ``work`` needs it."""
 
     name = "collect"
-    work: Callable[["Fetcher"], Awaitable[Any]]
+    work: Callable[[Any], Awaitable[Any]]
     outcome: asyncio.Future[Any]
 
     async def start(self) -> AsyncIterator[Any]:
         """Do the work; nothing is left for the engine to schedule."""
         try:
-            self.outcome.set_result(await self.work(Fetcher(self.crawler)))
+            self.outcome.set_result(await self.work(self.crawler.get_downloader_middleware(Fetcher)))
         except Exception as error:  # raised again where the crawl was begun
             self.outcome.set_exception(error)
         return
@@ -95,10 +100,23 @@ class Collector(Spider):
 
 
 class Fetcher:
-    """Fetches addresses, several at a time if asked to."""
+    """Fetches addresses, several at a time if asked to; as the crawler's middleware, it adds what Scrapy leaves open.
+
+    That is: the waits that a host asks for, pauses that grow from one repeat to the next, and that a robots.txt which
+    its host fails to give forbids all until another run (RFC 9309, section 2.3.1.4).
+    """
 
     def __init__(self, crawler: Crawler):
-        self._crawler = crawler
+        self._crawler, self._delay = crawler, crawler.settings.getfloat("DOWNLOAD_DELAY")
+        self._closed: dict[str, str] = {}  # hosts that are left alone, and why
+        self._missed = Counter[str]()  # addresses in a row
+        crawler.signals.connect(self._hold, signals.response_downloaded)  # before the next request is sent
+        crawler.signals.connect(self._slow_down, signals.robots_parsed)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> "Fetcher":
+        """Return the crawler's, as Scrapy asks for it."""
+        return cls(crawler)
 
     async def get(self, address: str, limit: int, robots: bool = True) -> Response:
         """Return what ``address``, or what it redirects to, serves; ``robots``: whether robots.txt counts, if at all.
@@ -122,23 +140,6 @@ class Fetcher:
         if response.status not in (200, 203):
             raise Rejected(reason)
         return response
-
-
-class Manners:
-    """What Scrapy leaves open: the waits that a host asks for, pauses that grow from one repeat to the next, and that a
-    robots.txt which its host fails to give forbids all until another run (RFC 9309, section 2.3.1.4)."""
-
-    def __init__(self, crawler: Crawler):
-        self._crawler, self._delay = crawler, crawler.settings.getfloat("DOWNLOAD_DELAY")
-        self._closed: dict[str, str] = {}  # hosts that are left alone, and why
-        self._missed = Counter[str]()  # addresses in a row
-        crawler.signals.connect(self._hold, signals.response_downloaded)  # before the next request is sent
-        crawler.signals.connect(self._slow_down, signals.robots_parsed)
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "Manners":
-        """Return the crawler's, as Scrapy asks for it."""
-        return cls(crawler)
 
     def process_request(self, request: Request) -> None:
         """Refuse what is no plain web address, and a host that is left alone."""

@@ -44,14 +44,16 @@ class Origin:
 
 
 class Collection:
-    """A collection, and what it did: ``counts`` of addresses by label and ``Row.kind``, how many were
-    ``finished`` before, how many ``too_long`` for a row, and in plain words what could not be read (``unread``)."""
+    """A collection, and what it did: ``counts`` of addresses by label and ``Row.kind``, how many were ``finished``
+    before, how many ``too_long`` for a row, what could not be read and why (``unread``), and the class that came to
+    its end (``exhausted``)."""
 
     def __init__(self, settings: CollectOptions):
         self.settings, self.wishes, self.out = settings, wishes(settings), Path(settings.out)
         self.counts: dict[str, Counter[str]] = {wish.label: Counter() for wish in self.wishes}
         self.finished, self.too_long = Counter[str](), 0
         self.unread: list[str] = []
+        self.exhausted = ""
         self._seen: set[tuple[str, str]] = set()
 
     async def work(self, fetcher: Fetcher) -> None:
@@ -110,6 +112,7 @@ class Collection:
                     self._origins.remove(origin)
                 except StopAsyncIteration:
                     self._origins.remove(origin)
+            self.exhausted = label
             return None
 
     def _unfinished(self, batch: list[Row]) -> Iterable[Row]:

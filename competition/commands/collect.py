@@ -51,6 +51,8 @@ def lines(run: "Collection") -> Iterator[str]:
     if run.too_long:
         yield f"Addresses of more than 8,000 characters, left out: {run.too_long:,}"
     yield from run.unread
+    if len(run.counts) > 1 and run.exhausted:
+        yield f"There are no more images of {run.exhausted}, so the other class stops there, too."
     if any(some["failed"] for some in run.counts.values()):
         yield "What failed may succeed later: run the same line again."
     yield _what_next(list(run.counts), run.out)

@@ -31,6 +31,7 @@ def rendered(site, tmp_path, html, **changes):
     return collected(tmp_path, page=f"{site.root}/page", browser=True, **changes)
 
 
+@pytest.mark.slow
 def test_a_page_that_scripts_build_is_scrolled_and_gives_its_images(site, tmp_path):
     site.pages.update(
         {f"/{number}.png": Answer(png(number)) for number in range(1, 5)} | {"/large.png": Answer(png(9))}
@@ -41,6 +42,7 @@ def test_a_page_that_scripts_build_is_scrolled_and_gives_its_images(site, tmp_pa
     assert {row.page for row in rows.values()} == {f"{site.root}/page"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [("MAX_SCROLLS", 5), ("MAX_SECONDS", 4.0), ("MAX_IMAGES", 6)])
 def test_a_page_without_an_end_is_left(site, tmp_path, monkeypatch, limit):
     monkeypatch.setattr(f"competition.collect.browser.{limit[0]}", limit[1])
@@ -50,6 +52,7 @@ def test_a_page_without_an_end_is_left(site, tmp_path, monkeypatch, limit):
     assert 3 <= summary.counts["saved"] <= 100
 
 
+@pytest.mark.slow
 def test_a_page_whose_script_never_ends_is_left(site, tmp_path, monkeypatch):
     monkeypatch.setattr("competition.collect.browser.MAX_SECONDS", 3.0)
     with pytest.raises(UserError, match="names no images"):
@@ -104,6 +107,7 @@ with Site("93.184.216.34") as public, Site() as local:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("unshare") and shutil.which("ip")), reason="needs a network of its own")
 def test_nothing_in_a_page_reaches_a_private_address_neither_by_script_nor_by_redirect():
     inside = 'ip link set lo up && ip addr add 93.184.216.34/32 dev lo && exec "$0" -c "$1"'

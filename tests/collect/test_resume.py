@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,18 @@ from competition.collect.gather import collect
 from competition.collect.provenance import read_rows
 from competition.core.errors import UserError
 from competition.data.images.decode import decode
-from tests.collect.site import Answer, collected, encoded, images_in, outcome_of, picture, png, serve, settings_for
+from tests.collect.site import (
+    Answer,
+    collected,
+    encoded,
+    images_in,
+    outcome_of,
+    picture,
+    png,
+    send,
+    serve,
+    settings_for,
+)
 from tests.running import ROOT
 
 
@@ -190,6 +202,38 @@ def test_a_killed_run_goes_on_where_it_was_and_fetches_nothing_twice(site, tmp_p
     rows = read_rows(folder / "provenance.csv")
     assert sorted(row.address for row in rows) == addresses and {row.status for row in rows} == {"saved"}
     assert images_in(folder) == sorted(row.file.removeprefix("ai/") for row in rows)
+
+
+@pytest.mark.parametrize(("number", "what"), [(signal.SIGINT, "wait"), (signal.SIGTERM, "body")])
+def test_an_interrupt_ends_what_is_waited_for_and_leaves_nothing_half_written(site, tmp_path, number, what):
+    reached, forever = threading.Event(), threading.Event()
+
+    def stuck(handler):
+        if what == "wait":
+            return send(handler, Answer(b"", 429, {"Retry-After": "60"})), reached.set()
+        if what == "body":
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.write(png(1)[:100])
+        reached.set()
+        forever.wait(30)
+
+    site.pages.update({"/a": Answer(png(1)), "/b": stuck})
+    options = {"connections": 1, "delay": 0, "allow_local": "true", "robots": "false", "label": "ai"}
+    options |= {"urls": settings_for(tmp_path, [f"{site.root}/a", f"{site.root}/b"]).urls, "out": tmp_path / "data"}
+    words = [f"{key}={value}" for key, value in options.items()]
+    run = subprocess.Popen([sys.executable, "-m", "competition", "collect", *words], cwd=ROOT, stderr=subprocess.PIPE)
+    try:
+        assert reached.wait(60)
+        time.sleep(0.1)
+        run.send_signal(number)
+        said = run.communicate(timeout=5)[1].decode()
+    finally:
+        run.kill()
+        forever.set()
+    assert run.returncode == 128 + number
+    assert said == "\nInterrupted: the same line goes on from where it stopped.\n"
+    assert len(images_in(tmp_path / "data/ai")) == 1 and not [*(tmp_path / "data").rglob(".*")]
 
 
 def test_two_collections_at_once_in_one_folder_are_refused(site, tmp_path):

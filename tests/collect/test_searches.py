@@ -10,7 +10,7 @@ from competition.collect.provenance import read_rows
 from competition.core.errors import UserError
 from competition.data.layouts.dataset import LayoutSettings
 from competition.data.layouts.read import read_dataset
-from tests.collect.site import Answer, CollectOptions, collected, images_in, outcome_of, png, send, settings_for
+from tests.collect.site import Answer, CollectOptions, collected, images_in, outcome_of, png, send
 
 
 def asked(handler):
@@ -99,6 +99,14 @@ def test_openverse_is_asked_page_by_page_and_says_licence_author_and_page(site, 
     assert query == {"q": ["city at night"], "page_size": ["20"], "license": ["cc0,by"]}
     again, _ = search(tmp_path, site)
     assert (again.counts["saved"], again.finished) == (0, 3)
+
+
+def test_a_licence_without_a_version_is_one_too(site, tmp_path):
+    one = {"url": f"{site.root}/1.png", "license": "cc0", "license_version": None, "creator": None}
+    serve_api(site, "/v1/images/", lambda query: {"results": [one, {**one, "license": "by"}], "page": 1})
+    serve_pictures(site, 1)
+    _, rows = search(tmp_path, site, licence="cc0")
+    assert [row.licence for row in rows.values()] == ["cc0"]
 
 
 def test_wikimedia_is_asked_on_and_its_licences_are_chosen_from(site, tmp_path):
@@ -198,6 +206,7 @@ def test_a_plan_keeps_the_classes_balanced_and_makes_each_entry_a_source(site, t
         f"ai:\n- {{search: city, source: civitai, api: '{site.root}'}}\n",
     )
     run = collect(settings)
+    assert "There are no more images of ai, so the other class stops there, too." in outcome_of(run).lines
     human, ai = (outcome_of(run, label).counts["saved"] for label in ("human", "ai"))
     assert ai == 6 and abs(human - ai) <= settings.connections
     folders = {path.relative_to(tmp_path / "data").as_posix() for path in (tmp_path / "data").glob("*/*/")}
@@ -255,4 +264,3 @@ def test_an_older_file_without_the_new_columns_is_read(site, tmp_path):
     path.write_text("".join(f"{line.rsplit(',', 3)[0]}\n" for line in path.read_text().splitlines()))
     summary, rows = search(tmp_path, site)
     assert (summary.counts["saved"], summary.finished, len(rows)) == (1, 1, 2)
-    assert settings_for(tmp_path).label == "ai"
