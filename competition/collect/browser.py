@@ -12,11 +12,13 @@ import shutil
 from asyncio import StreamReader, StreamWriter
 
 from playwright.async_api import Error, async_playwright
+from scrapy.http import HtmlResponse
 
 from competition.collect.addresses import Failed
+from competition.collect.pages import page_images
 from competition.core.errors import UserError
 
-MAX_SECONDS, MAX_SCROLLS, MAX_IMAGES = 60.0, 100, 10_000
+MAX_SECONDS, MAX_SCROLLS, MAX_IMAGES, MAX_CHARACTERS = 60.0, 100, 10_000, 5_000_000
 SETTLING = 500  # milliseconds for a page to grow after each scroll
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -25,13 +27,12 @@ FLAGS = (
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--disable-quic",
 )
-IMAGES = """() => [...document.images].flatMap(image => image.currentSrc || image.src || [])
-    .filter(address => /^https?:/.test(address))"""
-SCROLL = """() => { const before = scrollY; scrollBy(0, innerHeight); return scrollY > before }"""
+HTML = "most => document.documentElement.outerHTML.slice(0, most)"
+SCROLL = "() => { const before = scrollY; scrollBy(0, innerHeight); return scrollY > before }"
 
 
 async def rendered_images(address: str, agent: str) -> list[str]:
-    """Return the addresses of the images of the page ``address`` in the order in which they were shown.
+    """Return the addresses of the images that the page ``address`` names while it is scrolled (see :func:`page_images`).
 
     A page that has no end is left after a minute, 100 scrolls or 10,000 images. Raises :class:`Failed` for a page that
     cannot be opened, ``UserError`` where there is no browser.
@@ -55,7 +56,8 @@ async def rendered_images(address: str, agent: str) -> list[str]:
                 await page.goto(address, wait_until="load")
                 for _ in range(MAX_SCROLLS):
                     await page.wait_for_timeout(SETTLING)
-                    found.update(dict.fromkeys(await page.evaluate(IMAGES)))
+                    html = (await page.evaluate(HTML, MAX_CHARACTERS)).encode("utf-8", "replace")
+                    found.update(dict.fromkeys(page_images(HtmlResponse(page.url, body=html, encoding="utf-8"))))
                     if len(found) >= MAX_IMAGES or not await page.evaluate(SCROLL):
                         break
         except TimeoutError:

@@ -95,17 +95,11 @@ def _entries(plan: str) -> list[tuple[str, int, dict[str, Any]]]:
 def _checked(one: CollectOptions) -> CollectOptions:
     lacking = [code for code in one.licence.split(",") if one.licence and code not in LICENCES]
     for wrong, sentence in (
-        (
-            not (one.urls or one.page or one.search),
-            f"Say where the images are: urls=FILE, page= or search=, as in {USAGE}",
-        ),
+        (not (one.urls or one.page or one.search), f"Say where the images are, by urls=, page= or search=: {USAGE}"),
         (not one.label, f"collect needs label=, as in {USAGE}."),
         (bool(one.search) != bool(one.source), f"search={one.search} and source={one.source} go together: give both."),
         (lacking, f"licence={one.licence}: '{''.join(lacking[:1])}' is none of {', '.join(LICENCES)}."),
-        (
-            one.licence and one.source in ("", "civitai"),
-            "licence= needs source=openverse or wikimedia, which state it.",
-        ),
+        (one.licence and one.source in ("", "civitai"), "licence= needs source=openverse or source=wikimedia."),
         (one.browser and not one.page, "browser=true renders the page that page= names: name one."),
     ):
         if wrong:

@@ -70,11 +70,9 @@ def search_rows(wish: CollectOptions, body: bytes) -> tuple[list[Row], dict[str,
         answer = json.loads(body)
         for addresses, *told in jmespath.search(api.found, answer) or []:
             licence, author, page = (remove_tags(str(one or "")).strip() for one in told)
-            code, _, version = re.sub(r"-(?=[\d.]+)", " ", licence.lower().removeprefix("cc-").rstrip("-")).partition(
-                " "
-            )
-            code = {"pd": "pdm", "zero": "cc0"}.get(code, code)
-            stated = {"licence": f"{code} {version}".strip(), "author": author, "page": page}
+            words = re.split(r"-(?=[\d.])| ", licence.lower().removeprefix("cc-").rstrip("-"), maxsplit=1)
+            code = {"pd": "pdm", "zero": "cc0"}.get(words[0], words[0])
+            stated = {"licence": " ".join([code, *words[1:]]), "author": author, "page": page}
             for address in addresses if isinstance(addresses, list) else [addresses]:
                 if address and (not wish.licence or code in wish.licence.split(",")):
                     rows.append(Row(label=wish.label, address=re.sub(*WHOLE, str(address)), **stated))

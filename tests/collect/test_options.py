@@ -72,7 +72,7 @@ def test_words_become_options_with_their_types(tmp_path):
         ("page=http://me:pw@a.example/", "page=http://me:pw@a.example/ cannot be requested (the address holds a user"),
         ("source=openverse", "search= and source=openverse go together"),
         ("source=flickr", "source=flickr is not one of"),
-        ("licence=cc0", "licence= needs source=openverse or wikimedia"),
+        ("licence=cc0", "licence= needs source=openverse or source=wikimedia"),
         ("licence=cc0,free", "licence=cc0,free: 'free' is none of by, by-sa"),
         ("browser=true", "browser=true renders the page that page= names"),
         ("api=127.0.0.1:80", "api=127.0.0.1:80 cannot be requested"),
