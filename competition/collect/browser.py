@@ -32,7 +32,7 @@ SCROLL = "() => { const before = scrollY; scrollBy(0, innerHeight); return scrol
 
 
 async def rendered_images(address: str, agent: str) -> list[str]:
-    """Return the addresses of the images that the page ``address`` names while it is scrolled (see :func:`page_images`).
+    """Return the addresses of the images that a page names while it is scrolled, as :func:`page_images` finds them.
 
     A page that has no end is left after a minute, 100 scrolls or 10,000 images. Raises :class:`Failed` for a page that
     cannot be opened, ``UserError`` where there is no browser.
