@@ -1,12 +1,6 @@
-"""Web addresses: read from lists, brought into one spelling, and rejected where they must not be requested.
+"""Web addresses as they are requested: what is checked here is what is asked for. Nothing here touches the network."""
 
-Nothing here touches the network. :func:`parsed` is the only reader of an address: what is checked is what is requested.
-"""
-
-import ipaddress
 import re
-from collections.abc import Iterable
-from itertools import zip_longest
 from pathlib import Path
 
 from urllib3.exceptions import LocationParseError
@@ -15,19 +9,18 @@ from urllib3.util import Url, parse_url
 from competition.core.errors import UserError
 
 MAX_ADDRESS = 8000  # characters; servers refuse longer ones, and a CSV is no place for them
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 space handed out to the public
 
 
 class Rejected(Exception):
-    """This address will not be collected, for the plain-words ``reason``; another request would change nothing.
-
-    ``setting`` names the setting that refuses it, where another value of it would not.
-    """
+    """An address will not be collected, for a reason in plain words; another value of ``setting`` might change that."""
 
     def __init__(self, reason: str, setting: str = ""):
         super().__init__(reason)
-        self.reason, self.setting = reason, setting
+        self.setting = setting
+
+
+class Failed(Exception):
+    """Nothing came, for a reason in plain words, but another run may have better luck."""
 
 
 def parsed(address: str) -> Url:
@@ -45,51 +38,14 @@ def parsed(address: str) -> Url:
         raise Rejected("it is not an http or https address")
     if url.auth is not None:
         raise Rejected("the address holds a user name or password")
-    if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", url.host or ""):
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]", url.host or ""):
         raise Rejected("the address names no host")
     return url._replace(path=url.path or "/", fragment=None)
 
 
-def is_public(number: str) -> bool:
-    """Tell whether an IP address in digits belongs to the public internet.
-
-    Loopback, private, link-local, shared (CGNAT), multicast and reserved ones do not, nor do IPv6 addresses that stand
-    for such an IPv4 address.
-    """
-    try:
-        address = ipaddress.ip_address(number)
-    except ValueError:
-        return False
-    if address.version == 6:
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is None:
-            return address in _UNICAST and address.is_global
-        address = inner
-    return address.is_global and not (address.is_multicast or address.is_reserved)
-
-
-def distinct(addresses: Iterable[str]) -> list[str]:
-    """Return each address once, in order; one that differs only in its ``#fragment`` is the same."""
-    first: dict[str, str] = {}
-    for address in addresses:
-        first.setdefault(same(address), address)
-    return list(first.values())
-
-
-def same(address: str) -> str:
-    """Return the key by which two spellings of one address are known as one."""
-    return address.partition("#")[0]
-
-
-def taking_turns(addresses: Iterable[str]) -> list[str]:
-    """Return the addresses with their hosts taking turns, so that waiting for one host seldom holds up the others."""
-    queues: dict[str, list[str]] = {}
-    for address in addresses:
-        host = re.sub(r"^\w+://", "", address).partition("/")[0].lower()
-        queues.setdefault(host, []).append(address)
-    return [address for turn in zip_longest(*queues.values()) for address in turn if address is not None]
+def host_of(address: str) -> str:
+    """Return the host of an address, with its port if it states one; :class:`Rejected` as for :func:`parsed`."""
+    return parsed(address).netloc or ""
 
 
 def read_list(path: str) -> list[str]:

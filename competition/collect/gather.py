@@ -1,176 +1,198 @@
-"""The collection itself: addresses are fetched a few at a time and judged one by one, in the order in which they come.
+"""The collection itself: each list, page and search of a run gives addresses, the class that has the fewest images
+first; they are fetched a few at a time and judged one by one, in the order in which they come.
 
 An image is stored byte for byte as it was served. Run again, it requests only what is not finished; killed at any
 moment, it loses the images in flight and nothing else.
 """
 
-import shlex
+import asyncio
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
-from itertools import islice
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from competition.collect.addresses import MAX_ADDRESS, Rejected, distinct, read_list, same, taking_turns
-from competition.collect.fetch import Fetched, Fetcher
+from competition.collect.addresses import MAX_ADDRESS, Failed, Rejected, read_list
+from competition.collect.crawl import AGENT, SILENT, Fetcher, crawl
 from competition.collect.judge import Judge
 from competition.collect.known import survey
-from competition.collect.manners import SILENT, Failed
-from competition.collect.options import CollectOptions, check
-from competition.collect.pages import page_images, page_text
-from competition.collect.provenance import NAME, Row, appending, read_rows
+from competition.collect.options import CollectOptions, wishes
+from competition.collect.pages import page_images
+from competition.collect.provenance import NAME, Provenance, Row
+from competition.collect.searches import search_address, search_rows
 from competition.core.errors import UserError
 from competition.core.locks import only_one
-from competition.core.text import counted, listed
-from competition.data.layouts.class_folders import class_folders
-from competition.data.layouts.class_names import POSITIVE_NAMES, two_classes
 
-PAGE_BYTES = 2_000_000
+PAGE_BYTES = 5_000_000  # of a page, or of an answer of an API
+MAX_FOUND, MAX_BARREN = 100_000, 10  # images of one search, and answers in a row that name nothing new
+MAX_ROWS = 1_000_000  # images of a class
 SPARE = 100_000_000  # bytes of disk left free beside one more image
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a run did: how many addresses became what, by ``Row.kind``; how many were ``finished`` before it, and how
-    many were ``too_long`` for a row."""
+@dataclass(eq=False)
+class Supply:
+    """One list, page or search of a run: what it has yet to give, and how many of its images are saved or under way."""
 
-    label: str
-    out: Path
-    counts: Counter[str]
-    finished: int
-    too_long: int
-
-    def lines(self) -> list[str]:
-        """Return what is printed at the end; the last line says what to do next."""
-        some, count = self.counts, {kind: counted(self.counts[kind], kind) for kind in ("duplicate", "near-duplicate")}
-        lines = [
-            f"{self.label}: {counted(some['saved'], 'image')} saved, {count['duplicate']}, {count['near-duplicate']}, "
-            f"{some['refused']:,} refused, {some['failed']:,} failed; {self.finished:,} done before.",
-            f"Where each came from, and why not: {self.out / self.label / NAME}",
-        ]
-        if self.too_long:
-            lines.append(f"Addresses of more than {MAX_ADDRESS:,} characters, left out: {self.too_long:,}")
-        if some["failed"]:
-            lines.append("What failed may succeed later: run the same line again.")
-        return [*lines, _what_next(self.label, self.out)]
+    wish: CollectOptions
+    batches: AsyncIterator[list[Row]]
+    ready: deque[Row] = field(default_factory=deque)
+    taken: int = 0
 
 
-def collect(settings: CollectOptions) -> Summary:
-    """Download what ``settings`` name into the class folder ``out/label``.
+class Collection:
+    """A collection, and what it did: ``counts`` of addresses by label and ``Row.kind``, how many were ``finished``
+    before, how many ``too_long`` for a row, what could not be read and why (``unread``), and the class that came to
+    its end (``exhausted``)."""
 
-    Raises ``UserError`` for a list or page that cannot be read or names no image, and while another collection works in
-    ``out``. What becomes of a single address is not an error but a row of ``out/label/provenance.csv``.
+    def __init__(self, settings: CollectOptions):
+        self.settings, self.wishes, self.out = settings, wishes(settings), Path(settings.out)
+        self.counts: dict[str, Counter[str]] = {wish.label: Counter() for wish in self.wishes}
+        self.finished, self.too_long = Counter[str](), 0
+        self.unread: list[str] = []
+        self.exhausted = ""
+        self._seen: set[tuple[str, str]] = set()
+
+    async def work(self, fetcher: Fetcher) -> None:
+        """Fetch and judge what the supplies name, until they have no more or there is enough."""
+        self._supplies = [Supply(wish, _batches(wish, fetcher)) for wish in self.wishes]
+        self._tables = {label: Provenance(self.out / label / NAME) for label in self.counts}
+        rows = [row for table in self._tables.values() for row in table.rows.values() if row.file]
+        self._taken = Counter(row.label for row in rows if (self.out / row.file).exists())
+        self._judge = Judge(self.settings, survey(self.out), {row.file for row in rows})
+        self._choosing = asyncio.Lock()
+        title = f"collect {' '.join(self.counts)}"
+        with tqdm(total=0, desc=title, unit="img", disable=None) as self._bar:
+            workers = [asyncio.ensure_future(self._worker(fetcher)) for _ in range(self.settings.connections)]
+            try:
+                await asyncio.gather(*workers)
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                for table in self._tables.values():
+                    table.close()
+
+    async def _worker(self, fetcher: Fetcher) -> None:
+        while chosen := await self._next():
+            supply, row = chosen
+            if (free := shutil.disk_usage(self.out).free) < self.settings.limit + SPARE:
+                place = f"Only {free / 1e6:,.0f} MB are free in {self.out}"
+                raise UserError(f"{place}: make room, then run the same line again.")
+            try:
+                answer: Any = await fetcher.get(row.address, self.settings.limit)
+            except (Rejected, Failed) as outcome:
+                answer = outcome
+            row = self._judge.judged(row, f"{row.label}/{supply.wish.name}".rstrip("/"), answer)
+            self._tables[row.label].add(row)
+            self.counts[row.label][row.kind] += 1
+            supply.taken -= row.kind != "saved"
+            self._taken[row.label] -= row.kind != "saved"
+            self._bar.update()
+
+    async def _next(self) -> tuple[Supply, Row] | None:
+        """Return the next address of the class that has the fewest images, of its supply that has; ``None`` if that
+        class has no more, or enough."""
+        async with self._choosing:
+            label = min(self.counts, key=lambda label: self._taken[label])
+            if self._taken[label] >= (self.settings.max or MAX_ROWS):
+                return None
+            while supplies := [one for one in self._supplies if one.wish.label == label]:
+                supply = min(supplies, key=lambda one: one.taken)
+                if supply.ready:
+                    supply.taken += 1
+                    self._taken[label] += 1
+                    return supply, supply.ready.popleft()
+                try:
+                    supply.ready.extend(self._unfinished(await anext(supply.batches)))
+                except (Rejected, Failed) as refusal:
+                    self.unread.append(_sentence(supply.wish, refusal))
+                    self._supplies.remove(supply)
+                except StopAsyncIteration:
+                    self._supplies.remove(supply)
+            self.exhausted = label
+            return None
+
+    def _unfinished(self, batch: list[Row]) -> Iterable[Row]:
+        """Return those that have yet to be requested, in the order in which they will be."""
+        todo: list[tuple[bool, Row]] = []
+        self.too_long += sum(len(row.address) > MAX_ADDRESS for row in batch)
+        for row in batch:
+            if len(row.address) > MAX_ADDRESS or (row.label, row.key) in self._seen:
+                continue
+            self._seen.add((row.label, row.key))
+            before = self._tables[row.label].rows.get(row.key)
+            if before and before.finished(self.settings):
+                self.finished[row.label] += 1
+                continue
+            # What failed by itself comes last: else a few dead addresses would again keep the rest of a host back.
+            tried = before is not None and before.kind == "failed" and not before.status.endswith(SILENT)
+            todo.append((tried, row))
+        self._bar.total += len(todo)
+        return taking_turns(row for _, row in sorted(todo, key=lambda one: one[0]))
+
+
+def taking_turns(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the rows with their hosts taking turns, so that waiting for one host seldom holds up the others."""
+    queues: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        queues[row.address.partition("://")[2].partition("/")[0].lower()].append(row)
+    return (row for turn in zip_longest(*queues.values()) for row in turn if row is not None)
+
+
+async def _batches(wish: CollectOptions, fetcher: Fetcher) -> AsyncIterator[list[Row]]:
+    """Yield rows, of which nothing is known but where they come from, for what a list, a page and a search name."""
+    if wish.urls:
+        yield [Row(label=wish.label, address=address) for address in read_list(wish.urls)]
+    if wish.page:
+        response = await fetcher.get(wish.page, PAGE_BYTES)  # of a page for the browser, too: for robots.txt counts
+        if wish.browser:
+            from competition.collect.browser import rendered_images  # here, for only this needs Playwright
+
+            found = await rendered_images(wish.page, AGENT)
+        else:
+            found = page_images(response)
+        if not found:
+            raise Rejected("it names no images" + ("" if wish.browser else "; if scripts add them: browser=true"))
+        yield [Row(label=wish.label, address=address, page=wish.page) for address in found]
+    seen: set[str] = set()
+    more: dict[str, Any] = {}
+    barren = 0
+    while wish.search and barren < MAX_BARREN and len(seen) < MAX_FOUND:
+        # Without robots.txt, which forbids APIs to crawlers: this one is offered for what it is asked for.
+        response = await fetcher.get(search_address(wish, more), PAGE_BYTES, robots=False)
+        rows, more = search_rows(wish, response.body)
+        fresh = [row for row in rows if row.address not in seen]
+        seen.update(row.address for row in fresh)
+        barren = 0 if fresh else barren + 1
+        yield fresh
+        if not more:
+            break
+    if wish.search and not seen:
+        raise Rejected("it finds nothing")
+
+
+def _sentence(wish: CollectOptions, refusal: Rejected | Failed) -> str:
+    what = f"search={wish.search} of {wish.source}" if wish.search else f"page={wish.page}"
+    setting = getattr(refusal, "setting", "")
+    by = f", {wish.typed(setting)}" if setting in ("allow_local", "robots") else ""
+    advice = "try again later" if isinstance(refusal, Failed) else "name another"
+    return f"{what} cannot be read ({refusal}{by}): {advice}."
+
+
+def collect(settings: CollectOptions) -> Collection:
+    """Download what ``settings`` name into the class folders of ``out``, and return what came of it.
+
+    Raises ``UserError`` for a list that cannot be read, where nothing can be read, and while another collection works
+    in ``out``. What becomes of a single address is not an error but a row of ``out/label/provenance.csv``.
     """
-    check(settings)
-    out, folder = Path(settings.out), Path(settings.out) / settings.label
-    counts: Counter[str] = Counter()
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(settings.connections))
-        fetcher = stack.enter_context(  # left before the pool, so that no thread goes on waiting
-            Fetcher(settings.allow_local, settings.delay, settings.retries, settings.robots)
-        )
-        named = _addresses(settings, fetcher)
-        addresses = [address for address in named if len(address) <= MAX_ADDRESS]
-        stack.enter_context(_alone(out))
-        rows = read_rows(folder / NAME)
-        todo = _unfinished(addresses, rows, settings)
-        if todo:
-            _check_disk(out, settings.limit)
-            again = {same(address) for address in todo}
-            kept = [row for row in rows if same(row.address) not in again]
-            judge = Judge(settings, survey(out), {row.file for row in kept})
-            add = stack.enter_context(appending(folder / NAME, kept))
-            bar = stack.enter_context(tqdm(total=len(todo), desc=f"collect {settings.label}", unit="img", disable=None))
-            for address, answer in _answers(pool, fetcher, todo, settings):
-                _check_disk(out, settings.limit)
-                row = judge.row(address, answer)
-                add(row)
-                counts[row.kind] += 1
-                bar.update()
-    return Summary(settings.label, out, counts, len(addresses) - len(todo), len(named) - len(addresses))
-
-
-def _unfinished(addresses: Sequence[str], rows: Sequence[Row], settings: CollectOptions) -> list[str]:
-    """Return the addresses that have yet to be requested, in the order in which they will be."""
-    done = {same(row.address) for row in rows if row.finished(settings)}
-    # What failed by itself comes last: else a few dead addresses would again keep the rest of a host from its turn.
-    tried = {same(row.address) for row in rows if row.kind == "failed" and not row.status.endswith(SILENT)}
-    todo = [address for address in addresses if same(address) not in done]
-    return taking_turns(sorted(todo, key=lambda address: same(address) in tried))
-
-
-def _alone(out: Path) -> AbstractContextManager[None]:
-    """Hold the folder's lock; ``UserError`` if another collection does."""
-    lock = out / ".collect.lock"
+    run, lock = Collection(settings), Path(settings.out) / ".collect.lock"
     if lock.is_symlink() or (lock.exists() and not lock.is_file()):
         raise UserError(f"{lock} is not this program's file: move it away.")
-    return only_one(lock, patience=0, busy=f"Another collection works in {out}: wait for it.")
-
-
-def _check_disk(out: Path, needed: int) -> None:
-    free = shutil.disk_usage(out).free
-    if free < needed + SPARE:
-        raise UserError(f"Only {free / 1e6:,.0f} MB are free in {out}: make room, then run the same line again.")
-
-
-def _addresses(settings: CollectOptions, fetcher: Fetcher) -> list[str]:
-    """Return the addresses of the list and of the page's images, each once."""
-    addresses = read_list(settings.urls) if settings.urls else []
-    if settings.page:
-        try:
-            page = fetcher.get(settings.page, PAGE_BYTES)
-        except Rejected as refusal:
-            by = f", {settings.typed(refusal.setting)}" if refusal.setting in ("allow_local", "robots") else ""
-            raise UserError(f"page={settings.page} cannot be read ({refusal.reason}{by}): name another.") from None
-        except Failed as failure:
-            raise UserError(f"page={settings.page} cannot be read ({failure.reason}): try again later.") from None
-        found = page_images(page_text(page.body, page.content_type), page.address)
-        if not found:
-            raise UserError(f"page={settings.page} names no images (scripts may add them): list them in urls=FILE.")
-        addresses += found
-    return distinct(addresses)
-
-
-def _answers(
-    pool: ThreadPoolExecutor, fetcher: Fetcher, addresses: Sequence[str], settings: CollectOptions
-) -> Iterator[tuple[str, Fetched | Rejected | Failed]]:
-    """Yield each address with what came of it, as soon as it comes; a few are under way, the rest is not begun."""
-
-    def fetch(address: str) -> Fetched | Rejected | Failed:
-        try:
-            return fetcher.get(address, settings.limit)
-        except (Rejected, Failed) as outcome:
-            return outcome
-
-    waiting = iter(addresses)
-    running: dict[Future, str] = {}
-    while True:
-        for address in islice(waiting, 2 * settings.connections - len(running)):  # a second one each, to go on with
-            running[pool.submit(fetch, address)] = address
-        if not running:
-            return
-        done = wait(running, return_when=FIRST_COMPLETED).done
-        for future in [future for future in running if future in done]:  # in the order of the addresses
-            yield running.pop(future), future.result()
-
-
-def _what_next(label: str, out: Path) -> str:
-    """Return the line to type next: the other class's, or the main job's."""
-    names, folder = class_folders(out), shlex.quote(str(out))
-    if label not in names:
-        return f"No image is in {out / label} yet: see there why."
-    if len(names) > 2:
-        return f"{out} holds {len(names)} class folders ({listed(names)}): leave two, then ./run.sh data={folder}"
-    if len(names) < 2:
-        is_ai = "".join(filter(str.isalnum, label.lower())) in POSITIVE_NAMES
-        return f"Next, the other class: ./run.sh collect urls=FILE label={'human' if is_ai else 'ai'} out={folder}"
-    try:
-        two_classes(names, None, out)
-    except UserError:
-        return f"Next: ./run.sh data={folder} positive={names[0]} (or {names[1]}, whichever was made by AI)"
-    return f"Next: ./run.sh data={folder}"
+    with only_one(lock, patience=0, busy=f"Another collection works in {run.out}: wait for it."):
+        crawl(settings, run.work)
+    if len(run.unread) == len(run.wishes) and not any(run.counts.values()):
+        raise UserError(run.unread[0])
+    return run

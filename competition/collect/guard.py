@@ -1,86 +1,51 @@
-"""Connections to the public internet only: the far end is checked on the connected socket, before a byte is sent.
+"""Connections to the public internet only, decided for the very number that a socket is about to connect to."""
 
-A look-up beforehand is not enough, for a name may mean something else a moment later (DNS rebinding); it is done as
-well, so that a refused address does not even see an attempt to connect.
-"""
-
-import contextlib
-import http.client
+import asyncio
+import ipaddress
 import socket
-import ssl
-import threading
-from collections.abc import Iterator
+from typing import Any
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, NewConnectionError
-from urllib3.exceptions import TimeoutError as NoAnswer
-
-from competition.collect.addresses import Rejected, is_public
-from competition.collect.manners import Failed
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 space handed out to the public
 
 
-class GuardedHTTP(HTTPConnection):
-    """An HTTP connection; :class:`Rejected` on connecting to what is not public, unless ``allow_local``.
+class NotPublic(OSError):
+    """The IP address ``number`` is not on the public internet."""
 
-    An unknown host is a ``socket.gaierror``.
+    def __init__(self, number: str):
+        super().__init__("not a public address")  # the same for all of a host's, or asyncio makes another error of them
+        self.number = number
+
+
+class GuardedLoop(asyncio.SelectorEventLoop):
+    """An event loop whose sockets connect to the public internet alone; :class:`NotPublic` before any attempt to.
+
+    Names are looked up before this, redirects followed after it: neither a redirect nor a name that comes to mean
+    something else a moment later (DNS rebinding) leads round it, whatever library asks for the connection.
     """
 
-    allow_local = False
-
-    def _new_conn(self) -> socket.socket:
-        for *_, found in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
-            self._check(str(found[0]))
-        connected = super()._new_conn()
-        try:
-            self._check(connected.getpeername()[0])
-        except BaseException:
-            connected.close()
-            raise
-        return connected
-
-    def _check(self, number: str) -> None:
-        """Refuse the host for its IP address, unless that is public."""
-        if not self.allow_local and not is_public(number):
-            means = "" if self.host == number else f" ({number})"
-            raise Rejected(f"{self.host}{means} is not a public address", "allow_local")
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Connect as asyncio does; ``address`` begins with the number, never with a name."""
+        if not is_public(address[0]):
+            raise NotPublic(str(address[0]))
+        await super().sock_connect(sock, address)
 
 
-class GuardedHTTPS(GuardedHTTP, HTTPSConnection):
-    """An HTTPS connection; :class:`Rejected` as for :class:`GuardedHTTP`, before the TLS handshake."""
+def is_public(number: str) -> bool:
+    """Tell whether an IP address in digits belongs to the public internet.
 
-
-def cut(connected: socket.socket) -> None:
-    """End a socket that another thread waits on, which then reads the end of the stream."""
-    with contextlib.suppress(OSError):
-        socket.socket.shutdown(connected, socket.SHUT_RDWR)  # SSLSocket's own would first tear down what is being read
-
-
-@contextlib.contextmanager
-def cut_off(connected: socket.socket, seconds: float) -> Iterator[None]:
-    """Cut the socket if the block takes longer; the socket's own time-out begins anew at each byte."""
-    timer = threading.Timer(seconds, cut, (connected,))
-    timer.daemon = True
-    timer.start()
+    Loopback, private, link-local, shared (CGNAT), multicast and reserved ones do not, nor do IPv6 addresses that stand
+    for such an IPv4 address.
+    """
     try:
-        yield
-    finally:
-        timer.cancel()
-
-
-@contextlib.contextmanager
-def plain_words(host: str) -> Iterator[None]:
-    """Turn every way in which a connection can break into :class:`Failed`."""
-    try:
-        yield
-    except NewConnectionError:
-        raise Failed(f"{host} cannot be reached") from None
-    except (TimeoutError, NoAnswer):
-        raise Failed(f"{host} does not answer in time") from None
-    except socket.gaierror as error:
-        raise Failed(f"{host} cannot be found", passing=error.errno == socket.EAI_AGAIN) from None
-    except UnicodeError:  # a label of the name is empty or too long
-        raise Rejected("the address names no host") from None
-    except ssl.SSLCertVerificationError as error:
-        raise Failed(f"the certificate of {host} is not valid ({error.verify_message})", passing=False) from None
-    except (OSError, http.client.HTTPException, HTTPError) as error:
-        raise Failed(f"the connection to {host} broke ({type(error).__name__})") from None
+        address = ipaddress.ip_address(number)
+    except ValueError:
+        return False
+    if address.version == 6:
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is None:
+            return address in _UNICAST and address.is_global
+        address = inner
+    return address.is_global and not (address.is_multicast or address.is_reserved)

@@ -4,15 +4,15 @@ import hashlib
 import os
 import re
 from collections.abc import Collection
-from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+from scrapy.http import Response
+
 from competition.collect.addresses import Rejected
-from competition.collect.fetch import Fetched
 from competition.collect.known import Known
-from competition.collect.manners import Failed
 from competition.collect.options import CollectOptions
-from competition.collect.provenance import Row, now
+from competition.collect.provenance import Row
 from competition.core.files import atomic_write
 from competition.data.duplicates.perceptual_hash import perceptual_hash
 from competition.data.images.decode import UnreadableImage, decode
@@ -26,11 +26,7 @@ _SIGNATURES = {
     rb"BM": ".bmp",
     rb"II\*\x00|MM\x00\*": ".tif",
 }
-
-
-def extension(raw: bytes) -> str:
-    """Return the usual extension of an image file's actual format, empty if class folders cannot hold it."""
-    return next((word for pattern, word in _SIGNATURES.items() if re.match(pattern, raw, re.DOTALL)), "")
+_TEXT = rb"(?i)(text/|application/json).*\n|.*\n\s*(<(?!svg|\?xml)|\{)"  # by the Content-Type, or by how it begins
 
 
 class Judge:
@@ -43,59 +39,46 @@ class Judge:
     def __init__(self, settings: CollectOptions, known: Known, described: Collection[str]):
         self._settings, self._known, self._described = settings, known, set(described)
 
-    def row(self, address: str, answer: Fetched | Rejected | Failed) -> Row:
-        """Return the row of provenance for what came of ``address``; an image saved is on disk by then."""
-        row = Row(label=self._settings.label, address=address, status="", time=now())
-        if isinstance(answer, Failed):
-            return replace(row, status=f"failed: {answer.reason}")
+    def judged(self, row: Row, folder: str, answer: Response | Exception) -> Row:
+        """Return ``row`` with what came of its address; an image saved in ``folder`` is on disk by then."""
+        row = row._replace(time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         if isinstance(answer, Rejected):
-            return self._refused(row, answer.reason, answer.setting)
-        digest = hashlib.sha256(answer.body).hexdigest()
-        row = replace(row, final_address=answer.address, sha256=digest, bytes=str(len(answer.body)))
-        if answer.body and not extension(answer.body):
-            if _is_text(answer):  # "Please wait", say, instead of the image
-                return replace(row, status="failed: it is not an image")
-            return self._refused(row, "it is of a format that class folders do not hold")
-        return self._image(row, answer.body)
+            return self._refused(row, str(answer), answer.setting)
+        if isinstance(answer, Exception):
+            return row._replace(status=f"failed: {answer}")
+        raw, digest = answer.body, hashlib.sha256(answer.body).hexdigest()
+        row = row._replace(final_address=answer.url, sha256=digest, bytes=str(len(raw)))
+        endings = [word for pattern, word in _SIGNATURES.items() if re.match(pattern, raw, re.DOTALL)]
+        if endings or not raw:
+            return self._image(row, f"{folder}/{digest[:16]}{''.join(endings)}", raw)
+        if re.match(_TEXT, (answer.headers.get("Content-Type") or b"") + b"\n" + raw[:999]):  # "Please wait", say
+            return row._replace(status="failed: it is not an image")
+        return self._refused(row, "it is of a format that class folders do not hold")
 
-    def _image(self, row: Row, raw: bytes) -> Row:
+    def _image(self, row: Row, name: str, raw: bytes) -> Row:
         """Return the row for the bytes of what begins as an image."""
-        name = f"{row.label}/{row.sha256[:16]}{extension(raw)}"
-        twin = self._known.twin(row.sha256)
+        path, twin = Path(self._settings.out) / name, self._known.by_sha256.get(row.sha256)
         left_behind = twin == name and name not in self._described
-        if twin and not left_behind:
-            return replace(row, status=f"duplicate of {twin}")
-        path = Path(self._settings.out) / name
-        if not left_behind and os.path.lexists(path):  # the user has changed the file
-            return replace(row, status=f"duplicate of {name}")
+        if not left_behind and (twin or os.path.lexists(path)):  # the latter: the user has changed the file
+            return row._replace(status=f"duplicate of {twin or name}")
         try:
             image = decode(raw, row.address)
         except UnreadableImage as error:
             return self._refused(row, error.reason)
         except MemoryError:
-            return replace(row, status="failed: it does not fit into memory")
-        height, width = image.shape[:2]
-        value = perceptual_hash(image)
-        row = replace(row, width=str(width), height=str(height), perceptual_hash=f"{value:016x}")
+            return row._replace(status="failed: it does not fit into memory")
+        (height, width), value = image.shape[:2], perceptual_hash(image)
+        row = row._replace(width=str(width), height=str(height), perceptual_hash=f"{value:016x}")
         if min(height, width) < self._settings.min_side:
             return self._refused(row, f"its {width} x {height} pixels are too few", "min_side")
         if not left_behind:
             if similar := self._known.nearest(row.label, value):
-                return replace(row, status=f"near-duplicate of {similar}")
+                return row._replace(status=f"near-duplicate of {similar}")
             with atomic_write(path, "wb") as file:
                 file.write(raw)
             self._known.add(name, row.sha256, value)
         self._described.add(name)
-        return replace(row, status="saved", file=name)
+        return row._replace(status="saved", file=name)
 
     def _refused(self, row: Row, reason: str, setting: str = "") -> Row:
-        typed = self._settings.typed(setting) if setting else ""
-        return replace(row, status=f"refused: {reason}", setting=typed)
-
-
-def _is_text(answer: Fetched) -> bool:
-    """Tell whether the server sent a page or a message, whatever it calls it."""
-    kind = answer.content_type.lower()
-    return kind.startswith(("text/", "application/json")) or bool(
-        re.match(rb"\s*(<(?!svg|\?xml)|\{)", answer.body[:999])
-    )
+        return row._replace(status=f"refused: {reason}", setting=self._settings.typed(setting) if setting else "")

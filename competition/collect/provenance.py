@@ -6,37 +6,33 @@ dropped when the file is read again.
 """
 
 import csv
-import dataclasses
-import io
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, NamedTuple
 
 from competition.collect.options import REFUSING, CollectOptions
 from competition.core.errors import UserError
-from competition.core.files import write_text
+from competition.core.files import atomic_write
 from competition.data.layouts.csv_text import csv_rows
 
 NAME = "provenance.csv"
+NEW = ("licence", "author", "page")  # columns that older files lack
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """What became of one address, in the order of the columns; all text, empty where unknown.
+class Row(NamedTuple):
+    """What became of one address; all text, empty where unknown.
 
     file: the image relative to the data set's folder, for saved ones. address: as given; final_address: after
     redirects. time: UTC. sha256, bytes, width, height, perceptual_hash (16 hex digits) are those of what was served.
     status: ``saved``, ``duplicate of FILE``, ``near-duplicate of FILE``, ``refused: REASON`` or ``failed: REASON``.
-    setting: what refused it, as it would be typed, where another value of it would not.
+    setting: what refused it, as it would be typed, where another value of it would not. licence and author are what a
+    search says, page is where it or a page shows the image.
     """
 
     label: str
     file: str = ""
-    address: str
+    address: str = ""
     final_address: str = ""
     time: str = ""
     sha256: str = ""
@@ -44,13 +40,21 @@ class Row:
     width: str = ""
     height: str = ""
     perceptual_hash: str = ""
-    status: str
+    status: str = ""
     setting: str = ""
+    licence: str = ""
+    author: str = ""
+    page: str = ""
 
     @property
     def kind(self) -> str:
         """The status without its details: saved, duplicate, near-duplicate, refused or failed."""
         return re.split("[ :]", self.status)[0]
+
+    @property
+    def key(self) -> str:
+        """What two spellings of one address have in common: all but its ``#fragment``."""
+        return self.address.partition("#")[0]
 
     def finished(self, settings: CollectOptions) -> bool:
         """Tell whether another request is pointless: not if it failed, nor if a setting, since changed, refused it."""
@@ -59,52 +63,45 @@ class Row:
         return self.setting in [settings.typed(name) for name in REFUSING]
 
 
-COLUMNS = [field.name for field in dataclasses.fields(Row)]
-
-
-def now() -> str:
-    """Return the time in UTC as ISO 8601, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a provenance file, none where there is no such file, without a last one that was cut short.
-
-    Raises ``UserError`` for a file that is not a provenance file.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8-sig", "replace")
-    except FileNotFoundError:
+    """Return the rows of a provenance file, the last of each address, without one that was cut short; none where there
+    is no such file. Raises ``UserError`` for a file that is not a provenance file."""
+    if not path.exists():
         return []
-    rows = [cells for _, cells in csv_rows(text[: text.rfind("\n") + 1], path)]
-    header = rows[0] if rows else []
-    lacking = [column for column in COLUMNS if column not in header]
-    if rows and lacking:
+    text = path.read_bytes().decode("utf-8-sig", "replace")
+    header, *rows = [cells for _, cells in csv_rows(text[: text.rfind("\n") + 1], path)] or [list(Row._fields)]
+    if lacking := [column for column in Row._fields if column not in (*header, *NEW)]:
         raise UserError(f"{path} has no column '{lacking[0]}': it is not this program's, so move it away.")
-    return [
-        Row(**{name: cell for name, cell in zip(header, cells, strict=True) if name in COLUMNS}) for cells in rows[1:]
-    ]
+    named = ({name: cell for name, cell in zip(header, cells, strict=True) if name in Row._fields} for cells in rows)
+    return list({row.key: row for row in (Row(**cells) for cells in named)}.values())
 
 
-@contextmanager
-def appending(path: Path, rows: Iterable[Row]) -> Iterator[Callable[[Row], None]]:
-    """Begin the file anew with ``rows``; yields what adds one more, which is on disk when that returns."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(_cells(row) for row in rows)
-    write_text(path, buffer.getvalue())
-    with open(path, "a", encoding="utf-8", newline="") as file:
-        added = csv.writer(file, lineterminator="\n")
+class Provenance:
+    """A provenance file: its ``rows`` by their key. It is written anew before the first row is added and when it is
+    closed, so that nothing is written where nothing is new, and each address keeps one row."""
 
-        def add(row: Row) -> None:
-            added.writerow(_cells(row))
-            file.flush()
-            os.fsync(file.fileno())
+    def __init__(self, path: Path):
+        self.rows = {row.key: row for row in read_rows(path)}
+        self._path = path
+        self._file: IO[str] | None = None
 
-        yield add
+    def add(self, row: Row) -> None:
+        """Add a row, in place of another of its address; it is on disk when this returns."""
+        row = Row(*(re.sub(r"[\r\n]+", " ", cell) for cell in row))  # a line break would look like the end of a row
+        if self._file is None:
+            self._write()
+            self._file = open(self._path, "a", encoding="utf-8", newline="")
+        self.rows[row.key] = row
+        csv.writer(self._file, lineterminator="\n").writerow(row)
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
+    def close(self) -> None:
+        """Leave one row for each address."""
+        if self._file:
+            self._file.close()
+            self._write()
 
-def _cells(row: Row) -> list[str]:
-    """Return a row's cells; a line break in one would look like the end of a row."""
-    return [re.sub(r"[\r\n]+", " ", cell) for cell in dataclasses.astuple(row)]
+    def _write(self) -> None:
+        with atomic_write(self._path) as file:
+            csv.writer(file, lineterminator="\n").writerows([Row._fields, *self.rows.values()])

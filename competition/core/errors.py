@@ -13,8 +13,8 @@
     Damaged              kaggle.download.unpack: an archive that cannot be read to its end
     Busy                 app.limits: as many requests as may wait are waiting
     Rejected             collect.addresses: this address will never be collected
-    Failed               collect.manners: an address gave nothing this time
-        Denied           collect.manners: its server refuses requests for now
+    Failed               collect.addresses: an address gave nothing this time
+    NotPublic            collect.guard: a connection would lead to an address that is not on the public internet
 
 A UserError alone leaves a command, and the others are caught where they mean something. README.md lists the exit
 statuses.

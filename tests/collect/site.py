@@ -4,6 +4,7 @@ import io
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from competition.collect.fetch import Fetched, Fetcher
-from competition.collect.gather import CollectOptions, Summary, collect
+from competition.collect.crawl import crawl
+from competition.collect.gather import Collection, CollectOptions, collect
 from competition.collect.provenance import Row, read_rows
+from competition.commands.collect import lines
 
 LIMIT = 1_000_000  # bytes that get() allows
 
@@ -34,6 +36,7 @@ class Site:
 
     def __init__(self, host: str = "127.0.0.1", certificate: Path | None = None, key: Path | None = None):
         self.pages: dict[str, Answer | list[Answer] | Callable] = {}
+        self.routes: dict[str, Answer | Callable] = {}  # the same by path alone, whatever the query
         self.asked: list[str] = []
         self.times: list[float] = []
         self.agents: set[str] = set()
@@ -70,7 +73,8 @@ class Site:
             self.agents.add(handler.headers.get("User-Agent"))
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
-            answer = self.pages.get(handler.path, Answer(b"none", 404))
+            route = self.routes.get(handler.path.partition("?")[0], Answer(b"none", 404))
+            answer = self.pages.get(handler.path, route)
             if isinstance(answer, list):
                 answer = answer.pop(0) if len(answer) > 1 else answer[0]
         try:
@@ -122,10 +126,23 @@ def settings_for(tmp_path, addresses=(), **changes) -> CollectOptions:
     return CollectOptions(**{**usual, **changes})
 
 
-def collected(tmp_path, addresses=(), **changes) -> tuple[Summary, dict[str, Row]]:
-    """Collect, and return the summary and the label's rows of provenance by address."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a run made of one label."""
+
+    counts: Counter[str]
+    finished: int
+    lines: list[str]
+
+
+def outcome_of(run: Collection, label: str = "ai") -> Outcome:
+    return Outcome(run.counts[label], run.finished[label], list(lines(run)))
+
+
+def collected(tmp_path, addresses=(), **changes) -> tuple[Outcome, dict[str, Row]]:
+    """Collect, and return what came of it and the label's rows of provenance by address."""
     settings = settings_for(tmp_path, addresses, **changes)
-    summary = collect(settings)
+    summary = outcome_of(collect(settings), settings.label)
     rows = read_rows(tmp_path / "data" / settings.label / "provenance.csv")
     by_address = {row.address: row for row in rows}
     assert len(by_address) == len(rows)
@@ -139,9 +156,14 @@ def serve(site: Site, **images: bytes) -> list[str]:
     return [site.root + path for path in paths]
 
 
-def get(address, limit=LIMIT, allow_local=True, delay=0.0, retries=2, robots=False) -> Fetched:
-    with Fetcher(allow_local, delay, retries, robots) as fetcher:
-        return fetcher.get(address, limit)
+def fetching(work, **changes):
+    """Return what ``work`` returns, given a fetcher with these options."""
+    usual = {"allow_local": True, "delay": 0.0, "retries": 2, "robots": False}
+    return crawl(CollectOptions(**{**usual, **changes}), work)
+
+
+def get(address, limit=LIMIT, **changes):
+    return fetching(lambda fetcher: fetcher.get(address, limit), **changes)
 
 
 def images_in(folder: Path) -> list[str]:

@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.collect.addresses import Rejected, distinct, is_public, parsed, read_list, taking_turns
+from competition.collect.addresses import Rejected, parsed, read_list
+from competition.collect.gather import taking_turns
+from competition.collect.guard import is_public
+from competition.collect.provenance import Row
 from competition.core.errors import UserError
 
 
@@ -131,14 +134,10 @@ def test_a_list_that_is_none_is_one_sentence(tmp_path, content, said):
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_an_address_that_differs_in_its_fragment_is_the_same_and_the_first_spelling_stays():
-    assert distinct(["http://a/1#x", "http://a/2", "http://a/1#y", "http://a/1"]) == ["http://a/1#x", "http://a/2"]
-
-
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 99)), unique=True))
 def test_hosts_take_turns_and_no_address_is_lost(pairs):
     addresses = [f"http://{host}/{number}" for host, number in pairs]
-    turns = taking_turns(addresses)
+    turns = [row.address for row in taking_turns(Row("ai", address=address) for address in addresses)]
     assert sorted(turns) == sorted(addresses)
     for host in "abc":
         own = f"http://{host}/"

@@ -4,13 +4,11 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
-from competition.collect.addresses import Rejected
-from competition.collect.manners import Failed
+from competition.collect.addresses import Failed, Rejected
 from tests.collect.site import Answer, Site, get
 from tests.running import ROOT
 
@@ -35,9 +33,8 @@ def test_a_redirect_to_what_is_no_plain_web_address_is_refused(site, place, reas
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"])
 def test_loopback_is_never_asked_whatever_it_is_called(site, host):
     port = site.root.rpartition(":")[2]
-    with pytest.raises(Rejected, match="not a public address") as refusal:
+    with pytest.raises(Rejected, match=r"not a public address|not an address"):
         get(f"http://{host}:{port}/x", allow_local=False, robots=True)
-    assert refusal.value.setting == "allow_local"
     assert site.asked == []
 
 
@@ -50,53 +47,38 @@ def test_private_addresses_are_refused_before_anything_is_sent(scheme, number):
     assert time.monotonic() - began < 1
 
 
-class Rebinding:
-    """Stands in for a name server: the first look-up gives a public address, those after it the loopback's."""
-
-    def __init__(self, first, true):
-        self.first, self.true, self.calls = first, true, 0
-
-    def __call__(self, host, port, *words, **more):
-        self.calls += 1
-        number = self.first if self.calls == 1 else "127.0.0.1"
-        return self.true(number, port, *words, **more)
-
-
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_name_that_means_loopback_on_second_thoughts_gets_no_byte(monkeypatch, scheme):
-    heard = []
+@pytest.mark.parametrize("means", [["127.0.0.1"], ["93.184.216.34", "127.0.0.1"], ["::1", "127.0.0.1"]])
+def test_a_name_that_means_loopback_first_or_on_second_thoughts_is_not_connected_to(monkeypatch, scheme, means):
+    look_up = socket.getaddrinfo
+
+    def names(host, port, *words, **more):
+        return [one for number in means for one in look_up(number, port, type=socket.SOCK_STREAM)]
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def listen():
-            caller, _ = server.accept()
-            with caller:
-                heard.append(caller.recv(1000))
-
-        thread = threading.Thread(target=listen, daemon=True)
-        thread.start()
-        names = Rebinding("93.184.216.34", socket.getaddrinfo)
+        server.settimeout(0.1)
         monkeypatch.setattr(socket, "getaddrinfo", names)
-        with pytest.raises(Rejected, match=r"\(127\.0\.0\.1\) is not a public address"):
-            get(f"{scheme}://rebinding.example:{server.getsockname()[1]}/x", allow_local=False)
-        thread.join(5)
-    assert names.calls == 2
-    assert heard == [b""]
+        with pytest.raises((Rejected, Failed), match=r"not a public address|cannot be reached"):
+            get(f"{scheme}://rebinding.example:{server.getsockname()[1]}/x", allow_local=False, retries=1)
+        with pytest.raises(TimeoutError):
+            server.accept()
 
 
 # Runs where the network is the machine's own loopback and nothing else, with a public address on it.
 ON_A_PUBLIC_ADDRESS = """
-from competition.collect.fetch import Fetcher
 from competition.collect.addresses import Rejected
-from tests.collect.site import Answer, Site
-with Site("93.184.216.34") as public, Site() as local, Fetcher(False, 0.0, 0, True) as fetcher:
-    public.pages["/x"] = local.pages["/x"] = Answer(b"fine")
-    print(fetcher.get(public.root + "/x", 99).body)
+from tests.collect.site import Answer, Site, fetching
+async def work(fetcher):
+    print((await fetcher.get(public.root + "/x", 99)).body)
     for place in (local.root + "/x", "http://169.254.169.254/latest", "file:///etc/passwd"):
         public.pages["/y"] = Answer(status=302, headers={"Location": place})
         try:
-            print(fetcher.get(public.root + "/y", 99))
+            print(await fetcher.get(public.root + "/y", 99))
         except Rejected as refusal:
             print(refusal)
+with Site("93.184.216.34") as public, Site() as local:
+    public.pages["/x"] = local.pages["/x"] = Answer(b"fine")
+    fetching(work, allow_local=False, robots=True)
     print(local.asked)
 """
 
@@ -146,9 +128,9 @@ def test_a_certificate_is_accepted_only_if_somebody_vouches_for_it(tmp_path, mon
     subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
     with Site(certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem") as site:
         site.pages["/x"] = Answer(b"fine")
-        with pytest.raises(Failed, match=r"the certificate of 127\.0\.0\.1 is not valid") as failure:
+        with pytest.raises(Failed, match=r"the certificate of 127\.0\.0\.1 is not valid"):
             get(f"{site.root}/x")
-        assert not failure.value.passing and site.asked == []
+        assert site.asked == []
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
         assert get(f"{site.root}/x").body == b"fine"
         with pytest.raises(Failed, match="the certificate of localhost is not valid"):

@@ -1,15 +1,21 @@
 """The words of the command line become options, or one sentence that says what is wrong with them."""
 
+import importlib.util
+import subprocess
+import sys
+
 import pytest
 
-from competition.collect.options import CollectOptions, check
+from competition.collect.options import CollectOptions, wishes
+from competition.commands.collect import main
 from competition.core.errors import UserError
 from competition.core.options import parse
+from tests.running import ROOT
 
 
 def checked(words):
     options = parse(words, CollectOptions)
-    check(options)
+    wishes(options)
     return options
 
 
@@ -52,7 +58,7 @@ def test_words_become_options_with_their_types(tmp_path):
     ("word", "said"),
     [
         ("lable=ai", "There is no setting 'lable' (in the command line); did you mean 'label'?"),
-        ("fold=0", "There is no setting 'fold' (in the command line); known are allow_local,"),
+        ("fold=0", "There is no setting 'fold' (in the command line)"),
         ("ai", "'ai' is not a setting: write key=value"),
         ("label=human", "'label' is given twice"),
         ("max_mb=big", "max_mb=big is not a number."),
@@ -64,6 +70,15 @@ def test_words_become_options_with_their_types(tmp_path):
         ("max_mb=inf", "max_mb=inf is out of range"),
         ("page=a.example/x", "page=a.example/x cannot be requested (it is not an http or https address)"),
         ("page=http://me:pw@a.example/", "page=http://me:pw@a.example/ cannot be requested (the address holds a user"),
+        ("source=openverse", "search= and source=openverse go together"),
+        ("source=flickr", "source=flickr is not one of"),
+        ("licence=cc0", "licence= needs source=openverse or source=wikimedia"),
+        ("licence=cc0,free", "licence=cc0,free: 'free' is none of by, by-sa"),
+        ("browser=true", "browser=true renders the page that page= names"),
+        ("api=127.0.0.1:80", "api=127.0.0.1:80 cannot be requested"),
+        ("name=a/b", "name=a/b cannot be a folder's name"),
+        ("max=0", "max=0 is out of range"),
+        ("plan=nowhere.yaml", "plan=nowhere.yaml cannot be read"),
     ],
 )
 def test_a_wrong_word_is_one_sentence(tmp_path, word, said):
@@ -104,3 +119,18 @@ def test_a_folder_that_would_not_be_read_as_class_folders_is_refused(tmp_path, n
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="is a file"):
         checked(["urls=x", "label=ai", f"out={tmp_path / 'file'}"])
+
+
+def test_a_mistake_is_told_and_help_given_without_scrapy(tmp_path):
+    """Nor do they take the second in which it is imported."""
+    line = "import sys; from competition.__main__ import main; main(sys.argv[1:]); print('scrapy' in sys.modules)"
+    for more in (["help"], ["label=ai", "out=x"]):
+        run = subprocess.run([sys.executable, "-c", line, "collect", *more], cwd=ROOT, capture_output=True, text=True)
+        assert run.stdout.endswith("False\n"), run.stderr
+
+
+def test_a_package_that_is_lacking_is_named_with_how_to_get_it(tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "playwright" else find(name))
+    with pytest.raises(UserError, match=r"collect needs playwright, which this Python lacks: run .* -m pip install"):
+        main(["page=https://a.example/x", "browser=true", "label=ai", f"out={tmp_path}"])

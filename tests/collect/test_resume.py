@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,18 @@ from competition.collect.gather import collect
 from competition.collect.provenance import read_rows
 from competition.core.errors import UserError
 from competition.data.images.decode import decode
-from tests.collect.site import Answer, collected, encoded, images_in, picture, png, serve, settings_for
+from tests.collect.site import (
+    Answer,
+    collected,
+    encoded,
+    images_in,
+    outcome_of,
+    picture,
+    png,
+    send,
+    serve,
+    settings_for,
+)
 from tests.running import ROOT
 
 
@@ -24,7 +36,7 @@ def test_a_second_run_asks_only_for_what_failed_and_what_is_new(site, tmp_path):
     first, rows = collected(tmp_path, [good, none, failing], retries=1, robots=False)
     assert (first.counts["saved"], first.counts["refused"], first.counts["failed"]) == (1, 1, 1)
     assert rows[failing].status == "failed: the server says 503 Service Unavailable"
-    assert "run the same line again" in " ".join(first.lines())
+    assert "run the same line again" in " ".join(first.lines)
     site.pages["/failing"] = Answer(png(2))
     site.asked.clear()
     second, rows = collected(tmp_path, [good, none, failing, new], robots=False)
@@ -183,13 +195,45 @@ def test_a_killed_run_goes_on_where_it_was_and_fetches_nothing_twice(site, tmp_p
             decode(path.read_bytes(), path)
     site.pages["/3"] = Answer(png(3))
     site.asked.clear()
-    summary = collect(replace(settings, connections=4))
+    summary = outcome_of(collect(replace(settings, connections=4)))
     assert summary.finished == len(recorded) and summary.counts["saved"] == 6 - len(recorded)
     assert not {f"{site.root}{path}" for path in site.asked} & recorded
     assert len(site.asked) == 6 - len(recorded)
     rows = read_rows(folder / "provenance.csv")
     assert sorted(row.address for row in rows) == addresses and {row.status for row in rows} == {"saved"}
     assert images_in(folder) == sorted(row.file.removeprefix("ai/") for row in rows)
+
+
+@pytest.mark.parametrize(("number", "what"), [(signal.SIGINT, "wait"), (signal.SIGTERM, "body")])
+def test_an_interrupt_ends_what_is_waited_for_and_leaves_nothing_half_written(site, tmp_path, number, what):
+    reached, forever = threading.Event(), threading.Event()
+
+    def stuck(handler):
+        if what == "wait":
+            return send(handler, Answer(b"", 429, {"Retry-After": "60"})), reached.set()
+        if what == "body":
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.write(png(1)[:100])
+        reached.set()
+        forever.wait(30)
+
+    site.pages.update({"/a": Answer(png(1)), "/b": stuck})
+    options = {"connections": 1, "delay": 0, "allow_local": "true", "robots": "false", "label": "ai"}
+    options |= {"urls": settings_for(tmp_path, [f"{site.root}/a", f"{site.root}/b"]).urls, "out": tmp_path / "data"}
+    words = [f"{key}={value}" for key, value in options.items()]
+    run = subprocess.Popen([sys.executable, "-m", "competition", "collect", *words], cwd=ROOT, stderr=subprocess.PIPE)
+    try:
+        assert reached.wait(60)
+        time.sleep(0.1)
+        run.send_signal(number)
+        said = run.communicate(timeout=5)[1].decode()
+    finally:
+        run.kill()
+        forever.set()
+    assert run.returncode == 128 + number
+    assert said == "\nInterrupted: the same line goes on from where it stopped.\n"
+    assert len(images_in(tmp_path / "data/ai")) == 1 and not [*(tmp_path / "data").rglob(".*")]
 
 
 def test_two_collections_at_once_in_one_folder_are_refused(site, tmp_path):

@@ -1,0 +1,133 @@
+"""Pages that scripts build, in a real browser that connects to nothing but what the guard allows."""
+
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from competition.collect.addresses import Failed
+from competition.collect.gather import collect
+from competition.core.errors import UserError
+from tests.collect.site import Answer, collected, fetching, png, settings_for
+from tests.running import ROOT
+
+pytest.importorskip("playwright.async_api", reason="the extra 'collect' is not installed")
+if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+    pytest.skip("there is no Chromium on the PATH", allow_module_level=True)
+
+BUILT = b"""<body><script>
+let number = 0
+const add = () => { const image = new Image(); image.src = `/${++number}.png`; image.style.height = '900px'
+    image.style.display = 'block'; document.body.append(image) }
+add()
+addEventListener('scroll', () => { if (number < LAST) add() })
+</script><img srcset="/small.png 100w, /large.png 2000w" sizes="2000px">"""
+
+
+def rendered(site, tmp_path, html, **changes):
+    site.pages["/page"] = Answer(html, headers={"Content-Type": "text/html"})
+    return collected(tmp_path, page=f"{site.root}/page", browser=True, **changes)
+
+
+@pytest.mark.slow
+def test_a_page_that_scripts_build_is_scrolled_and_gives_its_images(site, tmp_path):
+    site.pages.update(
+        {f"/{number}.png": Answer(png(number)) for number in range(1, 5)} | {"/large.png": Answer(png(9))}
+    )
+    summary, rows = rendered(site, tmp_path, BUILT.replace(b"LAST", b"4"))
+    assert summary.counts["saved"] == 5
+    assert set(rows) == {f"{site.root}/{name}.png" for name in (1, 2, 3, 4, "large")}
+    assert {row.page for row in rows.values()} == {f"{site.root}/page"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [("MAX_SCROLLS", 5), ("MAX_SECONDS", 4.0), ("MAX_IMAGES", 6)])
+def test_a_page_without_an_end_is_left(site, tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(f"competition.collect.browser.{limit[0]}", limit[1])
+    monkeypatch.setattr("competition.collect.browser.SETTLING", 100)
+    site.pages.update({f"/{number}.png": Answer(png(number)) for number in range(1, 200)})
+    summary, _ = rendered(site, tmp_path, BUILT.replace(b"LAST", b"1e9"))
+    assert 3 <= summary.counts["saved"] <= 100
+
+
+@pytest.mark.slow
+def test_a_page_whose_script_never_ends_is_left(site, tmp_path, monkeypatch):
+    monkeypatch.setattr("competition.collect.browser.MAX_SECONDS", 3.0)
+    with pytest.raises(UserError, match="names no images"):
+        rendered(site, tmp_path, b"<img src=/1.png><script>for (;;) {}</script>")
+
+
+def test_robots_txt_counts_for_the_page(site, tmp_path):
+    site.pages["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /page")
+    with pytest.raises(UserError, match=r"robots\.txt of .* forbids it, robots=true"):
+        rendered(site, tmp_path, b"<img src=/1.png>")
+    assert site.asked == ["/robots.txt"]
+
+
+def test_a_page_on_a_private_address_is_not_opened(site, tmp_path):
+    with pytest.raises(UserError, match="not a public address"):
+        collect(settings_for(tmp_path, page=f"{site.root}/page", browser=True, allow_local=False))
+    assert site.asked == []
+
+
+# Runs where the network is the machine's own loopback and nothing else, with a public address on it.
+HOSTILE = """
+from competition.collect.browser import rendered_images
+from tests.collect.site import Answer, Site, fetching
+PAGE = '''<img src=/ok.png><img src=/hop><img src="LOCAL/secret.png"><iframe src="LOCAL/x"></iframe>
+    <iframe src="/hop"></iframe><iframe srcdoc="<script>location = 'LOCAL/x'</script>"></iframe>
+    <script src="http://localhost:PORT/x"></script><script>
+    for (const host of ["127.0.0.1", "localhost", "[::1]", "0x7f.1", "2130706433", "0.0.0.0"]) {
+        fetch(`http://${host}:PORT/x`).catch(() => 0)
+        new WebSocket(`ws://${host}:PORT/x`)
+        navigator.sendBeacon(`http://${host}:PORT/x`, "told")
+    }
+    fetch("/hop").catch(() => 0); open("LOCAL/x"); new Worker("/worker.js")
+    navigator.serviceWorker?.register("/worker.js")
+    </script>'''
+html, script = {"Content-Type": "text/html"}, {"Content-Type": "text/javascript"}
+with Site("93.184.216.34") as public, Site() as local:
+    local.pages["/x"] = local.pages["/secret.png"] = Answer(b"fine", headers={"Access-Control-Allow-Origin": "*"})
+    public.pages["/hop"] = Answer(status=302, headers={"Location": local.root + "/x"})
+    public.pages["/worker.js"] = Answer(f"fetch('{local.root}/x')".encode(), headers=script)
+    page = PAGE.replace("LOCAL", local.root).replace("PORT", local.root.rpartition(":")[2])
+    public.pages["/page"] = Answer(page.encode(), headers=html)
+    async def work(fetcher):
+        for path in ("/page", "/hop"):
+            try:
+                print(await rendered_images(public.root + path, "test"))
+            except Exception as error:
+                print(error)
+    fetching(work, allow_local=False)
+    print(local.asked, "/worker.js" in public.asked)
+    fetching(lambda fetcher: rendered_images(public.root + "/page", "test"), allow_local=True)
+    print(sorted(set(local.asked)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("unshare") and shutil.which("ip")), reason="needs a network of its own")
+def test_nothing_in_a_page_reaches_a_private_address_neither_by_script_nor_by_redirect():
+    inside = 'ip link set lo up && ip addr add 93.184.216.34/32 dev lo && exec "$0" -c "$1"'
+    words = ["unshare", "-rn", "sh", "-c", inside, sys.executable, HOSTILE]
+    if subprocess.run([*words[:2], "true"], capture_output=True).returncode:
+        pytest.skip("this machine gives no network of one's own")
+    run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    page, hop, guarded, allowed = run.stdout.splitlines()
+    assert "http://93.184.216.34" in page and "/ok.png" in page
+    assert hop.startswith("the browser says") and guarded == "[] True"
+    assert "/x" in allowed and "/secret.png" in allowed  # the page does try, and succeeds where it may
+
+
+def test_a_name_that_means_loopback_is_not_connected_to_by_the_browser(site, monkeypatch):
+    port = int(site.root.rpartition(":")[2])
+    from competition.collect.browser import rendered_images
+
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *words, **more: look_up("127.0.0.1", *words, **more))
+    with pytest.raises(Failed, match="the browser says"):
+        fetching(lambda fetcher: rendered_images(f"http://rebinding.example:{port}/x", "test"), allow_local=False)
+    assert site.asked == []
