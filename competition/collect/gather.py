@@ -34,7 +34,7 @@ SPARE = 100_000_000  # bytes of disk left free beside one more image
 
 
 @dataclass(eq=False)
-class Supply:
+class Stream:
     """One list, page or search of a run: what it has yet to give, and how many of its images are saved or under way."""
 
     wish: CollectOptions
@@ -57,8 +57,8 @@ class Collection:
         self._seen: set[tuple[str, str]] = set()
 
     async def work(self, fetcher: Fetcher) -> None:
-        """Fetch and judge what the supplies name, until they have no more or there is enough."""
-        self._supplies = [Supply(wish, _batches(wish, fetcher)) for wish in self.wishes]
+        """Fetch and judge what the streams name, until they have no more or there is enough."""
+        self._streams = [Stream(wish, _batches(wish, fetcher)) for wish in self.wishes]
         self._tables = {label: Provenance(self.out / label / NAME) for label in self.counts}
         rows = [row for table in self._tables.values() for row in table.rows.values() if row.file]
         self._taken = Counter(row.label for row in rows if (self.out / row.file).exists())
@@ -77,7 +77,7 @@ class Collection:
 
     async def _worker(self, fetcher: Fetcher) -> None:
         while chosen := await self._next():
-            supply, row = chosen
+            stream, row = chosen
             if (free := shutil.disk_usage(self.out).free) < self.settings.limit + SPARE:
                 place = f"Only {free / 1e6:,.0f} MB are free in {self.out}"
                 raise UserError(f"{place}: make room, then run the same line again.")
@@ -85,33 +85,33 @@ class Collection:
                 answer: Any = await fetcher.get(row.address, self.settings.limit)
             except (Rejected, Failed) as outcome:
                 answer = outcome
-            row = self._judge.judged(row, f"{row.label}/{supply.wish.name}".rstrip("/"), answer)
+            row = self._judge.judged(row, f"{row.label}/{stream.wish.name}".rstrip("/"), answer)
             self._tables[row.label].add(row)
             self.counts[row.label][row.kind] += 1
-            supply.taken -= row.kind != "saved"
+            stream.taken -= row.kind != "saved"
             self._taken[row.label] -= row.kind != "saved"
             self._bar.update()
 
-    async def _next(self) -> tuple[Supply, Row] | None:
-        """Return the next address of the class that has the fewest images, of its supply that has; ``None`` if that
+    async def _next(self) -> tuple[Stream, Row] | None:
+        """Return the next address of the class that has the fewest images, of its stream that has; ``None`` if that
         class has no more, or enough."""
         async with self._choosing:
             label = min(self.counts, key=lambda label: self._taken[label])
             if self._taken[label] >= (self.settings.max or MAX_ROWS):
                 return None
-            while supplies := [one for one in self._supplies if one.wish.label == label]:
-                supply = min(supplies, key=lambda one: one.taken)
-                if supply.ready:
-                    supply.taken += 1
+            while streams := [one for one in self._streams if one.wish.label == label]:
+                stream = min(streams, key=lambda one: one.taken)
+                if stream.ready:
+                    stream.taken += 1
                     self._taken[label] += 1
-                    return supply, supply.ready.popleft()
+                    return stream, stream.ready.popleft()
                 try:
-                    supply.ready.extend(self._unfinished(await anext(supply.batches)))
+                    stream.ready.extend(self._unfinished(await anext(stream.batches)))
                 except (Rejected, Failed) as refusal:
-                    self.unread.append(_sentence(supply.wish, refusal))
-                    self._supplies.remove(supply)
+                    self.unread.append(_sentence(stream.wish, refusal))
+                    self._streams.remove(stream)
                 except StopAsyncIteration:
-                    self._supplies.remove(supply)
+                    self._streams.remove(stream)
             self.exhausted = label
             return None
 
