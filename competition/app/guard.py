@@ -2,7 +2,10 @@
 
 import base64
 import binascii
+import contextlib
+import os
 import secrets
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -107,15 +110,19 @@ def _length(headers: dict[bytes, bytes]) -> int:
 
 
 def _sweep(uploads: Path) -> int:
-    """Remove files that no page has asked for in a long time, and return the bytes of those that are left."""
+    """Remove files that no page has asked for in a long time, and return the bytes of those that are left.
+
+    Gradio puts each file into a folder named by its content, which another upload of it may be about to fill: empty
+    folders are removed when they are as old.
+    """
     total, now = 0, time.time()
-    for path in uploads.rglob("*"):
-        try:
-            found = path.lstat()
-            if not path.is_dir() and now - found.st_mtime > MAX_IDLE_SECONDS:
-                path.unlink()
-            elif not path.is_dir():
-                total += found.st_size
-        except OSError:  # its page took it away meanwhile
-            continue
+    for place, folders, names in os.walk(uploads):
+        for path in (Path(place, name) for name in (*names, *folders)):
+            with contextlib.suppress(OSError):  # a page took it away meanwhile, or the folder holds something
+                found = path.lstat()
+                old, is_folder = now - found.st_mtime > MAX_IDLE_SECONDS, stat.S_ISDIR(found.st_mode)
+                if old:
+                    path.rmdir() if is_folder else path.unlink()
+                elif not is_folder:
+                    total += found.st_size
     return total

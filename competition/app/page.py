@@ -145,10 +145,8 @@ def take(named: list[tuple[str, Path]], uploads: Path) -> list[tuple[str, bytes 
         return [(name, _bytes(path)) for name, path in own[:MAX_FILES]]
     finally:
         for path in [path for _, path in own if path]:
-            with contextlib.suppress(OSError):  # gone already, or its folder holds another's upload
+            with contextlib.suppress(OSError):  # a folder
                 path.unlink(missing_ok=True)
-                if path.parent != uploads:
-                    path.parent.rmdir()
 
 
 def _bytes(path: Path | None) -> bytes | None:

@@ -11,7 +11,7 @@
     OutOfTime            training.engines.progress: the hours of the line are over before all jobs are finished
     Unsafe               kaggle.download.unpack: an archive that must not be unpacked
     Damaged              kaggle.download.unpack: an archive that cannot be read to its end
-    Busy                 app.limits: as many requests as may wait are waiting
+    Busy                 app.limits: as many requests of programs as may wait are waiting
     Rejected             collect.addresses: this address will never be collected
     Failed               collect.addresses: an address gave nothing this time
     NotPublic            collect.guard: a connection would lead to an address that is not on the public internet

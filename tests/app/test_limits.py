@@ -111,8 +111,12 @@ def test_an_upload_says_its_size_and_has_room_or_is_refused(tmp_path):
     os.truncate(waiting, (MAX_WAITING + 1) * MAX_FILES * (2**20 + 2**16))
     assert client.post("/upload", content=b"x").status_code == 503 and waiting.exists()
     old = time.time() - MAX_IDLE_SECONDS - 1
-    os.utime(waiting, (old, old))
+    (tmp_path / "empty").mkdir()
+    for path in (waiting, tmp_path / "empty"):
+        os.utime(path, (old, old))
+    (tmp_path / "link").symlink_to(tmp_path / "a", target_is_directory=True)
     assert client.post("/upload", content=b"x").status_code == 200 and not waiting.exists()
+    assert not (tmp_path / "empty").exists() and waiting.parent.exists()
 
 
 def test_only_the_site_that_is_named_may_frame_the_page(tmp_path):

@@ -334,6 +334,26 @@ def test_only_this_machine_is_served_unless_asked_otherwise():
 
 
 @pytest.mark.slow
+def test_a_page_for_others_says_that_it_is_open_and_a_visitor_has_a_share_of_it(browser, tmp_path, monkeypatch):
+    from competition.inference.onnx.export import export
+
+    monkeypatch.setenv("TELLTALE_HOME", str(tmp_path))
+    export(make_run(tmp_path, MEMBERS))
+    server = Server(tmp_path, "engine=onnx", "host=0.0.0.0", "per_minute=2")
+    server.ready()
+    assert "TELLTALE_PASSWORD" in server.hear("Anyone on the network")
+    visit = Visit(browser, server)
+    files = [(f"{number}.png", encoded(picture(), "PNG")) for number in range(3)]
+    first, second, third = visit.drop(*files)
+    assert first.locator("figcaption b").first.inner_text() == "The image" and second.locator(".tt-prob").count() == 1
+    assert "2 images a minute" in third.inner_text() and "try again in" in third.inner_text()
+    assert visit.complaints == []
+    visit.page.close()
+    server.process.terminate()
+    server.process.communicate(timeout=20)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_cleanly_even_while_a_page_is_open(browser, tmp_path, number):
     server = Server(tmp_path, "max_mb=2")  # its own: the others' is still in use

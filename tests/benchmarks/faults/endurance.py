@@ -159,7 +159,9 @@ class Drops:
     def answered(self, files: list[tuple[str, bytes]]) -> int:
         """Upload (name, bytes) pairs, have them judged, and return how many cards came back: one for each."""
         fields = [("files", (name, raw)) for name, raw in files]
-        paths = self.http.request("POST", f"{self.address}/upload", fields=fields).json()
+        uploaded = self.http.request("POST", f"{self.address}/upload", fields=fields)
+        assert uploaded.status == 200, uploaded.data
+        paths = uploaded.json()
         dropped = [
             {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
             for path, (name, _) in zip(paths, files, strict=True)
