@@ -13,7 +13,7 @@ from competition.app.answer import MAX_MB
 JUDGE = "/judge"  # where programs ask
 MAX_FILES = 12  # of one drop
 MAX_WAITING = 8  # drops, and as many requests of programs
-PER_MINUTE = 30  # images of one visitor, where others than this machine are served
+PER_MINUTE = 30  # images of one visitor, where others are served; eight at once ask for 4 a second: README.md
 MINUTE = 60.0  # seconds
 IPV6_NETWORK = 64  # bits: what one customer is given, who may change the rest of an address at will
 

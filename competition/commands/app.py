@@ -40,13 +40,12 @@ class AppOptions:
     name: str = "demo"  # the run's name
     port: int | None = bounded(None, 1, 65535)  # default: the first free one from 7860 on
     host: str = "127.0.0.1"  # the address to listen on; with 0.0.0.0 anyone on the network can send images
-    # what visitors must know (any user name); better: TELLTALE_PASSWORD in the environment, which others cannot read
-    password: str = ""
+    password: str = ""  # what visitors must know (any user name); better: TELLTALE_PASSWORD in the environment
     engine: str = one_of("torch", "onnx")  # onnx: the files that ./run.sh export wrote, without the map of the evidence
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     max_mb: float = bounded(20.0, 0.1, 1000)  # 2^20 bytes that one image may have
-    # images a minute of one visitor, 0 = any number; default: any number on this machine alone, else 30
-    per_minute: int | None = bounded(None, 0, 100_000)
+    per_minute: int | None = bounded(None, 0, 100_000)  # images a minute of one visitor, 0 = any number
+    # default: any number where this machine alone is served, else 30
     trust: str = ""  # PEM file of root certificates: Content Credentials that lead to one are trusted
     open: bool = True  # open the page in the browser
     pack: str = ""  # the folder to pack the page into; it is not served then

@@ -29,13 +29,12 @@ from competition.core.errors import UserError
 from competition.core.paths import home, run_folder
 from competition.inference.run_record import FILE
 from tests.app.hostile import encoded
-from tests.benchmarks.faults.endurance import Drops, held
+from tests.benchmarks.faults.endurance import MEMORY, Drops, held
 from tests.running import ROOT
 
 CLIENTS, SIZE = 8, (640, 480)
 POSTED, DROPPED = 2000, {"onnx": 2000, "torch": 200}  # images
 SETTLED = 0.5  # of the images: what libraries and caches take at first is not growth
-GROWTH = 24 * 2**20  # bytes: between then and the end, what is no more than the allocator's wandering
 POLITE_SECONDS = 4.0  # between two images of a visitor who does not want all; a connection idle for 5 is closed
 
 
@@ -52,7 +51,7 @@ def main(name: str = "demo") -> bool:
                 ("visitors", DROPPED[engine], _drop(address)),
             ):
                 waits, memory, seconds = _under_load(ask, images, count, lambda: held(process, folder).memory)
-                kept &= memory[-1] - memory[int(len(memory) * SETTLED)] < GROWTH
+                kept &= memory[-1] - memory[int(len(memory) * SETTLED)] < MEMORY
                 told = "".join(f"{memory[int(part * (len(memory) - 1))] / 2**20:>6.0f}" for part in (0.25, 0.5, 1))
                 print(
                     f"{engine:<8}{way:<10}{count:>7}{count / seconds:>10.2f}{np.median(waits):>11.2f} s"
