@@ -1,22 +1,22 @@
-"""Where each image came from: ``DIR/<label>/provenance.csv``, one row for each address, written as the answers come.
+"""Where each image came from: ``DIR/<label>/provenance.csv``, written as answers come; an address's last row counts.
 
 The file lies in the class folder because a CSV beside class folders means another layout to
-:func:`data.layouts.read.read_dataset`. A row is on disk before the next is begun; a row cut short by a kill is
-dropped when the file is read again.
+:func:`data.layouts.read.read_dataset`. A row is on disk before the next is begun; a row cut short by a kill is dropped.
 """
 
 import csv
 import os
 import re
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
-from competition.collect.options import REFUSING, CollectOptions
+from competition.collect.options import CollectOptions
 from competition.core.errors import UserError
 from competition.core.files import atomic_write
 from competition.data.layouts.csv_text import csv_rows
 
 NAME = "provenance.csv"
+MAX_CELL = 9000  # characters
 NEW = ("licence", "author", "page")  # columns that older files lack
 
 
@@ -51,16 +51,9 @@ class Row(NamedTuple):
         """The status without its details: saved, duplicate, near-duplicate, refused or failed."""
         return re.split("[ :]", self.status)[0]
 
-    @property
-    def key(self) -> str:
-        """What two spellings of one address have in common: all but its ``#fragment``."""
-        return self.address.partition("#")[0]
-
-    def finished(self, settings: CollectOptions) -> bool:
+    def finished(self, options: CollectOptions) -> bool:
         """Tell whether another request is pointless: not if it failed, nor if a setting, since changed, refused it."""
-        if self.kind != "refused" or not self.setting:
-            return self.kind != "failed"
-        return self.setting in [settings.typed(name) for name in REFUSING]
+        return self.kind != "failed" and self.setting in options.refusing.values()
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -73,35 +66,26 @@ def read_rows(path: Path) -> list[Row]:
     if lacking := [column for column in Row._fields if column not in (*header, *NEW)]:
         raise UserError(f"{path} has no column '{lacking[0]}': it is not this program's, so move it away.")
     named = ({name: cell for name, cell in zip(header, cells, strict=True) if name in Row._fields} for cells in rows)
-    return list({row.key: row for row in (Row(**cells) for cells in named)}.values())
+    return list({row.address: row for row in (Row(**cells) for cells in named)}.values())
 
 
 class Provenance:
-    """A provenance file: its ``rows`` by their key. It is written anew before the first row is added and when it is
-    closed, so that nothing is written where nothing is new, and each address keeps one row."""
+    """A provenance file, and its ``rows`` by address. It is written anew before the first row is added to it."""
 
     def __init__(self, path: Path):
-        self.rows = {row.key: row for row in read_rows(path)}
-        self._path = path
-        self._file: IO[str] | None = None
+        self.rows = {row.address: row for row in read_rows(path)}
+        self._path, self._untouched = path, True
 
     def add(self, row: Row) -> None:
         """Add a row, in place of another of its address; it is on disk when this returns."""
-        row = Row(*(re.sub(r"[\r\n]+", " ", cell) for cell in row))  # a line break would look like the end of a row
-        if self._file is None:
-            self._write()
-            self._file = open(self._path, "a", encoding="utf-8", newline="")
-        self.rows[row.key] = row
-        csv.writer(self._file, lineterminator="\n").writerow(row)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Leave one row for each address."""
-        if self._file:
-            self._file.close()
-            self._write()
-
-    def _write(self) -> None:
-        with atomic_write(self._path) as file:
-            csv.writer(file, lineterminator="\n").writerows([Row._fields, *self.rows.values()])
+        # A line break would look like the end of a row; of lone surrogates, as in an API's answer, none can be written.
+        row = Row(*(re.sub(r"[\r\n]+", " ", cell)[:MAX_CELL].encode("utf-8", "replace").decode() for cell in row))
+        if self._untouched:
+            with atomic_write(self._path) as file:
+                csv.writer(file, lineterminator="\n").writerows([Row._fields, *self.rows.values()])
+            self._untouched = False
+        self.rows[row.address] = row
+        with open(self._path, "a", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerow(row)
+            file.flush()
+            os.fsync(file.fileno())

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import jmespath
 from w3lib.html import remove_tags
 
-from competition.collect.addresses import Rejected
+from competition.collect.crawl import NoAnswer
 from competition.collect.options import CollectOptions
 from competition.collect.provenance import Row
 
@@ -63,7 +63,7 @@ def search_address(wish: CollectOptions, more: dict[str, Any]) -> str:
 def search_rows(wish: CollectOptions, body: bytes) -> tuple[list[Row], dict[str, Any]]:
     """Return a row for each image that an answer names, and what to add to the query for the next answer, if any.
 
-    Raises :class:`Rejected` for what is no answer of this API.
+    Raises NoAnswer for what is no answer of this API.
     """
     api, rows = APIS[wish.source], []
     try:
@@ -78,4 +78,4 @@ def search_rows(wish: CollectOptions, body: bytes) -> tuple[list[Row], dict[str,
                     rows.append(Row(label=wish.label, address=re.sub(*WHOLE, str(address)), **stated))
         return rows, dict(jmespath.search(api.more, answer) or {})
     except (ValueError, TypeError, RecursionError):
-        raise Rejected("it does not answer as its API is documented") from None
+        raise NoAnswer("refused", "it does not answer as its API is documented") from None

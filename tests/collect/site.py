@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from competition.collect.crawl import crawl
-from competition.collect.gather import Collection, CollectOptions, collect
+from competition.collect.gather import Collection, collect
+from competition.collect.options import CollectOptions
 from competition.collect.provenance import Row, read_rows
 from competition.commands.collect import lines
 
@@ -136,7 +137,7 @@ class Outcome:
 
 
 def outcome_of(run: Collection, label: str = "ai") -> Outcome:
-    return Outcome(run.counts[label], run.finished[label], list(lines(run)))
+    return Outcome(run.counts[label], run.counts[label]["finished"], list(lines(run)))
 
 
 def collected(tmp_path, addresses=(), **changes) -> tuple[Outcome, dict[str, Row]]:
@@ -163,7 +164,7 @@ def fetching(work, **changes):
 
 
 def get(address, limit=LIMIT, **changes):
-    return fetching(lambda fetcher: fetcher.get(address, limit), **changes)
+    return fetching(lambda spider: spider.fetch(address, limit), **changes)
 
 
 def images_in(folder: Path) -> list[str]:
