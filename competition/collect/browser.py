@@ -65,7 +65,7 @@ async def rendered_images(address: str, agent: str) -> list[str]:
             pass
         except Error as error:
             if not found:
-                raise NoAnswer("failed", f"the browser says: {str(error).splitlines()[0]}") from None
+                raise NoAnswer(f"failed: the browser says: {str(error).splitlines()[0]}") from None
         finally:
             await browser.close()
     return list(found)[:MAX_IMAGES]

@@ -39,12 +39,14 @@ MAY_CHANGE = (401, 403, 408, 425, 429)  # statuses below 500 that may be others 
 
 
 class NoAnswer(Exception):
-    """An address gives nothing, for a ``reason`` in plain words: for good (``kind`` refused), or this time (failed);
-    ``setting``: the one of whose value this comes, if of one's."""
+    """An address gives nothing: for good, which reads ``refused: REASON``, or this time, ``failed: REASON``.
 
-    def __init__(self, kind: str, reason: str, setting: str = ""):
-        super().__init__(kind, reason, setting)
-        self.kind, self.reason, self.setting = kind, reason, setting
+    setting: the one of whose value this comes, if of one's.
+    """
+
+    def __init__(self, status: str, setting: str = ""):
+        super().__init__(status)
+        self.setting = setting
 
 
 def crawl(options: CollectOptions, work: Callable[["Collector"], Awaitable[T]]) -> T:
@@ -64,7 +66,7 @@ def crawl(options: CollectOptions, work: Callable[["Collector"], Awaitable[T]]) 
         "REDIRECT_MAX_TIMES": 5,
         "DOWNLOAD_DELAY": max(options.delay, 0.001),  # Scrapy holds no host that needs no pause
         "DOWNLOAD_DELAY_JITTER": 0,
-        "DOWNLOAD_MAXSIZE": options.limit,
+        "DOWNLOAD_MAXSIZE": int(options.max_mb * 1e6),
         "DOWNLOAD_TIMEOUT": PATIENCE + options.max_mb,
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
     }
@@ -93,28 +95,26 @@ class Collector(Spider):
         return
         yield
 
-    async def fetch(self, address: str, limit: int, robots: bool = True) -> Response:
-        """Return what ``address``, or what it redirects to, serves: at most ``limit`` bytes, else :class:`NoAnswer`.
-
-        ``robots``: whether robots.txt counts, if at all.
-        """
+    async def fetch(self, address: str, robots: bool = True) -> Response:
+        """Return what ``address``, or what it redirects to, serves, or raise :class:`NoAnswer`; ``robots``: whether
+        robots.txt counts, if at all."""
         if not ADDRESS.fullmatch(address):
-            raise NoAnswer("refused", "it is not a plain web address")
-        meta = {"verbatim_url": True, "download_maxsize": limit, "dont_obey_robotstxt": not robots}
+            raise NoAnswer("refused: it is not a plain web address")
+        meta = {"verbatim_url": True, "dont_obey_robotstxt": not robots}
         try:
             request = Request(safe_url_string(address), meta=meta)
             response: Response = await self.crawler.engine.download_async(request)
         except NotPublic as error:
-            raise NoAnswer("refused", f"{error.number} is not a public address", "allow_local") from None
-        except exceptions.DownloadCancelledError:
-            raise NoAnswer("refused", f"it has more than {limit:,} bytes", "max_mb") from None
+            raise NoAnswer(f"refused: {error.number} is not a public address", "allow_local") from None
+        except exceptions.DownloadCancelledError as error:
+            raise NoAnswer(f"refused: {error}", "max_mb") from None
         except FOR_GOOD as error:
-            raise NoAnswer("refused", str(error), "robots" if "by robots.txt" in str(error) else "") from None
+            raise NoAnswer(f"refused: {error}", "robots" if "by robots.txt" in str(error) else "") from None
         except THIS_TIME as error:
-            raise NoAnswer("failed", re.sub(r" ssl:(<.*?>|\w+)", "", str(error))) from None
+            raise NoAnswer("failed: " + re.sub(r" ssl:(<.*?>|\w+)", "", str(error))) from None
         if (status := response.status) != 200:
             kind = "failed" if status >= 500 or status in MAY_CHANGE else "refused"
-            raise NoAnswer(kind, f"the server says {response_status_message(status)}")
+            raise NoAnswer(f"{kind}: the server says {response_status_message(status)}")
         return response
 
     def _wait(self, response: Response, request: Request) -> None:

@@ -54,9 +54,9 @@ class Collection:
             wish, row = chosen
             row = row._replace(time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
             try:
-                row = self._images.judged(row, wish.folder, await spider.fetch(row.address, wish.limit))
+                row = self._images.judged(row, wish.folder, await spider.fetch(row.address))
             except NoAnswer as none:
-                row = row._replace(status=f"{none.kind}: {none.reason}", setting=wish.refusing[none.setting])
+                row = row._replace(status=str(none), setting=wish.refusing[none.setting])
             self._tables[row.label].add(row)
             self.counts[row.label][row.kind] += 1
             self._taken[wish.folder] -= row.kind != "saved"
@@ -102,10 +102,8 @@ class Collection:
 
 def _sentence(wish: CollectOptions, none: NoAnswer) -> str:
     what = f"search={wish.search} of {wish.source}" if wish.search else f"page={wish.page}"
-    by = f", {wish.refusing[none.setting]}" if none.setting in ("allow_local", "robots") else ""
-    return (
-        f"{what} cannot be read ({none.reason}{by}): {'try again later' if none.kind == 'failed' else 'name another'}."
-    )
+    setting = none.setting and f", {wish.refusing[none.setting]}"
+    return f"{what} cannot be read ({none}{setting}): try again later, or name another."
 
 
 def collect(options: CollectOptions) -> Collection:

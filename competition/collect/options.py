@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from competition.core.errors import UserError
-from competition.core.options import bounded, check_values, one_of, parse
+from competition.core.options import bounded, check_folder_name, check_values, one_of, parse
 from competition.core.yaml_text import read_mapping
 from competition.data.layouts.class_folders import check_new_class
 
@@ -48,11 +48,6 @@ class CollectOptions(Wish):
     delay: float = bounded(0.5, 0, 60)  # seconds between two requests to one host
     retries: int = bounded(4, 0, 10)  # of each request, where it may help
     robots: bool = True  # obey robots.txt
-
-    @property
-    def limit(self) -> int:
-        """The most bytes that an image may have."""
-        return int(self.max_mb * 1_000_000)
 
     @property
     def folder(self) -> str:
@@ -110,9 +105,8 @@ def _checked(one: CollectOptions) -> CollectOptions:
     ):
         if wrong:
             raise UserError(sentence)
-    for key, value in (("label", one.label), ("name", one.name or one.label)):
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value) or value.endswith("."):
-            raise UserError(f"{key}={value} cannot be a folder's name: use letters, digits, '.', '-' and '_'.")
+    check_folder_name("label", one.label)
+    check_folder_name("name", one.name or one.label)
     check_new_class(Path(one.out), one.label)
     return one
 

@@ -4,7 +4,6 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urldefrag
 
 from parsel import Selector
@@ -13,37 +12,21 @@ from scrapy.http import Response, TextResponse
 from competition.collect.crawl import AGENT, Collector, NoAnswer
 from competition.collect.options import CollectOptions
 from competition.collect.provenance import Row
-from competition.collect.searches import search_address, search_rows
+from competition.collect.searches import found_rows
 from competition.core.errors import UserError
 
-PAGE_BYTES = 5_000_000  # of a page, or of an answer of an API
-MAX_ANSWERS, MAX_BARREN = 5000, 10  # of one search: in all, and in a row that name nothing new
 SLOW_CODECS = ("idna", "punycode")  # for host names: quadratic in the text's length
 
 
 async def named_rows(wish: CollectOptions, spider: Collector) -> AsyncIterator[Row]:
-    """Yield a row for each address that a list, a page and a search name; UserError or NoAnswer for one that names
-    none."""
+    """Yield a row for each address that a list, a page and a search name; UserError or NoAnswer for one without any."""
     for address in read_list(wish.urls) if wish.urls else ():
         yield Row(label=wish.label, address=address)
     for address in await _on_page(wish, spider) if wish.page else ():
         yield Row(label=wish.label, address=address, page=wish.page)
-    seen: set[str] = set()
-    more: dict[str, Any] = {}
-    barren = 0
-    for _ in range(MAX_ANSWERS if wish.search else 0):
-        # Without robots.txt, which forbids APIs to crawlers: this one is offered for what it is asked for.
-        answer = await spider.fetch(search_address(wish, more), PAGE_BYTES, robots=False)
-        rows, more = search_rows(wish, answer.body)
-        for row in rows:
+    if wish.search:
+        async for row in found_rows(wish, spider):
             yield row
-        addresses = {row.address for row in rows}
-        barren = 0 if addresses - seen else barren + 1
-        seen |= addresses
-        if not more or barren == MAX_BARREN:
-            break
-    if wish.search and not seen:
-        raise NoAnswer("refused", "it finds nothing")
 
 
 def read_list(path: str) -> list[str]:
@@ -61,7 +44,7 @@ def read_list(path: str) -> list[str]:
 
 async def _on_page(wish: CollectOptions, spider: Collector) -> list[str]:
     """Return the addresses of a page's images."""
-    response = await spider.fetch(wish.page, PAGE_BYTES)  # for the browser, too: then robots.txt allows it
+    response = await spider.fetch(wish.page)  # for the browser, too: then robots.txt allows it
     if wish.browser:
         from competition.collect.browser import rendered_images  # here, for only this needs Playwright
 
@@ -70,7 +53,7 @@ async def _on_page(wish: CollectOptions, spider: Collector) -> list[str]:
         found = page_images(response)
     if not found:
         advice = "" if wish.browser else "; if scripts add them: browser=true"
-        raise NoAnswer("refused", f"it names no images{advice}")
+        raise NoAnswer(f"refused: it names no images{advice}")
     return found
 
 
@@ -81,7 +64,7 @@ def page_images(response: Response) -> list[str]:
     a lazy page keeps in ``data-src``, else ``src``. Images inside the page itself (``data:``) have no address.
     """
     if not isinstance(response, TextResponse):
-        raise NoAnswer("refused", "it is not a page")
+        raise NoAnswer("refused: it is not a page")
     if response.encoding in SLOW_CODECS:
         response = response.replace(encoding="utf-8")
     text = response.text.encode("utf-8", "replace").decode()  # without lone surrogates

@@ -4,6 +4,7 @@ The standard library alone is needed here, for `./run.sh help` comes before any 
 """
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, field, fields
 from pathlib import Path
@@ -117,6 +118,15 @@ def check_keys(layer: Any, known: Sequence[str], prefix: str, source: str) -> No
     for key in layer or ():
         if key not in known:
             raise UserError(f"There is no setting '{prefix}{key}' (in {source}){did_you_mean(str(key), known)}")
+
+
+def check_folder_name(key: str, name: str) -> None:
+    """Raise UserError for what cannot be the name of a folder on every system."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?", name):
+        raise UserError(
+            f"{key}={name:.120} cannot be a folder's name: use up to 100 letters, digits, '.', '-' and '_', neither a "
+            "'.' at its end nor a sign at its beginning."
+        )
 
 
 def check_values(options: Any, prefix: str = "") -> None:

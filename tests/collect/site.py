@@ -19,8 +19,6 @@ from competition.collect.options import CollectOptions
 from competition.collect.provenance import Row, read_rows
 from competition.commands.collect import lines
 
-LIMIT = 1_000_000  # bytes that get() allows
-
 
 @dataclass
 class Answer:
@@ -163,8 +161,8 @@ def fetching(work, **changes):
     return crawl(CollectOptions(**{**usual, **changes}), work)
 
 
-def get(address, limit=LIMIT, **changes):
-    return fetching(lambda spider: spider.fetch(address, limit), **changes)
+def get(address, **changes):
+    return fetching(lambda spider: spider.fetch(address), **{"max_mb": 1.0, **changes})
 
 
 def images_in(folder: Path) -> list[str]:

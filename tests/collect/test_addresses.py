@@ -107,7 +107,7 @@ def test_any_text_gives_no_answer_and_nothing_worse(texts):
     async def work(spider):
         for text in texts:
             with pytest.raises(NoAnswer):
-                await spider.fetch(f"http://{text}.invalid/{text}", 99)
+                await spider.fetch(f"http://{text}.invalid/{text}")
 
     fetching(work, retries=0)
 

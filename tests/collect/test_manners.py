@@ -5,15 +5,15 @@ import asyncio
 import pytest
 
 from competition.collect.crawl import NoAnswer
-from tests.collect.site import LIMIT, Answer, fetching, get
+from tests.collect.site import Answer, fetching, get
 
 
 async def outcome(spider, address):
     """Return the body, or the reason why there is none."""
     try:
-        return (await spider.fetch(address, LIMIT)).body
+        return (await spider.fetch(address)).body
     except NoAnswer as none:
-        return none.reason
+        return str(none)
 
 
 def outcomes(addresses, **changes):
@@ -64,7 +64,7 @@ def test_robots_txt_is_read_once_and_obeyed_also_behind_a_redirect(site):
     site.pages["/detour"] = Answer(status=302, headers={"Location": "/private/x.png"})
     paths = ("/open.png", "/all/x.png", "/private/x.png", "/detour")  # the rules for all are not ours
     found = outcomes([site.root + path for path in paths], robots=True)
-    assert found == [b"fine", b"fine", *["Forbidden by robots.txt"] * 2]
+    assert found == [b"fine", b"fine", *["refused: Forbidden by robots.txt"] * 2]
     assert site.times_asked("/robots.txt") == 1 and site.times_asked("/private/x.png") == 0
     assert get(f"{site.root}/private/x.png", robots=False).body == b"secret"
 

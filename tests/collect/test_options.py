@@ -50,7 +50,6 @@ def test_words_become_options_with_their_types(tmp_path):
         retries=0,
         robots=False,
     )
-    assert settings.limit == 2_500_000
     assert not (tmp_path / "data").exists()
 
 
