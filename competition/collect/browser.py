@@ -19,7 +19,7 @@ from competition.collect.guard import NotPublic
 from competition.collect.sources import page_images
 from competition.core.errors import UserError
 
-MAX_SECONDS, MAX_SCROLLS, MAX_IMAGES, MAX_CHARACTERS = 60.0, 100, 10_000, 5_000_000
+MAX_SECONDS, MAX_SCROLLS, MAX_CHARACTERS = 60.0, 100, 5_000_000
 SETTLING = 500  # milliseconds for a page to grow after each scroll
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -35,8 +35,8 @@ SCROLL = "() => { const before = scrollY; scrollBy(0, innerHeight); return scrol
 async def rendered_images(address: str, agent: str) -> list[str]:
     """Return the addresses of the images that the page ``address`` names while it is scrolled.
 
-    A page that has no end is left after a minute, 100 scrolls or 10,000 images. Raises
-    :class:`NoAnswer` for a page that cannot be opened, ``UserError`` where there is no browser.
+    A page that has no end is left after a minute or 100 scrolls. Raises :class:`NoAnswer` for a page that cannot be
+    opened, ``UserError`` where there is no browser.
     """
     if os.name == "nt":  # whose selector loop starts no programs
         raise UserError("browser=true does not work on Windows: list the images' addresses in urls=FILE.")
@@ -59,7 +59,7 @@ async def rendered_images(address: str, agent: str) -> list[str]:
                     await page.wait_for_timeout(SETTLING)
                     html = (await page.evaluate(HTML, MAX_CHARACTERS)).encode("utf-8", "replace")
                     found.update(dict.fromkeys(page_images(HtmlResponse(page.url, body=html, encoding="utf-8"))))
-                    if len(found) >= MAX_IMAGES or not await page.evaluate(SCROLL):
+                    if not await page.evaluate(SCROLL):
                         break
         except TimeoutError:
             pass
@@ -68,7 +68,7 @@ async def rendered_images(address: str, agent: str) -> list[str]:
                 raise NoAnswer(f"failed: the browser says: {str(error).splitlines()[0]}") from None
         finally:
             await browser.close()
-    return list(found)[:MAX_IMAGES]
+    return list(found)
 
 
 async def _answer(reader: StreamReader, writer: StreamWriter) -> None:

@@ -29,7 +29,6 @@ T = TypeVar("T")
 AGENT = f"Telltale/{__version__} (+image collection for research)"
 PATIENCE = 60.0  # seconds for one answer, and one more for each 10^6 bytes that it may have
 MAX_WAIT = 60.0  # seconds that a host may ask for, between two requests or before the next
-OFF = ("TWISTED_REACTOR_ENABLED", "COOKIES_ENABLED", "HTTPPROXY_ENABLED", "METAREFRESH_ENABLED", "REFERER_ENABLED")
 FOR_GOOD = (exceptions.IgnoreRequest, exceptions.NotSupported, exceptions.UnsupportedURLSchemeError, ValueError)
 THIS_TIME = (
     *(exceptions.CannotResolveHostError, exceptions.DownloadConnectionRefusedError, exceptions.DownloadTimeoutError),
@@ -56,7 +55,8 @@ def crawl(options: CollectOptions, work: Callable[["Collector"], Awaitable[T]]) 
     if not ssl.get_default_verify_paths().cafile:  # Mozilla's certificates beside those that the system may have
         os.environ.setdefault("SSL_CERT_FILE", certifi.where())
     settings = {
-        **dict.fromkeys(OFF, False),
+        "TWISTED_REACTOR_ENABLED": False,
+        "HTTPPROXY_ENABLED": False,
         "EXTENSIONS_BASE": {},
         "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*", "Accept-Encoding": "identity"},  # for files as they are stored
         "USER_AGENT": AGENT,

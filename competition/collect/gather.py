@@ -6,6 +6,7 @@ moment, it loses the images in flight and nothing else.
 """
 
 import asyncio
+import math
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +20,6 @@ from competition.collect.provenance import NAME, Provenance, Row
 from competition.collect.sources import named_rows
 from competition.core.errors import UserError
 from competition.core.locks import only_one
-
-MAX_IMAGES = 1_000_000  # of a class
 
 
 class Collection:
@@ -42,12 +41,12 @@ class Collection:
         files = [row.file for table in self._tables.values() for row in table.rows.values() if row.file]
         self._taken = Counter(file.rpartition("/")[0] for file in files if (self.out / file).exists())
         with tqdm(desc=f"collect {' '.join(self.counts)}", unit="img", disable=None) as self._bar:
-            workers = [asyncio.ensure_future(self._worker(spider)) for _ in range(self.options.connections)]
             try:
-                await asyncio.gather(*workers)
-            finally:
-                for worker in workers:
-                    worker.cancel()
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(self.options.connections):
+                        group.create_task(self._worker(spider))
+            except ExceptionGroup as errors:  # one of a kind, for the first ends the others
+                raise errors.exceptions[0] from None
 
     async def _worker(self, spider: Collector) -> None:
         while chosen := await self._next():
@@ -67,7 +66,7 @@ class Collection:
         if that class has no more, or enough."""
         async with self._choosing:
             label = min(self.counts, key=self._images_of)
-            while self._images_of(label) < (self.options.max or MAX_IMAGES):
+            while self._images_of(label) < (self.options.max or math.inf):
                 wanted = [wish for wish in self._named if wish.label == label]
                 if not wanted:
                     self.exhausted = label

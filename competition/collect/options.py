@@ -93,23 +93,20 @@ def _entries(plan: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
 def _checked(one: CollectOptions) -> CollectOptions:
     """Return ``one`` list, page or search, or raise ``UserError`` for what it lacks or what contradicts itself."""
     lacking = [code for code in one.licence.split(",") if one.licence and code not in LICENCES]
-    wrong_address = next((f"{key}={getattr(one, key)}" for key in ("page", "api") if not _plain(getattr(one, key))), "")
-    for wrong, sentence in (
+    given = {f"page={one.page}": one.page, f"api={one.api}": one.api}
+    wrong = [word for word, address in given.items() if address and not ADDRESS.fullmatch(address)]
+    for is_wrong, sentence in (
         (not (one.urls or one.page or one.search), f"Say where the images are, by urls=, page= or search=: {USAGE}"),
         (not one.label, f"collect needs label=, as in {USAGE}."),
         (bool(one.search) != bool(one.source), f"search={one.search} and source={one.source} go together: give both."),
         (lacking, f"licence={one.licence}: '{''.join(lacking[:1])}' is none of {', '.join(LICENCES)}."),
         (one.licence and one.source in ("", "civitai"), "licence= needs source=openverse or source=wikimedia."),
         (one.browser and not one.page, "browser=true renders the page that page= names: name one."),
-        (wrong_address, f"{wrong_address} is no web address: write it in full, as in https://example.org/gallery."),
+        (wrong, f"{''.join(wrong[:1])} is no web address: write it in full, as in https://example.org/gallery."),
     ):
-        if wrong:
+        if is_wrong:
             raise UserError(sentence)
     check_folder_name("label", one.label)
     check_folder_name("name", one.name or one.label)
     check_new_class(Path(one.out), one.label)
     return one
-
-
-def _plain(address: str) -> bool:
-    return not address or bool(ADDRESS.fullmatch(address))

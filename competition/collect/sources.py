@@ -82,12 +82,9 @@ def page_images(response: Response) -> list[str]:
 
 def largest(srcset: str) -> str:
     """Return the link of the largest candidate in a ``srcset``, by its width or density, or the empty text."""
-    candidates = [part.split() for part in re.split(r",(?=\s)|(?<=[0-9][wx]),", srcset)]  # a link may hold commas
-    candidates = [words for words in candidates if words and not words[0].startswith((",", "data:"))]
-    return max(candidates, key=_size)[0].rstrip(",") if candidates else ""
-
-
-def _size(words: list[str]) -> float:
-    """Return the number of ``640w`` or ``1.5x`` among the words behind a link; 1 where there is none."""
-    sizes = [word[:-1] for word in words[1:] if re.fullmatch(r"\d{1,9}(\.\d{1,9})?[wx]", word)]
-    return float(sizes[0]) if sizes else 1.0
+    best, most = "", 0.0
+    for words in map(str.split, re.split(r",(?=\s)|(?<=[0-9][wx]),", srcset)):  # a link itself may hold commas
+        sizes = [float(word[:-1]) for word in words[1:] if re.fullmatch(r"\d{1,9}(\.\d{1,9})?[wx]", word)]
+        if words and not words[0].startswith((",", "data:")) and max(sizes, default=1.0) > most:
+            best, most = words[0].rstrip(","), max(sizes, default=1.0)
+    return best

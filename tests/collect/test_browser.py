@@ -43,7 +43,7 @@ def test_a_page_that_scripts_build_is_scrolled_and_gives_its_images(site, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("limit", [("MAX_SCROLLS", 5), ("MAX_SECONDS", 4.0), ("MAX_IMAGES", 6)])
+@pytest.mark.parametrize("limit", [("MAX_SCROLLS", 5), ("MAX_SECONDS", 4.0)])
 def test_a_page_without_an_end_is_left(site, tmp_path, monkeypatch, limit):
     monkeypatch.setattr(f"competition.collect.browser.{limit[0]}", limit[1])
     monkeypatch.setattr("competition.collect.browser.SETTLING", 100)
