@@ -23,7 +23,8 @@ from w3lib.url import safe_url_string
 
 from competition import __version__
 from competition.collect.guard import GuardedLoop, NotPublic
-from competition.collect.options import ADDRESS, CollectOptions
+from competition.collect.options import CollectOptions
+from competition.core.options import ADDRESS
 
 T = TypeVar("T")
 AGENT = f"Telltale/{__version__} (+image collection for research)"
@@ -98,7 +99,7 @@ class Collector(Spider):
     async def fetch(self, address: str, robots: bool = True) -> Response:
         """Return what ``address``, or what it redirects to, serves, or raise :class:`NoAnswer`; ``robots``: whether
         robots.txt counts, if at all."""
-        if not ADDRESS.fullmatch(address):
+        if not re.fullmatch(ADDRESS, address):
             raise NoAnswer("refused: it is not a plain web address")
         meta = {"verbatim_url": True, "dont_obey_robotstxt": not robots}
         try:

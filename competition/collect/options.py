@@ -8,14 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from competition.core.errors import UserError
-from competition.core.options import bounded, check_folder_name, check_values, one_of, parse
+from competition.core.options import bounded, check_values, folder_name, one_of, parse, some_of, web_address
 from competition.core.yaml_text import read_mapping
 from competition.data.layouts.class_folders import check_new_class
 
-# Without user name or password; servers refuse longer ones, and a CSV is no place for them.
-ADDRESS = re.compile(r"https?://[^\s/?#@\\]{1,255}(?![^/?#])[^\r\n]{0,8000}", re.IGNORECASE)
 REFUSING = ("allow_local", "max_mb", "min_side", "robots")  # those for which an address or image may be refused
-LICENCES = ("by", "by-sa", "by-nc", "by-nd", "by-nc-sa", "by-nc-nd", "cc0", "pdm")
 USAGE = "./run.sh collect urls=FILE label=ai out=DIR"
 
 
@@ -24,13 +21,13 @@ class Wish:
     """What an entry of a plan may say, too:"""
 
     urls: str = ""  # a text file of addresses, one a line
-    page: str = ""  # the address of a page whose images are wanted
+    page: str = web_address()  # the address of a page whose images are wanted
     browser: bool = False  # let a browser render the page and scroll it, for pages that scripts build
     search: str = ""  # words to search for in `source`
     source: str = one_of("", "openverse", "wikimedia", "civitai")  # where; civitai has images made by AI
-    licence: str = ""  # those wanted of a search, as cc0,by (by, by-sa, by-nc, by-nd, by-nc-sa, by-nc-nd, cc0, pdm)
-    api: str = ""  # another place of the API of `source`, as https://openverse.example.org
-    name: str = ""  # a folder below the class folder, which source=folders takes for a source
+    licence: str = some_of("by", "by-sa", "by-nc", "by-nd", "by-nc-sa", "by-nc-nd", "cc0", "pdm")  # of a search
+    api: str = web_address()  # another place of the API of `source`, as https://openverse.example.org
+    name: str = folder_name()  # a folder below the class folder, which source=folders takes for a source
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class CollectOptions(Wish):
     """What to collect, and how; out= must be given, and either plan= or label= with urls=, page= or search=."""
 
     plan: str = ""  # a YAML file of several of these for both classes, which are kept balanced
-    label: str = ""  # the class: a folder of `out`
+    label: str = folder_name()  # the class: a folder of `out`
     out: str = ""  # the data set's folder
     max: int | None = bounded(None, 1, 1_000_000)  # images of a class that are enough; all there are if left out
     allow_local: bool = False  # request addresses that are not on the public internet, too
@@ -63,7 +60,6 @@ class CollectOptions(Wish):
 def wishes(options: CollectOptions) -> list[CollectOptions]:
     """Return one set of options for each list, page or search; raise ``UserError`` unless they make sense, together and
     with what lies in ``out``. Changes nothing."""
-    check_values(options)
     if not options.out:
         raise UserError(f"collect needs out=, as in {USAGE}.")
     if not options.plan:
@@ -92,21 +88,15 @@ def _entries(plan: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
 
 def _checked(one: CollectOptions) -> CollectOptions:
     """Return ``one`` list, page or search, or raise ``UserError`` for what it lacks or what contradicts itself."""
-    lacking = [code for code in one.licence.split(",") if one.licence and code not in LICENCES]
-    given = {f"page={one.page}": one.page, f"api={one.api}": one.api}
-    wrong = [word for word, address in given.items() if address and not ADDRESS.fullmatch(address)]
+    check_values(one)
     for is_wrong, sentence in (
         (not (one.urls or one.page or one.search), f"Say where the images are, by urls=, page= or search=: {USAGE}"),
         (not one.label, f"collect needs label=, as in {USAGE}."),
         (bool(one.search) != bool(one.source), f"search={one.search} and source={one.source} go together: give both."),
-        (lacking, f"licence={one.licence}: '{''.join(lacking[:1])}' is none of {', '.join(LICENCES)}."),
         (one.licence and one.source in ("", "civitai"), "licence= needs source=openverse or source=wikimedia."),
         (one.browser and not one.page, "browser=true renders the page that page= names: name one."),
-        (wrong, f"{''.join(wrong[:1])} is no web address: write it in full, as in https://example.org/gallery."),
     ):
         if is_wrong:
             raise UserError(sentence)
-    check_folder_name("label", one.label)
-    check_folder_name("name", one.name or one.label)
     check_new_class(Path(one.out), one.label)
     return one

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from competition.core.equalise import equalised_quality
 from competition.core.errors import UserError, did_you_mean
-from competition.core.options import check_folder_name, check_keys, check_values, kind_words, parse_words
+from competition.core.options import check_keys, check_values, kind_words, parse_words
 from competition.core.paths import PRESETS, preset_names
 from competition.core.search_space import read_space
 from competition.core.settings import GROUPS, RECIPE_KEYS, Config, Demo, Layers, Recipe
@@ -172,8 +172,6 @@ def _resolve(raw: Any) -> Config:
     check_split(config.split, config.source)
     chosen_folds(config)
     read_space(config.tune)
-    if config.name:
-        check_folder_name("name", config.name)
     return config
 
 

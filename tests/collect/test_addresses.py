@@ -1,14 +1,16 @@
 """Addresses are read from lists, and those that must not be asked are told."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.collect.crawl import NoAnswer
 from competition.collect.guard import is_public
-from competition.collect.options import ADDRESS
 from competition.collect.sources import read_list
 from competition.core.errors import UserError
+from competition.core.options import ADDRESS
 from tests.collect.site import fetching
 
 
@@ -90,7 +92,7 @@ def test_public_addresses_are_known_as_such(number):
     ],
 )
 def test_what_is_no_plain_web_address_is_known_as_such(address):
-    assert not ADDRESS.fullmatch(address)
+    assert not re.fullmatch(ADDRESS, address)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_what_is_no_plain_web_address_is_known_as_such(address):
     ["http://a.example", "HTTPS://B\u00fccher.Example:8443/\u00e4 b.png?q=\u00fc@#part", "http://[::1]/", "http://a/@"],
 )
 def test_plain_web_addresses_are_known_as_such(address):
-    assert ADDRESS.fullmatch(address)
+    assert re.fullmatch(ADDRESS, address)
 
 
 @settings(max_examples=20, deadline=None)

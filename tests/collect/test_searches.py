@@ -159,7 +159,7 @@ def test_an_answer_that_is_none_is_one_sentence_and_nothing_is_written(site, tmp
 
 
 def test_an_api_that_gives_the_same_page_for_ever_is_left(site, tmp_path, monkeypatch):
-    monkeypatch.setattr("competition.collect.searches.MAX_ANSWERS", 11)
+    monkeypatch.setattr("competition.collect.sources.MAX_ANSWERS", 11)
     openverse(site, [1])
 
     def endless(handler):
@@ -247,10 +247,10 @@ def test_a_search_of_a_plan_that_cannot_be_read_ends_neither_the_others_nor_in_s
         ("ai: [{search: x, source: openverse}, {serch: x}]", "ai, entry 2: There is no setting 'serch'"),
         ("ai: [{search: x}]", "ai, entry 1: search=x and source= go together"),
         ("ai: [{search: x, source: google}]", "ai, entry 1: source=google is not one of"),
-        ("ai: [{search: x, source: openverse, licence: free}]", "ai, entry 1: licence=free: 'free' is none of by"),
-        ("ai: [{name: ../up, urls: x}]", "ai, entry 1: name=../up cannot be a folder's name"),
-        ("../up: [{urls: x}]", "../up, entry 1: label=../up cannot be a folder's name"),
-        ("ai: [{page: x.example}]", "ai, entry 1: page=x.example is no web address"),
+        ("ai: [{search: x, source: openverse, licence: free}]", "ai, entry 1: licence=free is not one of by"),
+        ("ai: [{name: ../up, urls: x}]", "ai, entry 1: name=../up is not a folder's name"),
+        ("../up: [{urls: x}]", "../up, entry 1: label=../up is not a folder's name"),
+        ("ai: [{page: x.example}]", "ai, entry 1: page=x.example is not a web address"),
         ("ai: [{urls: x, browser: 5}]", "ai, entry 1: browser=5 is not true or false"),
     ],
 )
