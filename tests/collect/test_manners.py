@@ -69,6 +69,17 @@ def test_robots_txt_is_read_once_and_obeyed_also_behind_a_redirect(site):
     assert get(f"{site.root}/private/x.png", robots=False).body == b"secret"
 
 
+def test_robots_txt_counts_for_all_that_wait_for_it(site):
+    """Scrapy's own middleware lets the third of them pass."""
+    site.pages["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /")
+
+    async def work(spider):
+        return await asyncio.gather(*(outcome(spider, f"{site.root}/{number}") for number in range(8)))
+
+    assert fetching(work, robots=True) == ["refused: Forbidden by robots.txt"] * 8
+    assert site.asked == ["/robots.txt"]
+
+
 @pytest.mark.parametrize(
     "rules",
     [
