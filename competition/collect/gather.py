@@ -55,7 +55,7 @@ class Collection:
             try:
                 row = self._images.judged(row, wish.folder, await spider.fetch(row.address))
             except NoAnswer as none:
-                row = row._replace(status=str(none), setting=wish.refusing[none.setting])
+                row = row._replace(status=str(none), setting=wish.typed(none.setting))
             self._tables[row.label].add(row)
             self.counts[row.label][row.kind] += 1
             self._taken[wish.folder] -= row.kind != "saved"
@@ -101,8 +101,8 @@ class Collection:
 
 def _sentence(wish: CollectOptions, none: NoAnswer) -> str:
     what = f"search={wish.search} of {wish.source}" if wish.search else f"page={wish.page}"
-    setting = none.setting and f", {wish.refusing[none.setting]}"
-    return f"{what} cannot be read ({none}{setting}): try again later, or name another."
+    reason = ", ".join(filter(None, (str(none), wish.typed(none.setting))))
+    return f"{what} cannot be read ({reason}): try again later, or name another."
 
 
 def collect(options: CollectOptions) -> Collection:

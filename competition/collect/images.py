@@ -67,8 +67,8 @@ class ImageFolder:
         (height, width), value = image.shape[:2], perceptual_hash(image)
         row = row._replace(width=str(width), height=str(height), perceptual_hash=f"{value:016x}")
         if min(height, width) < self._options.min_side:
-            setting = self._options.refusing["min_side"]
-            return row._replace(status=f"refused: its {width} x {height} pixels are too few", setting=setting)
+            reason = f"refused: its {width} x {height} pixels are too few"
+            return row._replace(status=reason, setting=self._options.typed("min_side"))
         similar = near(np.frombuffer(self._hashes[row.label], np.uint64), value)
         if len(similar):
             return row._replace(status=f"near-duplicate of {self._names[row.label][similar[0]]}")

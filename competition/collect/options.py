@@ -12,7 +12,6 @@ from competition.core.options import bounded, check_values, folder_name, one_of,
 from competition.core.yaml_text import read_mapping
 from competition.data.layouts.class_folders import check_new_class
 
-REFUSING = ("allow_local", "max_mb", "min_side", "robots")  # those for which an address or image may be refused
 USAGE = "./run.sh collect urls=FILE label=ai out=DIR"
 
 
@@ -51,10 +50,9 @@ class CollectOptions(Wish):
         """Where images go, relative to ``out``."""
         return f"{self.label}/{self.name}".rstrip("/")
 
-    @property
-    def refusing(self) -> dict[str, str]:
-        """The settings of ``REFUSING`` as they would be typed, and the empty text for none."""
-        return {"": ""} | {name: f"{name}={getattr(self, name)}".lower() for name in REFUSING}
+    def typed(self, key: str) -> str:
+        """Return a setting as it would be typed; nothing for none."""
+        return key and f"{key}={getattr(self, key)}".lower()
 
 
 def wishes(options: CollectOptions) -> list[CollectOptions]:

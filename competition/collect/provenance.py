@@ -53,7 +53,8 @@ class Row(NamedTuple):
 
     def finished(self, options: CollectOptions) -> bool:
         """Tell whether another request is pointless: not if it failed, nor if a setting, since changed, refused it."""
-        return self.kind != "failed" and self.setting in options.refusing.values()
+        key, _, value = self.setting.partition("=")
+        return self.kind != "failed" and str(getattr(options, key, value)).lower() == value
 
 
 def read_rows(path: Path) -> list[Row]:
