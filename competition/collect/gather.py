@@ -14,9 +14,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from competition.collect.crawl import Collector, NoAnswer, crawl
-from competition.collect.images import ImageFolder
+from competition.collect.folder import DataFolder, Row
 from competition.collect.options import CollectOptions, wishes
-from competition.collect.provenance import NAME, Provenance, Row
 from competition.collect.sources import named_rows
 from competition.core.errors import UserError
 from competition.core.locks import only_one
@@ -36,10 +35,8 @@ class Collection:
     async def work(self, spider: Collector) -> None:
         """Fetch and judge what is named, until there is no more or there is enough."""
         self._named = {wish: named_rows(wish, spider) for wish in self.wishes}
-        self._tables = {label: Provenance(self.out / label / NAME) for label in self.counts}
-        self._images, self._choosing = ImageFolder(self.options), asyncio.Lock()
-        files = [row.file for table in self._tables.values() for row in table.rows.values() if row.file]
-        self._taken = Counter(file.rpartition("/")[0] for file in files if (self.out / file).exists())
+        self._folder, self._choosing = DataFolder(self.options), asyncio.Lock()
+        self._taken = self._folder.taken
         with tqdm(desc=f"collect {' '.join(self.counts)}", unit="img", disable=None) as self._bar:
             try:
                 async with asyncio.TaskGroup() as group:
@@ -53,10 +50,10 @@ class Collection:
             wish, row = chosen
             row = row._replace(time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
             try:
-                row = self._images.judged(row, wish.folder, await spider.fetch(row.address))
+                row = self._folder.judged(row, wish.folder, await spider.fetch(row.address))
             except NoAnswer as none:
                 row = row._replace(status=str(none), setting=wish.typed(none.setting))
-            self._tables[row.label].add(row)
+            self._folder.add(row)
             self.counts[row.label][row.kind] += 1
             self._taken[wish.folder] -= row.kind != "saved"
             self._bar.update()
@@ -93,7 +90,7 @@ class Collection:
         if (row.label, row.address) in self._seen:
             return False
         self._seen.add((row.label, row.address))
-        before = self._tables[row.label].rows.get(row.address)
+        before = self._folder.rows[row.label].get(row.address)
         finished = before is not None and before.finished(self.options)
         self.counts[row.label]["finished"] += finished
         return not finished

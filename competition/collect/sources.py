@@ -14,8 +14,8 @@ from scrapy.http import Response, TextResponse
 from w3lib.html import remove_tags
 
 from competition.collect.crawl import AGENT, Collector, NoAnswer
+from competition.collect.folder import Row
 from competition.collect.options import CollectOptions
-from competition.collect.provenance import Row
 from competition.core.errors import UserError
 
 SLOW_CODECS = ("idna", "punycode")  # for host names: quadratic in the text's length

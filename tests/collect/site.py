@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from competition.collect.crawl import crawl
+from competition.collect.folder import Row, read_rows
 from competition.collect.gather import Collection, collect
 from competition.collect.options import CollectOptions
-from competition.collect.provenance import Row, read_rows
 from competition.commands.collect import lines
 
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from competition.collect.folder import read_rows
 from competition.collect.gather import collect
-from competition.collect.provenance import read_rows
 from competition.core.errors import UserError
 from competition.data.layouts.read import read_dataset
 from tests.collect.site import Answer, collected, encoded, images_in, picture, png, serve, settings_for

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
+from competition.collect.folder import read_rows
 from competition.collect.gather import collect
-from competition.collect.provenance import read_rows
 from competition.core.errors import UserError
 from competition.data.images.decode import decode
 from tests.collect.site import (

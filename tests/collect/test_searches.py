@@ -5,9 +5,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from competition.collect.folder import read_rows
 from competition.collect.gather import collect
 from competition.collect.options import CollectOptions
-from competition.collect.provenance import read_rows
 from competition.core.errors import UserError
 from competition.data.layouts.dataset import LayoutSettings
 from competition.data.layouts.read import read_dataset
