@@ -61,6 +61,8 @@ def crawl(options: CollectOptions, work: Callable[["Collector"], Awaitable[T]]) 
     settings = {
         "TWISTED_REACTOR_ENABLED": False,
         "HTTPPROXY_ENABLED": False,
+        "COOKIES_ENABLED": False,
+        "METAREFRESH_ENABLED": False,
         "EXTENSIONS_BASE": {},
         "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*", "Accept-Encoding": "identity"},  # for files as they are stored
         "USER_AGENT": AGENT,
