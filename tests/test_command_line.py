@@ -214,7 +214,7 @@ def test_commands_are_spelt_or_corrected(home):
         (["config", "preset=demo", "backbone_args=&a [*a]"], "backbone_args=&a [*a] is not YAML (it has more than 20"),
         (["config", "preset=demo", "demo=[1]"], "demo=[1] (in the command line) is not a mapping"),
         (["config", "preset=demo", "demo.seed=1", "demo=2"], "demo=2 (in the command line) is not a mapping"),
-        (["config", "preset=demo", "name=two\nlines\x1b[31m"], "name=two\\nlines\\x1b[31m cannot be a folder's name"),
+        (["config", "preset=demo", "name=two\nlines\x1b[31m"], "name=two\\nlines\\x1b[31m is not a folder's name"),
         (["fold=0", "name=" + 300 * "x"], "name=xxx"),
         (["audit", "name=x", "data=" + 3000 * "x"], "xxx"),
     ],

@@ -14,11 +14,12 @@ from asyncio import StreamReader, StreamWriter
 from playwright.async_api import Error, async_playwright
 from scrapy.http import HtmlResponse
 
-from competition.collect.addresses import Failed
-from competition.collect.pages import page_images
+from competition.collect.crawl import NoAnswer
+from competition.collect.guard import NotPublic
+from competition.collect.sources import page_images
 from competition.core.errors import UserError
 
-MAX_SECONDS, MAX_SCROLLS, MAX_IMAGES, MAX_CHARACTERS = 60.0, 100, 10_000, 5_000_000
+MAX_SECONDS, MAX_SCROLLS, MAX_CHARACTERS = 60.0, 100, 5_000_000
 SETTLING = 500  # milliseconds for a page to grow after each scroll
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -32,10 +33,10 @@ SCROLL = "() => { const before = scrollY; scrollBy(0, innerHeight); return scrol
 
 
 async def rendered_images(address: str, agent: str) -> list[str]:
-    """Return the addresses of the images that a page names while it is scrolled, as :func:`page_images` finds them.
+    """Return the addresses of the images that the page ``address`` names while it is scrolled.
 
-    A page that has no end is left after a minute, 100 scrolls or 10,000 images. Raises :class:`Failed` for a page that
-    cannot be opened, ``UserError`` where there is no browser.
+    A page that has no end is left after a minute or 100 scrolls. Raises :class:`NoAnswer` for a page that cannot be
+    opened, ``UserError`` where there is no browser.
     """
     if os.name == "nt":  # whose selector loop starts no programs
         raise UserError("browser=true does not work on Windows: list the images' addresses in urls=FILE.")
@@ -58,21 +59,21 @@ async def rendered_images(address: str, agent: str) -> list[str]:
                     await page.wait_for_timeout(SETTLING)
                     html = (await page.evaluate(HTML, MAX_CHARACTERS)).encode("utf-8", "replace")
                     found.update(dict.fromkeys(page_images(HtmlResponse(page.url, body=html, encoding="utf-8"))))
-                    if len(found) >= MAX_IMAGES or not await page.evaluate(SCROLL):
+                    if not await page.evaluate(SCROLL):
                         break
         except TimeoutError:
             pass
         except Error as error:
             if not found:
-                raise Failed(f"the browser says: {str(error).splitlines()[0]}") from None
+                raise NoAnswer(f"failed: the browser says: {str(error).splitlines()[0]}") from None
         finally:
             await browser.close()
-    return list(found)[:MAX_IMAGES]
+    return list(found)
 
 
 async def _answer(reader: StreamReader, writer: StreamWriter) -> None:
     """Connect one client of the proxy to where it wants to go (SOCKS 5, RFC 1928), as far as this loop allows that."""
-    with contextlib.suppress(OSError, EOFError, ValueError), contextlib.closing(writer):
+    with contextlib.suppress(NotPublic, OSError, EOFError, ValueError), contextlib.closing(writer):
         await reader.readexactly((await reader.readexactly(2))[1])
         writer.write(b"\5\0")
         _, _, _, kind = await reader.readexactly(4)

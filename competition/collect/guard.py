@@ -9,11 +9,11 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 space handed out to the public
 
 
-class NotPublic(OSError):
-    """The IP address ``number`` is not on the public internet."""
+class NotPublic(RuntimeError):
+    """The IP address ``number`` is not on the public internet: no OSError, after which libraries would try again."""
 
     def __init__(self, number: str):
-        super().__init__("not a public address")  # the same for all of a host's, or asyncio makes another error of them
+        super().__init__("not a public address")  # the same for all of a host's, or aiohttp makes another error of them
         self.number = number
 
 

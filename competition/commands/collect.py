@@ -45,11 +45,9 @@ def lines(run: "Collection") -> Iterator[str]:
         count = {kind: counted(some[kind], kind) for kind in ("duplicate", "near-duplicate")}
         yield (
             f"{label}: {counted(some['saved'], 'image')} saved, {count['duplicate']}, {count['near-duplicate']}, "
-            f"{some['refused']:,} refused, {some['failed']:,} failed; {run.finished[label]:,} done before."
+            f"{some['refused']:,} refused, {some['failed']:,} failed; {some['finished']:,} done before."
         )
         yield f"Where each came from, and why not: {run.out / label / 'provenance.csv'}"
-    if run.too_long:
-        yield f"Addresses of more than 8,000 characters, left out: {run.too_long:,}"
     yield from run.unread
     if len(run.counts) > 1 and run.exhausted:
         yield f"There are no more images of {run.exhausted}, so the other class stops there, too."

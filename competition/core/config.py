@@ -17,7 +17,7 @@ from competition.core.paths import PRESETS, preset_names
 from competition.core.search_space import read_space
 from competition.core.settings import GROUPS, RECIPE_KEYS, Config, Demo, Layers, Recipe
 from competition.core.splits import BY_SOURCE, check_split, chosen_folds
-from competition.core.yaml_text import MAX_DEPTH, parse_yaml
+from competition.core.yaml_text import MAX_DEPTH, parse_yaml, read_mapping
 
 Settings = TypeVar("Settings", bound=Recipe)
 
@@ -34,7 +34,7 @@ def load_config(words: Sequence[str], defaults: Mapping[str, str] | None = None)
     """
     given = {**(defaults or {}), **parse_words(words)}
     path = given.pop("config", "")
-    file = _read_yaml(path) if path else {}
+    file = read_mapping("config", path) if path else {}
     raw = OmegaConf.structured(Layers)
     if path and "size" in given and given["size"] != file.get("size", ""):
         raise UserError(
@@ -63,18 +63,6 @@ def read_preset(name: str) -> dict[str, Any]:
     if name not in preset_names():
         raise UserError(f"There is no preset '{name}'{did_you_mean(name, preset_names())}")
     layer: dict[str, Any] = parse_yaml((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
-    return layer
-
-
-def _read_yaml(path: str) -> dict[str, Any]:
-    try:
-        layer = parse_yaml(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"config={path} cannot be read ({error.strerror}): give the path of a YAML file.") from error
-    except ValueError as error:  # of the decoder, or of YAML
-        raise UserError(f"config={path} is not YAML for settings ({error}): correct it there.") from error
-    if not isinstance(layer, dict):
-        raise UserError(f"config={path} holds no settings: write one 'key: value' a line.")
     return layer
 
 
@@ -184,10 +172,6 @@ def _resolve(raw: Any) -> Config:
     check_split(config.split, config.source)
     chosen_folds(config)
     read_space(config.tune)
-    if config.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", config.name):
-        raise UserError(
-            f"name={config.name:.120} cannot be a folder's name: use up to 100 letters, digits, '.', '-' and '_'."
-        )
     return config
 
 

@@ -94,7 +94,7 @@ def _row(key: str, kind: str, default: ast.expr, meaning: str) -> str:
     if isinstance(value, Field):
         metadata = value.metadata
         value = value.default if value.default_factory is MISSING else value.default_factory()
-    holds = ", ".join(metadata.get("choices", [kind_words(kind)]))
+    holds = metadata.get("holds") or ", ".join(metadata.get("choices", [kind_words(kind)]))
     if "auto_or" in metadata:
         holds = "auto, or a whole number from {} to {}".format(*metadata["auto_or"])
     if "bounds" in metadata:

@@ -4,6 +4,7 @@ The standard library alone is needed here, for `./run.sh help` comes before any 
 """
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, field, fields
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+# Without user name or password; servers refuse longer ones.
+ADDRESS = r"(?i:https?)://[^\s/?#@\\]{1,255}(?![^/?#])[^\r\n]{0,8000}"
 KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -39,6 +42,30 @@ def bounded(default: float | None, least: float, most: float) -> Any:
 def auto_or(least: int, most: int) -> Any:
     """Return a dataclass field (a str) that holds the word auto, its default, or a whole number between both limits."""
     return field(default="auto", metadata={"auto_or": (least, most)})
+
+
+def matching(pattern: str, holds: str) -> Any:
+    """Return a dataclass field that holds a text of this pattern, or none; ``holds`` says in words what that is."""
+    return field(default="", metadata={"pattern": pattern, "holds": holds})
+
+
+def folder_name() -> Any:
+    """Return a dataclass field that holds what can be the name of a folder on every system."""
+    return matching(
+        "[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?",
+        "a folder's name (up to 100 letters, digits, '.', '-' and '_')",
+    )
+
+
+def web_address() -> Any:
+    """Return a dataclass field that holds a plain ``ADDRESS``."""
+    return matching(ADDRESS, "a web address in full, as https://example.org/gallery")
+
+
+def some_of(*choices: str) -> Any:
+    """Return a dataclass field that holds one or more of these words, with commas between."""
+    one = f"({'|'.join(choices)})"
+    return matching(f"{one}(,{one})*", f"one of {', '.join(choices)}, or several with commas between")
 
 
 def positional(name: str) -> Any:
@@ -128,6 +155,9 @@ def check_values(options: Any, prefix: str = "") -> None:
             raise UserError(f"{key}={value} is not one of {', '.join(choices)}.")
         if bounds and value is not None and not bounds[0] <= value <= bounds[1]:
             raise UserError(f"{key}={value} is out of range: give a value from {bounds[0]:g} to {bounds[1]:g}.")
+        pattern = item.metadata.get("pattern")
+        if pattern and value and not re.fullmatch(pattern, value):
+            raise UserError(f"{key}={value:.120} is not {item.metadata['holds']}.")
         if (limits := item.metadata.get("auto_or")) and value != "auto":
             if not (value.isdecimal() and limits[0] <= int(value) <= limits[1]):
                 raise UserError(f"{key}={value} is neither auto nor a whole number from {limits[0]} to {limits[1]}.")

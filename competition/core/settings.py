@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from competition.core.options import DEVICES, auto_or, bounded, one_of
+from competition.core.options import DEVICES, auto_or, bounded, folder_name, one_of
 from competition.core.splits import parse_shares
 
 ENGINES = {  # each with the class that finishes jobs there (see training/engines/protocol.py), imported when used
@@ -134,7 +134,7 @@ class Config(Recipe):
 
     preset: str = ""  # settings that come with Telltale
     size: str = ""  # which of the preset's sizes, where it has some
-    name: str = ""  # results live in folds/<name>; default: the preset's or the data folder's name
+    name: str = folder_name()  # results live in folds/<name>; default: the preset's or the data folder's name
     names: str = ""  # finished runs over the same folds to blend, as first,second
     data: str = ""  # folder of the competition's files
     extra: str = ""  # folder of more labelled images, in any layout: trained on in every fold, never judged on

@@ -1,9 +1,12 @@
 """YAML as plain data: the one reader of every YAML text that a user or a stranger may have written."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from competition.core.errors import UserError
 
 MAX_DEPTH = 20  # of containers within containers
 MAX_VALUES = 10_000  # in all: an anchor that is used many times counts each time
@@ -50,6 +53,19 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from None
     _count_plain(value, 0)
     return value
+
+
+def read_mapping(setting: str, path: str) -> dict[str, Any]:
+    """Return the mapping in a YAML file that ``setting`` names; UserError for a file that cannot be read or is none."""
+    try:
+        found = parse_yaml(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{setting}={path} cannot be read ({error.strerror}): give the path of a YAML file.") from error
+    except ValueError as error:  # of the decoder, or of YAML
+        raise UserError(f"{setting}={path} is not YAML for settings ({error}): correct it there.") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{setting}={path} holds no settings: write one 'key: value' a line.")
+    return found
 
 
 def _count_plain(value: Any, depth: int) -> int:

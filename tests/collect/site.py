@@ -14,11 +14,10 @@ import numpy as np
 from PIL import Image
 
 from competition.collect.crawl import crawl
-from competition.collect.gather import Collection, CollectOptions, collect
-from competition.collect.provenance import Row, read_rows
+from competition.collect.folder import Row, read_rows
+from competition.collect.gather import Collection, collect
+from competition.collect.options import CollectOptions
 from competition.commands.collect import lines
-
-LIMIT = 1_000_000  # bytes that get() allows
 
 
 @dataclass
@@ -136,7 +135,7 @@ class Outcome:
 
 
 def outcome_of(run: Collection, label: str = "ai") -> Outcome:
-    return Outcome(run.counts[label], run.finished[label], list(lines(run)))
+    return Outcome(run.counts[label], run.counts[label]["finished"], list(lines(run)))
 
 
 def collected(tmp_path, addresses=(), **changes) -> tuple[Outcome, dict[str, Row]]:
@@ -162,8 +161,8 @@ def fetching(work, **changes):
     return crawl(CollectOptions(**{**usual, **changes}), work)
 
 
-def get(address, limit=LIMIT, **changes):
-    return fetching(lambda fetcher: fetcher.get(address, limit), **changes)
+def get(address, **changes):
+    return fetching(lambda spider: spider.fetch(address), **{"max_mb": 1.0, **changes})
 
 
 def images_in(folder: Path) -> list[str]:

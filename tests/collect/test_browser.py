@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from competition.collect.addresses import Failed
+from competition.collect.crawl import NoAnswer
 from competition.collect.gather import collect
 from competition.core.errors import UserError
 from tests.collect.site import Answer, collected, fetching, png, settings_for
@@ -43,7 +43,7 @@ def test_a_page_that_scripts_build_is_scrolled_and_gives_its_images(site, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("limit", [("MAX_SCROLLS", 5), ("MAX_SECONDS", 4.0), ("MAX_IMAGES", 6)])
+@pytest.mark.parametrize("limit", [("MAX_SCROLLS", 5), ("MAX_SECONDS", 4.0)])
 def test_a_page_without_an_end_is_left(site, tmp_path, monkeypatch, limit):
     monkeypatch.setattr(f"competition.collect.browser.{limit[0]}", limit[1])
     monkeypatch.setattr("competition.collect.browser.SETTLING", 100)
@@ -61,7 +61,7 @@ def test_a_page_whose_script_never_ends_is_left(site, tmp_path, monkeypatch):
 
 def test_robots_txt_counts_for_the_page(site, tmp_path):
     site.pages["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /page")
-    with pytest.raises(UserError, match=r"robots\.txt of .* forbids it, robots=true"):
+    with pytest.raises(UserError, match=r"Forbidden by robots.txt, robots=true"):
         rendered(site, tmp_path, b"<img src=/1.png>")
     assert site.asked == ["/robots.txt"]
 
@@ -118,7 +118,7 @@ def test_nothing_in_a_page_reaches_a_private_address_neither_by_script_nor_by_re
     assert run.returncode == 0, run.stderr
     page, hop, guarded, allowed = run.stdout.splitlines()
     assert "http://93.184.216.34" in page and "/ok.png" in page
-    assert hop.startswith("the browser says") and guarded == "[] True"
+    assert "the browser says" in hop and guarded == "[] True"
     assert "/x" in allowed and "/secret.png" in allowed  # the page does try, and succeeds where it may
 
 
@@ -128,6 +128,6 @@ def test_a_name_that_means_loopback_is_not_connected_to_by_the_browser(site, mon
 
     look_up = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *words, **more: look_up("127.0.0.1", *words, **more))
-    with pytest.raises(Failed, match="the browser says"):
+    with pytest.raises(NoAnswer, match="the browser says"):
         fetching(lambda fetcher: rendered_images(f"http://rebinding.example:{port}/x", "test"), allow_local=False)
     assert site.asked == []

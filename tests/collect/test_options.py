@@ -50,7 +50,6 @@ def test_words_become_options_with_their_types(tmp_path):
         retries=0,
         robots=False,
     )
-    assert settings.limit == 2_500_000
     assert not (tmp_path / "data").exists()
 
 
@@ -68,15 +67,15 @@ def test_words_become_options_with_their_types(tmp_path):
         ("connections=0", "connections=0 is out of range: give a value from 1 to 16."),
         ("delay=-1", "delay=-1.0 is out of range"),
         ("max_mb=inf", "max_mb=inf is out of range"),
-        ("page=a.example/x", "page=a.example/x cannot be requested (it is not an http or https address)"),
-        ("page=http://me:pw@a.example/", "page=http://me:pw@a.example/ cannot be requested (the address holds a user"),
+        ("page=a.example/x", "page=a.example/x is not a web address"),
+        ("page=http://me:pw@a.example/", "page=http://me:pw@a.example/ is not a web address"),
         ("source=openverse", "search= and source=openverse go together"),
         ("source=flickr", "source=flickr is not one of"),
         ("licence=cc0", "licence= needs source=openverse or source=wikimedia"),
-        ("licence=cc0,free", "licence=cc0,free: 'free' is none of by, by-sa"),
+        ("licence=cc0,free", "licence=cc0,free is not one of by, by-sa"),
         ("browser=true", "browser=true renders the page that page= names"),
-        ("api=127.0.0.1:80", "api=127.0.0.1:80 cannot be requested"),
-        ("name=a/b", "name=a/b cannot be a folder's name"),
+        ("api=127.0.0.1:80", "api=127.0.0.1:80 is not a web address"),
+        ("name=a/b", "name=a/b is not a folder's name"),
         ("max=0", "max=0 is out of range"),
         ("plan=nowhere.yaml", "plan=nowhere.yaml cannot be read"),
     ],
@@ -107,7 +106,6 @@ def test_a_label_that_cannot_be_a_class_folder_is_refused(tmp_path, label):
         ("train.csv", False, "holds train.csv"),
         ("AI", True, "write label=AI"),
         ("train", True, "name out=.*train"),
-        ("ai", False, "ai is a file"),
     ],
 )
 def test_a_folder_that_would_not_be_read_as_class_folders_is_refused(tmp_path, name, folder, said):
@@ -116,9 +114,6 @@ def test_a_folder_that_would_not_be_read_as_class_folders_is_refused(tmp_path, n
     path.mkdir() if folder else path.write_text("x")
     with pytest.raises(UserError, match=said):
         checked(words(tmp_path))
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="is a file"):
-        checked(["urls=x", "label=ai", f"out={tmp_path / 'file'}"])
 
 
 def test_a_mistake_is_told_and_help_given_without_scrapy(tmp_path):

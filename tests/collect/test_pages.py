@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.http import HtmlResponse, Response
 
-from competition.collect.addresses import Rejected
-from competition.collect.pages import largest, page_images
+from competition.collect.crawl import NoAnswer
+from competition.collect.sources import largest, page_images
 
 PAGE = "https://site.example/a/b/page.html"
 
@@ -87,7 +87,7 @@ def test_text_that_cannot_be_written_again_is_replaced():
 
 
 def test_what_is_no_page_is_refused():
-    with pytest.raises(Rejected, match="it is not a page"):
+    with pytest.raises(NoAnswer, match="it is not a page"):
         page_images(Response(PAGE, body=b"\x89PNG"))
 
 

@@ -5,12 +5,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from competition.collect.folder import read_rows
 from competition.collect.gather import collect
-from competition.collect.provenance import read_rows
+from competition.collect.options import CollectOptions
 from competition.core.errors import UserError
 from competition.data.layouts.dataset import LayoutSettings
 from competition.data.layouts.read import read_dataset
-from tests.collect.site import Answer, CollectOptions, collected, images_in, outcome_of, png, send
+from tests.collect.site import Answer, collected, images_in, outcome_of, png, send
 
 
 def asked(handler):
@@ -152,12 +153,13 @@ def test_max_images_of_a_class_are_enough_also_over_two_runs(site, tmp_path):
 @pytest.mark.parametrize("source", ["openverse", "wikimedia", "civitai"])
 def test_an_answer_that_is_none_is_one_sentence_and_nothing_is_written(site, tmp_path, body, source):
     site.routes.update(dict.fromkeys(("/v1/images/", "/w/api.php", "/api/v1/models"), Answer(body)))
-    with pytest.raises(UserError, match=r"search=city at night of \w+ cannot be read \(it ") as error:
+    with pytest.raises(UserError, match=r"search=city at night of \w+ cannot be read \(refused: it ") as error:
         search(tmp_path, site, source=source)
     assert "\n" not in str(error.value) and not (tmp_path / "data").exists()
 
 
-def test_an_api_that_gives_the_same_page_for_ever_is_left(site, tmp_path):
+def test_an_api_that_gives_the_same_page_for_ever_is_left(site, tmp_path, monkeypatch):
+    monkeypatch.setattr("competition.collect.sources.MAX_ANSWERS", 11)
     openverse(site, [1])
 
     def endless(handler):
@@ -177,7 +179,7 @@ def test_addresses_of_an_api_that_are_none_are_rows(site, tmp_path):
     serve_api(site, "/v1/images/", lambda query: {"results": found, "page": 1, "page_count": 1})
     summary, rows = search(tmp_path, site, retries=0)
     assert len(rows) == 5 and summary.counts["saved"] == 0
-    assert {row.kind for row in rows.values()} == {"refused", "failed"}
+    assert {row.kind for row in rows.values()} == {"refused"}
 
 
 def test_images_of_a_search_may_not_lie_on_a_private_address(site, tmp_path):
@@ -214,7 +216,7 @@ def test_a_plan_keeps_the_classes_balanced_and_makes_each_entry_a_source(site, t
     data = read_dataset(tmp_path / "data", LayoutSettings(source="folders"))
     assert set(data.train["source"]) == {"openverse-city-at-night", "gallery", "civitai-city"}
     assert len(read_rows(tmp_path / "data/ai/provenance.csv")) == 6
-    assert sum(collect(settings).finished.values()) >= 6
+    assert sum(collect(settings).counts[label]["finished"] for label in ("ai", "human")) >= 6
 
 
 def test_a_search_of_a_plan_that_cannot_be_read_ends_neither_the_others_nor_in_silence(site, tmp_path):
@@ -229,24 +231,26 @@ def test_a_search_of_a_plan_that_cannot_be_read_ends_neither_the_others_nor_in_s
     )
     found = outcome_of(run)
     assert found.counts["saved"] == 2
-    assert any(line.startswith("search=x of civitai cannot be read (it does not answer as") for line in found.lines)
+    assert any(
+        line.startswith("search=x of civitai cannot be read (refused: it does not answer as") for line in found.lines
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("ai: [", "is not YAML"),
-        ("just words", "names no label with a list"),
-        ("ai: {search: x}", "names no label with a list"),
-        ("ai: []", "names no label with a list"),
-        ("ai: [5]", "ai, entry 1: '5' is no mapping"),
-        ("ai: [{search: x, source: openverse}, {serch: x}]", "ai, entry 2: 'serch' is none of name, urls"),
+        ("just words", "holds no settings"),
+        ("ai: {search: x}", "ai, entry 1 is no mapping: write them as ai: [{urls: FILE}]"),
+        ("ai: []", "ai, entry 1 is no mapping"),
+        ("ai: [5]", "ai, entry 1 is no mapping"),
+        ("ai: [{search: x, source: openverse}, {serch: x}]", "ai, entry 2: There is no setting 'serch'"),
         ("ai: [{search: x}]", "ai, entry 1: search=x and source= go together"),
         ("ai: [{search: x, source: google}]", "ai, entry 1: source=google is not one of"),
-        ("ai: [{search: x, source: openverse, licence: free}]", "ai, entry 1: licence=free: 'free' is none of by"),
-        ("ai: [{name: ../up, urls: x}]", "ai, entry 1: name=../up cannot be a folder's name"),
-        ("../up: [{urls: x}]", "../up, entry 1: label=../up cannot be a folder's name"),
-        ("ai: [{page: x.example}]", "ai, entry 1: page=x.example cannot be requested"),
+        ("ai: [{search: x, source: openverse, licence: free}]", "ai, entry 1: licence=free is not one of by"),
+        ("ai: [{name: ../up, urls: x}]", "ai, entry 1: name=../up is not a folder's name"),
+        ("../up: [{urls: x}]", "../up, entry 1: label=../up is not a folder's name"),
+        ("ai: [{page: x.example}]", "ai, entry 1: page=x.example is not a web address"),
         ("ai: [{urls: x, browser: 5}]", "ai, entry 1: browser=5 is not true or false"),
     ],
 )

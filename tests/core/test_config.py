@@ -97,7 +97,7 @@ def test_the_config_is_frozen():
         (["fold"], "'fold' is not a setting: write key=value"),
         (["lr=1", "lr=2"], "'lr' is given twice (1 and 2)"),
         (["config=/no/such.yaml"], "config=/no/such.yaml cannot be read"),
-        (["name=a/b"], "name=a/b cannot be a folder's name"),
+        (["name=a/b"], "name=a/b is not a folder's name"),
         (["members=3"], "members=3 in the command line is not a mapping"),
         (["members.swin=3"], "members.swin=3 (in the command line) is not a mapping: write members.swin.key=value."),
         (["demo=3"], "demo=3 (in the command line) is not a mapping: write demo.key=value."),

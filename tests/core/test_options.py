@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from competition.core.errors import UserError
-from competition.core.options import bounded, one_of, parse, positional
+from competition.core.options import bounded, folder_name, one_of, parse, positional, some_of, web_address
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,9 @@ class MailOptions:
     wait: float = bounded(1.5, 0, 10)
     copies: int | None = bounded(None, 1, 9)
     quiet: bool = False
+    box: str = folder_name()
+    link: str = web_address()
+    marks: str = some_of("new", "seen")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ def test_an_option_is_one_whatever_lies_on_disk_and_however_long_it_is(tmp_path,
         (["hello"], "'hello' is not a setting: write key=value, as in ./run.sh mail message=hello"),
         (["form=cvs"], "form=cvs is not one of table, csv."),
         (["form="], "form= is not one of table, csv."),
+        (["box=../up"], "box=../up is not a folder's name (up to 100 letters"),
+        (["box=x."], "box=x. is not a folder's name"),
+        (["link=a.example/x"], "link=a.example/x is not a web address in full, as https://"),
+        (["link=http://me:secret@a.example/"], "link=http://me:secret@a.example/ is not a web address"),
+        (["marks=new,old"], "marks=new,old is not one of new, seen, or several with commas between."),
         (["wait=long"], "wait=long is not a number."),
         (["wait=nan"], "wait=nan is out of range: give a value from 0 to 10."),
         (["copies=1.5"], "copies=1.5 is not a whole number."),

@@ -57,6 +57,20 @@ def class_folders(root: Path) -> list[str]:
     return names if base != root else [name for name in names if next(images(base / name, root), None)]
 
 
+def check_new_class(root: Path, name: str) -> None:
+    """Raise ``UserError`` unless images in the folder ``name`` of ``root``, there or not, will be those of a class."""
+    if name.lower() in TRAIN + TEST:
+        raise UserError(f"label={name} names a part of a data set, not a class: say what the images are, as label=ai.")
+    if not root.is_dir():
+        return
+    if (base := train_folder(root)) != root:
+        raise UserError(f"out={root} holds the folder {base.name}, whose classes are read: name out={base}.")
+    if other := next(root.glob("*.csv"), None):
+        raise UserError(f"out={root} holds {other.name}, so it is another data set: name a folder of its own.")
+    if twin := next((one for one in _subfolders(root) if one != name and one.lower() == name.lower()), None):
+        raise UserError(f"out={root} has '{twin}' already: write label={twin}.")
+
+
 def natural_order(text: str) -> tuple[list, str]:
     """Return a sort key by which ``a (2)`` comes before ``a (10)``; the text itself settles ``1`` against ``01``."""
     pieces = re.split("([0-9]+)", text)
