@@ -7,7 +7,8 @@ from tests.running import ROOT, TINY, done, environment, outcome
 
 
 def test_every_module_imports_and_a_tiny_run_with_spawned_workers_ends_in_the_same_bytes_without_posix(tmp_path):
-    lines = [["config"], ["audit", *TINY], [*TINY, "fold=0..2", "workers=2"]]
+    one = [word for word in TINY if "members.swin" not in word and word != "folds=3"] + ["members.swin=null"]
+    lines = [["config"], ["audit", *TINY], [*one, "folds=2", "fold=0..1", "workers=2"]]  # each worker imports torch
     here, there = tmp_path / "posix", tmp_path / "windows"
     here.mkdir()
     there.mkdir()
