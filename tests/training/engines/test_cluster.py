@@ -75,6 +75,7 @@ def test_a_search_is_trained_on_a_cluster_as_here(tmp_path):
     assert losses["here"] == losses["there"]
 
 
+@pytest.mark.slow
 def test_whatever_dies_a_cluster_without_a_common_disk_ends_in_the_bytes_of_this_machine(tmp_path):
     here = tmp_path / "here"
     here.mkdir()
