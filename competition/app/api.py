@@ -4,6 +4,7 @@ from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from competition.app.guard import refused
 from competition.app.limits import JUDGE, Busy
 from competition.app.service import Service
 
@@ -31,18 +32,14 @@ def add_api(site: FastAPI, service: Service) -> None:
     @site.post(JUDGE)
     async def judge(request: Request, name: str = "image") -> JSONResponse:
         if wait := service.wait(request.client.host if request.client else None):
-            return _refused(429, service.too_many(wait), {"retry-after": str(wait)})
+            return refused(429, service.too_many(wait), {"retry-after": str(wait)})
         raw, most = bytearray(), service.limits.max_mb * 2**20
         async for part in request.stream():
             raw += part
             if len(raw) > most:
-                return _refused(413, f"This was not judged: it exceeds the limit of {service.limits.max_mb:g} MB.")
+                return refused(413, f"This was not judged: it exceeds the limit of {service.limits.max_mb:g} MB.")
         try:
             found = await run_in_threadpool(service.judge, bytes(raw), name, patient=False)
         except Busy:
-            return _refused(503, "This was not judged: too many images wait already, so try again in a minute.")
+            return refused(503, "This was not judged: too many images wait already, so try again in a minute.")
         return JSONResponse(found, 422 if "error" in found else 200)
-
-
-def _refused(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": sentence}, status, headers)

@@ -72,9 +72,9 @@ class Guarded:
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         ask = {"www-authenticate": 'Basic realm="Telltale", charset="UTF-8"'}
         if scheme.lower() != b"basic":
-            return _refused(401, "This page asks for a password; any user name will do.", ask)
+            return refused(401, "This page asks for a password; any user name will do.", ask)
         if self.wrong.blocked(address):
-            return _refused(429, "Too many wrong passwords: try again in a minute.")
+            return refused(429, "Too many wrong passwords: try again in a minute.")
         try:
             _, _, password = base64.b64decode(given, validate=True).partition(b":")
         except binascii.Error:
@@ -82,23 +82,24 @@ class Guarded:
         if secrets.compare_digest(password, self.password):
             return None
         self.wrong.take(address)
-        return _refused(401, "This is not the password.", ask)
+        return refused(401, "This is not the password.", ask)
 
     def _too_large(self, size: int, most: int) -> Response | None:
         """Return the answer to a request of so many bytes, -1 for any number, where it may have ``most``; else None."""
         if size < 0:
-            return _refused(411, "Say how long the request is: content-length is missing.")
-        return _refused(413, f"This request may have {most:,} bytes, and it has {size:,}.") if size > most else None
+            return refused(411, "Say how long the request is: content-length is missing.")
+        return refused(413, f"This request may have {most:,} bytes, and it has {size:,}.") if size > most else None
 
     def _no_room(self, size: int, to_disk: bool) -> Response | None:
         """Return the answer to a request for which nine others leave no room; None where there is some."""
         waiting, most = self.arriving[to_disk] + size, (MAX_WAITING + 1) * (self.upload if to_disk else self.image)
         if waiting + (_sweep(self.uploads) if to_disk else 0) <= most:
             return None
-        return _refused(503, "Too many images wait here already: try again in a minute.")
+        return refused(503, "Too many images wait here already: try again in a minute.")
 
 
-def _refused(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+def refused(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Return the answer to a request that is not served: ``error`` holds the sentence why."""
     return JSONResponse({"error": sentence}, status, headers)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from competition.core.files import cores
-from competition.data.images.decode import LARGE_PIXELS, UnreadableImage, header_size, read_bytes, read_image
+from competition.data.images.decode import LARGE_PIXELS, UnreadableImage, decode, header_size, read_bytes, read_image
 from competition.inference.classify import Classifier, Verdict
 
 BATCH_BYTES = 60_000_000  # of the images that the models see at a time; a larger one is seen alone
@@ -58,10 +58,11 @@ def _decoded(path: Path) -> np.ndarray | str:
 def _decoded_ahead(path: Path) -> np.ndarray | str | None:
     """Return what :func:`_decoded` does, but None for a large image, of which one alone is to be held."""
     try:
-        height, width = header_size(read_bytes(path), path)
+        raw = read_bytes(path)
+        height, width = header_size(raw, path)
+        return None if height * width > LARGE_PIXELS else decode(raw, path)
     except UnreadableImage as error:
         return error.reason
-    return None if height * width > LARGE_PIXELS else _decoded(path)
 
 
 def _judged(classifier: Classifier, batch: Sequence[tuple[Path, np.ndarray | str]]) -> Iterator[FileVerdict]:
