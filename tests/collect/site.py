@@ -1,7 +1,10 @@
 """A web site on loopback, served from a dictionary, that remembers who asked for what and when."""
 
 import io
+import shutil
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -11,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from competition.collect.crawl import crawl
@@ -18,6 +22,7 @@ from competition.collect.folder import Row, read_rows
 from competition.collect.gather import Collection, collect
 from competition.collect.options import CollectOptions
 from competition.commands.collect import lines
+from tests.running import ROOT
 
 
 @dataclass
@@ -167,3 +172,17 @@ def get(address, **changes):
 
 def images_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != "provenance.csv")
+
+
+def in_a_network_of_its_own(script: str, timeout: float) -> list[str]:
+    """Run a Python script where a public address is this machine's, and return the lines that it prints; skips the
+    test where there can be no such network."""
+    if not (shutil.which("unshare") and shutil.which("ip")):
+        pytest.skip("needs a network of its own")
+    inside = 'ip link set lo up && ip addr add 93.184.216.34/32 dev lo && exec "$0" -c "$1"'
+    words = ["unshare", "-rn", "sh", "-c", inside, sys.executable, script]
+    if subprocess.run([*words[:2], "true"], capture_output=True).returncode:
+        pytest.skip("this machine gives no network of one's own")
+    run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.splitlines()

@@ -2,16 +2,13 @@
 
 import shutil
 import socket
-import subprocess
-import sys
 
 import pytest
 
 from competition.collect.crawl import NoAnswer
 from competition.collect.gather import collect
 from competition.core.errors import UserError
-from tests.collect.site import Answer, collected, fetching, png, settings_for
-from tests.running import ROOT
+from tests.collect.site import Answer, collected, fetching, in_a_network_of_its_own, png, settings_for
 
 pytest.importorskip("playwright.async_api", reason="the extra 'collect' is not installed")
 if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
@@ -108,15 +105,8 @@ with Site("93.184.216.34") as public, Site() as local:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (shutil.which("unshare") and shutil.which("ip")), reason="needs a network of its own")
 def test_nothing_in_a_page_reaches_a_private_address_neither_by_script_nor_by_redirect():
-    inside = 'ip link set lo up && ip addr add 93.184.216.34/32 dev lo && exec "$0" -c "$1"'
-    words = ["unshare", "-rn", "sh", "-c", inside, sys.executable, HOSTILE]
-    if subprocess.run([*words[:2], "true"], capture_output=True).returncode:
-        pytest.skip("this machine gives no network of one's own")
-    run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert run.returncode == 0, run.stderr
-    page, hop, guarded, allowed = run.stdout.splitlines()
+    page, hop, guarded, allowed = in_a_network_of_its_own(HOSTILE, 120)
     assert "http://93.184.216.34" in page and "/ok.png" in page
     assert "the browser says" in hop and guarded == "[] True"
     assert "/x" in allowed and "/secret.png" in allowed  # the page does try, and succeeds where it may

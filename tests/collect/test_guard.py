@@ -3,14 +3,12 @@
 import shutil
 import socket
 import subprocess
-import sys
 import time
 
 import pytest
 
 from competition.collect.crawl import NoAnswer
-from tests.collect.site import Answer, Site, get
-from tests.running import ROOT
+from tests.collect.site import Answer, Site, get, in_a_network_of_its_own
 
 
 @pytest.mark.parametrize(
@@ -81,15 +79,8 @@ with Site("93.184.216.34") as public, Site() as local:
 """
 
 
-@pytest.mark.skipif(not (shutil.which("unshare") and shutil.which("ip")), reason="needs a network of its own")
 def test_a_redirect_from_an_allowed_to_a_refused_address_is_refused():
-    inside = 'ip link set lo up && ip addr add 93.184.216.34/32 dev lo && exec "$0" -c "$1"'
-    words = ["unshare", "-rn", "sh", "-c", inside, sys.executable, ON_A_PUBLIC_ADDRESS]
-    if subprocess.run([*words[:2], "true"], capture_output=True).returncode:
-        pytest.skip("this machine gives no network of one's own")
-    run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines() == [
+    assert in_a_network_of_its_own(ON_A_PUBLIC_ADDRESS, 60) == [
         "b'fine'",
         "refused: 127.0.0.1 is not a public address",
         "refused: 169.254.169.254 is not a public address",
