@@ -9,7 +9,7 @@ from competition.core.text import counted
 from competition.data.images.credentials import TAMPERED, UNKNOWN
 from competition.data.images.origin import AI, HUMAN
 from competition.inference.classify import Network, Verdict, verdict_words
-from competition.inference.run_record import Record
+from competition.inference.run_record import Record, metric_and_value
 from competition.report.style import decimals
 from competition.scoring.leaderboard_metric import find_metric
 from competition.scoring.unlikeness import UNLIKE
@@ -189,5 +189,5 @@ def _score(record: Record) -> str:
     interval = ", with a 95 % interval of {:.3f} to {:.3f}".format(*cv["interval"]) if cv.get("interval") else ""
     return (
         f"On images of that data set which they had not seen, their {title} is <b>{value:.3f}</b>{how}{interval}; "
-        f"{0 if find_metric(cv.get('metric', 'f1')).sign < 0 else 1} is perfect."
+        f"{0 if find_metric(metric_and_value(cv)[0]).sign < 0 else 1} is perfect."
     )

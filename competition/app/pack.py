@@ -11,7 +11,7 @@ from pathlib import Path
 from competition import __version__
 from competition.app.imports import ROOT, needed, requirements
 from competition.app.limits import Limits
-from competition.app.packed import MODEL, PASSWORD
+from competition.app.packed import MODEL, PASSWORD, TRUST
 from competition.app.serve import PORT
 from competition.core.errors import UserError
 from competition.core.files import draft_folder, file_digest, write_text
@@ -93,9 +93,12 @@ def check_place(folder: Path) -> None:
             raise UserError(f"pack={folder}: {place} is not of the packed page there: move it away, or pack elsewhere.")
 
 
-def make_pack(exported: Path, manifest: Manifest, folder: Path, limits: Limits) -> tuple[list[str], bool]:
+def make_pack(
+    exported: Path, manifest: Manifest, folder: Path, limits: Limits, trust: str = ""
+) -> tuple[list[str], bool]:
     """Write the page of the run that ``exported`` holds as ONNX into ``folder``, whole or not at all.
 
+    ``trust``: certificates of trusted signers, as in :func:`competition.data.images.credentials.read_credentials`.
     Returns the packages that it requires, and whether anything changed. Raises UserError as :func:`check_place` does.
     """
     files, packages = needed([ENTRY])
@@ -107,7 +110,8 @@ def make_pack(exported: Path, manifest: Manifest, folder: Path, limits: Limits) 
             _copy(ROOT / path, site / path)
         for name in (MANIFEST, *(name for member in manifest.members.values() for name in member.digests)):
             _copy(exported / name, site / MODEL / name)
-        for name, text in _texts(manifest, limits, required).items():
+        texts = _texts(manifest, limits, required) | ({TRUST: trust} if trust else {})
+        for name, text in texts.items():
             write_text(site / name, text)
         digests = {
             path.relative_to(site).as_posix(): file_digest(path) for path in sorted(site.rglob("*")) if path.is_file()

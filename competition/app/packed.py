@@ -11,9 +11,11 @@ from competition.core.errors import UserError
 from competition.core.files import temporary_folder
 from competition.core.packages import QUIET
 from competition.core.signals import answer_signals
+from competition.data.images.credentials import read_trust
 from competition.inference.onnx.session import open_onnx_classifier
 
 MODEL = "model"  # the folder of the weights
+TRUST = "trust.pem"  # certificates of trusted signers, where `app pack=` was given any
 PASSWORD = "TELLTALE_PASSWORD"  # an environment variable: words of a command line can be read by everyone on a machine
 # Where a Space's proxy stands. None but it reaches the Space, so what it says of a visitor's address is believed.
 SPACE_PROXIES = "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
@@ -38,8 +40,8 @@ def main(folder: Path, name: str, max_mb: float, per_minute: int) -> None:
 
 
 def _serve(folder: Path, name: str, limits: Limits) -> None:
-    classifier = open_onnx_classifier(name, folder / MODEL)
-    service = Service(classifier, limits)
+    trust = read_trust(str(folder / TRUST)) if (folder / TRUST).exists() else ""
+    service = Service(open_onnx_classifier(name, folder / MODEL), limits, trust=trust)
     service.warm_up()
     host, port = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0"), os.environ.get("GRADIO_SERVER_PORT", str(PORT))
     if not (port.isdecimal() and 0 < int(port) < 2**16):

@@ -8,7 +8,7 @@ import numpy as np
 from competition.app.answer import Answer, Evidence, answer, verdict_on
 from competition.app.limits import Allowance, Limits, Turns
 from competition.core.text import counted
-from competition.data.images.credentials import read_credentials
+from competition.data.images.credentials import short_credentials
 from competition.inference.classify import Classifier, verdict_row
 
 
@@ -48,5 +48,4 @@ class Service:
             found = verdict_on(self.classifier, raw, name, self.limits.max_mb)
         if isinstance(found, str):
             return {"error": found}
-        credentials = read_credentials(raw, self.trust)
-        return verdict_row(self.classifier, name, found[1], credentials.short() if credentials else "")
+        return verdict_row(self.classifier, name, found[1], short_credentials(raw, self.trust))

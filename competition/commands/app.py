@@ -61,24 +61,23 @@ def main(words: Sequence[str]) -> None:
     check_packages("The web page", PACKAGES[options.engine])
     from competition.app.serve import listen
 
-    trust = read_trust(options.trust)
     listener = listen(options.host, options.port)
     try:
         with listener, tempfile.TemporaryDirectory(prefix="telltale-", ignore_cleanup_errors=True) as folder:
-            _serve(options, listener, Path(folder), trust)
+            _serve(options, listener, Path(folder))
     except KeyboardInterrupt:
         print()
     print("Stopped; nothing was kept.")
 
 
-def _serve(options: AppOptions, listener: socket.socket, folder: Path, trust: str) -> None:
+def _serve(options: AppOptions, listener: socket.socket, folder: Path) -> None:
     from competition.app.limits import PER_MINUTE, Limits
     from competition.app.packed import PASSWORD
     from competition.app.serve import address_of, make_server
 
     alone = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
     per_minute = options.per_minute if options.per_minute is not None else 0 if alone else PER_MINUTE
-    service = _open(options, Limits(options.max_mb, per_minute), trust)
+    service = _open(options, Limits(options.max_mb, per_minute))
     password = options.password or os.environ.get(PASSWORD, "")
     server, address = make_server(service, folder, password), address_of(listener)
     print(f"The page is at {address} (Ctrl-C ends it).", flush=True)
@@ -96,8 +95,9 @@ def _serve(options: AppOptions, listener: socket.socket, folder: Path, trust: st
     server.run(sockets=[listener])
 
 
-def _open(options: AppOptions, limits: "Limits", trust: str) -> "Service":
+def _open(options: AppOptions, limits: "Limits") -> "Service":
     """Return the run at its visitors' service, with its models read."""
+    trust = read_trust(options.trust)
     # Here, for torch takes seconds to import, and mistakes in the options are reported before that.
     from competition.app.service import Service
     from competition.commands.predict import open_engine
@@ -127,7 +127,7 @@ def _pack(options: AppOptions) -> None:
     from competition.app.limits import PER_MINUTE, Limits
     from competition.app.pack import check_place, make_pack
 
-    folder = Path(options.pack).expanduser().absolute()
+    folder, trust = Path(options.pack).expanduser().absolute(), read_trust(options.trust)
     check_place(folder)
     from competition.inference.onnx.export import export
     from competition.inference.run_record import read_record, without_outside
@@ -137,7 +137,8 @@ def _pack(options: AppOptions) -> None:
     with tqdm(bar_format="  {desc}", disable=None) as bar:
         exported = export(options.name, device=options.device, on_progress=bar.set_description_str)
     per_minute = PER_MINUTE if options.per_minute is None else options.per_minute
-    required, new = make_pack(exported.folder, exported.manifest, folder, Limits(options.max_mb, per_minute))
+    limits = Limits(options.max_mb, per_minute)
+    required, new = make_pack(exported.folder, exported.manifest, folder, limits, trust)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"Packed      {shown(folder)}, {size / 1e6:,.1f} MB" + ("" if new else " (unchanged)"))
     print(f"  needs     {', '.join(required)}")

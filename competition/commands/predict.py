@@ -24,9 +24,9 @@ from competition.core.console import console
 from competition.core.errors import UserError
 from competition.core.options import DEVICES, one_of, parse, positional
 from competition.core.text import counted, printable
-from competition.data.images.credentials import file_credentials, read_trust
+from competition.data.images.credentials import read_trust
 from competition.data.images.formats import IMAGE_EXTENSIONS
-from competition.inference.classify import Classifier, verdict_row
+from competition.inference.classify import COLUMNS, Classifier, verdict_row
 from competition.inference.classify_files import FileVerdict, classify_files
 from competition.inference.run_record import without_outside
 from competition.scoring.unlikeness import UNLIKE
@@ -71,10 +71,10 @@ def main(words: Sequence[str]) -> int:
     classifier = open_engine(options.engine, options.name, options.device)
     if note := without_outside(classifier.record):
         print(note, file=sys.stderr)
-    answers = classify_files(classifier, read_names(sys.stdin.buffer) if found is None else found)
+    answers = classify_files(classifier, read_names(sys.stdin.buffer) if found is None else found, trust)
     streams = options.format in STREAMED and sys.stdout.isatty()  # the rows show how far it is
     bar = tqdm(answers, total=found and len(found), unit="img", disable=True if streams else None)
-    return 1 if print_answers(classifier, bar, options.format, trust) else 0
+    return 1 if print_answers(classifier, bar, options.format) else 0
 
 
 def open_engine(engine: str, name: str, device: str) -> Classifier:
@@ -140,25 +140,23 @@ def read_names(stream: IO[bytes]) -> Iterator[Path | None]:
             yield Path(os.fsdecode(name))
 
 
-def print_answers(classifier: Classifier, answers: Iterable[FileVerdict], form: str, trust: str = "") -> int:
+def print_answers(classifier: Classifier, answers: Iterable[FileVerdict], form: str) -> int:
     """Print the answers to standard output: csv and jsonl as they come, a table and json at the end.
 
     Files that cannot be read are in both kinds of JSON, and on standard error in any case; returns how many they are.
-    ``trust``: certificates of trusted signers, as in :func:`competition.data.images.credentials.read_credentials`.
     """
     kept: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
-    columns = ["file", "verdict", "probability", "threshold", "unlike", "credentials", *classifier.members]
-    table = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    table = csv.DictWriter(sys.stdout, [*COLUMNS, *classifier.members], lineterminator="\n")
     if form == "csv":
         table.writeheader()
-    for path, found in answers:
+    for path, found, credentials in answers:
         if isinstance(found, str):
             row = {"file": str(path), "unreadable": found}
             unreadable[str(path)] = found
             tqdm.write(printable(f"Not read: {path}: {found}"), file=sys.stderr)
         else:
-            row = verdict_row(classifier, str(path), found, file_credentials(path, trust))
+            row = verdict_row(classifier, str(path), found, credentials)
         if form == "jsonl":
             print(json.dumps(row), flush=True)
         elif form == "csv" and not isinstance(found, str):

@@ -44,9 +44,11 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
                 _put(temporary, path)
         if fcntl is None:  # Windows moves no open file
             _put(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:  # of a full disk the system does not say which file
+            error.filename = str(path)
         raise
     _sync_folder(path.parent)
 

@@ -2,8 +2,6 @@
 
 import errno
 
-from competition.core.paths import home
-
 # What the system says of a place that cannot be written to.
 UNWRITABLE = {
     *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
@@ -26,7 +24,7 @@ def system_refusal(error: BaseException) -> str | None:
         return f"{error.filename or 'A file'} cannot be read or written ({error.strerror}): check its disk"
     if error.errno in UNWRITABLE:
         return (
-            f"{error.filename or home()} cannot be written ({error.strerror}): make room there, or put the "
+            f"{error.filename or 'A file'} cannot be written ({error.strerror}): make room there, or put the "
             "results elsewhere with TELLTALE_HOME=FOLDER"
         )
     return None

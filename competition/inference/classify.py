@@ -12,6 +12,9 @@ from competition.inference.run_record import Record
 from competition.scoring.arrays import sigmoid
 from competition.scoring.blend.average import mean_logit, mean_prob
 
+# Of a verdict's row, in order; each member's probability follows under its name.
+COLUMNS = ("file", "verdict", "probability", "threshold", "unlike", "credentials")
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -127,12 +130,13 @@ def verdict_row(classifier: Classifier[AnyMember], file: str, verdict: Verdict, 
 
     ``credentials``: its Content Credentials in a few words, an empty text where it has none.
     """
-    return {
-        "file": file,
-        "verdict": classifier.words[verdict.positive],
-        "probability": round(verdict.prob, 6),
-        "threshold": round(classifier.record.threshold, 6),
-        "unlike": None if verdict.unlikeness is None else round(verdict.unlikeness, 1),
-        "credentials": credentials,
-        **{name: round(prob, 6) for name, prob in verdict.members.items()},
-    }
+    values = (
+        file,
+        classifier.words[verdict.positive],
+        round(verdict.prob, 6),
+        round(classifier.record.threshold, 6),
+        None if verdict.unlikeness is None else round(verdict.unlikeness, 1),
+        credentials,
+    )
+    members = {name: round(prob, 6) for name, prob in verdict.members.items()}
+    return dict(zip(COLUMNS, values, strict=True)) | members

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,17 @@ class Record:
     @property
     def score(self) -> tuple[str, float]:
         """What the run's score is called, and its value."""
-        value = self.cv["value"] if "value" in self.cv else self.cv["f1"]
-        return find_metric(self.cv.get("metric", "f1")).title, value
+        metric, value = metric_and_value(self.cv)
+        return find_metric(metric).title, value
 
     @property
     def folder(self) -> Path:
         return run_folder(self.name)
+
+
+def metric_and_value(cv: Mapping[str, Any]) -> tuple[str, float]:
+    """Return the metric's name and its value in a record's ``cv``: those of runs of before have an ``f1`` alone."""
+    return cv.get("metric", "f1"), cv["value"] if "value" in cv else cv["f1"]
 
 
 def write_record(record: Record) -> None:

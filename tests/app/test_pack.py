@@ -17,6 +17,7 @@ from competition.core.errors import UserError
 from competition.core.settings import Recipe
 from competition.inference.onnx.session import read_manifest
 from tests.app.hostile import JUDGED
+from tests.data.images.signing import encoded, made, signatory, signed
 from tests.running import ROOT, done_inside, everything, inside
 from tests.runs import make_run, random_pictures
 from tests.standin.image import link_packages, required
@@ -25,13 +26,15 @@ NET = {"backbone": "small_cnn", "backbone_args": {"widths": [4, 8]}, "image_size
 MEMBERS = {"whole": Recipe(**NET), "spectrum": Recipe(**NET, view="fourier", fit="crop")}
 
 pytest.importorskip("gradio", reason="the extra 'app' is not installed")
+pytest.importorskip("c2pa", reason="the extra 'app' is not installed")
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("packed")
     make_run(home, MEMBERS)
-    done_inside(home, "app", "name=made", "pack=space", "per_minute=100", "max_mb=5")
+    (home / "root.pem").write_text(signatory().root)
+    done_inside(home, "app", "name=made", "pack=space", "per_minute=100", "max_mb=5", "trust=root.pem")
     return home
 
 
@@ -63,13 +66,13 @@ def test_a_pack_that_would_not_change_is_left_alone_and_an_older_one_is_replaced
     from competition.app.pack import make_pack
 
     exported = home / "folds/made/export"
-    manifest, before = read_manifest(exported), everything(pack)
-    assert not make_pack(exported, manifest, pack, Limits(5, 100))[1] and everything(pack) == before
+    manifest, before, trust = read_manifest(exported), everything(pack), _text(pack, "trust.pem")
+    assert not make_pack(exported, manifest, pack, Limits(5, 100), trust)[1] and everything(pack) == before
     (pack / "competition" / "__pycache__").mkdir()
     (pack / "competition" / "__pycache__" / "x.pyc").write_bytes(b"")
-    assert make_pack(exported, manifest, pack, Limits(5, 7))[1]
+    assert make_pack(exported, manifest, pack, Limits(5, 7))[1] and not (pack / "trust.pem").exists()
     assert "per_minute=7" in _text(pack, "app.py") and not list(pack.rglob("__pycache__"))
-    assert make_pack(exported, manifest, pack, Limits(5, 100))[1] and everything(pack).keys() == before.keys()
+    assert make_pack(exported, manifest, pack, Limits(5, 100), trust)[1] and everything(pack).keys() == before.keys()
     assert [path.name for path in home.iterdir() if path.name.startswith(".")] == []
 
 
@@ -104,7 +107,11 @@ def test_where_there_is_nothing_but_the_pack_and_its_requirements_it_answers_as_
     for number, pixels in enumerate(random_pictures((64, 64), (40, 90), (300, 200))):
         files.append(tmp_path / f"{number}.png")
         Image.fromarray(pixels).save(files[-1])
-    here = json.loads(done_inside(home, "predict", "name=made", "engine=onnx", "format=json", *map(str, files)))
+    files.append(tmp_path / "signed.jpg")
+    files[-1].write_bytes(signed(encoded(), made("digitalCapture")))
+    words = ("name=made", "engine=onnx", "format=json", "trust=root.pem")
+    here = json.loads(done_inside(home, "predict", *words, *map(str, files)))
+    assert here["answers"][-1]["credentials"] == "human (Acme)"
     python = link_packages(tmp_path / "env", required(_text(pack, "requirements.txt").splitlines()))
     assert subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 1
     there = tmp_path / "elsewhere" / "space"

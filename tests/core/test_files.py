@@ -18,6 +18,7 @@ from competition.core.files import (
     write_json,
     write_text,
 )
+from competition.core.system_errors import system_refusal
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -27,6 +28,19 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
         file.write("new")
         raise ZeroDivisionError
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_a_file_for_which_there_is_no_room_is_named(tmp_path):
+    resource = pytest.importorskip("resource", reason="Windows limits no sizes of files")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as failure, atomic_write(tmp_path / "large.txt") as file:
+            file.write("x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert f"{tmp_path / 'large.txt'} cannot be written" in system_refusal(failure.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_of_another_size_is_not_read_to_be_known_as_another(tmp_path):

@@ -28,8 +28,8 @@ def image(tmp_path: Path) -> Path:
 def test_files_are_judged_in_batches_and_a_pause_ends_one(image):
     files = [image, image.with_name("gone.png"), image, image, None, image]
     answers = list(classify_files(Judge(), files))
-    assert [path for path, _ in answers] == [file for file in files if file]
-    assert [answer for _, answer in answers] == [2, "there is no such file", 2, 1, 1]
+    assert [path for path, _, _ in answers] == [file for file in files if file]
+    assert [answer for _, answer, _ in answers] == [2, "there is no such file", 2, 1, 1]
 
 
 def test_of_files_without_end_few_are_looked_at_ahead(image, monkeypatch):
@@ -37,7 +37,7 @@ def test_of_files_without_end_few_are_looked_at_ahead(image, monkeypatch):
     taken = []
     files = (taken.append(number) or image for number in itertools.count())
     answers = classify_files(Judge(), files)
-    assert [answer for _, answer in itertools.islice(answers, 10)] == [3] * 10
+    assert [answer for _, answer, _ in itertools.islice(answers, 10)] == [3] * 10
     assert len(taken) <= 12 + 2 * 2 + 1
 
 
@@ -53,4 +53,4 @@ def test_of_large_pictures_one_is_held_at_a_time(image, monkeypatch):
     monkeypatch.setattr(module, "read_image", read_image)
     monkeypatch.setattr(module, "LARGE_PIXELS", 1_000)
     monkeypatch.setattr(module, "BATCH_BYTES", 1_000)
-    assert [answer for _, answer in classify_files(Judge(), [image] * 4)] == [1] * 4
+    assert [answer for _, answer, _ in classify_files(Judge(), [image] * 4)] == [1] * 4

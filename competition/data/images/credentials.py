@@ -20,7 +20,6 @@ from typing import Any
 from competition.core.deadline import within
 from competition.core.errors import UserError
 from competition.core.text import one_line
-from competition.data.images.decode import UnreadableImage, read_bytes
 from competition.data.images.origin import NO_ORIGIN, Origin, origin_of
 
 PACKAGE = "c2pa-python"
@@ -109,12 +108,9 @@ def read_credentials(raw: bytes, trust: str = "") -> Credentials | None:
         return Credentials(INVALID, fault=f"to verify it takes more than {MAX_SECONDS:g} s")
 
 
-def file_credentials(path: Path, trust: str = "") -> str:
-    """Return the credentials of a file in a few words, an empty text where it has none."""
-    try:
-        found = read_credentials(read_bytes(path), trust)
-    except UnreadableImage:
-        return ""
+def short_credentials(raw: bytes, trust: str = "") -> str:
+    """Return what :func:`read_credentials` does in a few words, an empty text for None."""
+    found = read_credentials(raw, trust)
     return found.short() if found else ""
 
 

@@ -11,6 +11,7 @@ from competition.core.intact import kept_record
 from competition.core.paths import run_folder
 from competition.inference.job_files import begun_settings, read_done, read_history
 from competition.inference.run_record import FILE as RECORD
+from competition.inference.run_record import metric_and_value
 
 PROJECT = "telltale"  # what trackers that have projects file all curves under
 ENSEMBLE = "ensemble"  # the curve of the run as a whole: it has no epochs, and closes with the run's score
@@ -75,6 +76,5 @@ def _closing(done: Mapping[str, Any]) -> dict[str, float]:
 def _score(record: Mapping[str, Any]) -> dict[str, float]:
     score = record["cv"]
     low, high = score["interval"]
-    name = score.get("metric", "f1")
-    value = score["value"] if "value" in score else score["f1"]  # as runs of before have it
+    name, value = metric_and_value(score)
     return {name: value, f"{name}_low": low, f"{name}_high": high, "threshold": record["threshold"]}

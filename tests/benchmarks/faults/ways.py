@@ -126,8 +126,8 @@ def by_onnx(paths: Sequence[Path]) -> list[Answer]:
 
 def _classified(classifier: Classifier, paths: Sequence[Path]) -> list[Answer]:
     found = list(classify_files(classifier, paths))
-    assert [path for path, _ in found] == list(paths)
-    return [verdict if isinstance(verdict, str) else verdict.prob for _, verdict in found]
+    assert [path for path, _, _ in found] == list(paths)
+    return [verdict if isinstance(verdict, str) else verdict.prob for _, verdict, _ in found]
 
 
 def by_page(paths: Sequence[Path]) -> list[Answer]:
