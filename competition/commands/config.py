@@ -53,8 +53,8 @@ def _defaults(words: Sequence[str], must_exist: bool) -> dict[str, str]:
         return {"config": str(kept)}
     if "name" in named and (kept.parent / RECORD).exists():
         raise UserError(
-            f"The run '{named['name']}' has lost its settings ({kept} is no file): name the preset and the data that "
-            "it was made of, or another name=."
+            f"The run '{named['name']}' has lost its settings ({kept} is not a file): name the preset and the data "
+            "that it was made of, or another name=."
         )
     if "name" in named and must_exist:
         known = runs_with(CONFIG_FILE)

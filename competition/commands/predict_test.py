@@ -65,7 +65,7 @@ def _check_replaceable(out: Path, folder: Path, header: tuple[str, str]) -> None
         return
     first = out.read_bytes()[:10_000].splitlines()[:1]
     if first != [",".join(header).encode()] or out.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"out={out} is there and is no earlier submission: move it away, or name another file.")
+        raise UserError(f"out={out} exists and is not an earlier submission: move it away, or name another file.")
 
 
 def _print_verdict(answer: TestAnswer, seen: TestPredictions) -> None:
@@ -77,7 +77,7 @@ def _print_verdict(answer: TestAnswer, seen: TestPredictions) -> None:
     elif seen.own:
         show("World", "the test set that the run had, and its threshold")
     else:
-        show("World", "not asked: the rows are too few, or the run kept too little of its own; its threshold is taken")
+        show("World", "not judged: the rows are too few, or the run kept too little of its own; its threshold is taken")
     if seen.unlike is not None:
         strange, images = int((seen.unlike >= UNLIKE).sum()), counted(len(seen.unlike), "image")
         show("Unlike", f"{strange:,} of {images} are more unlike than {UNLIKE:g} % of those that the models know")

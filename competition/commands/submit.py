@@ -94,7 +94,7 @@ def _already(upload: Upload, again: bool) -> tuple[Row | None, list[Row]]:
 def _agreed(question: str) -> bool:
     """Ask; UserError where there is nobody to answer."""
     if not sys.stdin.isatty():
-        raise UserError("Nobody can be asked whether to submit, for this is no terminal: add yes=true to submit.")
+        raise UserError("Nobody can be asked whether to submit, for this is not a terminal: add yes=true to submit.")
     try:
         return input(question).strip().lower() in ("y", "yes")
     except EOFError:

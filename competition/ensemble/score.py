@@ -150,8 +150,8 @@ def score(
         known = known & (data.train["fold"] == JUDGED).to_numpy()
     if config.threshold_on == "web" and not missing and not outside:  # whose degraded images nobody has seen
         found = tuned_on_web(found, trained, config.seed)
-    unasked = cannot_tell(found.test, bool(missing), trained_on, config.split == BY_SOURCE)
-    no_shift = missing or unasked or data.test.empty
+    unjudged = cannot_tell(found.test, bool(missing), trained_on, config.split == BY_SOURCE)
+    no_shift = missing or unjudged or data.test.empty
     shift = None if no_shift else find_shift(found, trained, audit, config.seed)
     settings = config.threshold, config.seed, config.public_fraction, shift
     scores = {name: score_predictions(rows, found.test_rows[name], *settings) for name, rows in found.oof.items()}
@@ -164,7 +164,7 @@ def score(
     threshold = ThresholdChoice(config.threshold, final.rule, final.why, final.threshold, rules, tuned_on)
     choice, checked = found.blend.choice if found.blend else None, audit.summary() if audit else None
     sources = find_sources(data.train[known], final)
-    analysis = Analysis(shift, unasked, threshold, choice, without, views, robustness, checked, sources, config.metric)
+    analysis = Analysis(shift, unjudged, threshold, choice, without, views, robustness, checked, sources, config.metric)
     weights = choice.weights if choice else dict.fromkeys(members, 1.0)
     share = float(data.train["label"].mean())
     return Result(scores, found.predictions, trained, outside, weights, known, missing, analysis, trained_on, share)

@@ -94,8 +94,8 @@ def analysis_lines(analysis: Analysis) -> list[tuple[str, str | None]]:
     lines: list[tuple[str, str | None]] = []
     if shift := analysis.shift:
         lines += [(line, STYLES.get(shift.verdict)) for line in _verdict(shift)]
-    elif analysis.unasked:
-        lines.append((_labelled("World", "not asked", analysis.unasked), None))
+    elif analysis.unjudged:
+        lines.append((_labelled("World", "not judged", analysis.unjudged), None))
     if threshold := analysis.threshold:
         tuned = ", tuned on clean and degraded images" if threshold.on == "web" else ""
         if isinstance(find_metric(analysis.metric), LabelMetric):

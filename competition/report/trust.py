@@ -72,12 +72,12 @@ def in_short(suite: Sequence[ConditionScore]) -> Robustness | None:
 class Analysis:
     """What was computed of it; None or empty what was not.
 
-    ``unasked`` says why there is a test set and no ``shift``. Rows of ``without`` are those of ``leave_one_out``, of
+    ``unjudged`` says why there is a test set and no ``shift``. Rows of ``without`` are those of ``leave_one_out``, of
     ``views`` those of ``view_ablation``. ``sources``: the worst first. ``metric``: the setting.
     """
 
     shift: Shift | None = None
-    unasked: str = ""
+    unjudged: str = ""
     threshold: ThresholdChoice | None = None
     blend: BlendChoice | None = None
     without: Sequence[Mapping[str, Any]] = ()

@@ -39,7 +39,7 @@ def test_the_worst_source_is_named_in_the_closing_lines_the_card_and_no_verdict_
     right = (called == rows["label"]).groupby(rows["source"]).mean()
     assert {one["source"]: one["accuracy"] for one in card["sources"]} == pytest.approx(right.to_dict())
     assert f"Sources     worst of 4 at the submission's cut: {card['sources'][0]['source']} (" in home[1]
-    assert card["world"] is None and "World       not asked: each fold holds out whole sources" in home[1]
+    assert card["world"] is None and "World       not judged: each fold holds out whole sources" in home[1]
 
 
 def test_the_two_scores_stand_side_by_side_and_nothing_is_written(home):

@@ -87,7 +87,7 @@ def test_a_submission_replaces_nothing_but_a_submission(home, place):
         out.write_text("a: 1\n")
     before = everything(home)
     refused = inside(home, "predict", "name=run", f"test={data}", f"out={out}")
-    assert refused.returncode == 2 and "is no earlier submission" in refused.stderr
+    assert refused.returncode == 2 and "is not an earlier submission" in refused.stderr
     assert everything(home) == before
 
 

@@ -133,8 +133,8 @@ def test_what_is_not_known_has_no_line():
 
 
 def test_a_test_set_that_is_not_judged_has_its_reason_and_a_vague_estimate_no_number():
-    assert analysis_lines(Analysis(unasked="20 test rows are too few to tell")) == [
-        ("World       not asked: 20 test rows are too few to tell", None)
+    assert analysis_lines(Analysis(unjudged="20 test rows are too few to tell")) == [
+        ("World       not judged: 20 test rows are too few to tell", None)
     ]
     shift = replace(known().shift, prior=Prior(0.0, 0.0, 1.0, 0.5))
     line, _ = analysis_lines(known(shift=shift))[0]

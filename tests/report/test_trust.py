@@ -10,7 +10,7 @@ from competition.report.metrics_json import plain
 from competition.report.trust import Analysis, ConditionScore, in_short
 from tests.report.runs import analysis
 
-PARTS = ["shift", "unasked", "threshold", "blend", "without", "views", "robustness", "audit", "sources", "metric"]
+PARTS = ["shift", "unjudged", "threshold", "blend", "without", "views", "robustness", "audit", "sources", "metric"]
 
 
 def test_what_is_not_known_has_its_place_all_the_same():

@@ -138,7 +138,7 @@ def _path(info: zipfile.ZipInfo) -> PurePosixPath:
     if name.startswith("/") or ".." in path.parts or re.match("[A-Za-z]:", name):
         raise Unsafe(f"{_shown(info)} leads out of its folder")
     if not path.parts or re.search(r"[\\\x00-\x1f\x7f]", name):
-        raise Unsafe(f"{_shown(info)} is no name for a file")
+        raise Unsafe(f"{_shown(info)} cannot be the name of a file")
     if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME for part in path.parts):
         raise Unsafe(f"{_shown(info)} is too long a name")
     kind = stat.S_IFMT(info.external_attr >> 16)

@@ -69,7 +69,7 @@ def read_ledger(path: Path) -> list[Row]:
     missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
     if missing:
         raise UserError(
-            f"{shown(path)} has no column '{missing[0]}', so it is no ledger: move it away, and ./run.sh "
+            f"{shown(path)} has no column '{missing[0]}', so it is not a ledger: move it away, and ./run.sh "
             "ledger makes a new one from Kaggle's list."
         )
     rows = []
