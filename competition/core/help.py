@@ -94,11 +94,11 @@ def _row(key: str, kind: str, default: ast.expr, meaning: str) -> str:
     if isinstance(value, Field):
         metadata = value.metadata
         value = value.default if value.default_factory is MISSING else value.default_factory()
-    holds = metadata.get("holds") or ", ".join(metadata.get("choices", [kind_words(kind)]))
+    holds = metadata.get("holds") or ", ".join(filter(None, metadata.get("choices", [kind_words(kind)])))
     if "auto_or" in metadata:
         holds = "auto, or a whole number from {} to {}".format(*metadata["auto_or"])
     if "bounds" in metadata:
-        holds += " from {:g} to {:g}".format(*metadata["bounds"])
+        holds += " from {:.12g} to {:.12g}".format(*metadata["bounds"])
     left, right = f"{key}={_typed(value)}", f"{meaning} ({holds})" if meaning else holds
     if "positional" in metadata:
         left, right = f"{metadata['positional']} ...", meaning

@@ -152,9 +152,9 @@ def check_values(options: Any, prefix: str = "") -> None:
         key, value = f"{prefix}{item.name}", getattr(options, item.name)
         choices, bounds = item.metadata.get("choices"), item.metadata.get("bounds")
         if choices and value not in choices:
-            raise UserError(f"{key}={value} is not one of {', '.join(choices)}.")
+            raise UserError(f"{key}={value} is not one of {', '.join(filter(None, choices))}.")
         if bounds and value is not None and not bounds[0] <= value <= bounds[1]:
-            raise UserError(f"{key}={value} is out of range: give a value from {bounds[0]:g} to {bounds[1]:g}.")
+            raise UserError(f"{key}={value} is out of range: give a value from {bounds[0]:.12g} to {bounds[1]:.12g}.")
         pattern = item.metadata.get("pattern")
         if pattern and value and not re.fullmatch(pattern, value):
             raise UserError(f"{key}={value:.120} is not {item.metadata['holds']}.")
