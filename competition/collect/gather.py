@@ -35,55 +35,53 @@ class Collection:
     async def work(self, spider: Collector) -> None:
         """Fetch and judge what is named, until there is no more or there is enough."""
         self._named = {wish: named_rows(wish, spider) for wish in self.wishes}
-        self._folder, self._choosing = DataFolder(self.options), asyncio.Lock()
-        self._taken = self._folder.taken
-        with tqdm(desc=f"collect {' '.join(self.counts)}", unit="img", disable=None) as self._bar:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(self.options.connections):
-                        group.create_task(self._worker(spider))
-            except ExceptionGroup as errors:  # one of a kind, for the first ends the others
-                raise errors.exceptions[0] from None
+        self._folder = DataFolder(self.options)
+        running: set[asyncio.Task[None]] = set()
+        with tqdm(desc=f"collect {' '.join(self.counts)}", unit="img", disable=None) as bar:
+            while True:
+                while len(running) < self.options.connections and (chosen := await self._next()):
+                    running.add(asyncio.create_task(self._fetch(*chosen, spider)))
+                if not running:
+                    return
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                    bar.update()
 
-    async def _worker(self, spider: Collector) -> None:
-        while chosen := await self._next():
-            wish, row = chosen
-            row = row._replace(time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-            try:
-                row = self._folder.judged(row, wish.folder, await spider.fetch(row.address))
-            except NoAnswer as none:
-                row = row._replace(status=str(none), setting=wish.typed(none.setting))
-            self._folder.add(row)
-            self.counts[row.label][row.kind] += 1
-            self._taken[wish.folder] -= row.kind != "saved"
-            self._bar.update()
+    async def _fetch(self, wish: CollectOptions, row: Row, spider: Collector) -> None:
+        row = row._replace(time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        try:
+            row = self._folder.judged(row, wish.folder, await spider.fetch(row.address))
+        except NoAnswer as none:
+            row = row._replace(status=str(none))
+        self._folder.add(row)
+        self.counts[row.label][row.kind] += 1
+        self._folder.counts[wish.folder] -= row.kind != "saved"
 
     async def _next(self) -> tuple[CollectOptions, Row] | None:
         """Return the next address of the class that has the fewest images, of its list, page or search that has; None
         if that class has no more, or enough."""
-        async with self._choosing:
-            label = min(self.counts, key=self._images_of)
-            while self._images_of(label) < (self.options.max or math.inf):
-                wanted = [wish for wish in self._named if wish.label == label]
-                if not wanted:
-                    self.exhausted = label
-                    break
-                wish = min(wanted, key=lambda one: self._taken[one.folder])
-                try:
-                    row = await anext(self._named[wish])
-                    if self._is_new(row):
-                        self._taken[wish.folder] += 1
-                        return wish, row
-                except StopAsyncIteration:
-                    del self._named[wish]
-                except NoAnswer as none:
-                    del self._named[wish]
-                    self.unread.append(_sentence(wish, none))
-            return None
-
-    def _images_of(self, label: str) -> int:
-        """Return how many images of a class are saved or under way."""
-        return sum(count for folder, count in self._taken.items() if folder.partition("/")[0] == label)
+        images = self._folder.counts  # saved or under way
+        while True:
+            of_class = {label: sum(images[one] for one in images if one.split("/")[0] == label) for label in self.counts}
+            label = min(of_class, key=of_class.__getitem__)
+            wanted = [wish for wish in self._named if wish.label == label]
+            if not wanted:
+                self.exhausted = label
+            if not wanted or of_class[label] >= (self.options.max or math.inf):
+                return None
+            wish = min(wanted, key=lambda one: images[one.folder])
+            try:
+                row = await anext(self._named[wish])
+                if self._is_new(row):
+                    images[wish.folder] += 1
+                    return wish, row
+            except StopAsyncIteration:
+                del self._named[wish]
+            except NoAnswer as none:
+                del self._named[wish]
+                what = f"search={wish.search} of {wish.source}" if wish.search else f"page={wish.page}"
+                self.unread.append(f"{what} cannot be read ({none}): try again later, or name another.")
 
     def _is_new(self, row: Row) -> bool:
         """Tell whether an address has yet to be requested."""
@@ -91,15 +89,9 @@ class Collection:
             return False
         self._seen.add((row.label, row.address))
         before = self._folder.rows[row.label].get(row.address)
-        finished = before is not None and before.finished(self.options)
+        finished = before is not None and before.finished
         self.counts[row.label]["finished"] += finished
         return not finished
-
-
-def _sentence(wish: CollectOptions, none: NoAnswer) -> str:
-    what = f"search={wish.search} of {wish.source}" if wish.search else f"page={wish.page}"
-    reason = ", ".join(filter(None, (str(none), wish.typed(none.setting))))
-    return f"{what} cannot be read ({reason}): try again later, or name another."
 
 
 def collect(options: CollectOptions) -> Collection:

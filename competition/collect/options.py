@@ -50,10 +50,6 @@ class CollectOptions(Wish):
         """Where images go, relative to ``out``."""
         return f"{self.label}/{self.name}".rstrip("/")
 
-    def typed(self, key: str) -> str:
-        """Return a setting as it would be typed; nothing for none."""
-        return key and f"{key}={getattr(self, key)}".lower()
-
 
 def wishes(options: CollectOptions) -> list[CollectOptions]:
     """Return one set of options for each list, page or search; raise ``UserError`` unless they make sense, together and

@@ -13,7 +13,7 @@ from parsel import Selector
 from scrapy.http import Response, TextResponse
 from w3lib.html import remove_tags
 
-from competition.collect.crawl import AGENT, Collector, NoAnswer
+from competition.collect.crawl import Collector, NoAnswer
 from competition.collect.folder import Row
 from competition.collect.options import CollectOptions
 from competition.core.errors import UserError
@@ -89,7 +89,7 @@ async def _on_page(wish: CollectOptions, spider: Collector) -> list[str]:
     if wish.browser:
         from competition.collect.browser import rendered_images  # here, for only this needs Playwright
 
-        found = await rendered_images(wish.page, AGENT)
+        found = await rendered_images(response.url, spider)
     else:
         found = page_images(response)
     if not found:
@@ -139,7 +139,7 @@ async def found_rows(wish: CollectOptions, spider: Collector) -> AsyncIterator[R
     more: dict[str, Any] = {}
     for _ in range(MAX_ANSWERS):
         # Without robots.txt, which forbids APIs to crawlers: this one is offered for what it is asked for.
-        answer = await spider.fetch(f"{place}&{urlencode(fields | more)}", robots=False)
+        answer = await spider.fetch(f"{place}&{urlencode(fields | more)}", meta={"dont_obey_robotstxt": True})
         try:
             body = json.loads(answer.body)
             rows = _rows(wish, jmespath.search(api.found, body) or [])

@@ -147,10 +147,7 @@ def collected(tmp_path, addresses=(), **changes) -> tuple[Outcome, dict[str, Row
     """Collect, and return what came of it and the label's rows of provenance by address."""
     settings = settings_for(tmp_path, addresses, **changes)
     summary = outcome_of(collect(settings), settings.label)
-    rows = read_rows(tmp_path / "data" / settings.label / "provenance.csv")
-    by_address = {row.address: row for row in rows}
-    assert len(by_address) == len(rows)
-    return summary, by_address
+    return summary, read_rows(tmp_path / "data" / settings.label / "provenance.csv")
 
 
 def serve(site: Site, **images: bytes) -> list[str]:
@@ -162,8 +159,13 @@ def serve(site: Site, **images: bytes) -> list[str]:
 
 def fetching(work, **changes):
     """Return what ``work`` returns, given a fetcher with these options."""
-    usual = {"allow_local": True, "delay": 0.0, "retries": 2, "robots": False}
-    return crawl(CollectOptions(**{**usual, **changes}), work)
+    usual, found = {"allow_local": True, "delay": 0.0, "retries": 2, "robots": False}, []
+
+    async def kept(spider):
+        found.append(await work(spider))
+
+    crawl(CollectOptions(**{**usual, **changes}), kept)
+    return found[0]
 
 
 def get(address, **changes):

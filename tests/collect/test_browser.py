@@ -58,13 +58,13 @@ def test_a_page_whose_script_never_ends_is_left(site, tmp_path, monkeypatch):
 
 def test_robots_txt_counts_for_the_page(site, tmp_path):
     site.pages["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /page")
-    with pytest.raises(UserError, match=r"Forbidden by robots.txt, robots=true"):
+    with pytest.raises(UserError, match=r"refused by robots: Forbidden by robots.txt"):
         rendered(site, tmp_path, b"<img src=/1.png>")
     assert site.asked == ["/robots.txt"]
 
 
 def test_a_page_on_a_private_address_is_not_opened(site, tmp_path):
-    with pytest.raises(UserError, match="not a public address"):
+    with pytest.raises(UserError, match="not at a public address"):
         collect(settings_for(tmp_path, page=f"{site.root}/page", browser=True, allow_local=False))
     assert site.asked == []
 
@@ -94,12 +94,12 @@ with Site("93.184.216.34") as public, Site() as local:
     async def work(fetcher):
         for path in ("/page", "/hop"):
             try:
-                print(await rendered_images(public.root + path, "test"))
+                print(await rendered_images(public.root + path, fetcher))
             except Exception as error:
                 print(error)
     fetching(work, allow_local=False)
     print(local.asked, "/worker.js" in public.asked)
-    fetching(lambda fetcher: rendered_images(public.root + "/page", "test"), allow_local=True)
+    fetching(lambda fetcher: rendered_images(public.root + "/page", fetcher), allow_local=True)
     print(sorted(set(local.asked)))
 """
 
@@ -119,5 +119,5 @@ def test_a_name_that_means_loopback_is_not_connected_to_by_the_browser(site, mon
     look_up = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *words, **more: look_up("127.0.0.1", *words, **more))
     with pytest.raises(NoAnswer, match="the browser says"):
-        fetching(lambda fetcher: rendered_images(f"http://rebinding.example:{port}/x", "test"), allow_local=False)
+        fetching(lambda fetcher: rendered_images(f"http://rebinding.example:{port}/x", fetcher), allow_local=False)
     assert site.asked == []

@@ -155,7 +155,7 @@ def test_a_killed_run_goes_on_where_it_was_and_fetches_nothing_twice(site, tmp_p
         process.kill()
         forever.set()
     folder = tmp_path / "data" / "ai"
-    recorded = {row.address for row in read_rows(folder / "provenance.csv")}
+    recorded = set(read_rows(folder / "provenance.csv"))
     assert 1 <= len(recorded) <= 3
     for path in folder.iterdir():
         if not path.name.startswith(".") and path.name != "provenance.csv":
@@ -166,7 +166,7 @@ def test_a_killed_run_goes_on_where_it_was_and_fetches_nothing_twice(site, tmp_p
     assert summary.finished == len(recorded) and summary.counts["saved"] == 6 - len(recorded)
     assert not {f"{site.root}{path}" for path in site.asked} & recorded
     assert len(site.asked) == 6 - len(recorded)
-    rows = read_rows(folder / "provenance.csv")
+    rows = read_rows(folder / "provenance.csv").values()
     assert sorted(row.address for row in rows) == addresses and {row.status for row in rows} == {"saved"}
     assert images_in(folder) == sorted(row.file.removeprefix("ai/") for row in rows)
 

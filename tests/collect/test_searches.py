@@ -184,7 +184,7 @@ def test_addresses_of_an_api_that_are_none_are_rows(site, tmp_path):
 
 def test_images_of_a_search_may_not_lie_on_a_private_address(site, tmp_path):
     """The API itself is on loopback here: so the answer is read by itself, and its images by a run that is guarded."""
-    with pytest.raises(UserError, match=r"127\.0\.0\.1 is not a public address, allow_local=false"):
+    with pytest.raises(UserError, match=r"refused by allow_local: it is not at a public address"):
         search(tmp_path, site, allow_local=False)
     assert site.asked == []
 
