@@ -20,7 +20,11 @@ from competition.core.errors import UserError
 MAX_SECONDS, MAX_SCROLLS, MAX_CHARACTERS = 60.0, 100, 5_000_000
 SETTLING = 500  # milliseconds for a page to grow after each scroll
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-NO_WAY_OUT = ("--proxy-server=nowhere.invalid", "--proxy-bypass-list=<-loopback>", "--host-resolver-rules=MAP * ~NOTFOUND")
+NO_WAY_OUT = (
+    "--proxy-server=nowhere.invalid",
+    "--proxy-bypass-list=<-loopback>",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+)
 NO_WAY_OUT += ("--force-webrtc-ip-handling-policy=disable_non_proxied_udp",)
 HTML = "most => document.documentElement.outerHTML.slice(0, most)"
 SCROLL = "() => { const before = scrollY; scrollBy(0, innerHeight); return scrollY > before }"
@@ -32,8 +36,6 @@ async def rendered_images(address: str, spider: Collector) -> list[str]:
     A page that has no end is left after a minute or 100 scrolls. Raises :class:`NoAnswer` for a page that cannot be
     opened, ``UserError`` where there is no browser.
     """
-    if os.name == "nt":  # whose selector loop starts no programs
-        raise UserError("browser=true does not work on Windows: list the images' addresses in urls=FILE.")
     found: dict[str, None] = {}
     async with async_playwright() as playwright:
         program = next(filter(None, map(shutil.which, NAMES)), None)  # None: Playwright's own

@@ -44,16 +44,6 @@ class Row(
     are what a search says, page is where it or a page shows the image.
     """
 
-    @property
-    def kind(self) -> str:
-        """The status without its details: saved, duplicate, near-duplicate, refused or failed."""
-        return re.split("[ :]", self.status)[0]
-
-    @property
-    def finished(self) -> bool:
-        """Whether another request is pointless: not if it failed, nor if a setting refused it, which may be changed."""
-        return not self.status.startswith(("failed", "refused by"))
-
 
 def read_rows(path: Path) -> dict[str, Row]:
     """Return the rows of a provenance file by address, without one that was cut short; ``UserError`` for another file."""

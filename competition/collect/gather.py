@@ -7,6 +7,7 @@ moment, it loses the images in flight and nothing else.
 
 import asyncio
 import math
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +23,9 @@ from competition.core.locks import only_one
 
 
 class Collection:
-    """A collection, and what it did: ``counts`` of addresses by label and ``Row.kind``, or ``finished`` before; what
-    could not be read and why (``unread``); and the class that came to its end (``exhausted``)."""
+    """A collection, and what it did: ``counts`` of addresses by label and the first word of what became of them, or
+    ``finished`` before; what could not be read and why (``unread``); and the class that came to its end (``exhausted``).
+    """
 
     def __init__(self, options: CollectOptions):
         self.options, self.wishes, self.out = options, wishes(options), Path(options.out)
@@ -55,15 +57,17 @@ class Collection:
         except NoAnswer as none:
             row = row._replace(status=str(none))
         self._folder.add(row)
-        self.counts[row.label][row.kind] += 1
-        self._folder.counts[wish.folder] -= row.kind != "saved"
+        self.counts[row.label][re.split("[ :]", row.status)[0]] += 1
+        self._folder.counts[wish.folder] -= row.status != "saved"
 
     async def _next(self) -> tuple[CollectOptions, Row] | None:
         """Return the next address of the class that has the fewest images, of its list, page or search that has; None
         if that class has no more, or enough."""
         images = self._folder.counts  # saved or under way
         while True:
-            of_class = {label: sum(images[one] for one in images if one.split("/")[0] == label) for label in self.counts}
+            of_class = {
+                label: sum(images[one] for one in images if one.split("/")[0] == label) for label in self.counts
+            }
             label = min(of_class, key=of_class.__getitem__)
             wanted = [wish for wish in self._named if wish.label == label]
             if not wanted:
@@ -84,14 +88,13 @@ class Collection:
                 self.unread.append(f"{what} cannot be read ({none}): try again later, or name another.")
 
     def _is_new(self, row: Row) -> bool:
-        """Tell whether an address has yet to be requested."""
-        if (row.label, row.address) in self._seen:
-            return False
-        self._seen.add((row.label, row.address))
+        """Tell whether an address has yet to be requested: not where it was refused, unless by a setting."""
         before = self._folder.rows[row.label].get(row.address)
-        finished = before is not None and before.finished
-        self.counts[row.label]["finished"] += finished
-        return not finished
+        finished = before is not None and not before.status.startswith(("failed", "refused by"))
+        first = (row.label, row.address) not in self._seen
+        self._seen.add((row.label, row.address))
+        self.counts[row.label]["finished"] += first and finished
+        return first and not finished
 
 
 def collect(options: CollectOptions) -> Collection:
