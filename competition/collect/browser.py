@@ -11,9 +11,10 @@ import os
 import shutil
 
 from playwright.async_api import Error, Route, async_playwright
+from scrapy import Spider
 from scrapy.http import HtmlResponse
 
-from competition.collect.crawl import AGENT, BROWSER, Collector, NoAnswer
+from competition.collect.crawl import AGENT, BROWSER, NoAnswer, fetch
 from competition.collect.sources import page_images
 from competition.core.errors import UserError
 
@@ -30,7 +31,7 @@ HTML = "most => document.documentElement.outerHTML.slice(0, most)"
 SCROLL = "() => { const before = scrollY; scrollBy(0, innerHeight); return scrollY > before }"
 
 
-async def rendered_images(address: str, spider: Collector) -> list[str]:
+async def rendered_images(address: str, spider: Spider) -> list[str]:
     """Return the addresses of the images that the page ``address`` names while it is scrolled.
 
     A page that has no end is left after a minute or 100 scrolls. Raises :class:`NoAnswer` for a page that cannot be
@@ -68,14 +69,19 @@ async def rendered_images(address: str, spider: Collector) -> list[str]:
     return list(found)
 
 
-async def _fetch(spider: Collector, route: Route) -> None:
+async def _fetch(spider: Spider, route: Route) -> None:
     """Answer a request of the browser with what the crawler gets for it."""
     request = route.request
     headers = {**request.headers, "accept-encoding": "identity"}
     with contextlib.suppress(Error):  # of a page that is closed by now
         try:
-            response = await spider.fetch(
-                request.url, method=request.method, headers=headers, body=request.post_data_buffer or b"", meta=BROWSER
+            response = await fetch(
+                spider,
+                request.url,
+                method=request.method,
+                headers=headers,
+                body=request.post_data_buffer or b"",
+                meta=BROWSER,
             )
         except NoAnswer:
             await route.abort()

@@ -11,11 +11,11 @@ import os
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import certifi
-from scrapy import Request, Spider, exceptions, signals
+from scrapy import Request, Spider, exceptions
+from scrapy.core.downloader import Slot
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.http import Response
@@ -43,8 +43,8 @@ class NoAnswer(RuntimeError):  # no other is handed on by what makes connections
     reads ``refused by SETTING: REASON``; or this time, ``failed: REASON``."""
 
 
-def crawl(options: CollectOptions, work: Callable[["Collector"], Awaitable[None]]) -> None:
-    """Do the ``work``, given a spider to :meth:`Collector.fetch` with, and raise what it raises."""
+def crawl(kind: type[Spider], options: CollectOptions) -> Any:
+    """Have a spider, made with ``options``, do its work with :func:`fetch`, and return it."""
     for name in ("scrapy", "asyncio"):  # what goes wrong is raised, or becomes a row
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if not ssl.get_default_verify_paths().cafile:  # Mozilla's certificates beside those that the system may have
@@ -57,9 +57,10 @@ def crawl(options: CollectOptions, work: Callable[["Collector"], Awaitable[None]
         "EXTENSIONS_BASE": {},
         "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*", "Accept-Encoding": "identity"},  # for files as they are stored
         "USER_AGENT": AGENT,
+        "ROBOTS": options.robots,
         "ROBOTSTXT_USER_AGENT": "Telltale",
-        "ROBOTSTXT_OBEY": options.robots,
-        "DOWNLOADER_MIDDLEWARES": {RobotsTxtMiddleware: None, Robots: 100},
+        "ROBOTSTXT_OBEY": True,  # as far as robots= says: its middleware keeps other waits, too
+        "DOWNLOADER_MIDDLEWARES": {RobotsTxtMiddleware: None, Manners: 560},  # before Scrapy's tries again
         "RETRY_TIMES": options.retries,
         "REDIRECT_MAX_TIMES": 5,
         "DOWNLOAD_DELAY": max(options.delay, 0.001),  # Scrapy holds no host that needs no pause
@@ -70,9 +71,31 @@ def crawl(options: CollectOptions, work: Callable[["Collector"], Awaitable[None]
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
     }
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop if options.allow_local else GuardedLoop) as runner:
-        done = runner.get_loop().create_future()
-        runner.run(Crawler(Collector, settings).crawl_async(work=work, done=done))
-        done.result()
+        crawler = Crawler(kind, settings)
+        runner.run(crawler.crawl_async(options))
+    return crawler.spider
+
+
+async def fetch(spider: Spider, address: str, **more: Any) -> Response:
+    """Return what ``address``, or what it redirects to, serves, or raise :class:`NoAnswer`; ``more`` is what else
+    Scrapy's ``Request`` takes."""
+    if not re.fullmatch(ADDRESS, address):
+        raise NoAnswer("refused: it is not a plain web address")
+    meta = {"verbatim_url": True, **more.pop("meta", {})}
+    try:
+        request = Request(safe_url_string(address), meta=meta, **more)
+        response: Response = await spider.crawler.engine.download_async(request)
+    except exceptions.DownloadCancelledError as error:
+        raise NoAnswer(f"refused by max_mb: {error}") from None
+    except FOR_GOOD as error:
+        setting = " by robots" if "robots.txt" in str(error) else ""
+        raise NoAnswer(f"refused{setting}: {error}") from None
+    except THIS_TIME as error:
+        raise NoAnswer("failed: " + re.sub(r" ssl:(<.*?>|\w+)", "", str(error))) from None
+    if response.status != 200:
+        kind = "failed" if response.status >= 500 or response.status in MAY_CHANGE else "refused"
+        raise NoAnswer(f"{kind}: the server says {response_status_message(response.status)}")
+    return response
 
 
 class GuardedLoop(asyncio.SelectorEventLoop):
@@ -104,63 +127,27 @@ def is_public(number: str) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
-class Robots(RobotsTxtMiddleware):
-    """Scrapy's own (2.19), which of the requests that wait for one robots.txt would let all but two pass unjudged."""
+class Manners(RobotsTxtMiddleware):
+    """Keeps what a host asks for, in its robots.txt and in its answers, up to ``MAX_WAIT``."""
 
     async def robot_parser(self, request: Request) -> RobotParser | None:
-        """Wait until a host's robots.txt is read, and only then ask what it says; ``None`` where there is none."""
-        await super().robot_parser(request)
-        return await super().robot_parser(request)
+        """Return what a host's robots.txt says, if there is one."""
+        if not self.crawler.settings["ROBOTS"]:
+            return None
+        await super().robot_parser(request)  # which says nothing yet (2.19) to the third that waits for it
+        parser = await super().robot_parser(request)
+        slot = self._slot(request)
+        if parser and slot:
+            slot.delay = max(slot.delay, min(parser.crawl_delay("Telltale") or 0.0, MAX_WAIT))
+        return parser
 
-
-class Collector(Spider):
-    """Fetches addresses for ``work``, and keeps the waits that a host asks for."""
-
-    name = "collect"
-    work: Callable[["Collector"], Awaitable[None]]
-    done: asyncio.Future[None]
-
-    async def start(self) -> AsyncIterator[Any]:
-        """Do the work; nothing is left for the engine to schedule."""
-        self.crawler.signals.connect(self._wait, signals.response_downloaded)
-        self.crawler.signals.connect(self._slow_down, signals.robots_parsed)
-        try:
-            self.done.set_result(await self.work(self))
-        except Exception as error:  # raised again where the crawl was begun
-            self.done.set_exception(error)
-        return
-        yield
-
-    async def fetch(self, address: str, **more: Any) -> Response:
-        """Return what ``address``, or what it redirects to, serves, or raise :class:`NoAnswer`; ``more`` is what else
-        Scrapy's ``Request`` takes."""
-        if not re.fullmatch(ADDRESS, address):
-            raise NoAnswer("refused: it is not a plain web address")
-        meta = {"verbatim_url": True, **more.pop("meta", {})}
-        try:
-            request = Request(safe_url_string(address), meta=meta, **more)
-            response: Response = await self.crawler.engine.download_async(request)
-        except exceptions.DownloadCancelledError as error:
-            raise NoAnswer(f"refused by max_mb: {error}") from None
-        except FOR_GOOD as error:
-            setting = " by robots" if "robots.txt" in str(error) else ""
-            raise NoAnswer(f"refused{setting}: {error}") from None
-        except THIS_TIME as error:
-            raise NoAnswer("failed: " + re.sub(r" ssl:(<.*?>|\w+)", "", str(error))) from None
-        if response.status != 200:
-            kind = "failed" if response.status >= 500 or response.status in MAY_CHANGE else "refused"
-            raise NoAnswer(f"{kind}: the server says {response_status_message(response.status)}")
+    def process_response(self, request: Request, response: Response) -> Response:
+        """Send the host no request for as long as it asks for."""
+        seconds, slot = response.headers.get("Retry-After") or b"", self._slot(request)
+        if seconds.isdigit() and slot:
+            slot.lastseen = time.monotonic() + min(int(seconds[:9]), MAX_WAIT) - slot.delay
         return response
 
-    def _wait(self, response: Response, request: Request) -> None:
-        """Send the host no request for as long as it asks for."""
-        seconds = response.headers.get("Retry-After") or b""
-        if seconds.isdigit():
-            slot = self.crawler.engine.downloader.slots[request.meta["download_slot"]]
-            slot.lastseen = time.monotonic() + min(int(seconds[:9]), MAX_WAIT) - slot.delay
-
-    def _slow_down(self, robotparser: RobotParser, request: Request) -> None:
-        """Keep the pause between two requests that a host's robots.txt asks for."""
+    def _slot(self, request: Request) -> Slot | None:
         downloader = self.crawler.engine.downloader
-        slot = downloader.slots[downloader.get_slot_key(request)]
-        slot.delay = max(slot.delay, min(robotparser.crawl_delay("Telltale") or 0.0, MAX_WAIT))
+        return downloader.slots.get(downloader.get_slot_key(request))

@@ -18,11 +18,9 @@ from competition.collect.options import CollectOptions
 from competition.core.errors import UserError
 from competition.core.files import atomic_write
 from competition.core.text import one_line
-from competition.data.duplicates.copies import fingerprints
 from competition.data.duplicates.perceptual_hash import near, perceptual_hash
 from competition.data.images.decode import UnreadableImage, decode
 from competition.data.images.file_facts import file_facts
-from competition.data.layouts.class_folders import images
 from competition.data.layouts.csv_text import csv_rows
 
 NAME = "provenance.csv"
@@ -45,52 +43,43 @@ class Row(
     """
 
 
-def read_rows(path: Path) -> dict[str, Row]:
-    """Return the rows of a provenance file by address, without one that was cut short; ``UserError`` for another file."""
-    text = path.read_bytes().decode("utf-8-sig", "replace") if path.exists() else ""
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a provenance file, without one that was cut short; ``UserError`` for another file."""
+    text = path.read_bytes().decode("utf-8-sig", "replace")
     header, *rows = [cells for _, cells in csv_rows(text[: text.rfind("\n") + 1], path)] or [Row._fields]
     if lacking := [column for column in ("label", "address", "status") if column not in header]:
         raise UserError(f"{path} has no column '{lacking[0]}': it is not this program's, so move it away.")
-    named = [{name: cell for name, cell in zip(header, cells, strict=True) if name in Row._fields} for cells in rows]
-    return {cells["address"]: Row(**cells) for cells in named}
+    named = ({name: cell for name, cell in zip(header, cells, strict=True) if name in Row._fields} for cells in rows)
+    return [Row(**cells) for cells in named]
 
 
 class DataFolder:
-    """Images by content, and the ``rows`` of provenance by label and address; ``counts`` of images by folder.
+    """What became of each address, as its ``rows`` by label and address say; ``images``: how many lie in each folder.
 
-    Names of images are relative to the folder, and begin with the label. The same bytes are known whatever the label. A
-    near-duplicate is one of the same label only: an image and its edit by AI are alike, and the pairs from which there
-    is most to learn.
+    The same bytes are known whatever the label. A near-duplicate is one of the same label only: an image and its edit
+    by AI are alike, and the pairs from which there is most to learn. Images that were saved and are gone are known,
+    too, for the user has weeded them out. One that has no row yet, because its run was killed, comes again.
     """
 
     def __init__(self, options: CollectOptions):
-        """Look at every image there, whatever its class, unless a row says what it holds.
-
-        Images that were saved and are gone are remembered, for the user has weeded them out. One that was saved and
-        has no row yet, because its run was killed, is forgotten: it comes again, and gets its row.
-        """
         self._options, self._out = options, Path(options.out)
         self._begun: set[str] = set()  # labels whose files were written anew, without what a kill left of a row
         self._by_sha256: dict[str, str] = {}
         self._by_hash: dict[str, dict[int, str]] = defaultdict(dict)  # for each label
-        files = {path.parent.name: read_rows(path) for path in sorted(self._out.glob(f"*/{NAME}"))}
-        self.rows: dict[str, dict[str, Row]] = defaultdict(dict, files)
-        saved = {row.file: row for rows in files.values() for row in rows.values() if row.file}
-        told = {name: row for name, row in saved.items() if re.fullmatch("[0-9a-f]{16}", row.perceptual_hash)}
-        for name, row in told.items():
-            self._remember(name, row.sha256, int(row.perceptual_hash, 16))
-        there = dict(sorted(images(self._out, self._out)))
-        unknown = [name for name in there if name not in told]
-        found = fingerprints([there[name] for name in unknown], f"{options.out}: looking at the images there")
-        for name, (digest, value) in zip(unknown, found, strict=True):
-            if name in saved or Path(name).stem != digest[:16]:
-                self._remember(name, digest, value)
-        self.counts = Counter(name.rpartition("/")[0] for name in there)
+        self.rows: dict[str, dict[str, Row]] = defaultdict(dict)
+        for path in sorted(self._out.glob(f"*/{NAME}")):
+            for row in read_rows(path):
+                self._learn(row)
+        self.images = Counter(
+            name.rpartition("/")[0] for name in self._by_sha256.values() if (self._out / name).exists()
+        )
 
-    def _remember(self, name: str, digest: str, value: int | None) -> None:
-        self._by_sha256.setdefault(digest, name)
-        if value is not None:
-            self._by_hash[name.partition("/")[0]].setdefault(value, name)
+    def _learn(self, row: Row) -> None:
+        self.rows[row.label][row.address] = row
+        if row.file:
+            self._by_sha256[row.sha256] = row.file
+        if row.file and re.fullmatch("[0-9a-f]{16}", row.perceptual_hash):  # spreadsheets spoil some
+            self._by_hash[row.label][int(row.perceptual_hash, 16)] = row.file
 
     def judged(self, row: Row, folder: str, answer: Response) -> Row:
         """Return ``row`` with what came of its address; an image saved in ``folder`` is on disk by then."""
@@ -113,19 +102,18 @@ class DataFolder:
         name = f"{folder}/{digest[:16]}.{(file_facts(raw)['container'] or 'jpeg').lower()}"
         with atomic_write(self._out / name, "wb") as file:
             file.write(raw)
-        self._remember(name, digest, value)
         return row._replace(status="saved", file=name)
 
     def add(self, row: Row) -> None:
         """Add a row, in place of another of its address; it is on disk when this returns."""
         row = Row(*(one_line(cell, MAX_CELL) for cell in row))
-        path, rows = self._out / row.label / NAME, self.rows[row.label]
+        path = self._out / row.label / NAME
         if row.label not in self._begun:
             with atomic_write(path) as file:
-                csv.writer(file, lineterminator="\n").writerows([Row._fields, *rows.values()])
+                csv.writer(file, lineterminator="\n").writerows([Row._fields, *self.rows[row.label].values()])
             self._begun.add(row.label)
-        rows[row.address] = row
         with open(path, "a", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerow(row)
             file.flush()
             os.fsync(file.fileno())
+        self._learn(row)

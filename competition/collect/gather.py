@@ -9,12 +9,15 @@ import asyncio
 import math
 import re
 from collections import Counter
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from scrapy import Spider
 from tqdm import tqdm
 
-from competition.collect.crawl import Collector, NoAnswer, crawl
+from competition.collect.crawl import NoAnswer, crawl, fetch
 from competition.collect.folder import DataFolder, Row
 from competition.collect.options import CollectOptions, wishes
 from competition.collect.sources import named_rows
@@ -22,27 +25,39 @@ from competition.core.errors import UserError
 from competition.core.locks import only_one
 
 
-class Collection:
-    """A collection, and what it did: ``counts`` of addresses by label and the first word of what became of them, or
-    ``finished`` before; what could not be read and why (``unread``); and the class that came to its end (``exhausted``).
-    """
+class Collection(Spider):
+    """A collection, and what it did: ``counts`` of addresses by label and what became of them, or ``finished`` before;
+    what could not be read and why (``unread``); and the class that came to its end (``exhausted``)."""
+
+    name = "collect"
 
     def __init__(self, options: CollectOptions):
+        super().__init__()
         self.options, self.wishes, self.out = options, wishes(options), Path(options.out)
         self.counts: dict[str, Counter[str]] = {wish.label: Counter() for wish in self.wishes}
         self.unread: list[str] = []
         self.exhausted = ""
+        self.error: Exception | None = None
         self._seen: set[tuple[str, str]] = set()
 
-    async def work(self, spider: Collector) -> None:
+    async def start(self) -> AsyncIterator[Any]:
+        """Do the work; nothing is left for Scrapy to schedule."""
+        try:
+            await self.work()
+        except Exception as error:  # Scrapy would but log it
+            self.error = error
+        return
+        yield
+
+    async def work(self) -> None:
         """Fetch and judge what is named, until there is no more or there is enough."""
-        self._named = {wish: named_rows(wish, spider) for wish in self.wishes}
+        self._named = {wish: named_rows(wish, self) for wish in self.wishes}
         self._folder = DataFolder(self.options)
         running: set[asyncio.Task[None]] = set()
         with tqdm(desc=f"collect {' '.join(self.counts)}", unit="img", disable=None) as bar:
             while True:
                 while len(running) < self.options.connections and (chosen := await self._next()):
-                    running.add(asyncio.create_task(self._fetch(*chosen, spider)))
+                    running.add(asyncio.create_task(self._fetch(*chosen)))
                 if not running:
                     return
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -50,20 +65,20 @@ class Collection:
                     task.result()
                     bar.update()
 
-    async def _fetch(self, wish: CollectOptions, row: Row, spider: Collector) -> None:
+    async def _fetch(self, wish: CollectOptions, row: Row) -> None:
         row = row._replace(time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         try:
-            row = self._folder.judged(row, wish.folder, await spider.fetch(row.address))
+            row = self._folder.judged(row, wish.folder, await fetch(self, row.address))
         except NoAnswer as none:
             row = row._replace(status=str(none))
         self._folder.add(row)
         self.counts[row.label][re.split("[ :]", row.status)[0]] += 1
-        self._folder.counts[wish.folder] -= row.status != "saved"
+        self._folder.images[wish.folder] -= row.status != "saved"
 
     async def _next(self) -> tuple[CollectOptions, Row] | None:
         """Return the next address of the class that has the fewest images, of its list, page or search that has; None
         if that class has no more, or enough."""
-        images = self._folder.counts  # saved or under way
+        images = self._folder.images  # saved or under way
         while True:
             of_class = {
                 label: sum(images[one] for one in images if one.split("/")[0] == label) for label in self.counts
@@ -103,9 +118,11 @@ def collect(options: CollectOptions) -> Collection:
     Raises ``UserError`` for a list that cannot be read, where nothing can be read, and while another collection works
     in ``out``. What becomes of a single address is not an error but a row of ``out/label/provenance.csv``.
     """
-    run = Collection(options)
-    with only_one(run.out / ".collect.lock", patience=0, busy=f"Another collection works in {run.out}: wait for it."):
-        crawl(options, run.work)
+    out = Path(options.out)
+    with only_one(out / ".collect.lock", patience=0, busy=f"Another collection works in {out}: wait for it."):
+        run: Collection = crawl(Collection, options)
+    if run.error:
+        raise run.error
     if len(run.unread) == len(run.wishes) and not any(run.counts.values()):
         raise UserError(run.unread[0])
     return run

@@ -10,10 +10,11 @@ from urllib.parse import quote_plus, urldefrag, urlencode
 
 import jmespath
 from parsel import Selector
+from scrapy import Spider
 from scrapy.http import Response, TextResponse
 from w3lib.html import remove_tags
 
-from competition.collect.crawl import Collector, NoAnswer
+from competition.collect.crawl import NoAnswer, fetch
 from competition.collect.folder import Row
 from competition.collect.options import CollectOptions
 from competition.core.errors import UserError
@@ -55,12 +56,12 @@ APIS = {
 }
 
 
-async def named_rows(wish: CollectOptions, spider: Collector) -> AsyncIterator[Row]:
+async def named_rows(wish: CollectOptions, spider: Spider) -> AsyncIterator[Row]:
     """Yield a row for each address that a list, a page and a search name; UserError or NoAnswer for one without any."""
     for address in read_list(wish.urls) if wish.urls else ():
         yield Row(wish.label, address=address)
     if wish.page:
-        response = await spider.fetch(wish.page)  # for the browser, too: then robots.txt allows it
+        response = await fetch(spider, wish.page)  # for the browser, too: then robots.txt allows it
         if wish.browser:
             from competition.collect.browser import rendered_images  # here, for only this needs Playwright
 
@@ -121,7 +122,7 @@ def largest(srcset: str) -> str:
     return best
 
 
-async def found_rows(wish: CollectOptions, spider: Collector) -> AsyncIterator[Row]:
+async def found_rows(wish: CollectOptions, spider: Spider) -> AsyncIterator[Row]:
     """Yield a row for each image that a search finds; NoAnswer where its API gives none or what is not documented."""
     api, found = APIS[wish.source], 0
     query = re.sub("^https://[^/]*", wish.api.rstrip("/"), api.query) if wish.api else api.query
@@ -130,7 +131,7 @@ async def found_rows(wish: CollectOptions, spider: Collector) -> AsyncIterator[R
     for _ in range(MAX_ANSWERS):
         # Without robots.txt, which forbids APIs to crawlers: this one is offered for what it is asked for.
         address = f"{query}{quote_plus(wish.search)}&{urlencode(fields | more)}"
-        answer = await spider.fetch(address, meta={"dont_obey_robotstxt": True})
+        answer = await fetch(spider, address, meta={"dont_obey_robotstxt": True})
         try:
             body = json.loads(answer.body)
             rows = list(_rows(wish, jmespath.search(api.found, body) or []))

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from competition.collect.crawl import crawl
+from competition.collect.crawl import crawl, fetch
 from competition.collect.folder import Row, read_rows
 from competition.collect.gather import Collection, collect
 from competition.collect.options import CollectOptions
@@ -147,7 +147,8 @@ def collected(tmp_path, addresses=(), **changes) -> tuple[Outcome, dict[str, Row
     """Collect, and return what came of it and the label's rows of provenance by address."""
     settings = settings_for(tmp_path, addresses, **changes)
     summary = outcome_of(collect(settings), settings.label)
-    return summary, read_rows(tmp_path / "data" / settings.label / "provenance.csv")
+    rows = read_rows(tmp_path / "data" / settings.label / "provenance.csv")
+    return summary, {row.address: row for row in rows}
 
 
 def serve(site: Site, **images: bytes) -> list[str]:
@@ -158,18 +159,21 @@ def serve(site: Site, **images: bytes) -> list[str]:
 
 
 def fetching(work, **changes):
-    """Return what ``work`` returns, given a fetcher with these options."""
-    usual, found = {"allow_local": True, "delay": 0.0, "retries": 2, "robots": False}, []
+    """Return what ``work`` returns, given a spider with these options."""
 
-    async def kept(spider):
-        found.append(await work(spider))
+    class Working(Collection):
+        async def work(self):
+            self.found = await work(self)
 
-    crawl(CollectOptions(**{**usual, **changes}), kept)
-    return found[0]
+    usual = {"urls": "none", "label": "ai", "out": "none", "allow_local": True, "delay": 0.0, "retries": 2}
+    spider = crawl(Working, CollectOptions(**{**usual, "robots": False, **changes}))
+    if spider.error:
+        raise spider.error
+    return spider.found
 
 
 def get(address, **changes):
-    return fetching(lambda spider: spider.fetch(address), **{"max_mb": 1.0, **changes})
+    return fetching(lambda spider: fetch(spider, address), **{"max_mb": 1.0, **changes})
 
 
 def images_in(folder: Path) -> list[str]:

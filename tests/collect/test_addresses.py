@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from competition.collect.crawl import NoAnswer, is_public
+from competition.collect.crawl import NoAnswer, fetch, is_public
 from competition.collect.sources import read_list
 from competition.core.errors import UserError
 from competition.core.options import ADDRESS
@@ -108,7 +108,7 @@ def test_any_text_gives_no_answer_and_nothing_worse(texts):
     async def work(spider):
         for text in texts:
             with pytest.raises(NoAnswer):
-                await spider.fetch(f"http://{text}.invalid/{text}")
+                await fetch(spider, f"http://{text}.invalid/{text}")
 
     fetching(work, retries=0)
 

@@ -52,7 +52,7 @@ def test_two_labels_make_a_data_set_that_is_read_as_class_folders(site, tmp_path
     dataset = read_dataset(tmp_path / "data")
     assert (dataset.kind, dataset.classes) == ("folders", ("human", "ai"))
     assert dataset.train["label"].tolist() == [1, 1, 0]
-    rows = [read_rows(tmp_path / "data" / label / "provenance.csv").values() for label in ("ai", "human")]
+    rows = [read_rows(tmp_path / "data" / label / "provenance.csv") for label in ("ai", "human")]
     assert set(dataset.train["id"]) == {row.file for some in rows for row in some}
 
 
@@ -93,16 +93,6 @@ def test_a_reencoded_or_rescaled_copy_is_a_near_duplicate_and_another_picture_is
         "saved",
     ]
     assert (summary.counts["saved"], summary.counts["near-duplicate"]) == (2, 2)
-
-
-def test_images_that_were_in_the_folder_before_count_for_duplicates(site, tmp_path):
-    (tmp_path / "data" / "human" / "deep").mkdir(parents=True)
-    (tmp_path / "data" / "human" / "deep" / "mine.png").write_bytes(png(1))
-    (tmp_path / "data" / "human" / "broken.png").write_bytes(b"no image")
-    same, near = serve(site, a_png=png(1), b_jpg=encoded(picture(1), "JPEG"))
-    _, rows = collected(tmp_path, [same, near], label="human")
-    assert rows[same].status == "duplicate of human/deep/mine.png"
-    assert rows[near].status == "near-duplicate of human/deep/mine.png"
 
 
 def test_an_image_like_one_of_the_other_class_is_kept_for_it_may_be_its_edit(site, tmp_path):

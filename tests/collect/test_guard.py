@@ -62,14 +62,14 @@ def test_a_name_that_means_loopback_first_or_on_second_thoughts_is_not_connected
 
 # Runs where the network is the machine's own loopback and nothing else, with a public address on it.
 ON_A_PUBLIC_ADDRESS = """
-from competition.collect.crawl import NoAnswer
+from competition.collect.crawl import NoAnswer, fetch
 from tests.collect.site import Answer, Site, fetching
 async def work(spider):
-    print((await spider.fetch(public.root + "/x")).body)
+    print((await fetch(spider, public.root + "/x")).body)
     for place in (local.root + "/x", "http://169.254.169.254/latest", "file:///etc/passwd"):
         public.pages["/y"] = Answer(status=302, headers={"Location": place})
         try:
-            print(await spider.fetch(public.root + "/y"))
+            print(await fetch(spider, public.root + "/y"))
         except NoAnswer as none:
             print(none)
 with Site("93.184.216.34") as public, Site() as local:

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from competition.collect.crawl import NoAnswer
+from competition.collect.crawl import NoAnswer, fetch
 from tests.collect.site import Answer, fetching, get
 
 
 async def outcome(spider, address):
     """Return the body, or the reason why there is none."""
     try:
-        return (await spider.fetch(address)).body
+        return (await fetch(spider, address)).body
     except NoAnswer as none:
         return str(none)
 
