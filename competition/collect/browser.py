@@ -9,24 +9,21 @@ import contextlib
 import functools
 import os
 import shutil
+from typing import Any
 
 from playwright.async_api import Error, Route, async_playwright
 from scrapy import Spider
 from scrapy.http import HtmlResponse
 
-from competition.collect.crawl import AGENT, BROWSER, NoAnswer, fetch
+from competition.collect.crawl import AGENT, NoAnswer, fetch
 from competition.collect.sources import page_images
 from competition.core.errors import UserError
 
 MAX_SECONDS, MAX_SCROLLS, MAX_CHARACTERS = 60.0, 100, 5_000_000
 SETTLING = 500  # milliseconds for a page to grow after each scroll
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-NO_WAY_OUT = (
-    "--proxy-server=nowhere.invalid",
-    "--proxy-bypass-list=<-loopback>",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-)
-NO_WAY_OUT += ("--force-webrtc-ip-handling-policy=disable_non_proxied_udp",)
+NO_WAY_OUT = ["--host-resolver-rules=MAP * ~NOTFOUND", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp"]
+META = {"download_slot": "browser", "dont_obey_robotstxt": True, "dont_retry": True}
 HTML = "most => document.documentElement.outerHTML.slice(0, most)"
 SCROLL = "() => { const before = scrollY; scrollBy(0, innerHeight); return scrollY > before }"
 
@@ -40,18 +37,19 @@ async def rendered_images(address: str, spider: Spider) -> list[str]:
     found: dict[str, None] = {}
     async with async_playwright() as playwright:
         program = next(filter(None, map(shutil.which, NAMES)), None)  # None: Playwright's own
-        sandbox = os.geteuid() != 0  # which root cannot have
         try:
             browser = await playwright.chromium.launch(
-                executable_path=program, args=NO_WAY_OUT, chromium_sandbox=sandbox
+                executable_path=program,
+                args=NO_WAY_OUT,
+                proxy={"server": "http://nowhere.invalid"},
+                chromium_sandbox=os.geteuid() != 0,  # which root cannot have
             )
         except Error as error:
             raise UserError(f"browser=true needs Chromium ({str(error).splitlines()[0]}): install it.") from None
         try:
             async with browser, asyncio.timeout(MAX_SECONDS):
-                context = await browser.new_context(
-                    user_agent=f"Mozilla/5.0 (compatible; {AGENT})", service_workers="block"
-                )
+                agent = f"Mozilla/5.0 (compatible; {AGENT})"
+                context = await browser.new_context(user_agent=agent, service_workers="block")
                 await context.route("**/*", functools.partial(_fetch, spider))
                 page = await context.new_page()
                 await page.goto(address, wait_until="domcontentloaded")
@@ -71,19 +69,12 @@ async def rendered_images(address: str, spider: Spider) -> list[str]:
 
 async def _fetch(spider: Spider, route: Route) -> None:
     """Answer a request of the browser with what the crawler gets for it."""
-    request = route.request
-    headers = {**request.headers, "accept-encoding": "identity"}
+    asked = route.request
+    more: dict[str, Any] = {"method": asked.method, "body": asked.post_data_buffer or b"", "meta": META}
+    more["headers"] = {**asked.headers, "accept-encoding": "identity"}
     with contextlib.suppress(Error):  # of a page that is closed by now
         try:
-            response = await fetch(
-                spider,
-                request.url,
-                method=request.method,
-                headers=headers,
-                body=request.post_data_buffer or b"",
-                meta=BROWSER,
-            )
+            response = await fetch(spider, asked.url, **more)
+            await route.fulfill(headers=dict(response.headers.to_tuple_list()), body=response.body)
         except NoAnswer:
             await route.abort()
-        else:
-            await route.fulfill(headers=response.headers.to_unicode_dict(), body=response.body)

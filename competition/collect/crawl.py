@@ -20,7 +20,7 @@ from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.http import Response
 from scrapy.robotstxt import RobotParser
-from scrapy.settings.default_settings import RETRY_EXCEPTIONS
+from scrapy.settings import Settings
 from scrapy.utils.misc import load_object
 from scrapy.utils.response import response_status_message
 from w3lib.url import safe_url_string
@@ -33,9 +33,9 @@ AGENT = f"Telltale/{__version__} (+image collection for research)"
 PATIENCE = 60.0  # seconds for one answer, and one more for each 10^6 bytes that it may have
 MAX_WAIT = 60.0  # seconds that a host may ask for, between two requests or before the next
 FOR_GOOD = (exceptions.IgnoreRequest, exceptions.NotSupported, exceptions.UnsupportedURLSchemeError, ValueError)
-THIS_TIME = tuple(map(load_object, RETRY_EXCEPTIONS))
+THIS_TIME = tuple(map(load_object, Settings().getlist("RETRY_EXCEPTIONS")))  # what Scrapy tries again
 MAY_CHANGE = (401, 403, 408, 425, 429)  # statuses below 500 that may be others tomorrow
-BROWSER = {"download_slot": "browser", "dont_obey_robotstxt": True, "dont_retry": True}  # what a browser asks for
+PUBLIC_IPV6, SIX_TO_FOUR = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("2002::/16")
 
 
 class NoAnswer(RuntimeError):  # no other is handed on by what makes connections
@@ -113,16 +113,13 @@ class GuardedLoop(asyncio.SelectorEventLoop):
 
 
 def is_public(number: str) -> bool:
-    """Tell whether an IP address in digits belongs to the public internet.
+    """Tell whether an IP address in digits belongs to the public internet; ValueError for what is none.
 
-    Loopback, private, link-local, shared (CGNAT), multicast and reserved ones do not; of IPv6 only what is handed out
-    to the public does (2000::/3), without what stands for an IPv4 address.
+    Loopback, private, link-local, shared (CGNAT), multicast and reserved ones do not. Of IPv6 only what is handed out
+    to the public does, without what stands for an IPv4 address.
     """
-    try:
-        address = ipaddress.ip_address(number)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and (address.packed[0] >> 5 != 1 or address.sixtofour):
+    address = ipaddress.ip_address(number)
+    if address.version == 6 and (address not in PUBLIC_IPV6 or address in SIX_TO_FOUR):
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved)
 

@@ -31,7 +31,6 @@ class Row(
     namedtuple(
         "Row",
         "label file address final_address time sha256 bytes width height perceptual_hash status licence author page",
-        defaults=[""] * 14,
     )
 ):
     """What became of one address; all text, empty where unknown.
@@ -43,18 +42,21 @@ class Row(
     """
 
 
+BLANK = Row(*[""] * 14)
+
+
 def read_rows(path: Path) -> list[Row]:
     """Return the rows of a provenance file, without one that was cut short; ``UserError`` for another file."""
     text = path.read_bytes().decode("utf-8-sig", "replace")
-    header, *rows = [cells for _, cells in csv_rows(text[: text.rfind("\n") + 1], path)] or [Row._fields]
-    if lacking := [column for column in ("label", "address", "status") if column not in header]:
+    header, *rows = [cells for _, cells in csv_rows(text[: text.rfind("\n") + 1], path)] or [list(Row._fields)]
+    if lacking := [column for column in ("address", "status") if column not in header]:
         raise UserError(f"{path} has no column '{lacking[0]}': it is not this program's, so move it away.")
     named = ({name: cell for name, cell in zip(header, cells, strict=True) if name in Row._fields} for cells in rows)
-    return [Row(**cells) for cells in named]
+    return [BLANK._replace(**cells)._replace(label=path.parent.name) for cells in named]
 
 
 class DataFolder:
-    """What became of each address, as its ``rows`` by label and address say; ``images``: how many lie in each folder.
+    """What became of each address: its ``rows`` by label and address, and how many ``images`` each class has by them.
 
     The same bytes are known whatever the label. A near-duplicate is one of the same label only: an image and its edit
     by AI are alike, and the pairs from which there is most to learn. Images that were saved and are gone are known,
@@ -70,9 +72,8 @@ class DataFolder:
         for path in sorted(self._out.glob(f"*/{NAME}")):
             for row in read_rows(path):
                 self._learn(row)
-        self.images = Counter(
-            name.rpartition("/")[0] for name in self._by_sha256.values() if (self._out / name).exists()
-        )
+        saved = self._by_sha256.values()
+        self.images = Counter(name.split("/")[0] for name in saved if (self._out / name).exists())
 
     def _learn(self, row: Row) -> None:
         self.rows[row.label][row.address] = row

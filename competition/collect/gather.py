@@ -8,7 +8,7 @@ moment, it loses the images in flight and nothing else.
 import asyncio
 import math
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +51,9 @@ class Collection(Spider):
 
     async def work(self) -> None:
         """Fetch and judge what is named, until there is no more or there is enough."""
-        self._named = {wish: named_rows(wish, self) for wish in self.wishes}
+        self._named: dict[str, deque[tuple[CollectOptions, AsyncIterator[Row]]]] = {one: deque() for one in self.counts}
+        for wish in self.wishes:
+            self._named[wish.label].append((wish, named_rows(wish, self)))
         self._folder = DataFolder(self.options)
         running: set[asyncio.Task[None]] = set()
         with tqdm(desc=f"collect {' '.join(self.counts)}", unit="img", disable=None) as bar:
@@ -73,32 +75,29 @@ class Collection(Spider):
             row = row._replace(status=str(none))
         self._folder.add(row)
         self.counts[row.label][re.split("[ :]", row.status)[0]] += 1
-        self._folder.images[wish.folder] -= row.status != "saved"
+        self._folder.images[row.label] -= row.status != "saved"
 
     async def _next(self) -> tuple[CollectOptions, Row] | None:
-        """Return the next address of the class that has the fewest images, of its list, page or search that has; None
-        if that class has no more, or enough."""
+        """Return the next address of the class that has the fewest images, of its lists, pages and searches in turn;
+        None if that class has no more, or enough."""
         images = self._folder.images  # saved or under way
         while True:
-            of_class = {
-                label: sum(images[one] for one in images if one.split("/")[0] == label) for label in self.counts
-            }
-            label = min(of_class, key=of_class.__getitem__)
-            wanted = [wish for wish in self._named if wish.label == label]
-            if not wanted:
-                self.exhausted = label
-            if not wanted or of_class[label] >= (self.options.max or math.inf):
+            label = min(self._named, key=images.__getitem__)
+            if images[label] >= (self.options.max or math.inf):
                 return None
-            wish = min(wanted, key=lambda one: images[one.folder])
+            if not self._named[label]:
+                self.exhausted = label
+                return None
+            wish, rows = self._named[label].popleft()
             try:
-                row = await anext(self._named[wish])
+                row = await anext(rows)
+                self._named[label].append((wish, rows))
                 if self._is_new(row):
-                    images[wish.folder] += 1
+                    images[label] += 1
                     return wish, row
             except StopAsyncIteration:
-                del self._named[wish]
+                pass
             except NoAnswer as none:
-                del self._named[wish]
                 what = f"search={wish.search} of {wish.source}" if wish.search else f"page={wish.page}"
                 self.unread.append(f"{what} cannot be read ({none}): try again later, or name another.")
 

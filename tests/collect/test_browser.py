@@ -78,7 +78,7 @@ PAGE = '''<img src=/ok.png><img src=/hop><img src="LOCAL/secret.png"><iframe src
     <script src="http://localhost:PORT/x"></script><script>
     for (const host of ["127.0.0.1", "localhost", "[::1]", "0x7f.1", "2130706433", "0.0.0.0"]) {
         fetch(`http://${host}:PORT/x`).catch(() => 0)
-        new WebSocket(`ws://${host}:PORT/x`)
+        new WebSocket(`ws://${host}:PORT/socket`)
         navigator.sendBeacon(`http://${host}:PORT/x`, "told")
     }
     fetch("/hop").catch(() => 0); open("LOCAL/x"); new Worker("/worker.js")
@@ -101,15 +101,20 @@ with Site("93.184.216.34") as public, Site() as local:
     print(local.asked, "/worker.js" in public.asked)
     fetching(lambda fetcher: rendered_images(public.root + "/page", fetcher), allow_local=True)
     print(sorted(set(local.asked)))
+    own = '<script>new WebSocket(`ws://${location.host}/socket`)</script><img src=/ok.png>'
+    public.pages["/own"] = Answer(own.encode(), headers=html)
+    print(fetching(lambda fetcher: rendered_images(public.root + "/own", fetcher), allow_local=True))
+    print("/ok.png" in public.asked, "/socket" in public.asked)
 """
 
 
 @pytest.mark.slow
 def test_nothing_in_a_page_reaches_a_private_address_neither_by_script_nor_by_redirect():
-    page, hop, guarded, allowed = in_a_network_of_its_own(HOSTILE, 120)
+    page, hop, guarded, allowed, _, own = in_a_network_of_its_own(HOSTILE, 120)
     assert "http://93.184.216.34" in page and "/ok.png" in page
     assert "the browser says" in hop and guarded == "[] True"
     assert "/x" in allowed and "/secret.png" in allowed  # the page does try, and succeeds where it may
+    assert "/socket" not in allowed and own == "True False"  # the browser itself has no way out, not even to its page
 
 
 def test_a_name_that_means_loopback_is_not_connected_to_by_the_browser(site, monkeypatch):

@@ -110,7 +110,7 @@ def test_a_table_that_is_no_provenance_is_not_overwritten(site, tmp_path):
     (tmp_path / "data" / "ai").mkdir(parents=True)
     path = tmp_path / "data/ai/provenance.csv"
     path.write_text("painter,year\nme,2024\n")
-    with pytest.raises(UserError, match=r"provenance\.csv has no column 'label'"):
+    with pytest.raises(UserError, match=r"provenance\.csv has no column 'address'"):
         collected(tmp_path, serve(site, a_png=png(1)))
     assert path.read_text() == "painter,year\nme,2024\n"
 

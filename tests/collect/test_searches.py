@@ -261,10 +261,12 @@ def test_a_mistake_in_a_plan_is_one_sentence_that_names_file_and_entry(tmp_path,
     assert said in str(error.value) and settings.plan in str(error.value) and "\n" not in str(error.value)
 
 
-def test_an_older_file_without_the_new_columns_is_read(site, tmp_path):
+def test_an_older_file_with_other_columns_is_read(site, tmp_path):
     openverse(site, [1, 2])
     search(tmp_path, site, max=1, connections=1)
     path = tmp_path / "data/ai/provenance.csv"
-    path.write_text("".join(f"{line.rsplit(',', 3)[0]}\n" for line in path.read_text().splitlines()))
+    header, row = path.read_text().splitlines()
+    path.write_text(f"{header.rsplit(',', 3)[0]},setting\n{row.rsplit(',', 3)[0]},\n")
     summary, rows = search(tmp_path, site)
     assert (summary.counts["saved"], summary.finished, len(rows)) == (1, 1, 2)
+    assert path.read_text().startswith(header)
