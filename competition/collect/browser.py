@@ -9,9 +9,8 @@ import contextlib
 import functools
 import os
 import shutil
-from typing import Any
 
-from playwright.async_api import Error, Route, async_playwright
+from playwright.async_api import BrowserContext, Error, Route, async_playwright
 from scrapy import Spider
 from scrapy.http import HtmlResponse
 
@@ -50,7 +49,7 @@ async def rendered_images(address: str, spider: Spider) -> list[str]:
             async with browser, asyncio.timeout(MAX_SECONDS):
                 agent = f"Mozilla/5.0 (compatible; {AGENT})"
                 context = await browser.new_context(user_agent=agent, service_workers="block")
-                await context.route("**/*", functools.partial(_fetch, spider))
+                await context.route("**/*", functools.partial(_fetch, spider, context))
                 page = await context.new_page()
                 await page.goto(address, wait_until="domcontentloaded")
                 for _ in range(MAX_SCROLLS):
@@ -67,14 +66,15 @@ async def rendered_images(address: str, spider: Spider) -> list[str]:
     return list(found)
 
 
-async def _fetch(spider: Spider, route: Route) -> None:
+async def _fetch(spider: Spider, context: BrowserContext, route: Route) -> None:
     """Answer a request of the browser with what the crawler gets for it."""
     asked = route.request
-    more: dict[str, Any] = {"method": asked.method, "body": asked.post_data_buffer or b"", "meta": META}
-    more["headers"] = {**asked.headers, "accept-encoding": "identity"}
     with contextlib.suppress(Error):  # of a page that is closed by now
+        cookies = "; ".join(f"{one['name']}={one['value']}" for one in await context.cookies(asked.url))
+        headers = {**asked.headers, "cookie": cookies, "accept-encoding": "identity"}
+        body = asked.post_data_buffer or b""
         try:
-            response = await fetch(spider, asked.url, **more)
+            response = await fetch(spider, asked.url, method=asked.method, headers=headers, body=body, meta=META)
             await route.fulfill(headers=dict(response.headers.to_tuple_list()), body=response.body)
         except NoAnswer:
             await route.abort()

@@ -8,7 +8,7 @@ import pytest
 from competition.collect.crawl import NoAnswer
 from competition.collect.gather import collect
 from competition.core.errors import UserError
-from tests.collect.site import Answer, collected, fetching, in_a_network_of_its_own, png, settings_for
+from tests.collect.site import Answer, collected, fetching, in_a_network_of_its_own, png, send, settings_for
 
 pytest.importorskip("playwright.async_api", reason="the extra 'collect' is not installed")
 if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
@@ -37,6 +37,27 @@ def test_a_page_that_scripts_build_is_scrolled_and_gives_its_images(site, tmp_pa
     assert summary.counts["saved"] == 5
     assert set(rows) == {f"{site.root}/{name}.png" for name in (1, 2, 3, 4, "large")}
     assert {row.page for row in rows.values()} == {f"{site.root}/page"}
+
+
+@pytest.mark.slow
+def test_what_a_page_asks_for_with_a_body_a_cookie_or_by_a_redirect_is_had_by_the_crawler(site, tmp_path):
+    bodies = []
+
+    def api(handler):
+        bodies.append(handler.rfile.read(int(handler.headers["Content-Length"])))
+        name = b"/with.png" if "known=1" in handler.headers.get("Cookie", "") else b"/without.png"
+        send(handler, Answer(name))
+
+    site._server.RequestHandlerClass.do_POST = site._server.RequestHandlerClass.do_GET
+    page = b"""<img src="own.png"><script>
+    fetch("/api", {method: "POST", body: "words"}).then(answer => answer.text()).then(address => {
+        const image = new Image(); image.src = address; document.body.append(image) })</script>"""
+    cookie = {"Content-Type": "text/html", "Set-Cookie": "known=1; Path=/"}
+    site.pages.update({"/api": api, "/deep/page": Answer(page, headers=cookie)})
+    site.pages.update({"/deep/own.png": Answer(png(1)), "/with.png": Answer(png(2))})
+    site.pages["/page"] = Answer(status=302, headers={"Location": "/deep/page"})
+    _, rows = collected(tmp_path, page=f"{site.root}/page", browser=True)
+    assert set(rows) == {f"{site.root}/deep/own.png", f"{site.root}/with.png"} and bodies == [b"words"]
 
 
 @pytest.mark.slow
