@@ -70,7 +70,8 @@ class Collection(Spider):
     async def _fetch(self, wish: CollectOptions, row: Row) -> None:
         row = row._replace(time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         try:
-            row = self._folder.judged(row, wish.folder, await fetch(self, row.address))
+            answer = await fetch(self, row.address)
+            row = self._folder.judged(row, f"{row.label}/{wish.name}".rstrip("/"), answer)
         except NoAnswer as none:
             row = row._replace(status=str(none))
         self._folder.add(row)

@@ -45,11 +45,6 @@ class CollectOptions(Wish):
     retries: int = bounded(4, 0, 10)  # of each request, where it may help
     robots: bool = True  # obey robots.txt
 
-    @property
-    def folder(self) -> str:
-        """Where images go, relative to ``out``."""
-        return f"{self.label}/{self.name}".rstrip("/")
-
 
 def wishes(options: CollectOptions) -> list[CollectOptions]:
     """Return one set of options for each list, page or search; raise ``UserError`` unless they make sense, together and
@@ -65,19 +60,19 @@ def wishes(options: CollectOptions) -> list[CollectOptions]:
     for label, entries in read_mapping("plan", options.plan).items():
         for number, entry in enumerate(entries if isinstance(entries, list) and entries else [None], 1):
             try:
-                found.append(_checked(replace(options, label=label, **_planned(entry))))
+                found.append(_checked(replace(options, label=label, **_planned(entry, number))))
             except UserError as error:
                 raise UserError(f"plan={options.plan}, {label}, entry {number}: {error}") from None
     return found
 
 
-def _planned(entry: Any) -> dict[str, Any]:
-    """Return the options that an entry of a plan sets, with a name of its own."""
+def _planned(entry: Any, number: int) -> dict[str, Any]:
+    """Return the options that the entry with this number in a plan sets, with a name of its own."""
     if not isinstance(entry, dict):
         raise UserError("It is no mapping: write entries as [{urls: FILE}].")
     one = parse([f"{key}={value}" for key, value in entry.items()], Wish)
     words = f"{one.source} {one.search} {urlsplit(one.page).netloc} {Path(one.urls).stem}".lower()
-    name = one.name or re.sub("[^a-z0-9]+", "-", words).strip("-")[:60].strip("-") or "entry"
+    name = one.name or re.sub("[^a-z0-9]+", "-", words).strip("-")[:60].strip("-") or f"entry-{number}"
     return {**vars(one), "name": name}
 
 

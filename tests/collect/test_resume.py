@@ -59,6 +59,23 @@ def test_what_the_user_weeded_out_is_not_fetched_again(site, tmp_path):
     assert again[near].status == f"near-duplicate of {rows[address].file}"
 
 
+def test_a_class_folder_that_the_user_renamed_keeps_its_rows(site, tmp_path):
+    (address,) = serve(site, a_png=png(1))
+    collected(tmp_path, [address])
+    (tmp_path / "data/ai").rename(tmp_path / "data/fake")
+    summary, rows = collected(tmp_path, [address], label="fake")
+    assert summary.finished == 1 and rows[address].label == "fake"
+
+
+def test_what_a_setting_refused_is_asked_for_again_and_what_the_server_refused_is_not(site, tmp_path):
+    (small,), none = serve(site, a_png=png(1, side=48)), f"{site.root}/none"
+    summary, _ = collected(tmp_path, [small, none], min_side=64)
+    assert summary.counts["refused"] == 2
+    summary, rows = collected(tmp_path, [small, none])
+    assert (summary.counts["saved"], summary.finished, rows[small].status) == (1, 1, "saved")
+    assert site.times_asked("/none") == 1
+
+
 def test_a_file_that_the_user_changed_is_never_overwritten(site, tmp_path):
     one, other = serve(site, a_png=png(1), b_png=png(1))
     _, rows = collected(tmp_path, [one])
