@@ -1,60 +1,57 @@
-"""The images of a page that scripts build: rendered and scrolled by a browser that can connect to nothing on its own.
+"""The images of a page that scripts build: rendered and scrolled by a browser that has no way out of its own.
 
-All its connections, those of scripts, frames, redirects and web sockets, go through a proxy on this machine, which
-lives on the guarded loop: it is :mod:`collect.guard` that decides about each, as for the crawler's own.
+It can look up no name, and so reaches no proxy and nothing else. What a page, its scripts and its frames ask for, the
+crawler fetches in its place, guarded like all that it fetches; what cannot be had so, as web sockets, stays away.
 """
 
 import asyncio
 import contextlib
-import ipaddress
+import functools
 import os
 import shutil
-from asyncio import StreamReader, StreamWriter
 
-from playwright.async_api import Error, async_playwright
+from playwright.async_api import BrowserContext, Error, Route, async_playwright
+from scrapy import Spider
 from scrapy.http import HtmlResponse
 
-from competition.collect.crawl import NoAnswer
-from competition.collect.guard import NotPublic
+from competition.collect.crawl import AGENT, NoAnswer, fetch
 from competition.collect.sources import page_images
 from competition.core.errors import UserError
 
 MAX_SECONDS, MAX_SCROLLS, MAX_CHARACTERS = 60.0, 100, 5_000_000
 SETTLING = 500  # milliseconds for a page to grow after each scroll
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--proxy-bypass-list=<-loopback>",  # loopback goes through the proxy, too
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # names are looked up by the proxy alone
-    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
-    "--disable-quic",
-)
+NO_WAY_OUT = ["--host-resolver-rules=MAP * ~NOTFOUND", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp"]
+META = {"download_slot": "browser", "dont_obey_robotstxt": True, "dont_retry": True}
 HTML = "most => document.documentElement.outerHTML.slice(0, most)"
 SCROLL = "() => { const before = scrollY; scrollBy(0, innerHeight); return scrollY > before }"
 
 
-async def rendered_images(address: str, agent: str) -> list[str]:
+async def rendered_images(address: str, spider: Spider) -> list[str]:
     """Return the addresses of the images that the page ``address`` names while it is scrolled.
 
     A page that has no end is left after a minute or 100 scrolls. Raises :class:`NoAnswer` for a page that cannot be
     opened, ``UserError`` where there is no browser.
     """
-    if os.name == "nt":  # whose selector loop starts no programs
-        raise UserError("browser=true does not work on Windows: list the images' addresses in urls=FILE.")
     found: dict[str, None] = {}
-    async with await asyncio.start_server(_answer, "127.0.0.1", 0) as proxy, async_playwright() as playwright:
-        server = f"--proxy-server=socks5://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+    async with async_playwright() as playwright:
         program = next(filter(None, map(shutil.which, NAMES)), None)  # None: Playwright's own
-        sandbox = os.geteuid() != 0  # which root cannot have
         try:
             browser = await playwright.chromium.launch(
-                executable_path=program, args=[server, *FLAGS], chromium_sandbox=sandbox
+                executable_path=program,
+                args=NO_WAY_OUT,
+                proxy={"server": "http://nowhere.invalid"},
+                chromium_sandbox=os.geteuid() != 0,  # which root cannot have
             )
         except Error as error:
             raise UserError(f"browser=true needs Chromium ({str(error).splitlines()[0]}): install it.") from None
         try:
-            async with asyncio.timeout(MAX_SECONDS):
-                page = await browser.new_page(user_agent=f"Mozilla/5.0 (compatible; {agent})", service_workers="block")
-                await page.goto(address, wait_until="load")
+            async with browser, asyncio.timeout(MAX_SECONDS):
+                agent = f"Mozilla/5.0 (compatible; {AGENT})"
+                context = await browser.new_context(user_agent=agent, service_workers="block")
+                await context.route("**/*", functools.partial(_fetch, spider, context))
+                page = await context.new_page()
+                await page.goto(address, wait_until="domcontentloaded")
                 for _ in range(MAX_SCROLLS):
                     await page.wait_for_timeout(SETTLING)
                     html = (await page.evaluate(HTML, MAX_CHARACTERS)).encode("utf-8", "replace")
@@ -66,29 +63,18 @@ async def rendered_images(address: str, agent: str) -> list[str]:
         except Error as error:
             if not found:
                 raise NoAnswer(f"failed: the browser says: {str(error).splitlines()[0]}") from None
-        finally:
-            await browser.close()
     return list(found)
 
 
-async def _answer(reader: StreamReader, writer: StreamWriter) -> None:
-    """Connect one client of the proxy to where it wants to go (SOCKS 5, RFC 1928), as far as this loop allows that."""
-    with contextlib.suppress(NotPublic, OSError, EOFError, ValueError), contextlib.closing(writer):
-        await reader.readexactly((await reader.readexactly(2))[1])
-        writer.write(b"\5\0")
-        _, _, _, kind = await reader.readexactly(4)
-        if kind == 3:
-            host = (await reader.readexactly((await reader.readexactly(1))[0])).decode("ascii")
-        else:
-            host = str(ipaddress.ip_address(await reader.readexactly(4 if kind == 1 else 16)))
-        port = int.from_bytes(await reader.readexactly(2), "big")
-        far_reader, far_writer = await asyncio.open_connection(host, port)
-        writer.write(b"\5\0\0\1" + bytes(6))
-        await asyncio.gather(_pour(reader, far_writer), _pour(far_reader, writer))
-
-
-async def _pour(reader: StreamReader, writer: StreamWriter) -> None:
-    with contextlib.closing(writer):
-        while piece := await reader.read(1 << 16):
-            writer.write(piece)
-            await writer.drain()
+async def _fetch(spider: Spider, context: BrowserContext, route: Route) -> None:
+    """Answer a request of the browser with what the crawler gets for it."""
+    asked = route.request
+    with contextlib.suppress(Error):  # of a page that is closed by now
+        cookies = "; ".join(f"{one['name']}={one['value']}" for one in await context.cookies(asked.url))
+        headers = {**asked.headers, "cookie": cookies, "accept-encoding": "identity"}
+        body = asked.post_data_buffer or b""
+        try:
+            response = await fetch(spider, asked.url, method=asked.method, headers=headers, body=body, meta=META)
+            await route.fulfill(headers=dict(response.headers.to_tuple_list()), body=response.body)
+        except NoAnswer:
+            await route.abort()

@@ -1,59 +1,51 @@
 """Scrapy as the one who asks: robots.txt, pauses, repeats, redirects and limits are its own.
 
-It runs on asyncio alone here, where :mod:`collect.guard` decides whom a socket may connect to. Proxies of the
-environment are not used: behind one it would be the proxy that decides.
+It runs on asyncio alone here, whose loop decides whom a socket may connect to. Proxies of the environment are not used:
+behind one it would be the proxy that decides.
 """
 
 import asyncio
+import ipaddress
 import logging
 import os
 import re
 import ssl
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import certifi
-from scrapy import Request, Spider, exceptions, signals
+from scrapy import Request, Spider, exceptions
+from scrapy.core.downloader import Slot
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.http import Response
 from scrapy.robotstxt import RobotParser
+from scrapy.settings import Settings
+from scrapy.utils.misc import load_object
 from scrapy.utils.response import response_status_message
 from w3lib.url import safe_url_string
 
 from competition import __version__
-from competition.collect.guard import GuardedLoop, NotPublic
 from competition.collect.options import CollectOptions
 from competition.core.options import ADDRESS
 
-T = TypeVar("T")
 AGENT = f"Telltale/{__version__} (+image collection for research)"
 PATIENCE = 60.0  # seconds for one answer, and one more for each 10^6 bytes that it may have
 MAX_WAIT = 60.0  # seconds that a host may ask for, between two requests or before the next
 FOR_GOOD = (exceptions.IgnoreRequest, exceptions.NotSupported, exceptions.UnsupportedURLSchemeError, ValueError)
-THIS_TIME = (
-    *(exceptions.CannotResolveHostError, exceptions.DownloadConnectionRefusedError, exceptions.DownloadTimeoutError),
-    *(exceptions.DownloadFailedError, exceptions.ResponseDataLossError, OSError),
-)
+THIS_TIME = tuple(map(load_object, Settings().getlist("RETRY_EXCEPTIONS")))  # what Scrapy tries again
 MAY_CHANGE = (401, 403, 408, 425, 429)  # statuses below 500 that may be others tomorrow
+PUBLIC_IPV6, SIX_TO_FOUR = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("2002::/16")
+NAT64 = ipaddress.ip_network("64:ff9b::/96")  # how a network of IPv6 alone reaches IPv4
 
 
-class NoAnswer(Exception):
-    """An address gives nothing: for good, which reads ``refused: REASON``, or this time, ``failed: REASON``.
-
-    setting: the one of whose value this comes, if of one's.
-    """
-
-    def __init__(self, status: str, setting: str = ""):
-        super().__init__(status)
-        self.setting = setting
+class NoAnswer(RuntimeError):  # no other is handed on by what makes connections
+    """An address gives nothing: for good, which reads ``refused: REASON``; while a setting of ours is as it is, which
+    reads ``refused by SETTING: REASON``; or this time, ``failed: REASON``."""
 
 
-def crawl(options: CollectOptions, work: Callable[["Collector"], Awaitable[T]]) -> T:
-    """Return what ``work`` returns, or raise what it raises, given a spider to :meth:`Collector.fetch` with."""
+def crawl(kind: type[Spider], options: CollectOptions) -> Any:
+    """Have a spider, made with ``options``, do its work with :func:`fetch`, and return it."""
     for name in ("scrapy", "asyncio"):  # what goes wrong is raised, or becomes a row
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if not ssl.get_default_verify_paths().cafile:  # Mozilla's certificates beside those that the system may have
@@ -66,86 +58,96 @@ def crawl(options: CollectOptions, work: Callable[["Collector"], Awaitable[T]]) 
         "EXTENSIONS_BASE": {},
         "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*", "Accept-Encoding": "identity"},  # for files as they are stored
         "USER_AGENT": AGENT,
+        "ROBOTS": options.robots,
         "ROBOTSTXT_USER_AGENT": "Telltale",
-        "ROBOTSTXT_OBEY": options.robots,
-        "DOWNLOADER_MIDDLEWARES": {RobotsTxtMiddleware: None, Robots: 100},
+        "ROBOTSTXT_OBEY": True,  # as far as robots= says: its middleware keeps other waits, too
+        "DOWNLOADER_MIDDLEWARES": {RobotsTxtMiddleware: None, Manners: 560},  # before Scrapy's tries again
         "RETRY_TIMES": options.retries,
         "REDIRECT_MAX_TIMES": 5,
         "DOWNLOAD_DELAY": max(options.delay, 0.001),  # Scrapy holds no host that needs no pause
         "DOWNLOAD_DELAY_JITTER": 0,
+        "DOWNLOAD_SLOTS": {"browser": {"delay": 0}},
         "DOWNLOAD_MAXSIZE": int(options.max_mb * 1e6),
         "DOWNLOAD_TIMEOUT": PATIENCE + options.max_mb,
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
     }
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop if options.allow_local else GuardedLoop) as runner:
-        outcome = runner.get_loop().create_future()
-        runner.run(Crawler(Collector, settings).crawl_async(work=work, outcome=outcome))
-        result: T = outcome.result()
-        return result
+        crawler = Crawler(kind, settings)
+        runner.run(crawler.crawl_async(options))
+    return crawler.spider
 
 
-class Robots(RobotsTxtMiddleware):
-    """Scrapy's own (2.19), which of the requests that wait for one robots.txt would let all but two pass unjudged."""
+async def fetch(spider: Spider, address: str, **more: Any) -> Response:
+    """Return what ``address``, or what it redirects to, serves, or raise :class:`NoAnswer`; ``more`` is what else
+    Scrapy's ``Request`` takes."""
+    if not re.fullmatch(ADDRESS, address):
+        raise NoAnswer("refused: it is not a plain web address")
+    meta = {"verbatim_url": True, **more.pop("meta", {})}
+    try:
+        request = Request(safe_url_string(address), meta=meta, **more)
+        response: Response = await spider.crawler.engine.download_async(request)
+    except exceptions.DownloadCancelledError as error:
+        raise NoAnswer(f"refused by max_mb: {error}") from None
+    except FOR_GOOD as error:
+        setting = " by robots" if "robots.txt" in str(error) else ""
+        raise NoAnswer(f"refused{setting}: {error}") from None
+    except THIS_TIME as error:
+        raise NoAnswer("failed: " + re.sub(r" ssl:(<.*?>|\w+)", "", str(error))) from None
+    if response.status != 200:
+        kind = "failed" if response.status >= 500 or response.status in MAY_CHANGE else "refused"
+        raise NoAnswer(f"{kind}: the server says {response_status_message(response.status)}")
+    return response
 
-    def __init__(self, crawler: Crawler):
-        super().__init__(crawler)
-        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+class GuardedLoop(asyncio.SelectorEventLoop):
+    """An event loop whose sockets connect to the public internet alone; :class:`NoAnswer` before any attempt to.
+
+    Names are looked up before this, redirects followed after it: neither a redirect nor a name that comes to mean
+    something else a moment later (DNS rebinding) leads round it, whatever library asks for the connection.
+    """
+
+    async def sock_connect(self, sock: Any, address: Any) -> None:
+        """Connect as asyncio does; ``address`` begins with the number, never with a name."""
+        if not is_public(address[0]):
+            raise NoAnswer("refused by allow_local: it is not at a public address")  # the same for all of a host's
+        await super().sock_connect(sock, address)
+
+
+def is_public(number: str) -> bool:
+    """Tell whether an IP address in digits belongs to the public internet; ValueError for what is none.
+
+    Loopback, private, link-local, shared (CGNAT), multicast and reserved ones do not. Of IPv6 only what is handed out
+    to the public does, and what a NAT64 makes of a public IPv4 address.
+    """
+    address = ipaddress.ip_address(number)
+    if address in NAT64:
+        address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.version == 6 and (address not in PUBLIC_IPV6 or address in SIX_TO_FOUR):
+        return False
+    return address.is_global and not (address.is_multicast or address.is_reserved)
+
+
+class Manners(RobotsTxtMiddleware):
+    """Keeps what a host asks for, in its robots.txt and in its answers, up to ``MAX_WAIT``."""
 
     async def robot_parser(self, request: Request) -> RobotParser | None:
-        """Return what a host's robots.txt says, to one request after the other; ``None`` where there is none."""
-        async with self._turns[urlsplit(request.url).netloc]:
-            return await super().robot_parser(request)
+        """Return what a host's robots.txt says, if there is one."""
+        if not self.crawler.settings["ROBOTS"]:
+            return None
+        await super().robot_parser(request)  # which says nothing yet (2.19) to the third that waits for it
+        parser = await super().robot_parser(request)
+        slot = self._slot(request)
+        if parser and slot:
+            slot.delay = max(slot.delay, min(parser.crawl_delay("Telltale") or 0.0, MAX_WAIT))
+        return parser
 
-
-class Collector(Spider):
-    """Fetches addresses for ``work``, and keeps the waits that a host asks for."""
-
-    name = "collect"
-    work: Callable[["Collector"], Awaitable[Any]]
-    outcome: asyncio.Future[Any]
-
-    async def start(self) -> AsyncIterator[Any]:
-        """Do the work; nothing is left for the engine to schedule."""
-        self.crawler.signals.connect(self._wait, signals.response_downloaded)
-        self.crawler.signals.connect(self._slow_down, signals.robots_parsed)
-        try:
-            self.outcome.set_result(await self.work(self))
-        except Exception as error:  # raised again where the crawl was begun
-            self.outcome.set_exception(error)
-        return
-        yield
-
-    async def fetch(self, address: str, robots: bool = True) -> Response:
-        """Return what ``address``, or what it redirects to, serves, or raise :class:`NoAnswer`; ``robots``: whether
-        robots.txt counts, if at all."""
-        if not re.fullmatch(ADDRESS, address):
-            raise NoAnswer("refused: it is not a plain web address")
-        meta = {"verbatim_url": True, "dont_obey_robotstxt": not robots}
-        try:
-            request = Request(safe_url_string(address), meta=meta)
-            response: Response = await self.crawler.engine.download_async(request)
-        except NotPublic as error:
-            raise NoAnswer(f"refused: {error.number} is not a public address", "allow_local") from None
-        except exceptions.DownloadCancelledError as error:
-            raise NoAnswer(f"refused: {error}", "max_mb") from None
-        except FOR_GOOD as error:
-            raise NoAnswer(f"refused: {error}", "robots" if "by robots.txt" in str(error) else "") from None
-        except THIS_TIME as error:
-            raise NoAnswer("failed: " + re.sub(r" ssl:(<.*?>|\w+)", "", str(error))) from None
-        if (status := response.status) != 200:
-            kind = "failed" if status >= 500 or status in MAY_CHANGE else "refused"
-            raise NoAnswer(f"{kind}: the server says {response_status_message(status)}")
+    def process_response(self, request: Request, response: Response) -> Response:
+        """Send the host no request for as long as it asks for."""
+        seconds, slot = response.headers.get("Retry-After") or b"", self._slot(request)
+        if seconds.isdigit() and slot:
+            slot.lastseen = time.monotonic() + min(int(seconds[:9]), MAX_WAIT) - slot.delay
         return response
 
-    def _wait(self, response: Response, request: Request) -> None:
-        """Send the host no request for as long as it asks for."""
-        seconds = response.headers.get("Retry-After") or b""
-        if seconds.isdigit() and response.status in (429, 503):
-            slot = self.crawler.engine.downloader.slots[request.meta["download_slot"]]
-            slot.lastseen = time.monotonic() + min(int(seconds[:9]), MAX_WAIT) - slot.delay
-
-    def _slow_down(self, robotparser: RobotParser, request: Request) -> None:
-        """Keep the pause between two requests that a host's robots.txt asks for."""
+    def _slot(self, request: Request) -> Slot | None:
         downloader = self.crawler.engine.downloader
-        slot = downloader.slots[downloader.get_slot_key(request)]
-        slot.delay = max(slot.delay, min(robotparser.crawl_delay("Telltale") or 0.0, MAX_WAIT))
+        return downloader.slots.get(downloader.get_slot_key(request))

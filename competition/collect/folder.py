@@ -8,10 +8,8 @@ import csv
 import hashlib
 import os
 import re
-from array import array
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, namedtuple
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from scrapy.http import Response, TextResponse
@@ -19,107 +17,70 @@ from scrapy.http import Response, TextResponse
 from competition.collect.options import CollectOptions
 from competition.core.errors import UserError
 from competition.core.files import atomic_write
-from competition.data.duplicates.copies import fingerprints
+from competition.core.text import one_line
 from competition.data.duplicates.perceptual_hash import near, perceptual_hash
 from competition.data.images.decode import UnreadableImage, decode
 from competition.data.images.file_facts import file_facts
-from competition.data.layouts.class_folders import images
 from competition.data.layouts.csv_text import csv_rows
 
 NAME = "provenance.csv"
 MAX_CELL = 9000  # characters
-NEW = ("licence", "author", "page")  # columns that older files lack
 
 
-class Row(NamedTuple):
+class Row(
+    namedtuple(
+        "Row",
+        "label file address final_address time sha256 bytes width height perceptual_hash status licence author page",
+    )
+):
     """What became of one address; all text, empty where unknown.
 
     file: the image relative to the data set's folder, for saved ones. address: as given; final_address: after
-    redirects. time: UTC. sha256, bytes, width, height, perceptual_hash (16 hex digits) are those of what was served.
-    status: ``saved``, ``duplicate of FILE``, ``near-duplicate of FILE``, ``refused: REASON`` or ``failed: REASON``.
-    setting: what refused it, as it would be typed, where another value of it would not. licence and author are what a
-    search says, page is where it or a page shows the image.
+    redirects. time: UTC. sha256 to perceptual_hash (16 hex digits) are those of what was served. status: ``saved``,
+    ``duplicate of FILE``, ``near-duplicate of FILE`` or what :class:`collect.crawl.NoAnswer` says. licence and author
+    are what a search says, page is where it or a page shows the image.
     """
 
-    label: str
-    file: str = ""
-    address: str = ""
-    final_address: str = ""
-    time: str = ""
-    sha256: str = ""
-    bytes: str = ""
-    width: str = ""
-    height: str = ""
-    perceptual_hash: str = ""
-    status: str = ""
-    setting: str = ""
-    licence: str = ""
-    author: str = ""
-    page: str = ""
 
-    @property
-    def kind(self) -> str:
-        """The status without its details: saved, duplicate, near-duplicate, refused or failed."""
-        return re.split("[ :]", self.status)[0]
-
-    def finished(self, options: CollectOptions) -> bool:
-        """Tell whether another request is pointless: not if it failed, nor if a setting, since changed, refused it."""
-        key, _, value = self.setting.partition("=")
-        return self.kind != "failed" and str(getattr(options, key, value)).lower() == value
+BLANK = Row(*[""] * 14)
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a provenance file, the last of each address, without one that was cut short; none where there
-    is no such file. Raises ``UserError`` for a file that is not a provenance file."""
-    if not path.exists():
-        return []
+    """Return the rows of a provenance file, without one that was cut short; ``UserError`` for another file."""
     text = path.read_bytes().decode("utf-8-sig", "replace")
     header, *rows = [cells for _, cells in csv_rows(text[: text.rfind("\n") + 1], path)] or [list(Row._fields)]
-    if lacking := [column for column in Row._fields if column not in (*header, *NEW)]:
+    if lacking := [column for column in ("address", "status") if column not in header]:
         raise UserError(f"{path} has no column '{lacking[0]}': it is not this program's, so move it away.")
     named = ({name: cell for name, cell in zip(header, cells, strict=True) if name in Row._fields} for cells in rows)
-    return list({row.address: row for row in (Row(**cells) for cells in named)}.values())
+    return [BLANK._replace(**cells)._replace(label=path.parent.name) for cells in named]
 
 
 class DataFolder:
-    """Images by content, and the ``rows`` of provenance by label and address.
+    """What became of each address: its ``rows`` by label and address, and how many ``images`` each class has by them.
 
-    Names of images are relative to the folder, and begin with the label. The same bytes are known whatever the label. A
-    near-duplicate is one of the same label only: an image and its edit by AI are alike, and the pairs from which there
-    is most to learn.
+    The same bytes are known whatever the label. A near-duplicate is one of the same label only: an image and its edit
+    by AI are alike, and the pairs from which there is most to learn. Images that were saved and are gone are known,
+    too, for the user has weeded them out. One that has no row yet, because its run was killed, comes again.
     """
 
     def __init__(self, options: CollectOptions):
-        """Look at every image there, whatever its class, unless a row says what it holds.
-
-        Images that were saved and are gone are remembered, for the user has weeded them out. One that was saved and
-        has no row yet, because its run was killed, is forgotten: it comes again, and gets its row.
-        """
         self._options, self._out = options, Path(options.out)
-        self.rows: dict[str, dict[str, Row]] = defaultdict(dict)
         self._begun: set[str] = set()  # labels whose files were written anew, without what a kill left of a row
         self._by_sha256: dict[str, str] = {}
-        self._names: dict[str, list[str]] = defaultdict(list)
-        self._hashes: dict[str, array[int]] = defaultdict(lambda: array("Q"))  # grow in place, for there may be many
+        self._by_hash: dict[str, dict[int, str]] = defaultdict(dict)  # for each label
+        self.rows: dict[str, dict[str, Row]] = defaultdict(dict)
         for path in sorted(self._out.glob(f"*/{NAME}")):
-            self.rows[path.parent.name] = {row.address: row for row in read_rows(path)}
-        saved = {row.file: row for rows in self.rows.values() for row in rows.values() if row.file}
-        told = {name: row for name, row in saved.items() if re.fullmatch("[0-9a-f]{16}", row.perceptual_hash)}
-        for name, row in told.items():
-            self._remember(name, row.sha256, int(row.perceptual_hash, 16))
-        unknown = {name: path for name, path in sorted(images(self._out, self._out)) if name not in told}
-        found = fingerprints(list(unknown.values()), f"{options.out}: looking at the images there")
-        for name, (digest, value) in zip(unknown, found, strict=True):
-            if name in saved or Path(name).stem != digest[:16]:
-                self._remember(name, digest, value)
-        self.taken = Counter(name.rpartition("/")[0] for name in saved if (self._out / name).exists())
+            for row in read_rows(path):
+                self._learn(row)
+        saved = self._by_sha256.values()
+        self.images = Counter(name.split("/")[0] for name in saved if (self._out / name).exists())
 
-    def _remember(self, name: str, digest: str, value: int | None) -> None:
-        self._by_sha256.setdefault(digest, name)
-        if value is not None:
-            label = name.partition("/")[0]
-            self._names[label].append(name)
-            self._hashes[label].append(value)
+    def _learn(self, row: Row) -> None:
+        self.rows[row.label][row.address] = row
+        if row.file:
+            self._by_sha256[row.sha256] = row.file
+        if row.file and re.fullmatch("[0-9a-f]{16}", row.perceptual_hash):  # spreadsheets spoil some
+            self._by_hash[row.label][int(row.perceptual_hash, 16)] = row.file
 
     def judged(self, row: Row, folder: str, answer: Response) -> Row:
         """Return ``row`` with what came of its address; an image saved in ``folder`` is on disk by then."""
@@ -135,28 +96,25 @@ class DataFolder:
         (height, width), value = image.shape[:2], perceptual_hash(image)
         row = row._replace(width=str(width), height=str(height), perceptual_hash=f"{value:016x}")
         if min(height, width) < self._options.min_side:
-            reason = f"refused: its {width} x {height} pixels are too few"
-            return row._replace(status=reason, setting=self._options.typed("min_side"))
-        similar = near(np.frombuffer(self._hashes[row.label], np.uint64), value)
-        if len(similar):
-            return row._replace(status=f"near-duplicate of {self._names[row.label][similar[0]]}")
+            return row._replace(status=f"refused by min_side: its {width} x {height} pixels are too few")
+        known = self._by_hash[row.label]
+        if similar := near(np.array(list(known), np.uint64), value)[:1].tolist():
+            return row._replace(status=f"near-duplicate of {list(known.values())[similar[0]]}")
         name = f"{folder}/{digest[:16]}.{(file_facts(raw)['container'] or 'jpeg').lower()}"
         with atomic_write(self._out / name, "wb") as file:
             file.write(raw)
-        self._remember(name, digest, value)
         return row._replace(status="saved", file=name)
 
     def add(self, row: Row) -> None:
         """Add a row, in place of another of its address; it is on disk when this returns."""
-        # A line break would look like the end of a row; of lone surrogates, as in an API's answer, none can be written.
-        row = Row(*(re.sub(r"[\r\n]+", " ", cell)[:MAX_CELL].encode("utf-8", "replace").decode() for cell in row))
-        path, rows = self._out / row.label / NAME, self.rows[row.label]
+        row = Row(*(one_line(cell, MAX_CELL) for cell in row))
+        path = self._out / row.label / NAME
         if row.label not in self._begun:
             with atomic_write(path) as file:
-                csv.writer(file, lineterminator="\n").writerows([Row._fields, *rows.values()])
+                csv.writer(file, lineterminator="\n").writerows([Row._fields, *self.rows[row.label].values()])
             self._begun.add(row.label)
-        rows[row.address] = row
         with open(path, "a", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerow(row)
             file.flush()
             os.fsync(file.fileno())
+        self._learn(row)

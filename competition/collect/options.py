@@ -1,7 +1,7 @@
 """The options of a collection and its plan; every mistake in them is one sentence before anything is fetched."""
 
+import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,43 +45,35 @@ class CollectOptions(Wish):
     retries: int = bounded(4, 0, 10)  # of each request, where it may help
     robots: bool = True  # obey robots.txt
 
-    @property
-    def folder(self) -> str:
-        """Where images go, relative to ``out``."""
-        return f"{self.label}/{self.name}".rstrip("/")
-
-    def typed(self, key: str) -> str:
-        """Return a setting as it would be typed; nothing for none."""
-        return key and f"{key}={getattr(self, key)}".lower()
-
 
 def wishes(options: CollectOptions) -> list[CollectOptions]:
     """Return one set of options for each list, page or search; raise ``UserError`` unless they make sense, together and
-    with what lies in ``out``. Changes nothing."""
+    with what lies in ``out``. Changes nothing.
+
+    A plan names lists by label, as ``ai: [{urls: ai.txt}]``.
+    """
     if not options.out:
         raise UserError(f"collect needs out=, as in {USAGE}.")
     if not options.plan:
         return [_checked(options)]
     found = []
-    for label, number, entry in _entries(options.plan):
-        try:
-            one = parse([f"{key}={value}" for key, value in entry.items()], Wish)
-            words = f"{one.source} {one.search} {urlsplit(one.page).netloc} {Path(one.urls).stem}".lower()
-            name = one.name or re.sub("[^a-z0-9]+", "-", words).strip("-")[:60].strip("-") or f"entry-{number}"
-            found.append(_checked(replace(options, **vars(one) | {"label": label, "name": name})))
-        except UserError as error:
-            raise UserError(f"plan={options.plan}, {label}, entry {number}: {error}") from None
+    for label, entries in read_mapping("plan", options.plan).items():
+        for number, entry in enumerate(entries if isinstance(entries, list) and entries else [None], 1):
+            try:
+                found.append(_checked(replace(options, label=label, **_planned(entry, number))))
+            except UserError as error:
+                raise UserError(f"plan={options.plan}, {label}, entry {number}: {error}") from None
     return found
 
 
-def _entries(plan: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Yield label, number and words of each entry of a plan: lists by label, as ``ai: [{urls: ai.txt}]``."""
-    for label, entries in read_mapping("plan", plan).items():
-        for number, entry in enumerate(entries if isinstance(entries, list) and entries else [None], 1):
-            if not isinstance(entry, dict):
-                example = f"{label}: [{{urls: FILE}}]"
-                raise UserError(f"plan={plan}, {label}, entry {number} is no mapping: write them as {example}.")
-            yield label, number, entry
+def _planned(entry: Any, number: int) -> dict[str, Any]:
+    """Return the options that the entry with this number in a plan sets, with a name of its own."""
+    if not isinstance(entry, dict):
+        raise UserError("It is no mapping: write entries as [{urls: FILE}].")
+    one = parse([f"{key}={value}" for key, value in entry.items()], Wish)
+    words = f"{one.source} {one.search} {urlsplit(one.page).netloc} {Path(one.urls).stem}".lower()
+    name = one.name or re.sub("[^a-z0-9]+", "-", words).strip("-")[:60].strip("-") or f"entry-{number}"
+    return {**vars(one), "name": name}
 
 
 def _checked(one: CollectOptions) -> CollectOptions:
@@ -93,6 +85,7 @@ def _checked(one: CollectOptions) -> CollectOptions:
         (bool(one.search) != bool(one.source), f"search={one.search} and source={one.source} go together: give both."),
         (one.licence and one.source in ("", "civitai"), "licence= needs source=openverse or source=wikimedia."),
         (one.browser and not one.page, "browser=true renders the page that page= names: name one."),
+        (one.browser and os.name == "nt", "browser=true does not work on Windows: list the addresses in urls=FILE."),
     ):
         if is_wrong:
             raise UserError(sentence)

@@ -3,33 +3,31 @@
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus, urldefrag, urlencode
 
 import jmespath
 from parsel import Selector
+from scrapy import Spider
 from scrapy.http import Response, TextResponse
 from w3lib.html import remove_tags
 
-from competition.collect.crawl import AGENT, Collector, NoAnswer
-from competition.collect.folder import Row
+from competition.collect.crawl import NoAnswer, fetch
+from competition.collect.folder import BLANK, Row
 from competition.collect.options import CollectOptions
 from competition.core.errors import UserError
 
 SLOW_CODECS = ("idna", "punycode")  # for host names: quadratic in the text's length
 MAX_ANSWERS = 1000  # to one search
-COMMONS = "action=query&format=json&formatversion=2&generator=search&gsrnamespace=6&gsrlimit=50"
-COMMONS += "&prop=imageinfo&iiprop=url|extmetadata&iiextmetadatafilter=License|Artist&gsrsearch=filetype:bitmap+"
 WHOLE = (r"/width=\d+/", "/original=true/")  # Civitai shows small copies, but holds each file as it was given
 
 
 class Api(NamedTuple):
     """What an API is asked: ``query`` ends where the user's words follow. ``found`` are its images, as JMESPath: lists
-    of address (or addresses), licence, author and page; ``more`` is what the query for the next answer adds."""
+    of addresses, licence, author and page; ``more`` is what the query for the next answer adds."""
 
-    root: str
     query: str
     found: str
     more: str
@@ -38,20 +36,19 @@ class Api(NamedTuple):
 # Civitai knows models by their names, and with each the images that it made.
 APIS = {
     "openverse": Api(
-        "https://api.openverse.org",
-        "/v1/images/?page_size=20&q=",
-        "results[].[url, join('-', [license, license_version || '']), creator, foreign_landing_url]",
+        "https://api.openverse.org/v1/images/?page_size=20&q=",
+        "results[].[[url], join('-', [license, license_version || '']), creator, foreign_landing_url]",
         "page < page_count && {page: sum([page, `1`])}",
     ),
     "wikimedia": Api(
-        "https://commons.wikimedia.org",
-        f"/w/api.php?{COMMONS}",
-        "query.pages[].imageinfo[0].[url, extmetadata.License.value, extmetadata.Artist.value, descriptionurl]",
+        "https://commons.wikimedia.org/w/api.php?action=query&format=json&formatversion=2&generator=search"
+        "&gsrnamespace=6&gsrlimit=50&prop=imageinfo&iiprop=url|extmetadata&iiextmetadatafilter=License|Artist"
+        "&gsrsearch=filetype:bitmap+",
+        "query.pages[].imageinfo[0].[[url], extmetadata.License.value, extmetadata.Artist.value, descriptionurl]",
         "continue",
     ),
     "civitai": Api(
-        "https://civitai.com",
-        "/api/v1/models?limit=10&nsfw=false&query=",
+        "https://civitai.com/api/v1/models?limit=10&nsfw=false&query=",
         "items[].[modelVersions[].images[?type=='image'].url[], '', creator.username, "
         "join('', ['https://civitai.com/models/', to_string(id)])]",
         "metadata.nextCursor && {cursor: metadata.nextCursor}",
@@ -59,12 +56,23 @@ APIS = {
 }
 
 
-async def named_rows(wish: CollectOptions, spider: Collector) -> AsyncIterator[Row]:
+async def named_rows(wish: CollectOptions, spider: Spider) -> AsyncIterator[Row]:
     """Yield a row for each address that a list, a page and a search name; UserError or NoAnswer for one without any."""
     for address in read_list(wish.urls) if wish.urls else ():
-        yield Row(label=wish.label, address=address)
-    for address in await _on_page(wish, spider) if wish.page else ():
-        yield Row(label=wish.label, address=address, page=wish.page)
+        yield BLANK._replace(label=wish.label, address=address)
+    if wish.page:
+        response = await fetch(spider, wish.page)  # for the browser, too: then robots.txt allows it
+        if wish.browser:
+            from competition.collect.browser import rendered_images  # here, for only this needs Playwright
+
+            found = await rendered_images(response.url, spider)
+        else:
+            found = page_images(response)
+        if not found:
+            advice = "" if wish.browser else "; if scripts add them: browser=true"
+            raise NoAnswer(f"refused: it names no images{advice}")
+        for address in found:
+            yield BLANK._replace(label=wish.label, address=address, page=wish.page)
     if wish.search:
         async for row in found_rows(wish, spider):
             yield row
@@ -83,21 +91,6 @@ def read_list(path: str) -> list[str]:
     return [line for line in lines if line]
 
 
-async def _on_page(wish: CollectOptions, spider: Collector) -> list[str]:
-    """Return the addresses of a page's images."""
-    response = await spider.fetch(wish.page)  # for the browser, too: then robots.txt allows it
-    if wish.browser:
-        from competition.collect.browser import rendered_images  # here, for only this needs Playwright
-
-        found = await rendered_images(wish.page, AGENT)
-    else:
-        found = page_images(response)
-    if not found:
-        advice = "" if wish.browser else "; if scripts add them: browser=true"
-        raise NoAnswer(f"refused: it names no images{advice}")
-    return found
-
-
 def page_images(response: Response) -> list[str]:
     """Return the addresses of the images that a page's HTML names, in its order, each once.
 
@@ -111,10 +104,8 @@ def page_images(response: Response) -> list[str]:
     text = response.text.encode("utf-8", "replace").decode()  # without lone surrogates
     found: dict[str, None] = {}
     for tag in Selector(text=text, type="html").xpath("//img | //picture/source"):
-        srcset, lazy_srcset, lazy, src = (
-            tag.attrib.get(name, "") for name in ("srcset", "data-srcset", "data-src", "src")
-        )
-        links = (largest(srcset), largest(lazy_srcset), lazy.strip(), src.strip())
+        links = [largest(tag.attrib.get(name, "")) for name in ("srcset", "data-srcset")]
+        links += [tag.attrib.get(name, "").strip() for name in ("data-src", "src")]
         link = next((one for one in links if one and not one.lower().startswith("data:")), "data:")
         with contextlib.suppress(ValueError):  # of what is no address
             found[urldefrag(response.urljoin(link)).url] = None
@@ -131,18 +122,19 @@ def largest(srcset: str) -> str:
     return best
 
 
-async def found_rows(wish: CollectOptions, spider: Collector) -> AsyncIterator[Row]:
+async def found_rows(wish: CollectOptions, spider: Spider) -> AsyncIterator[Row]:
     """Yield a row for each image that a search finds; NoAnswer where its API gives none or what is not documented."""
     api, found = APIS[wish.source], 0
-    place = f"{(wish.api or api.root).rstrip('/')}{api.query}{quote_plus(wish.search)}"
+    query = re.sub("^https://[^/]*", wish.api.rstrip("/"), api.query) if wish.api else api.query
     fields = {"license": wish.licence} if wish.licence and wish.source == "openverse" else {}
     more: dict[str, Any] = {}
     for _ in range(MAX_ANSWERS):
         # Without robots.txt, which forbids APIs to crawlers: this one is offered for what it is asked for.
-        answer = await spider.fetch(f"{place}&{urlencode(fields | more)}", robots=False)
+        address = f"{query}{quote_plus(wish.search)}&{urlencode(fields | more)}"
+        answer = await fetch(spider, address, meta={"dont_obey_robotstxt": True})
         try:
             body = json.loads(answer.body)
-            rows = _rows(wish, jmespath.search(api.found, body) or [])
+            rows = list(_rows(wish, jmespath.search(api.found, body) or []))
             more = dict(jmespath.search(api.more, body) or {})
         except (ValueError, TypeError, RecursionError):
             raise NoAnswer("refused: it does not answer as its API is documented") from None
@@ -155,15 +147,14 @@ async def found_rows(wish: CollectOptions, spider: Collector) -> AsyncIterator[R
         raise NoAnswer("refused: it finds nothing")
 
 
-def _rows(wish: CollectOptions, images: list[Any]) -> list[Row]:
-    """Return a row for each image of an answer that has one of the wanted licences."""
-    rows = []
+def _rows(wish: CollectOptions, images: list[Any]) -> Iterator[Row]:
+    """Yield a row for each image of an answer that has one of the wanted licences."""
     for addresses, *told in images:
         licence, author, page = (remove_tags(str(one or "")).strip() for one in told)
-        words = re.split(r"-(?=[\d.])| ", licence.lower().removeprefix("cc-").rstrip("-"), maxsplit=1)
-        code = {"pd": "pdm", "zero": "cc0"}.get(words[0], words[0])
-        stated = {"licence": " ".join([code, *words[1:]]), "author": author, "page": page}
-        for address in addresses if isinstance(addresses, list) else [addresses]:
-            if address and (not wish.licence or code in wish.licence.split(",")):
-                rows.append(Row(label=wish.label, address=re.sub(*WHOLE, str(address)), **stated))
-    return rows
+        licence = licence.lower().removeprefix("cc-").rstrip("-")
+        code = re.sub(r"-[\d.]+$", "", licence)
+        if wish.licence and {"pd": "pdm", "zero": "cc0"}.get(code, code) not in wish.licence.split(","):
+            continue
+        for address in filter(None, addresses):
+            address = re.sub(*WHOLE, str(address))
+            yield BLANK._replace(label=wish.label, address=address, licence=licence, author=author, page=page)

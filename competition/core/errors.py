@@ -13,7 +13,6 @@
     Damaged              kaggle.download.unpack: an archive that cannot be read to its end
     Busy                 app.limits: as many requests of programs as may wait are waiting
     NoAnswer             collect.crawl: an address gives nothing, for good or this time
-    NotPublic            collect.guard: a connection would lead to an address that is not on the public internet
 
 A UserError alone leaves a command, and the others are caught where they mean something. README.md lists the exit
 statuses.

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from competition.collect.crawl import crawl
+from competition.collect.crawl import crawl, fetch
 from competition.collect.folder import Row, read_rows
 from competition.collect.gather import Collection, collect
 from competition.collect.options import CollectOptions
@@ -148,9 +148,7 @@ def collected(tmp_path, addresses=(), **changes) -> tuple[Outcome, dict[str, Row
     settings = settings_for(tmp_path, addresses, **changes)
     summary = outcome_of(collect(settings), settings.label)
     rows = read_rows(tmp_path / "data" / settings.label / "provenance.csv")
-    by_address = {row.address: row for row in rows}
-    assert len(by_address) == len(rows)
-    return summary, by_address
+    return summary, {row.address: row for row in rows}
 
 
 def serve(site: Site, **images: bytes) -> list[str]:
@@ -161,13 +159,21 @@ def serve(site: Site, **images: bytes) -> list[str]:
 
 
 def fetching(work, **changes):
-    """Return what ``work`` returns, given a fetcher with these options."""
-    usual = {"allow_local": True, "delay": 0.0, "retries": 2, "robots": False}
-    return crawl(CollectOptions(**{**usual, **changes}), work)
+    """Return what ``work`` returns, given a spider with these options."""
+
+    class Working(Collection):
+        async def work(self):
+            self.found = await work(self)
+
+    usual = {"urls": "none", "label": "ai", "out": "none", "allow_local": True, "delay": 0.0, "retries": 2}
+    spider = crawl(Working, CollectOptions(**{**usual, "robots": False, **changes}))
+    if spider.error:
+        raise spider.error
+    return spider.found
 
 
 def get(address, **changes):
-    return fetching(lambda spider: spider.fetch(address), **{"max_mb": 1.0, **changes})
+    return fetching(lambda spider: fetch(spider, address), **{"max_mb": 1.0, **changes})
 
 
 def images_in(folder: Path) -> list[str]:

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from competition.collect.crawl import NoAnswer
-from competition.collect.guard import is_public
+from competition.collect.crawl import NoAnswer, fetch, is_public
 from competition.collect.sources import read_list
 from competition.core.errors import UserError
 from competition.core.options import ADDRESS
@@ -41,16 +40,16 @@ from tests.collect.site import fetching
         "ff02::1",
         "::ffff:127.0.0.1",
         "::ffff:10.0.0.1",
+        "::ffff:8.8.8.8",
         "::127.0.0.1",
         "64:ff9b::7f00:1",
         "64:ff9b:1::1",
         "2002:7f00:1::",
+        "2002:808:808::",
         "2001:db8::1",
         "2001::1",
         "100::1",
         "4000::1",
-        "not a number",
-        "",
     ],
 )
 def test_addresses_off_the_public_internet_are_known_as_such(number):
@@ -65,9 +64,7 @@ def test_addresses_off_the_public_internet_are_known_as_such(number):
         "100.128.0.1",
         "172.32.0.1",
         "2606:4700::1111",
-        "::ffff:8.8.8.8",
         "64:ff9b::808:808",
-        "2002:808:808::",
     ],
 )
 def test_public_addresses_are_known_as_such(number):
@@ -109,7 +106,7 @@ def test_any_text_gives_no_answer_and_nothing_worse(texts):
     async def work(spider):
         for text in texts:
             with pytest.raises(NoAnswer):
-                await spider.fetch(f"http://{text}.invalid/{text}")
+                await fetch(spider, f"http://{text}.invalid/{text}")
 
     fetching(work, retries=0)
 

@@ -8,7 +8,7 @@ import pytest
 from competition.collect.crawl import NoAnswer
 from competition.collect.gather import collect
 from competition.core.errors import UserError
-from tests.collect.site import Answer, collected, fetching, in_a_network_of_its_own, png, settings_for
+from tests.collect.site import Answer, collected, fetching, in_a_network_of_its_own, png, send, settings_for
 
 pytest.importorskip("playwright.async_api", reason="the extra 'collect' is not installed")
 if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
@@ -40,6 +40,27 @@ def test_a_page_that_scripts_build_is_scrolled_and_gives_its_images(site, tmp_pa
 
 
 @pytest.mark.slow
+def test_what_a_page_asks_for_with_a_body_a_cookie_or_by_a_redirect_is_had_by_the_crawler(site, tmp_path):
+    bodies = []
+
+    def api(handler):
+        bodies.append(handler.rfile.read(int(handler.headers["Content-Length"])))
+        name = b"/with.png" if "known=1" in handler.headers.get("Cookie", "") else b"/without.png"
+        send(handler, Answer(name))
+
+    site._server.RequestHandlerClass.do_POST = site._server.RequestHandlerClass.do_GET
+    page = b"""<img src="own.png"><script>
+    fetch("/api", {method: "POST", body: "words"}).then(answer => answer.text()).then(address => {
+        const image = new Image(); image.src = address; document.body.append(image) })</script>"""
+    cookie = {"Content-Type": "text/html", "Set-Cookie": "known=1; Path=/"}
+    site.pages.update({"/api": api, "/deep/page": Answer(page, headers=cookie)})
+    site.pages.update({"/deep/own.png": Answer(png(1)), "/with.png": Answer(png(2))})
+    site.pages["/page"] = Answer(status=302, headers={"Location": "/deep/page"})
+    _, rows = collected(tmp_path, page=f"{site.root}/page", browser=True)
+    assert set(rows) == {f"{site.root}/deep/own.png", f"{site.root}/with.png"} and bodies == [b"words"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [("MAX_SCROLLS", 5), ("MAX_SECONDS", 4.0)])
 def test_a_page_without_an_end_is_left(site, tmp_path, monkeypatch, limit):
     monkeypatch.setattr(f"competition.collect.browser.{limit[0]}", limit[1])
@@ -58,13 +79,13 @@ def test_a_page_whose_script_never_ends_is_left(site, tmp_path, monkeypatch):
 
 def test_robots_txt_counts_for_the_page(site, tmp_path):
     site.pages["/robots.txt"] = Answer(b"User-agent: *\nDisallow: /page")
-    with pytest.raises(UserError, match=r"Forbidden by robots.txt, robots=true"):
+    with pytest.raises(UserError, match=r"refused by robots: Forbidden by robots.txt"):
         rendered(site, tmp_path, b"<img src=/1.png>")
     assert site.asked == ["/robots.txt"]
 
 
 def test_a_page_on_a_private_address_is_not_opened(site, tmp_path):
-    with pytest.raises(UserError, match="not a public address"):
+    with pytest.raises(UserError, match="not at a public address"):
         collect(settings_for(tmp_path, page=f"{site.root}/page", browser=True, allow_local=False))
     assert site.asked == []
 
@@ -78,7 +99,7 @@ PAGE = '''<img src=/ok.png><img src=/hop><img src="LOCAL/secret.png"><iframe src
     <script src="http://localhost:PORT/x"></script><script>
     for (const host of ["127.0.0.1", "localhost", "[::1]", "0x7f.1", "2130706433", "0.0.0.0"]) {
         fetch(`http://${host}:PORT/x`).catch(() => 0)
-        new WebSocket(`ws://${host}:PORT/x`)
+        new WebSocket(`ws://${host}:PORT/socket`)
         navigator.sendBeacon(`http://${host}:PORT/x`, "told")
     }
     fetch("/hop").catch(() => 0); open("LOCAL/x"); new Worker("/worker.js")
@@ -94,22 +115,27 @@ with Site("93.184.216.34") as public, Site() as local:
     async def work(fetcher):
         for path in ("/page", "/hop"):
             try:
-                print(await rendered_images(public.root + path, "test"))
+                print(await rendered_images(public.root + path, fetcher))
             except Exception as error:
                 print(error)
     fetching(work, allow_local=False)
     print(local.asked, "/worker.js" in public.asked)
-    fetching(lambda fetcher: rendered_images(public.root + "/page", "test"), allow_local=True)
+    fetching(lambda fetcher: rendered_images(public.root + "/page", fetcher), allow_local=True)
     print(sorted(set(local.asked)))
+    own = '<script>new WebSocket(`ws://${location.host}/socket`)</script><img src=/ok.png>'
+    public.pages["/own"] = Answer(own.encode(), headers=html)
+    print(fetching(lambda fetcher: rendered_images(public.root + "/own", fetcher), allow_local=True))
+    print("/ok.png" in public.asked, "/socket" in public.asked)
 """
 
 
 @pytest.mark.slow
 def test_nothing_in_a_page_reaches_a_private_address_neither_by_script_nor_by_redirect():
-    page, hop, guarded, allowed = in_a_network_of_its_own(HOSTILE, 120)
+    page, hop, guarded, allowed, _, own = in_a_network_of_its_own(HOSTILE, 120)
     assert "http://93.184.216.34" in page and "/ok.png" in page
     assert "the browser says" in hop and guarded == "[] True"
     assert "/x" in allowed and "/secret.png" in allowed  # the page does try, and succeeds where it may
+    assert "/socket" not in allowed and own == "True False"  # the browser itself has no way out, not even to its page
 
 
 def test_a_name_that_means_loopback_is_not_connected_to_by_the_browser(site, monkeypatch):
@@ -119,5 +145,5 @@ def test_a_name_that_means_loopback_is_not_connected_to_by_the_browser(site, mon
     look_up = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *words, **more: look_up("127.0.0.1", *words, **more))
     with pytest.raises(NoAnswer, match="the browser says"):
-        fetching(lambda fetcher: rendered_images(f"http://rebinding.example:{port}/x", "test"), allow_local=False)
+        fetching(lambda fetcher: rendered_images(f"http://rebinding.example:{port}/x", fetcher), allow_local=False)
     assert site.asked == []

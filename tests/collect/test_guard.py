@@ -29,7 +29,7 @@ def test_a_redirect_to_what_is_no_plain_web_address_is_refused(site, place, reas
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"])
 def test_loopback_is_never_asked_whatever_it_is_called(site, host):
     port = site.root.rpartition(":")[2]
-    with pytest.raises(NoAnswer, match=r"not a public address|not a canonical IPv4 address"):
+    with pytest.raises(NoAnswer, match=r"not at a public address|not a canonical IPv4 address"):
         get(f"http://{host}:{port}/x", allow_local=False, robots=True)
     assert site.asked == []
 
@@ -38,7 +38,7 @@ def test_loopback_is_never_asked_whatever_it_is_called(site, host):
 @pytest.mark.parametrize("number", ["169.254.169.254", "10.0.0.1", "192.168.0.1", "100.64.1.1", "[fe80::1]", "[::]"])
 def test_private_addresses_are_refused_before_anything_is_sent(scheme, number):
     began = time.monotonic()
-    with pytest.raises(NoAnswer, match="not a public address"):
+    with pytest.raises(NoAnswer, match="not at a public address"):
         get(f"{scheme}://{number}/latest", allow_local=False)
     assert time.monotonic() - began < 1
 
@@ -54,7 +54,7 @@ def test_a_name_that_means_loopback_first_or_on_second_thoughts_is_not_connected
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
         monkeypatch.setattr(socket, "getaddrinfo", names)
-        with pytest.raises(NoAnswer, match=r"not a public address|Cannot connect to host"):
+        with pytest.raises(NoAnswer, match=r"not at a public address|Cannot connect to host"):
             get(f"{scheme}://rebinding.example:{server.getsockname()[1]}/x", allow_local=False, retries=1)
         with pytest.raises(TimeoutError):
             server.accept()
@@ -62,14 +62,14 @@ def test_a_name_that_means_loopback_first_or_on_second_thoughts_is_not_connected
 
 # Runs where the network is the machine's own loopback and nothing else, with a public address on it.
 ON_A_PUBLIC_ADDRESS = """
-from competition.collect.crawl import NoAnswer
+from competition.collect.crawl import NoAnswer, fetch
 from tests.collect.site import Answer, Site, fetching
 async def work(spider):
-    print((await spider.fetch(public.root + "/x")).body)
+    print((await fetch(spider, public.root + "/x")).body)
     for place in (local.root + "/x", "http://169.254.169.254/latest", "file:///etc/passwd"):
         public.pages["/y"] = Answer(status=302, headers={"Location": place})
         try:
-            print(await spider.fetch(public.root + "/y"))
+            print(await fetch(spider, public.root + "/y"))
         except NoAnswer as none:
             print(none)
 with Site("93.184.216.34") as public, Site() as local:
@@ -82,8 +82,8 @@ with Site("93.184.216.34") as public, Site() as local:
 def test_a_redirect_from_an_allowed_to_a_refused_address_is_refused():
     assert in_a_network_of_its_own(ON_A_PUBLIC_ADDRESS, 60) == [
         "b'fine'",
-        "refused: 127.0.0.1 is not a public address",
-        "refused: 169.254.169.254 is not a public address",
+        "refused by allow_local: it is not at a public address",
+        "refused by allow_local: it is not at a public address",
         "refused: the server says 302 Found",
         "[]",
     ]

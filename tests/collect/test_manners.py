@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from competition.collect.crawl import NoAnswer
+from competition.collect.crawl import NoAnswer, fetch
 from tests.collect.site import Answer, fetching, get
 
 
 async def outcome(spider, address):
     """Return the body, or the reason why there is none."""
     try:
-        return (await spider.fetch(address)).body
+        return (await fetch(spider, address)).body
     except NoAnswer as none:
         return str(none)
 
@@ -64,7 +64,7 @@ def test_robots_txt_is_read_once_and_obeyed_also_behind_a_redirect(site):
     site.pages["/detour"] = Answer(status=302, headers={"Location": "/private/x.png"})
     paths = ("/open.png", "/all/x.png", "/private/x.png", "/detour")  # the rules for all are not ours
     found = outcomes([site.root + path for path in paths], robots=True)
-    assert found == [b"fine", b"fine", *["refused: Forbidden by robots.txt"] * 2]
+    assert found == [b"fine", b"fine", *["refused by robots: Forbidden by robots.txt"] * 2]
     assert site.times_asked("/robots.txt") == 1 and site.times_asked("/private/x.png") == 0
     assert get(f"{site.root}/private/x.png", robots=False).body == b"secret"
 
@@ -76,7 +76,7 @@ def test_robots_txt_counts_for_all_that_wait_for_it(site):
     async def work(spider):
         return await asyncio.gather(*(outcome(spider, f"{site.root}/{number}") for number in range(8)))
 
-    assert fetching(work, robots=True) == ["refused: Forbidden by robots.txt"] * 8
+    assert fetching(work, robots=True) == ["refused by robots: Forbidden by robots.txt"] * 8
     assert site.asked == ["/robots.txt"]
 
 

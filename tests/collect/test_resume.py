@@ -59,6 +59,23 @@ def test_what_the_user_weeded_out_is_not_fetched_again(site, tmp_path):
     assert again[near].status == f"near-duplicate of {rows[address].file}"
 
 
+def test_a_class_folder_that_the_user_renamed_keeps_its_rows(site, tmp_path):
+    (address,) = serve(site, a_png=png(1))
+    collected(tmp_path, [address])
+    (tmp_path / "data/ai").rename(tmp_path / "data/fake")
+    summary, rows = collected(tmp_path, [address], label="fake")
+    assert summary.finished == 1 and rows[address].label == "fake"
+
+
+def test_what_a_setting_refused_is_asked_for_again_and_what_the_server_refused_is_not(site, tmp_path):
+    (small,), none = serve(site, a_png=png(1, side=48)), f"{site.root}/none"
+    summary, _ = collected(tmp_path, [small, none], min_side=64)
+    assert summary.counts["refused"] == 2
+    summary, rows = collected(tmp_path, [small, none])
+    assert (summary.counts["saved"], summary.finished, rows[small].status) == (1, 1, "saved")
+    assert site.times_asked("/none") == 1
+
+
 def test_a_file_that_the_user_changed_is_never_overwritten(site, tmp_path):
     one, other = serve(site, a_png=png(1), b_png=png(1))
     _, rows = collected(tmp_path, [one])
@@ -84,13 +101,13 @@ def test_only_what_a_killed_run_left_half_written_is_removed(site, tmp_path):
     }
 
 
-def test_fingerprints_spoilt_in_the_table_are_computed_anew(site, tmp_path):
-    one, near = serve(site, a_png=png(1), b_jpg=encoded(picture(1), "JPEG"))
+def test_a_fingerprint_spoilt_in_the_table_leaves_the_bytes_to_compare(site, tmp_path):
+    one, same = serve(site, a_png=png(1), b_png=png(1))
     _, rows = collected(tmp_path, [one])
     path = tmp_path / "data/ai/provenance.csv"
     path.write_text(path.read_text().replace(rows[one].perceptual_hash, "zzz"))
-    _, again = collected(tmp_path, [one, near])
-    assert again[near].status == f"near-duplicate of {rows[one].file}"
+    _, again = collected(tmp_path, [one, same])
+    assert again[same].status == f"duplicate of {rows[one].file}"
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.97])
@@ -110,7 +127,7 @@ def test_a_table_that_is_no_provenance_is_not_overwritten(site, tmp_path):
     (tmp_path / "data" / "ai").mkdir(parents=True)
     path = tmp_path / "data/ai/provenance.csv"
     path.write_text("painter,year\nme,2024\n")
-    with pytest.raises(UserError, match=r"provenance\.csv has no column 'label'"):
+    with pytest.raises(UserError, match=r"provenance\.csv has no column 'address'"):
         collected(tmp_path, serve(site, a_png=png(1)))
     assert path.read_text() == "painter,year\nme,2024\n"
 

@@ -3,7 +3,6 @@
 Files are compared by their content, pictures by their perceptual hash, which is computed once for each set and kept.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,29 +79,11 @@ def hashes_of(images: ImageSet, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _thumbnail(path: str) -> np.ndarray:
     try:
-        return np.rint(_shrunk(read_bytes(path), path)).astype(np.uint8)
+        raw = read_bytes(path)
+        with room_for(header_size(raw, path)):
+            return np.rint(thumbnail(decode(raw, path))).astype(np.uint8)
     except UnreadableImage:
         return np.zeros((SIDE, SIDE), np.uint8)
-
-
-def _shrunk(raw: bytes, path: str) -> np.ndarray:
-    with room_for(header_size(raw, path)):
-        return thumbnail(decode(raw, path))
-
-
-def fingerprints(paths: Sequence[str], title: str) -> list[tuple[str, int | None]]:
-    """Return the SHA-256 and perceptual hash of image files; no hash of one that cannot be decoded."""
-
-    def look(path: str) -> tuple[str, int | None]:
-        raw = b""
-        try:
-            raw = read_bytes(path)
-            return hashlib.sha256(raw).hexdigest(), int(perceptual_hashes([_shrunk(raw, path)])[0])
-        except UnreadableImage:
-            return hashlib.sha256(raw).hexdigest(), None
-
-    chunks = chunks_of(len(paths), CHUNK_IMAGES)
-    return list(in_order(lambda rows: [look(paths[row]) for row in rows], chunks, cores(), title))
 
 
 def _kept(path: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
