@@ -66,7 +66,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _interrupted() -> int:
-    print("\nInterrupted: the same line goes on from where it stopped.", file=sys.stderr)
+    print("\nInterrupted: what is finished is kept; the same line, run again, does the rest.", file=sys.stderr)
     return interrupted() or 128 + signal.SIGINT
 
 
@@ -97,6 +97,9 @@ def script() -> int:
     """Run the command line of this process; a reader that has had enough (`| head`) ends it without a word."""
     answer_signals()
     sys.warnoptions.append("ignore:resource_tracker:UserWarning")  # Python removes what killed processes leave: quietly
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # the shell closed it (`>&-`)
+            setattr(sys, name, open(os.devnull, mode))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may hold what the terminal's encoding does not

@@ -321,6 +321,13 @@ def test_a_reader_that_has_had_enough_ends_a_command_without_a_word(home, words)
     assert said.stdout.count("\n") == 1 and said.stderr == ""
 
 
+@pytest.mark.parametrize("words", ["help >&-", "help 2>&-", "predict name=none - <&-"])
+def test_a_stream_that_the_shell_closed_is_an_empty_one(home, words):
+    line = f"{sys.executable} -m competition {words}"
+    said = subprocess.run(line, shell=True, env=environment(home), capture_output=True, text=True)
+    assert "Traceback" not in said.stderr and said.returncode == (2 if "predict" in words else 0)
+
+
 def test_the_console_script_is_the_command_line(home):
     (entry,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"].items()
     code = f"import sys; from importlib.metadata import EntryPoint; sys.argv[0] = {entry[0]!r}; "

@@ -25,12 +25,14 @@ def example_lines(password: bool) -> list[str]:
 def add_api(site: FastAPI, service: Service) -> None:
     """Let ``site`` answer a POST to ``JUDGE``, whose body is an image file, and ``?name=`` what to call it.
 
-    Status 200: the verdict; 413: too many bytes; 422: no image that can be judged; 429: the visitor's minute is full;
-    503: too many wait. All but the first hold ``error``, a sentence.
+    Status 200: the verdict; 413: too many bytes; 415: a form; 422: no image that can be judged; 429: the visitor's
+    minute is full; 503: too many wait. All but the first hold ``error``, a sentence.
     """
 
     @site.post(JUDGE)
     async def judge(request: Request, name: str = "image") -> JSONResponse:
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            return refused(415, f"Send the image alone, as in {CURL}, for a form is not read.")
         if wait := service.wait(request.client.host if request.client else None):
             return refused(429, service.too_many(wait), {"retry-after": str(wait)})
         raw, most = bytearray(), service.limits.max_mb * 2**20

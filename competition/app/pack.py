@@ -11,8 +11,8 @@ from pathlib import Path
 from competition import __version__
 from competition.app.imports import ROOT, needed, requirements
 from competition.app.limits import Limits
-from competition.app.packed import MODEL, PASSWORD, TRUST
-from competition.app.serve import PORT
+from competition.app.packed import MODEL, TRUST
+from competition.app.serve import PASSWORD, PORT
 from competition.core.errors import UserError
 from competition.core.files import draft_folder, file_digest, write_text
 from competition.core.intact import read_record_file, write_record_file
@@ -28,7 +28,10 @@ APP = '''\
 
 from pathlib import Path
 
-from competition.app.packed import main
+try:
+    from competition.app.packed import main
+except ImportError as error:
+    raise SystemExit(f"Error: {{error}}: run pip install -r requirements.txt, and then the same line again.")
 
 if __name__ == "__main__":
     main(Path(__file__).resolve().parent, {name!r}, max_mb={max_mb:g}, per_minute={per_minute})
@@ -78,10 +81,12 @@ ATTRIBUTES = "*.onnx filter=lfs diff=lfs merge=lfs -text\n*.onnx.data filter=lfs
 
 
 def check_place(folder: Path) -> None:
-    """Raise UserError for a folder that holds anything but an older pack, or is none."""
+    """Raise UserError for a folder that holds anything but an older pack, is none, or cannot be replaced as a whole."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise UserError(f"pack={folder}: {there} is a file where a folder is to be: name another folder.")
+    if os.path.ismount(folder) or Path.cwd().is_relative_to(folder.resolve()):
+        raise UserError(f"pack={folder} is in use as a whole, by the system or by you: name a folder inside it.")
     if not folder.exists() or not any(folder.iterdir()):
         return
     known = (read_record_file(folder / PACKED) or {}).get("files", {})
@@ -151,8 +156,11 @@ def _texts(manifest: Manifest, limits: Limits, required: list[str]) -> dict[str,
 
 
 def _stands(folder: Path, digests: dict[str, str]) -> bool:
-    """Whether the pack in ``folder`` consists of files with these digests."""
-    return all((folder / name).is_file() and file_digest(folder / name) == digest for name, digest in digests.items())
+    """Whether the pack in ``folder`` consists of files with these digests, and no others."""
+    known = (read_record_file(folder / PACKED) or {}).get("files")
+    return known == digests and all(
+        (folder / name).is_file() and file_digest(folder / name) == digest for name, digest in digests.items()
+    )
 
 
 def _swap(site: Path, folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 import contextlib
 import ctypes
+import errno
 import ipaddress
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 2**17  # glibc's number for it, and its default in bytes
 PORT, NEXT = 7860, 50  # the usual port, and how many after it are tried where it is taken
+PASSWORD = "TELLTALE_PASSWORD"  # an environment variable: words of a command line can be read by everyone on a machine
 
 
 def make_server(
@@ -72,6 +75,8 @@ def listen(host: str, port: int | None) -> socket.socket:
         except OSError as error:
             listener.close()
             refused = error
+    if refused.errno == errno.EADDRNOTAVAIL:
+        raise UserError(f"host={host} is not an address of this machine: leave host= out, or give one that is.")
     if isinstance(refused, PermissionError):
         raise UserError(f"port={port} needs the administrator's rights: give one from 1024 on, or leave port= out.")
     if not port:
@@ -79,6 +84,21 @@ def listen(host: str, port: int | None) -> socket.socket:
             f"No port of {host} from {PORT} to {PORT + NEXT - 1} is free ({refused.strerror}): give another with port=."
         )
     raise UserError(f"port={port} of {host} cannot be used ({refused.strerror}): give another, or leave port= out.")
+
+
+def announce(listener: socket.socket, password: str) -> None:
+    """Print where the page is, and who can send images to it."""
+    host = listener.getsockname()[0]
+    print(f"The page is at {address_of(listener)} (Ctrl-C ends it).", flush=True)
+    if password:
+        print("It asks for the password; any user name will do.", flush=True)
+    elif not ipaddress.ip_address(host).is_loopback:
+        print(
+            f"Anyone on the network can send images to this page, for it listens at {host} and has no password: "
+            f"{PASSWORD}=WORD in the environment keeps others out.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def address_of(listener: socket.socket) -> str:

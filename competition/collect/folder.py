@@ -48,7 +48,8 @@ BLANK = Row(*[""] * 14)
 def read_rows(path: Path) -> list[Row]:
     """Return the rows of a provenance file, without one that was cut short; ``UserError`` for another file."""
     text = path.read_bytes().decode("utf-8-sig", "replace")
-    header, *rows = [cells for _, cells in csv_rows(text[: text.rfind("\n") + 1], path)] or [list(Row._fields)]
+    whole = text[: text.rfind("\n") + 1] or text
+    header, *rows = [cells for _, cells in csv_rows(whole, path)] or [list(Row._fields)]
     if lacking := [column for column in ("address", "status") if column not in header]:
         raise UserError(f"{path} has no column '{lacking[0]}': it is not this program's, so move it away.")
     named = ({name: cell for name, cell in zip(header, cells, strict=True) if name in Row._fields} for cells in rows)

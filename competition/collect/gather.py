@@ -27,7 +27,7 @@ from competition.core.locks import only_one
 
 class Collection(Spider):
     """A collection, and what it did: ``counts`` of addresses by label and what became of them, or ``finished`` before;
-    what could not be read and why (``unread``); and the class that came to its end (``exhausted``)."""
+    what could not be read and why (``unread``); the class that came to its end (``exhausted``); and the ``folder``."""
 
     name = "collect"
 
@@ -54,7 +54,7 @@ class Collection(Spider):
         self._named: dict[str, deque[tuple[CollectOptions, AsyncIterator[Row]]]] = {one: deque() for one in self.counts}
         for wish in self.wishes:
             self._named[wish.label].append((wish, named_rows(wish, self)))
-        self._folder = DataFolder(self.options)
+        self.folder = DataFolder(self.options)
         running: set[asyncio.Task[None]] = set()
         with tqdm(desc=f"collect {' '.join(self.counts)}", unit="img", disable=None) as bar:
             while True:
@@ -71,17 +71,17 @@ class Collection(Spider):
         row = row._replace(time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         try:
             answer = await fetch(self, row.address)
-            row = self._folder.judged(row, f"{row.label}/{wish.name}".rstrip("/"), answer)
+            row = self.folder.judged(row, f"{row.label}/{wish.name}".rstrip("/"), answer)
         except NoAnswer as none:
             row = row._replace(status=str(none))
-        self._folder.add(row)
+        self.folder.add(row)
         self.counts[row.label][re.split("[ :]", row.status)[0]] += 1
-        self._folder.images[row.label] -= row.status != "saved"
+        self.folder.images[row.label] -= row.status != "saved"
 
     async def _next(self) -> tuple[CollectOptions, Row] | None:
         """Return the next address of the class that has the fewest images, of its lists, pages and searches in turn;
         None if that class has no more, or enough."""
-        images = self._folder.images  # saved or under way
+        images = self.folder.images  # saved or under way
         while True:
             label = min(self._named, key=images.__getitem__)
             if images[label] >= (self.options.max or math.inf):
@@ -104,7 +104,7 @@ class Collection(Spider):
 
     def _is_new(self, row: Row) -> bool:
         """Tell whether an address has yet to be requested: not where it was refused, unless by a setting."""
-        before = self._folder.rows[row.label].get(row.address)
+        before = self.folder.rows[row.label].get(row.address)
         finished = before is not None and not before.status.startswith(("failed", "refused by"))
         first = (row.label, row.address) not in self._seen
         self._seen.add((row.label, row.address))

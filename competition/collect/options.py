@@ -56,11 +56,16 @@ def wishes(options: CollectOptions) -> list[CollectOptions]:
         raise UserError(f"collect needs out=, as in {USAGE}.")
     if not options.plan:
         return [_checked(options)]
-    found = []
+    if idle := [key for key in ("label", *vars(Wish())) if getattr(options, key)]:
+        raise UserError(f"plan={options.plan} says what to collect: leave {idle[0]}= out, or say it there.")
+    found: list[CollectOptions] = []
     for label, entries in read_mapping("plan", options.plan).items():
         for number, entry in enumerate(entries if isinstance(entries, list) and entries else [None], 1):
             try:
-                found.append(_checked(replace(options, label=label, **_planned(entry, number))))
+                one = _checked(replace(options, label=label, **_planned(entry, number)))
+                if (label, one.name) in [(other.label, other.name) for other in found]:
+                    raise UserError(f"Another entry goes to {label}/{one.name}, too: give this one a name: of its own.")
+                found.append(one)
             except UserError as error:
                 raise UserError(f"plan={options.plan}, {label}, entry {number}: {error}") from None
     return found
@@ -69,7 +74,7 @@ def wishes(options: CollectOptions) -> list[CollectOptions]:
 def _planned(entry: Any, number: int) -> dict[str, Any]:
     """Return the options that the entry with this number in a plan sets, with a name of its own."""
     if not isinstance(entry, dict):
-        raise UserError("It is no mapping: write entries as [{urls: FILE}].")
+        raise UserError("It is not a mapping: write entries as [{urls: FILE}].")
     one = parse([f"{key}={value}" for key, value in entry.items()], Wish)
     words = f"{one.source} {one.search} {urlsplit(one.page).netloc} {Path(one.urls).stem}".lower()
     name = one.name or re.sub("[^a-z0-9]+", "-", words).strip("-")[:60].strip("-") or f"entry-{number}"
@@ -83,6 +88,7 @@ def _checked(one: CollectOptions) -> CollectOptions:
         (not (one.urls or one.page or one.search), f"Say where the images are, by urls=, page= or search=: {USAGE}"),
         (not one.label, f"collect needs label=, as in {USAGE}."),
         (bool(one.search) != bool(one.source), f"search={one.search} and source={one.source} go together: give both."),
+        (one.api and not one.search, "api= is the place of a search: give search= and source=, or leave it out."),
         (one.licence and one.source in ("", "civitai"), "licence= needs source=openverse or source=wikimedia."),
         (one.browser and not one.page, "browser=true renders the page that page= names: name one."),
         (one.browser and os.name == "nt", "browser=true does not work on Windows: list the addresses in urls=FILE."),

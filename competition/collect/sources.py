@@ -83,7 +83,8 @@ def read_list(path: str) -> list[str]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"urls={path} cannot be read ({error}): name a UTF-8 text file of addresses.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"urls={path} cannot be read ({reason}): name a UTF-8 text file of addresses.") from None
     # A '#' inside an address begins its fragment; a comment begins a line or follows a space.
     lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines()]
     if not any(lines):

@@ -44,8 +44,8 @@ class AppOptions:
     engine: str = one_of("torch", "onnx")  # onnx: the files that ./run.sh export wrote, without the map of the evidence
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     max_mb: float = bounded(20.0, 0.1, 1000)  # 2^20 bytes that one image may have
-    per_minute: int | None = bounded(None, 0, 100_000)  # images a minute of one visitor, 0 = any number
-    # default: any number where this machine alone is served, else 30
+    per_minute: int | None = bounded(None, 0, 100_000)  # images a minute of one visitor, 0 = any number; by default 0
+    # where this machine alone is served, else 30
     trust: str = ""  # PEM file of root certificates: Content Credentials that lead to one are trusted
     open: bool = True  # open the page in the browser
     pack: str = ""  # the folder to pack the page into; it is not served then
@@ -72,26 +72,16 @@ def main(words: Sequence[str]) -> None:
 
 def _serve(options: AppOptions, listener: socket.socket, folder: Path) -> None:
     from competition.app.limits import PER_MINUTE, Limits
-    from competition.app.packed import PASSWORD
-    from competition.app.serve import address_of, make_server
+    from competition.app.serve import PASSWORD, address_of, announce, make_server
 
     alone = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
     per_minute = options.per_minute if options.per_minute is not None else 0 if alone else PER_MINUTE
     service = _open(options, Limits(options.max_mb, per_minute))
     password = options.password or os.environ.get(PASSWORD, "")
-    server, address = make_server(service, folder, password), address_of(listener)
-    print(f"The page is at {address} (Ctrl-C ends it).", flush=True)
-    if password:
-        print("It asks for the password; any user name will do.", flush=True)
-    elif not alone:
-        print(
-            f"Anyone on the network can send images to this page, because host={options.host} was asked for: "
-            f"{PASSWORD}=WORD in the environment, or password=WORD, keeps others out.",
-            file=sys.stderr,
-            flush=True,
-        )
+    server = make_server(service, folder, password)
+    announce(listener, password)
     if options.open and _has_screen():
-        webbrowser.open(address)  # the socket listens already: the browser waits until it is answered
+        webbrowser.open(address_of(listener))  # the socket listens already: the browser waits until it is answered
     server.run(sockets=[listener])
 
 

@@ -10,6 +10,7 @@ licence: "cc0,by"}, {page: "https://example.org/gallery"}]`. Each entry becomes 
 Exit status 1: some addresses could not be had.
 """
 
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,12 +43,16 @@ def main(words: Sequence[str]) -> int:
 def lines(run: "Collection") -> Iterator[str]:
     """Yield what is printed at the end; the last line says what to do next."""
     for label, some in run.counts.items():
+        images, provenance = run.folder.images[label], run.out / label / "provenance.csv"
+        enough = ", as many as max= wants" if images >= (run.options.max or math.inf) else ""
         count = {kind: counted(some[kind], kind) for kind in ("duplicate", "near-duplicate")}
         yield (
             f"{label}: {counted(some['saved'], 'image')} saved, {count['duplicate']}, {count['near-duplicate']}, "
-            f"{some['refused']:,} refused, {some['failed']:,} failed; {some['finished']:,} done before."
+            f"{some['refused']:,} refused, {some['failed']:,} failed; {some['finished']:,} addresses done before; "
+            f"{counted(images, 'image')} in all{enough}."
         )
-        yield f"Where each came from, and why not: {run.out / label / 'provenance.csv'}"
+        if provenance.exists():
+            yield f"Where each image came from, and why an address gave none: {provenance}"
     yield from run.unread
     if len(run.counts) > 1 and run.exhausted:
         yield f"There are no more images of {run.exhausted}, so the other class stops there, too."
@@ -60,7 +65,7 @@ def _what_next(labels: Sequence[str], out: Path) -> str:
     """Return the line to type next: the other class's, or the main job's."""
     names, folder = class_folders(out) if out.exists() else [], shlex.quote(str(out))
     if lacking := [label for label in labels if label not in names]:
-        return f"No image is in {out / lacking[0]} yet: see there why."
+        return f"No image is in {out / lacking[0]} yet."
     if len(names) > 2:
         return f"{out} holds {len(names)} class folders ({listed(names)}): leave two, then ./run.sh data={folder}"
     if len(names) < 2:

@@ -6,6 +6,7 @@
 Exit status 1: some images could not be read.
 """
 
+import codecs
 import csv
 import json
 import os
@@ -25,7 +26,7 @@ from competition.core.errors import UserError
 from competition.core.options import DEVICES, one_of, parse, positional
 from competition.core.text import counted, printable
 from competition.data.images.credentials import read_trust
-from competition.data.images.formats import IMAGE_EXTENSIONS
+from competition.data.images.find import image_files
 from competition.inference.classify import COLUMNS, Classifier, verdict_row
 from competition.inference.classify_files import FileVerdict, classify_files
 from competition.inference.run_record import without_outside
@@ -33,6 +34,7 @@ from competition.scoring.unlikeness import UNLIKE
 
 STANDARD_INPUT = "-"
 STREAMED = ("csv", "jsonl")  # formats whose rows are printed as they come
+MAX_WIDTH = 10_000  # characters of the table in a file: as many as it needs
 NAMES_AHEAD = 1000  # lines of standard input that are read before their files are decoded
 PAUSE = 0.05  # seconds without a line after which those before it are judged
 
@@ -47,7 +49,8 @@ class PredictOptions:
     engine: str = one_of("torch", "onnx")  # onnx: the files that ./run.sh export wrote
     device: str = one_of(*DEVICES)  # auto: the GPU, where there is one
     trust: str = ""  # PEM file of root certificates: Content Credentials that lead to one are trusted
-    test: str = ""  # folder of a test set, whose submission is written in place of verdicts
+    test: str = ""  # a data set's folder, laid out as the run's own: the submission of its test images is written
+    # instead of verdicts; where the run had class folders, a folder of images will do
     out: str = ""  # the submission's file; default: submission.csv in this folder
 
 
@@ -101,13 +104,7 @@ def find_images(named: Sequence[str]) -> list[Path]:
         if word == STANDARD_INPUT:
             raise UserError(f"'{word}' reads the names of the files from standard input: give it alone.")
         if path.is_dir():
-            inside = sorted(
-                p
-                for p in path.rglob("*")
-                if p.suffix.lower() in IMAGE_EXTENSIONS
-                and p.is_file()
-                and not any(part[:1] == "." or part[:2] == "__" for part in p.relative_to(path).parts)
-            )
+            inside = sorted(map(Path, image_files(path)))
             if not inside:
                 raise UserError(f"{word} holds no images: name another folder, or the files themselves.")
             files.update(dict.fromkeys(inside))
@@ -136,7 +133,7 @@ def read_names(stream: IO[bytes]) -> Iterator[Path | None]:
             line = lines.get()
         if not line:
             return
-        if name := line.rstrip(b"\r\n"):
+        if name := line.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n"):
             yield Path(os.fsdecode(name))
 
 
@@ -178,13 +175,14 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     """Print the verdicts as a table, and how many of them mean little, their images being unlike the known ones."""
     unknown = {column for column in ("unlike", "credentials") if not any(row[column] not in (None, "") for row in rows)}
     columns = [column for column in rows[0] if column not in unknown]
-    left = ("file", "verdict", "credentials")
+    names = ("file", "credentials")  # go on in the next line where the terminal is too narrow; figures are never cut
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
+        left = column in (*names, "verdict")
+        table.add_column(column, justify="left" if left else "right", no_wrap=column not in names, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in columns))
-    console().print(table)
+    console(file_width=MAX_WIDTH).print(table)
     if strange := sum((row["unlike"] or 0) >= UNLIKE for row in rows):
         print(
             f"{strange} of {counted(len(rows), 'image')}: more unlike than {UNLIKE:g} % of the images that the models "
@@ -195,4 +193,4 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
 def _cell(column: str, value: Any) -> str:
     if column == "unlike":
         return "-" if value is None else f"{value:.0f} %"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else printable(str(value))

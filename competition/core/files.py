@@ -33,7 +33,11 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep_drafts(path)
-    handle, temporary = _draft(lambda: tempfile.mkstemp(prefix=f".{path.name}.", suffix=DRAFT, dir=path.parent))
+    try:
+        handle, temporary = _draft(lambda: tempfile.mkstemp(prefix=f".{path.name}.", suffix=DRAFT, dir=path.parent))
+    except OSError as error:
+        error.filename = str(path)
+        raise
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
     try:
         with os.fdopen(handle, mode, encoding=encoding, newline=newline) as file:

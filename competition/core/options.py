@@ -143,7 +143,8 @@ def check_keys(layer: Any, known: Sequence[str], prefix: str, source: str) -> No
         raise UserError(f"{prefix[:-1]}={layer} (in {source}) is not a mapping: write {prefix}key=value.")
     for key in layer or ():
         if key not in known:
-            raise UserError(f"There is no setting '{prefix}{key}' (in {source}){did_you_mean(str(key), known)}")
+            hint = did_you_mean(str(key), known) or ": leave it out."
+            raise UserError(f"There is no setting '{prefix}{key}' (in {source}){hint}")
 
 
 def check_values(options: Any, prefix: str = "") -> None:

@@ -24,7 +24,7 @@ def system_refusal(error: BaseException) -> str | None:
         return f"{error.filename or 'A file'} cannot be read or written ({error.strerror}): check its disk"
     if error.errno in UNWRITABLE:
         return (
-            f"{error.filename or 'A file'} cannot be written ({error.strerror}): make room there, or put the "
-            "results elsewhere with TELLTALE_HOME=FOLDER"
+            f"{error.filename2 or error.filename or 'A file'} cannot be written ({error.strerror}): make room there, "
+            "or name another place, which for runs and submissions is TELLTALE_HOME=FOLDER"
         )
     return None

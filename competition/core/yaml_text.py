@@ -1,5 +1,6 @@
 """YAML as plain data: the one reader of every YAML text that a user or a stranger may have written."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := next((key for key, times in keys.items() if times > 1), None):
+            raise ValueError(f"'{twice}' stands there twice")  # YAML would take the later and say nothing
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {

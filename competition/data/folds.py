@@ -192,7 +192,7 @@ def check_possible(train: pd.DataFrame, k: int, shares: Shares = None) -> None:
 def _check_columns(path: Path, kept: list[str], columns: list[str]) -> None:
     if {SOURCE} == set(kept).symmetric_difference(columns):
         kind = "folds by source" if SOURCE in kept else "folds that are not by source"
-        raise UserError(f"{path} holds {kind}, which does not go with split=: {_REMEDY}")
+        raise UserError(f"{path} holds {kind}, and split= wants others: {_REMEDY}")
     if kept != columns:
         raise UserError(f"{path} has the columns {listed(kept, 8)}, not {listed(columns, 5)}: {_REMEDY}")
 
@@ -228,7 +228,7 @@ def _check_numbers(path: Path, fold: pd.Series, k: int, shares: Shares) -> None:
     found = sorted(fold.astype("int64").unique())
     if (found[0] == TRAIN) != (shares is not None):
         kind = "a hold-out split" if shares is None else "folds"
-        raise UserError(f"{path} holds {kind}, which does not go with split=: {_REMEDY}")
+        raise UserError(f"{path} holds {kind}, and split= wants others: {_REMEDY}")
     if shares is not None:
         if len(found) != len(shares):
             raise UserError(f"{path} holds a hold-out split into {len(found)} parts, not {len(shares)}: {_REMEDY}")

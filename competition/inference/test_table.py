@@ -9,7 +9,7 @@ import numpy as np
 from competition.core.errors import UserError
 from competition.core.settings import Config
 from competition.core.text import listed
-from competition.data.layouts.class_folders import TEST, images_to_predict
+from competition.data.layouts.class_folders import TEST, class_folders, images, images_to_predict, natural_order
 from competition.data.layouts.csv_text import (
     FILE_COLUMNS,
     ID_COLUMNS,
@@ -90,7 +90,12 @@ def _label_name(root: Path, config: Config) -> str:
 
 def _read_folders(root: Path, target: str | None) -> TestTable:
     found = images_to_predict(root)
+    if found is None and not class_folders(root):
+        found = sorted(images(root, root), key=lambda image: natural_order(image[0])) or None
     if found is None:
         inside = listed(sorted(path.name for path in root.iterdir() if path.is_dir()), 6) or "no folder"
-        raise UserError(f"{root} holds no folder '{TEST[0]}' (it holds {inside}): name one that does with test=.")
+        raise UserError(
+            f"{root} holds neither images nor a folder '{TEST[0]}' of them (it holds {inside}): name one that does "
+            "with test=."
+        )
     return TestTable([one for one, _ in found], [path for _, path in found], None, ("id", target or "label"))

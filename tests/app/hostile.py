@@ -56,7 +56,7 @@ def _sizeless(jpeg):
 
 
 REFUSED = {
-    "text.jpg": (b"Dear reader, this is a letter.", "not an image"),
+    "text.jpg": (b"Dear reader, this is a letter.", "not a JPEG"),
     "bomb.png": (bomb(), "exceed the limit"),
     "cut.jpg": (_half(encoded(picture(256, 256), "JPEG")), "truncated"),
     "sizeless.jpg": (_sizeless(encoded(picture(), "JPEG")), "it is damaged"),

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from competition.app.limits import Limits
+from competition.app.pack import check_place
 from competition.core.errors import UserError
 from competition.core.settings import Recipe
 from competition.inference.onnx.session import read_manifest
@@ -70,7 +71,8 @@ def test_a_pack_that_would_not_change_is_left_alone_and_an_older_one_is_replaced
     assert not make_pack(exported, manifest, pack, Limits(5, 100), trust)[1] and everything(pack) == before
     (pack / "competition" / "__pycache__").mkdir()
     (pack / "competition" / "__pycache__" / "x.pyc").write_bytes(b"")
-    assert make_pack(exported, manifest, pack, Limits(5, 7))[1] and not (pack / "trust.pem").exists()
+    assert make_pack(exported, manifest, pack, Limits(5, 100))[1] and not (pack / "trust.pem").exists()
+    assert make_pack(exported, manifest, pack, Limits(5, 7))[1]
     assert "per_minute=7" in _text(pack, "app.py") and not list(pack.rglob("__pycache__"))
     assert make_pack(exported, manifest, pack, Limits(5, 100), trust)[1] and everything(pack).keys() == before.keys()
     assert [path.name for path in home.iterdir() if path.name.startswith(".")] == []
@@ -88,6 +90,17 @@ def test_a_folder_with_anything_else_is_refused_and_left_as_it_is(pack, home, na
     result = inside(home, "app", "name=made", f"pack={name}")
     assert result.returncode == 2 and name in result.stderr and result.stderr.count("\n") == 1
     assert before is None or everything(home / name) == before
+
+
+def test_a_folder_that_cannot_be_replaced_as_a_whole_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")
+    for folder in (tmp_path, Path.cwd()):
+        with pytest.raises(UserError, match="in use as a whole"):
+            check_place(folder)
+    monkeypatch.setattr("os.path.ismount", lambda path: path.name == "mounted")
+    with pytest.raises(UserError, match="in use as a whole"):
+        check_place(tmp_path / "mounted")
 
 
 def test_settings_of_a_server_have_no_place_in_a_pack(tmp_path):

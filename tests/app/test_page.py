@@ -229,6 +229,9 @@ def test_programs_get_the_verdict_by_the_lines_that_the_page_shows(visit, classi
     assert visit.page.locator(".tt-programs pre").all_inner_texts() == lines
     by_curl, by_client = (run_line(line, visit.server.address.rstrip("/"), str(tmp_path / name)) for line in lines)
     assert json.loads(by_curl) == wanted and ast.literal_eval(by_client) == wanted | {"file": name}
+    line = ["curl", "-s", "-F", f"file=@{name}", f"{visit.server.address}judge"]
+    form = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert "Send the image alone" in json.loads(form.stdout)["error"]
     page = (ROOT / "competition/app/README.md").read_text()
     assert all(line in page for line in (*lines, *example_lines(password=True)))
 
@@ -294,6 +297,8 @@ def test_a_taken_port_is_an_error_where_it_was_asked_for_and_passed_over_where_i
         assert second.getsockname()[1] > taken and address_of(first) == f"http://127.0.0.1:{taken}/"
         with pytest.raises(UserError, match=f"port={taken} "):
             listen("127.0.0.1", taken)
+    with pytest.raises(UserError, match=r"host=192\.0\.2\.1 is not an address of this machine"):
+        listen("192.0.2.1", None)
 
 
 @pytest.mark.parametrize(

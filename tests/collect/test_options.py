@@ -57,7 +57,7 @@ def test_words_become_options_with_their_types(tmp_path):
     ("word", "said"),
     [
         ("lable=ai", "There is no setting 'lable' (in the command line); did you mean 'label'?"),
-        ("fold=0", "There is no setting 'fold' (in the command line)"),
+        ("fold=0", "There is no setting 'fold' (in the command line): leave it out."),
         ("ai", "'ai' is not a setting: write key=value"),
         ("label=human", "'label' is given twice"),
         ("max_mb=big", "max_mb=big is not a number."),
@@ -74,10 +74,11 @@ def test_words_become_options_with_their_types(tmp_path):
         ("licence=cc0", "licence= needs source=openverse or source=wikimedia"),
         ("licence=cc0,free", "licence=cc0,free is not one of by, by-sa"),
         ("browser=true", "browser=true renders the page that page= names"),
+        ("api=http://127.0.0.1:80", "api= is the place of a search"),
+        ("plan=plan.yaml", "plan=plan.yaml says what to collect: leave label= out"),
         ("api=127.0.0.1:80", "api=127.0.0.1:80 is not a web address"),
         ("name=a/b", "name=a/b is not a folder's name"),
         ("max=0", "max=0 is out of range"),
-        ("plan=nowhere.yaml", "plan=nowhere.yaml cannot be read"),
     ],
 )
 def test_a_wrong_word_is_one_sentence(tmp_path, word, said):

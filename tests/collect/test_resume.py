@@ -216,7 +216,7 @@ def test_an_interrupt_ends_what_is_waited_for_and_leaves_nothing_half_written(si
         run.kill()
         forever.set()
     assert run.returncode == 128 + number
-    assert said == "\nInterrupted: the same line goes on from where it stopped.\n"
+    assert said == "\nInterrupted: what is finished is kept; the same line, run again, does the rest.\n"
     assert len(images_in(tmp_path / "data/ai")) == 1 and not [*(tmp_path / "data").rglob(".*")]
 
 

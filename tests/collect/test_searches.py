@@ -128,9 +128,10 @@ def test_civitai_is_asked_for_models_and_gives_their_images(site, tmp_path):
 
 def test_max_images_of_a_class_are_enough_also_over_two_runs(site, tmp_path):
     openverse(site, list(range(1, 13)))
-    for most, saved in ((3, 3), (5, 2)):
+    for most, saved in ((3, 3), (5, 2), (5, 0)):
         summary, _ = search(tmp_path, site, max=most, connections=1)
         assert summary.counts["saved"] == saved
+        assert summary.lines[0].endswith(f"{most} images in all, as many as max= wants.")
     assert len(images_in(tmp_path / "data" / "ai")) == 5
 
 
@@ -241,9 +242,9 @@ def test_a_search_of_a_plan_that_cannot_be_read_ends_neither_the_others_nor_in_s
     [
         ("ai: [", "is not YAML"),
         ("just words", "holds no settings"),
-        ("ai: {search: x}", "ai, entry 1: It is no mapping: write entries as [{urls: FILE}]"),
-        ("ai: []", "ai, entry 1: It is no mapping"),
-        ("ai: [5]", "ai, entry 1: It is no mapping"),
+        ("ai: {search: x}", "ai, entry 1: It is not a mapping: write entries as [{urls: FILE}]"),
+        ("ai: []", "ai, entry 1: It is not a mapping"),
+        ("ai: [5]", "ai, entry 1: It is not a mapping"),
         ("ai: [{search: x, source: openverse}, {serch: x}]", "ai, entry 2: There is no setting 'serch'"),
         ("ai: [{search: x}]", "ai, entry 1: search=x and source= go together"),
         ("ai: [{search: x, source: google}]", "ai, entry 1: source=google is not one of"),
@@ -251,6 +252,8 @@ def test_a_search_of_a_plan_that_cannot_be_read_ends_neither_the_others_nor_in_s
         ("ai: [{name: ../up, urls: x}]", "ai, entry 1: name=../up is not a folder's name"),
         ("../up: [{urls: x}]", "../up, entry 1: label=../up is not a folder's name"),
         ("ai: [{page: x.example}]", "ai, entry 1: page=x.example is not a web address"),
+        ("ai: [{urls: a/x}, {urls: b/x}]", "ai, entry 2: Another entry goes to ai/x, too: give this one a name: of"),
+        ("ai: [{urls: x}]\nai: [{urls: y}]", "'ai' stands there twice"),
         ("ai: [{urls: x, browser: 5}]", "ai, entry 1: browser=5 is not true or false"),
     ],
 )

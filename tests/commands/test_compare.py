@@ -58,7 +58,7 @@ def test_the_two_scores_stand_side_by_side_and_nothing_is_written(home):
     ("words", "said"),
     [
         (["ensemble", "names=random,apart,random2"], "There is no finished run 'random2'"),
-        ([*WORDS, "name=apart"], "holds folds by source, which does not go with split="),
+        ([*WORDS, "name=apart"], "holds folds by source, and split= wants others"),
         ([*WORDS, "name=random", "split=by-source"], "holds folds that are not by source"),
         ([*WORDS[:-1], "name=new", "split=by-source"], "split=by-source needs to know where each image is from"),
     ],

@@ -1,12 +1,14 @@
 import csv
 import io
 import json
+import shutil
 import threading
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
 from competition.__main__ import main
 from competition.commands.predict import read_names
@@ -45,7 +47,7 @@ def ask(home, monkeypatch, capsys):
 def test_the_readable_are_judged_and_the_unreadable_listed_with_status_1(ask, home):
     status, out, err = ask("format=json", "pictures")
     told = json.loads(out)
-    assert status == 1 and "text.jpg: it is not an image" in err
+    assert status == 1 and "text.jpg: it is not a JPEG, PNG, WebP, BMP, TIFF or GIF image" in err
     assert list(told["unreadable"]) == ["pictures/text.jpg"] and len(told["answers"]) == 4
     images = [read_image(home / answer["file"]) for answer in told["answers"]]
     for answer, verdict in zip(told["answers"], open_classifier("made", "cpu").classify(images), strict=True):
@@ -56,8 +58,10 @@ def test_the_readable_are_judged_and_the_unreadable_listed_with_status_1(ask, ho
 
 def test_a_name_with_control_characters_is_printed_escaped_on_one_line(ask, tmp_path):
     (tmp_path / "bell\x07\n.jpg").write_text("no picture")
-    status, _, err = ask("format=json", str(tmp_path), "pictures/0 (1)=a.png")
-    assert status == 1 and err.count("\n") == 1 and r"bell\x07\n.jpg: it is not an image" in err
+    shutil.copy("pictures/0 (1)=a.png", tmp_path / "bell\x07.png")
+    status, out, err = ask(str(tmp_path))
+    assert status == 1 and err.count("\n") == 1 and r"bell\x07\n.jpg: it is not a JPEG" in err
+    assert r"bell\x07.png" in out and "\x07" not in out
 
 
 def test_the_same_answers_come_as_csv_and_as_a_table(ask):
@@ -69,10 +73,23 @@ def test_the_same_answers_come_as_csv_and_as_a_table(ask):
     assert rows[0]["verdict"] in table and f"{float(rows[0]['probability']):.4f}" in table and "not proof" in table
 
 
+def test_of_a_table_names_alone_are_broken_where_the_terminal_is_narrow(ask, tmp_path, monkeypatch):
+    long = tmp_path / ("a long name " * 12) / "picture.png"
+    long.parent.mkdir()
+    shutil.copy("pictures/0 (1)=a.png", long)
+    (row,) = csv.DictReader(io.StringIO(ask("format=csv", str(long))[1]))
+    figures = [row["verdict"], *(f"{float(row[name]):.4f}" for name in ("probability", "threshold", "cnn", "net"))]
+    whole = ask(str(long))[1]
+    assert str(long) in whole and all(figure in whole for figure in figures)
+    monkeypatch.setattr("competition.commands.predict.console", lambda **_: Console(width=80))
+    lines = ask(str(long))[1].splitlines()[1:]
+    assert max(map(len, lines[:-2])) <= 80 and lines[0].split()[-5:] == figures
+
+
 def test_each_line_of_json_is_a_row_of_the_csv_or_a_file_that_is_no_image(ask):
     lines = [json.loads(line) for line in ask("format=jsonl", "pictures")[1].splitlines()]
     assert [line for line in lines if "unreadable" in line] == [
-        {"file": "pictures/text.jpg", "unreadable": "it is not an image"}
+        {"file": "pictures/text.jpg", "unreadable": "it is not a JPEG, PNG, WebP, BMP, TIFF or GIF image"}
     ]
     rows = list(csv.DictReader(io.StringIO(ask("format=csv", "pictures")[1])))
     answers = [line for line in lines if "unreadable" not in line]
@@ -80,7 +97,7 @@ def test_each_line_of_json_is_a_row_of_the_csv_or_a_file_that_is_no_image(ask):
 
 
 def test_standard_input_names_the_files(ask, monkeypatch):
-    named = b"pictures/0 (1)=a.png\n\npictures/inner/3 (1)=a.png\r\npictures/gone\xff.png"
+    named = b"\xef\xbb\xbfpictures/0 (1)=a.png\n\npictures/inner/3 (1)=a.png\r\npictures/gone\xff.png"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(named)))
     status, out, err = ask("format=csv", "-")
     assert status == 1 and err == "Not read: pictures/gone\\udcff.png: there is no such file\n"

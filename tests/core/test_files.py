@@ -41,6 +41,9 @@ def test_a_file_for_which_there_is_no_room_is_named(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert f"{tmp_path / 'large.txt'} cannot be written" in system_refusal(failure.value)
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match="too long") as failure, atomic_write(tmp_path / ("x" * 250)):
+        pass
+    assert failure.value.filename == str(tmp_path / ("x" * 250))  # not that of the temporary file
 
 
 def test_a_file_of_another_size_is_not_read_to_be_known_as_another(tmp_path):

@@ -113,7 +113,7 @@ def test_a_signal_ends_the_line_in_one_sentence(tmp_path, number, status, busy):
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == status
-    assert err == "\nInterrupted: the same line goes on from where it stopped.\n"
+    assert err == "\nInterrupted: what is finished is kept; the same line, run again, does the rest.\n"
 
 
 def test_signals_while_the_line_tidies_up_change_nothing(tmp_path):

@@ -14,6 +14,7 @@ from competition.data.images.decode import read_bytes
     [
         (MemoryError(), "There is not enough memory (the system refused to give more)"),
         (OSError(errno.ENOSPC, "No space left on device", "a/b"), "a/b cannot be written (No space left on device)"),
+        (OSError(errno.ENOSPC, "No space left on device", "from", None, "to"), "to cannot be written"),
         (OSError(errno.EIO, "Input/output error", "a/b"), "a/b cannot be read or written (Input/output error)"),
         (OSError(errno.EIO, "Input/output error"), "A file cannot be read or written"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 999), "x... is longer than the system allows"),

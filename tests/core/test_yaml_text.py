@@ -40,6 +40,7 @@ def test_plain_data_comes_as_it_is_and_a_date_as_text(text, value):
         ("[a", "expected"),
         ("{[1]: 2}", "unhashable"),
         ("9" * 5000, "digits"),
+        ("a: 1\nb: {c: 1, c: 2}", "'c' stands there twice"),
         (
             "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
             + "".join(

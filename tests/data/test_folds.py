@@ -210,8 +210,8 @@ def test_hold_out_parts_have_their_shares_of_each_class_and_whole_groups():
 @pytest.mark.parametrize(
     ("kept", "asked", "said"),
     [
-        (None, (0.8, 0.2), "holds folds, which does not go with split="),
-        ((0.8, 0.2), None, "holds a hold-out split, which does not go with split="),
+        (None, (0.8, 0.2), "holds folds, and split= wants others"),
+        ((0.8, 0.2), None, "holds a hold-out split, and split= wants others"),
         ((0.8, 0.2), (0.7, 0.2, 0.1), "a hold-out split into 2 parts, not 3"),
     ],
 )

@@ -121,10 +121,10 @@ def test_a_kept_file_gives_back_its_folds_and_goes_with_no_other_way_to_split(tm
     made = kept_folds(path, train, 4, seed=0)
     assert kept_folds(path, train, 4, seed=9).to_numpy().tolist() == made.to_numpy().tolist()
     assert list(folds_in(path).values()) == made["fold"].astype(str).tolist()
-    with pytest.raises(UserError, match="holds folds by source, which does not go with split="):
+    with pytest.raises(UserError, match="holds folds by source, and split= wants others"):
         kept_folds(path, train.drop(columns="source"), 4, seed=0)
     kept_folds(other, train.drop(columns="source"), 4, seed=0)
-    with pytest.raises(UserError, match="holds folds that are not by source, which does not go with split="):
+    with pytest.raises(UserError, match="holds folds that are not by source, and split= wants others"):
         kept_folds(other, train, 4, seed=0)
     with pytest.raises(UserError, match="the source of 'row 0' is 'camera-0' there and 'x' in the data"):
         kept_folds(path, train.assign(source=train["source"].replace("camera-0", "x")), 4, seed=0)

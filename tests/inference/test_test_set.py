@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from competition.core.config import load_config
+from competition.core.errors import UserError
 from competition.data.layouts.dataset import LayoutSettings
 from competition.data.layouts.read import read_dataset
 from competition.inference.run_record import Record
@@ -44,7 +45,7 @@ def test_an_image_that_cannot_be_read_gets_the_fallback_by_name_and_status_1(ran
     name = next(one for one, label in own.items() if label == "0")
     (home / "given" / name).write_bytes(b"no picture")
     result = inside(home, "predict", "name=run", "test=given")
-    assert result.returncode == 1 and f"labelled 1: {name}: it is not an image" in result.stderr
+    assert result.returncode == 1 and f"labelled 1: {name}: it is not a JPEG" in result.stderr
     found = labels((home / "submission.csv").read_bytes())
     assert list(found) == list(own) and found[name] == "1"
 
@@ -74,6 +75,18 @@ def as_read(root, kind, **settings):
     record = Record("r", ("0", "1"), "", kind, {}, {}, "none", 0.5)
     found = read_test_table(root, record, config)
     return found.ids, found.paths, found.header
+
+
+def test_of_a_run_on_class_folders_a_folder_of_images_is_a_test_set(tmp_path):
+    for name in ("b.png", "a (10).png", "a (2).png"):
+        (tmp_path / name).touch()
+    ids, paths, header = as_read(tmp_path, "folders")
+    assert ids == ["a (2).png", "a (10).png", "b.png"] and header == ("id", "label")
+    assert paths == [str(tmp_path / one) for one in ids]
+    (tmp_path / "ai").mkdir()
+    (tmp_path / "ai" / "c.png").touch()
+    with pytest.raises(UserError, match=r"neither images nor a folder 'test' of them \(it holds ai\)"):
+        as_read(tmp_path, "folders")
 
 
 @pytest.mark.parametrize(

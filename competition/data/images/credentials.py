@@ -10,6 +10,7 @@ import functools
 import importlib.metadata
 import io
 import json
+import re
 import ssl
 import sys
 from collections.abc import Mapping
@@ -183,7 +184,8 @@ def _judged(store: Mapping[str, Any]) -> Credentials:
         named = [one_line(fault.get("explanation") or fault.get("code"), 80) for fault in faults]
         return Credentials(INVALID, fault=", ".join(named[:3]) or "its signature does not hold")
     signature = store["manifests"][store["active_manifest"]].get("signature_info") or {}
-    signer = one_line(signature.get("issuer") or signature.get("common_name"), 60) or "a signer without a name"
+    name = re.sub("[();:]", " ", str(signature.get("issuer") or signature.get("common_name") or ""))  # our punctuation
+    signer = one_line(name, 60) or "a signer without a name"
     origin = origin_of(store, state == TRUSTED)
     date = one_line(signature.get("time") or origin.when, 40)[:10]  # of ISO 8601
     return Credentials(state, signer, origin, date)

@@ -196,7 +196,7 @@ def _open_with_pil(raw: bytes, path: str | Path) -> Image.Image:
     except Image.DecompressionBombError:
         raise UnreadableImage(path, f"its pixels exceed the limit of {MAX_PIXELS:,}") from None
     except PIL_REFUSALS:
-        raise UnreadableImage(path, "it is not an image") from None
+        raise UnreadableImage(path, "it is not a JPEG, PNG, WebP, BMP, TIFF or GIF image") from None
 
 
 def _load_with_pil(raw: bytes, path: str | Path) -> None:

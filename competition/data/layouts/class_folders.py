@@ -13,14 +13,13 @@ import pandas as pd
 
 from competition.core.errors import UserError
 from competition.core.text import listed
-from competition.data.images.formats import IMAGE_EXTENSIONS
+from competition.data.images.find import HIDDEN, image_files
 from competition.data.layouts.class_names import two_classes
 from competition.data.layouts.dataset import Dataset, LayoutSettings, table_of
 from competition.data.layouts.labels import group_column
 from competition.data.layouts.sources import folder_sources
 
 TRAIN, TEST = ("train", "training", "train_set"), ("test", "testing", "test_set")
-_HIDDEN = (".", "__")  # __MACOSX holds a shadow of every file
 
 
 def read_folders(root: Path, settings: LayoutSettings) -> Dataset:
@@ -115,18 +114,14 @@ def _folder(root: Path, names: tuple[str, ...]) -> Path | None:
 
 def _subfolders(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(_HIDDEN))
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(HIDDEN))
 
 
 def images(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
     """Yield (id, path) of each image in ``folder``, however deep; ``UserError`` for a name that no CSV can hold."""
-    for place, inside, names in os.walk(folder):
-        inside[:] = [name for name in inside if not name.startswith(_HIDDEN)]
-        prefix = Path(place).relative_to(root).as_posix()
-        for name in names:
-            if name.startswith(_HIDDEN) or os.path.splitext(name)[1].lower() not in IMAGE_EXTENSIONS:
-                continue
-            one = f"{prefix}/{name}"
-            if re.search("[\r\n\ud800-\udfff]", one):
-                raise UserError(f"The file name {one!r} in {root} holds a line break or is not UTF-8: rename the file.")
-            yield one, os.path.join(place, name)
+    start = folder.relative_to(root)
+    for path in image_files(folder):
+        one = os.path.normpath(f"{start}{path[len(str(folder)) :]}").replace(os.sep, "/")
+        if re.search("[\r\n\ud800-\udfff]", one):
+            raise UserError(f"The file name {one!r} in {root} holds a line break or is not UTF-8: rename the file.")
+        yield one, path

@@ -166,25 +166,26 @@ def is_whole(folder: Path, member: MemberFile) -> bool:
         return False
 
 
-def open_onnx_classifier(name: str, folder: Path | None = None) -> Classifier[OnnxMember]:
+def open_onnx_classifier(name: str, folder: Path | None = None, remedy: str = "") -> Classifier[OnnxMember]:
     """Return the classifier of the run ``name`` by its export in ``folder`` (default: the run's own).
 
-    Raises UserError where there is no export, or one that is damaged or not of the run as it is now.
+    Raises UserError where there is no export, or one that is damaged or not of the run as it is now; ``remedy`` says
+    what to do then (default: to export it again).
     """
     need_package("onnxruntime")
-    folder = export_folder(name) if folder is None else folder
-    remedy = f"run ./run.sh export name={name}"
+    own, folder = folder is None, folder or export_folder(name)
+    remedy = remedy or f"run ./run.sh export name={name} again"
     manifest = read_manifest(folder)
     if manifest is None:
-        if not (folder / MANIFEST).exists():
-            read_record(name)  # refuses a name that is no run's
-            raise UserError(f"The run '{name}' has no export in {folder}: {remedy}.")
-        raise UserError(f"{folder / MANIFEST} is damaged or of another version: {remedy} again.")
+        if own and not (folder / MANIFEST).exists():
+            read_record(name)  # refuses a name that is not a run's
+            raise UserError(f"The run '{name}' has no export in {folder}: run ./run.sh export name={name}.")
+        raise UserError(f"{folder / MANIFEST} is damaged or of another version: {remedy}.")
     if changed := _what_changed(name, manifest):
-        raise UserError(f"The export in {folder} is not of '{name}' as it is now ({changed}): {remedy} again.")
+        raise UserError(f"The export in {folder} is not of '{name}' as it is now ({changed}): {remedy}.")
     for member in manifest.members.values():
         if not is_whole(folder, member):
-            raise UserError(f"{folder / member.file} is missing or damaged: {remedy} again.")
+            raise UserError(f"{folder / member.file} is missing or damaged: {remedy}.")
     record = manifest.record
     return Classifier(
         record, {member: OnnxMember(folder / file.file, file, record.tta) for member, file in manifest.members.items()}

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from competition.core.deadline import line_seconds
 from competition.core.settings import Config
+from competition.core.text import counted
 from competition.data.run_data import RunData
 from competition.models.cost import model_cost
 from competition.training.estimate import JobRows, job_images
@@ -85,4 +86,4 @@ def job_line(plan: Plan, done: dict[str, Any]) -> str:
     """Return the line that is printed of a finished job; ``done`` is its ``done.json``."""
     figures = done["oof"]
     score = f"F1 {figures['f1']:.4f} at .5, AUC {figures.get('auc', float('nan')):.4f}, " if figures else ""
-    return f"  {plan.job}: {score}{done['epochs']} epochs, {done['seconds']:.0f} s"
+    return f"  {plan.job}: {score}{counted(done['epochs'], 'epoch')}, {done['seconds']:.0f} s"

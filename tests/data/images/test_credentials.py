@@ -55,6 +55,11 @@ def test_who_made_it_is_said_by_the_signed_source_types(actions, mark, said):
     assert found.state == UNKNOWN and found.mark == mark and said in found.sentence()
 
 
+def test_a_signer_s_name_cannot_pass_for_our_own_words():
+    raw = signed(encoded(), CAMERA, signer=signatory("Leica); trusted: (root"))
+    assert read_credentials(raw).short() == "human (Leica trusted root, unknown signer)"
+
+
 def test_an_edit_keeps_the_origin_of_the_picture_it_began_from_where_that_one_held():
     photograph = signed(encoded(), CAMERA, program="Camera 7")
     edited = read_credentials(signed(photograph, made("", "c2pa.cropped"), edit=True, program="Shop"))

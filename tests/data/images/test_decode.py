@@ -158,7 +158,7 @@ def test_no_image_is_refused_in_plain_words(tmp_path):
     (tmp_path / "page.jpg").write_text("<html>Not found</html>")
     for name, reason in [
         ("empty.jpg", "empty"),
-        ("page.jpg", "not an image"),
+        ("page.jpg", "not a JPEG"),
         ("missing.jpg", "no such file"),
         (".", "folder"),
         ("page.jpg/x.jpg", "part of its path"),
@@ -175,7 +175,7 @@ def test_a_format_that_data_sets_do_not_hold_is_refused_unopened(kind, monkeypat
         Image.fromarray(_picture()).convert("P" if kind == "BLP" else "F" if kind == "SPIDER" else "RGB"), kind
     )
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *words: pytest.fail("Ghostscript was run"))
-    with pytest.raises(UnreadableImage, match="not an image"):
+    with pytest.raises(UnreadableImage, match="not a JPEG"):
         decode(raw, "x.jpg")
 
 

@@ -125,6 +125,15 @@ def test_an_export_that_is_missing_or_damaged_is_one_sentence(home, path, conten
         open_onnx_classifier("made")
 
 
+def test_whoever_has_only_a_copy_of_an_export_is_told_another_remedy(home, tmp_path):
+    for damaged in (False, True):
+        if damaged:
+            shutil.copytree(home / "folds/made/export", tmp_path / "copy")
+            (tmp_path / "copy/rgb.onnx").write_bytes(b"half")
+        with pytest.raises(UserError, match=": copy it again"):
+            open_onnx_classifier("made", tmp_path / "copy", remedy="copy it again")
+
+
 def test_another_threshold_makes_the_export_outdated(home):
     path = home / "folds/made/run.json"
     write_record_file(path, read_record_file(path) | {"threshold": 0.9})

@@ -298,5 +298,8 @@ def test_only_one_download_of_a_competition_at_a_time_and_ctrl_c_ends_it(world, 
     refused(download(world, home), 2, "Another download of cats to data is under way: wait for it")
     first.send_signal(signal.SIGINT)
     _, said = first.communicate(timeout=30)
-    assert first.returncode == 130 and said == "\nInterrupted: the same line goes on from where it stopped.\n"
+    assert (
+        first.returncode == 130
+        and said == "\nInterrupted: what is finished is kept; the same line, run again, does the rest.\n"
+    )
     assert everything(home) == {}
