@@ -1,5 +1,6 @@
 """What stands before a page: the headers that keep a browser to it, its password, and how much may be uploaded."""
 
+import asyncio
 import base64
 import binascii
 import contextlib
@@ -40,8 +41,12 @@ class Guarded:
         self.arriving = {True: 0, False: 0}  # bytes, by whether they go to the disk
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        begun = False
+
         async def sending(message: Any) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 added = [(key.encode(), value.encode()) for key, value in self.headers.items()]
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
@@ -62,6 +67,10 @@ class Guarded:
         self.arriving[to_disk] += size
         try:
             await self.app(scope, receive, sending)
+        except asyncio.CancelledError:  # the server ends, and waits for nobody
+            if begun:
+                raise
+            await refused(503, "This was not judged, for the page was stopped.")(scope, receive, sending)
         finally:
             self.arriving[to_disk] -= size
 

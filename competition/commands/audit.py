@@ -1,6 +1,8 @@
 """Look for what is wrong with the data before a model sees it; the findings are printed and go to the run's folder.
 
 ./run.sh audit ...                       what is wrong with the data: shortcuts, leaks, copies, broken files
+
+Each finding is a note, a warning or an alarm, with its rows in folds/<name>/audit/. The exit status is 0 all the same.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,6 @@
 """The submission of another test set's folder, by a finished run: ``predict test=FOLDER``."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def predict_test(name: str, folder: Path, out: Path, device: str) -> int:
     prepare_process(config, device, 1)
     test = read_test_table(folder.expanduser(), record, config)
     _check_replaceable(out, folder.expanduser(), test.header)
+    if not os.access(next(place for place in out.absolute().parents if place.exists()), os.W_OK):
+        raise UserError(f"out={out} cannot be written, for want of permission: name a file elsewhere.")
     with temporary_folder() as work:
         members = open_members(record, device, feed_workers(config, device))
         seen = predict_table(config, test, members, work)

@@ -1,6 +1,8 @@
 """Write the evaluation report of what is trained, be it some folds only.
 
 ./run.sh report [name=NAME]              the evaluation report of what is trained
+
+It is folds/<name>/report/report.html, with its figures as files beside it; nothing is trained and nothing submitted.
 """
 
 from collections.abc import Sequence

@@ -180,7 +180,8 @@ class Config(Recipe):
     report: bool = True  # write the report at a run's end (./run.sh report writes it at any time)
     overwrite: bool = False  # discard results made with other settings
 
-    tune: dict[str, Any] = field(default_factory=dict)  # what ./run.sh tune searches: see core/search_space.py
+    tune: dict[str, Any] = field(default_factory=dict)  # what ./run.sh tune searches, as
+    # tune.lr=[1e-5,1e-3,log], tune.augment=[flips,web], tune.folds=0,1; default: lr and weight_decay on folds 0 and 1
     tuned: str = ""  # the search that these settings are from: best.yaml of ./run.sh tune says it, then the card does
     hours: float = bounded(0.0, 0, 10_000)  # that the whole line may take: the preset is cut down to what fits, and
     # when time runs out all the same, what stands is scored; 0 = as long as it takes

@@ -95,6 +95,27 @@ def test_nothing_is_seen_without_the_password_and_it_cannot_be_guessed(tmp_path)
     assert client.get("/", auth=(b"anyone", "grün:1".encode())).status_code == 429  # or guessing would go on
 
 
+def test_who_waits_when_the_page_is_stopped_is_told_so(tmp_path):
+    async def site(scope, receive, send):
+        await asyncio.sleep(60)
+
+    async def asked() -> list[dict]:
+        sent: list[dict] = []
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+        waiting = asyncio.create_task(Guarded(site, Limits(), tmp_path)(scope, None, send))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await waiting
+        return sent
+
+    start, body = asyncio.run(asked())
+    assert start["status"] == 503 and b"the page was stopped" in body["body"]
+
+
 def test_an_upload_says_its_size_and_has_room_or_is_refused(tmp_path):
     client = _client(tmp_path)
     assert client.post("/upload", content=b"x" * 1000).json() == 1000

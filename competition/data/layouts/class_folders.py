@@ -60,8 +60,10 @@ def check_new_class(root: Path, name: str) -> None:
     """Raise ``UserError`` unless images in the folder ``name`` of ``root``, there or not, will be those of a class."""
     if name.lower() in TRAIN + TEST:
         raise UserError(f"label={name} names a part of a data set, not a class: say what the images are, as label=ai.")
-    if not root.is_dir():
+    if not root.exists():
         return
+    if not root.is_dir():
+        raise UserError(f"out={root} is a file: name a folder.")
     if (base := train_folder(root)) != root:
         raise UserError(f"out={root} holds the folder {base.name}, whose classes are read: name out={base}.")
     if other := next(root.glob("*.csv"), None):
