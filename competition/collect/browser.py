@@ -1,7 +1,7 @@
-"""The images of a page that scripts build: rendered and scrolled by a browser that has no way out of its own.
+"""The images of a page that scripts build: rendered and scrolled by a browser that can connect to nothing.
 
-It can look up no name, and so reaches no proxy and nothing else. What a page, its scripts and its frames ask for, the
-crawler fetches in its place, guarded like all that it fetches; what cannot be had so, as web sockets, stays away.
+It has a proxy whose name it cannot look up, as it can no other. Whatever a page, its scripts and its frames request is
+fetched by the crawler instead, under the same guard as everything else; what cannot be fetched so (web sockets) fails.
 """
 
 import asyncio

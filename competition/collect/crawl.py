@@ -1,4 +1,4 @@
-"""Scrapy as the one who asks: robots.txt, pauses, repeats, redirects and limits are its own.
+"""Requests by Scrapy: robots.txt, pauses, repeats, redirects and limits are its own.
 
 It runs on asyncio alone here, whose loop decides whom a socket may connect to. Proxies of the environment are not used:
 behind one it would be the proxy that decides.

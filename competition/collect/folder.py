@@ -8,8 +8,9 @@ import csv
 import hashlib
 import os
 import re
-from collections import Counter, defaultdict, namedtuple
+from collections import Counter, defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scrapy.http import Response, TextResponse
@@ -27,12 +28,7 @@ NAME = "provenance.csv"
 MAX_CELL = 9000  # characters
 
 
-class Row(
-    namedtuple(
-        "Row",
-        "label file address final_address time sha256 bytes width height perceptual_hash status licence author page",
-    )
-):
+class Row(NamedTuple):
     """What became of one address; all text, empty where unknown.
 
     file: the image relative to the data set's folder, for saved ones. address: as given; final_address: after
@@ -41,8 +37,20 @@ class Row(
     are what a search says, page is where it or a page shows the image.
     """
 
-
-BLANK = Row(*[""] * 14)
+    label: str = ""
+    file: str = ""
+    address: str = ""
+    final_address: str = ""
+    time: str = ""
+    sha256: str = ""
+    bytes: str = ""
+    width: str = ""
+    height: str = ""
+    perceptual_hash: str = ""
+    status: str = ""
+    licence: str = ""
+    author: str = ""
+    page: str = ""
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -53,7 +61,7 @@ def read_rows(path: Path) -> list[Row]:
     if lacking := [column for column in ("address", "status") if column not in header]:
         raise UserError(f"{path} has no column '{lacking[0]}': it is not this program's, so move it away.")
     named = ({name: cell for name, cell in zip(header, cells, strict=True) if name in Row._fields} for cells in rows)
-    return [BLANK._replace(**cells)._replace(label=path.parent.name) for cells in named]
+    return [Row(**cells)._replace(label=path.parent.name) for cells in named]
 
 
 class DataFolder:

@@ -44,7 +44,7 @@ class Collection(Spider):
         """Do the work; nothing is left for Scrapy to schedule."""
         try:
             await self.work()
-        except Exception as error:  # Scrapy would but log it
+        except Exception as error:  # Scrapy would only log it
             self.error = error
         return
         yield

@@ -15,7 +15,7 @@ from scrapy.http import Response, TextResponse
 from w3lib.html import remove_tags
 
 from competition.collect.crawl import NoAnswer, fetch
-from competition.collect.folder import BLANK, Row
+from competition.collect.folder import Row
 from competition.collect.options import CollectOptions
 from competition.core.errors import UserError
 
@@ -59,7 +59,7 @@ APIS = {
 async def named_rows(wish: CollectOptions, spider: Spider) -> AsyncIterator[Row]:
     """Yield a row for each address that a list, a page and a search name; UserError or NoAnswer for one without any."""
     for address in read_list(wish.urls) if wish.urls else ():
-        yield BLANK._replace(label=wish.label, address=address)
+        yield Row(label=wish.label, address=address)
     if wish.page:
         response = await fetch(spider, wish.page)  # for the browser, too: then robots.txt allows it
         if wish.browser:
@@ -72,7 +72,7 @@ async def named_rows(wish: CollectOptions, spider: Spider) -> AsyncIterator[Row]
             advice = "" if wish.browser else "; if scripts add them: browser=true"
             raise NoAnswer(f"refused: it names no images{advice}")
         for address in found:
-            yield BLANK._replace(label=wish.label, address=address, page=wish.page)
+            yield Row(label=wish.label, address=address, page=wish.page)
     if wish.search:
         async for row in found_rows(wish, spider):
             yield row
@@ -158,4 +158,4 @@ def _rows(wish: CollectOptions, images: list[Any]) -> Iterator[Row]:
             continue
         for address in filter(None, addresses):
             address = re.sub(*WHOLE, str(address))
-            yield BLANK._replace(label=wish.label, address=address, licence=licence, author=author, page=page)
+            yield Row(label=wish.label, address=address, licence=licence, author=author, page=page)
