@@ -290,7 +290,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_so(straight, copied, jobs):
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "Interrupted: the same line goes on" in said and "Traceback" not in said
+    assert "Interrupted: what is finished is kept" in said and "Traceback" not in said
     done_inside(tmp_path, *TINY, "fold=0..2")
     assert outcome(tmp_path) == straight[2]
 

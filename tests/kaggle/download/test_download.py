@@ -187,7 +187,7 @@ def test_a_mistake_in_the_words_is_one_sentence_and_asks_nobody(home, monkeypatc
         (["competition=../cats"], "cannot be a competition"),
         (["preset=demo"], "preset=demo is of no competition on Kaggle"),
         (["keep_zip=yes"], "keep_zip=yes is not true or false"),
-        (["patience=0"], "patience=0.0 is out of range: give a value from 1 to 1e+06"),
+        (["patience=0"], "patience=0.0 is out of range: give a value from 1 to 1000000"),
         (["competition=https://www.kaggle.com/competitions/cats/data"], "no Kaggle credentials"),  # a good address
     ):
         refused(inside(home, "download", *words), 2, said)
