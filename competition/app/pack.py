@@ -16,6 +16,7 @@ from competition.app.serve import PASSWORD, PORT
 from competition.core.errors import UserError
 from competition.core.files import draft_folder, file_digest, write_text
 from competition.core.intact import read_record_file, write_record_file
+from competition.core.paths import nearest_existing
 from competition.data.images.credentials import library
 from competition.inference.onnx.session import MANIFEST, Manifest
 
@@ -82,7 +83,7 @@ ATTRIBUTES = "*.onnx filter=lfs diff=lfs merge=lfs -text\n*.onnx.data filter=lfs
 
 def check_place(folder: Path) -> None:
     """Raise UserError for a folder that holds anything but an older pack, is none, or cannot be replaced as a whole."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = nearest_existing(folder)
     if not there.is_dir():
         raise UserError(f"pack={folder}: {there} is a file where a folder is to be: name another folder.")
     if os.path.ismount(folder) or Path.cwd().is_relative_to(folder.resolve()):

@@ -88,17 +88,22 @@ def listen(host: str, port: int | None) -> socket.socket:
 
 def announce(listener: socket.socket, password: str) -> None:
     """Print where the page is, and who can send images to it."""
-    host = listener.getsockname()[0]
     print(f"The page is at {address_of(listener)} (Ctrl-C ends it).", flush=True)
     if password:
         print("It asks for the password; any user name will do.", flush=True)
-    elif not ipaddress.ip_address(host).is_loopback:
+    elif not serves_alone(listener):
+        host = listener.getsockname()[0]
         print(
             f"Anyone on the network can send images to this page, for it listens at {host} and has no password: "
             f"{PASSWORD}=WORD in the environment keeps others out.",
             file=sys.stderr,
             flush=True,
         )
+
+
+def serves_alone(listener: socket.socket) -> bool:
+    """Whether this machine alone reaches the page."""
+    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
 def address_of(listener: socket.socket) -> str:

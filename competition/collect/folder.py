@@ -8,6 +8,7 @@ import csv
 import hashlib
 import os
 import re
+from array import array
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -76,7 +77,10 @@ class DataFolder:
         self._options, self._out = options, Path(options.out)
         self._begun: set[str] = set()  # labels whose files were written anew, without what a kill left of a row
         self._by_sha256: dict[str, str] = {}
-        self._by_hash: dict[str, dict[int, str]] = defaultdict(dict)  # for each label
+        self._named: dict[str, list[str]] = defaultdict(list)  # of each label, the files of these hashes:
+        self._hashes: dict[str, array[int]] = defaultdict(
+            lambda: array("Q")
+        )  # they grow in place, for they may be many
         self.rows: dict[str, dict[str, Row]] = defaultdict(dict)
         for path in sorted(self._out.glob(f"*/{NAME}")):
             for row in read_rows(path):
@@ -89,7 +93,8 @@ class DataFolder:
         if row.file:
             self._by_sha256[row.sha256] = row.file
         if row.file and re.fullmatch("[0-9a-f]{16}", row.perceptual_hash):  # spreadsheets spoil some
-            self._by_hash[row.label][int(row.perceptual_hash, 16)] = row.file
+            self._named[row.label].append(row.file)
+            self._hashes[row.label].append(int(row.perceptual_hash, 16))
 
     def judged(self, row: Row, folder: str, answer: Response) -> Row:
         """Return ``row`` with what came of its address; an image saved in ``folder`` is on disk by then."""
@@ -106,9 +111,8 @@ class DataFolder:
         row = row._replace(width=str(width), height=str(height), perceptual_hash=f"{value:016x}")
         if min(height, width) < self._options.min_side:
             return row._replace(status=f"refused by min_side: its {width} x {height} pixels are too few")
-        known = self._by_hash[row.label]
-        if similar := near(np.array(list(known), np.uint64), value)[:1].tolist():
-            return row._replace(status=f"near-duplicate of {list(known.values())[similar[0]]}")
+        if similar := near(np.frombuffer(self._hashes[row.label], np.uint64), value)[:1].tolist():
+            return row._replace(status=f"near-duplicate of {self._named[row.label][similar[0]]}")
         name = f"{folder}/{digest[:16]}.{(file_facts(raw)['container'] or 'jpeg').lower()}"
         with atomic_write(self._out / name, "wb") as file:
             file.write(raw)

@@ -6,7 +6,6 @@
 Images are given in the browser; they live in a private folder that goes with the server.
 """
 
-import ipaddress
 import os
 import socket
 import sys
@@ -72,10 +71,10 @@ def main(words: Sequence[str]) -> None:
 
 def _serve(options: AppOptions, listener: socket.socket, folder: Path) -> None:
     from competition.app.limits import PER_MINUTE, Limits
-    from competition.app.serve import PASSWORD, address_of, announce, make_server
+    from competition.app.serve import PASSWORD, address_of, announce, make_server, serves_alone
 
-    alone = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
-    per_minute = options.per_minute if options.per_minute is not None else 0 if alone else PER_MINUTE
+    usual = 0 if serves_alone(listener) else PER_MINUTE
+    per_minute = usual if options.per_minute is None else options.per_minute
     service = _open(options, Limits(options.max_mb, per_minute))
     password = options.password or os.environ.get(PASSWORD, "")
     server = make_server(service, folder, password)

@@ -10,7 +10,7 @@ import pandas as pd
 from competition.core.console import console
 from competition.core.errors import UserError
 from competition.core.files import atomic_write, temporary_folder
-from competition.core.paths import shown
+from competition.core.paths import nearest_existing, shown
 from competition.core.text import counted, printable
 from competition.ensemble.new_test import TestAnswer, answer_test_set
 from competition.inference.run_inputs import run_settings
@@ -40,7 +40,7 @@ def predict_test(name: str, folder: Path, out: Path, device: str) -> int:
     prepare_process(config, device, 1)
     test = read_test_table(folder.expanduser(), record, config)
     _check_replaceable(out, folder.expanduser(), test.header)
-    if not os.access(next(place for place in out.absolute().parents if place.exists()), os.W_OK):
+    if not os.access(nearest_existing(out.absolute().parent), os.W_OK):
         raise UserError(f"out={out} cannot be written, for want of permission: name a file elsewhere.")
     with temporary_folder() as work:
         members = open_members(record, device, feed_workers(config, device))

@@ -24,6 +24,11 @@ def shown(path: Path) -> str:
     return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
 
 
+def nearest_existing(path: Path) -> Path:
+    """Return a path if something is there, else the nearest of the folders above it that exists."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
 def runs_folder() -> Path:
     """Return folds/, which holds a folder for each run."""
     return home() / "folds"

@@ -45,7 +45,8 @@ def test_an_image_that_cannot_be_read_gets_the_fallback_by_name_and_status_1(ran
     name = next(one for one, label in own.items() if label == "0")
     (home / "given" / name).write_bytes(b"no picture")
     result = inside(home, "predict", "name=run", "test=given")
-    assert result.returncode == 1 and f"labelled 1: {name}: it is not a JPEG" in result.stderr
+    reason = "it is not a JPEG, PNG, WebP, BMP, TIFF or GIF image"
+    assert result.returncode == 1 and f"labelled 1: {name}: {reason}" in result.stderr
     found = labels((home / "submission.csv").read_bytes())
     assert list(found) == list(own) and found[name] == "1"
 

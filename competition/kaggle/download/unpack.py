@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from competition.core.errors import UserError
+from competition.core.paths import nearest_existing
 
 CHUNK = 1 << 20
 ROOM, LEAST = 1.02, 1_000_000  # for folders, and what file systems round up: so many times, and so many bytes, more
@@ -88,7 +89,7 @@ def unpack_inner(folder: Path, keep: bool) -> list[str]:
 
 def require_room(folder: Path, needed: float, what: str) -> None:
     """Raise UserError unless ``needed`` bytes, and a little more, are free where ``folder`` is or will be, for us."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    there = folder if folder.exists() else nearest_existing(folder.absolute())
     if not os.access(there, os.W_OK):
         raise UserError(f"{there} cannot be written to: change that, or name a folder elsewhere with data=.")
     free = shutil.disk_usage(there).free

@@ -17,7 +17,7 @@ from competition.core.config_forms import as_yaml, elsewhere
 from competition.core.errors import UserError
 from competition.core.files import fingerprint, read_json, write_json, write_text
 from competition.core.intact import check_plain, read_record_file, write_record_file
-from competition.core.paths import FOLDS_FILE
+from competition.core.paths import FOLDS_FILE, nearest_existing
 from competition.core.settings import Config
 from competition.data.folds import keep_folds, read_folds
 from competition.inference.job_files import DONE_FILE, check_intact, read_done
@@ -71,7 +71,7 @@ def make_bundle(bundle: Bundle, record: Record, config: Config) -> bool:
 
     Raises UserError where a model is gone, a wheel cannot be made, or the folder is a file or holds something else.
     """
-    there = next(path for path in (bundle.folder, *bundle.folder.parents) if path.exists())
+    there = nearest_existing(bundle.folder)
     if not there.is_dir():
         raise UserError(f"{there} is a file where the bundle's folder is to be: name another folder with out=.")
     if bundle.folder.exists() and any(bundle.folder.iterdir()) and not (bundle.folder / DATASET / MANIFEST).is_file():
